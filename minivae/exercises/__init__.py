@@ -1,8 +1,8 @@
 """Exercises: write the gradients yourself, and be told what is wrong with them. The modules:
 
     prompts      the texts: prompts and hints
-    catalogue    the exercises: which functions are blank, with which inputs they are judged
-    cut          the blanks and the solutions, cut out of the package's own source
+    catalogue    the exercises: their blank functions, and the inputs that the judge uses
+    cut          cuts blanks and solutions out of the package's own source
     answers      short answers, where the package's lines look different
     given        functions of the package that some exercises import
     pupil        the program that runs a submission, in a process of its own
@@ -17,5 +17,6 @@
     grade        the submissions of a class
     notebook     exercises and lessons as Jupyter notebooks
     lessons      eighteen questions of learners, each answered by a number and a figure
-    command      the command `minivae exercises`
+    actions      what each action of the command does
+    command      the command `minivae exercises`: actions and options
 """

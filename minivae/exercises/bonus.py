@@ -1,6 +1,6 @@
 """The bonus: the learner writes the check, and bugs of the museum judge it."""
 
-import textwrap
+import re
 
 import numpy as np
 
@@ -15,7 +15,7 @@ FILE = '"""Bonus: {title}\n\n{prompt}\n"""\n\nimport numpy as np\n\n\ndef check(
 
 
 def calls_of(exercise: Exercise, seed: int) -> list[dict]:
-    """Return the call of a learner's check, with the exhibits in random order."""
+    """Return one call: the learner's check gets the exhibits in random order."""
     return [{"function": "check", "how": "check", "arguments": copies(np.random.default_rng(seed), SIZES[0])}]
 
 
@@ -34,14 +34,14 @@ def said(answers: dict[str, list[bool]], name: str) -> Finding:
     """Return the finding about one exhibit, or about the right module."""
     count = sum(answers[name])
     if not name:
-        words = f"fails {count} of {len(answers[name])} times: too strict, or random" if count else "passes"
+        words = f"reports a bug in {count} of {len(answers[name])} calls: it is too strict, or random" if count else "passes"
         return Finding("check", "the right module", "wrong" if count else "right", (words,))
     words = "noticed" if count else f"not noticed: {exhibits.find(name).title}"
     return Finding("check", name, "right" if count else "wrong", (words,))
 
 
 class Bonus(Exercise):
-    """The exercise whose function is judged by what it notices."""
+    """The bonus exercise: its function is a check, and is judged by the bugs that it notices."""
 
     asking = Asking(calls_of, findings_of)
 
@@ -50,16 +50,22 @@ class Bonus(Exercise):
         return FILE.format(title=self.title.removeprefix("bonus: "), prompt=self.prompt)
 
 
-def _made() -> Bonus:
-    title, prompt, *hints = (textwrap.dedent(text).strip("\n") for text in TEXTS["write_the_check"])
-    return Bonus(len(PARTS) + 1, "write_the_check", title, prompt, tuple(hints), (), ())
+title, prompt, *hints = TEXTS["write_the_check"]
+BONUS = Bonus(len(PARTS) + 1, "write_the_check", title, prompt.strip("\n"), tuple(hints), (), ())
 
 
-BONUS = _made()
+def chosen(word: str) -> list[Exercise]:
+    """Return the exercises of a range such as "1-3", or the single exercise that `find` returns for any other word."""
+    if not (numbers := re.fullmatch(r"(\d+)-(\d+)", word)):
+        return [find(word)]
+    first, last = map(int, numbers.groups())
+    if not 1 <= first <= last <= BONUS.number:
+        refuse("NAME", f"a range within 1-{BONUS.number}, the smaller number first", repr(word), "Try 1-3.")
+    return [*exercises(), BONUS][first - 1 : last]
 
 
 def find(name: str) -> Exercise:
-    """Return the exercise of a number, a name or its beginning, or a file. Raises ValueError if there is none."""
+    """Return the exercise with this number, name, beginning of a name, or file. Raises ValueError unless one fits."""
     word, everything = name.rpartition("/")[2].removesuffix(".py"), (*exercises(), BONUS)
     found = [each for each in everything if word in (each.name, each.stem, str(each.number), f"{each.number:02}")]
     found = found or [each for each in everything if word and each.name.startswith(word)]
@@ -69,5 +75,5 @@ def find(name: str) -> Exercise:
         return found[0]
     remedy = f"The names are {', '.join(each.name for each in found or everything)}."
     if word.endswith(".ipynb"):
-        remedy = "A notebook is checked by its second code cell; `minivae exercises grade FOLDER` reads notebooks, too."
+        remedy = "A notebook is checked by its third code cell; `minivae exercises grade FOLDER` reads notebooks, too."
     refuse("NAME", "a number from 1 to 15 or the name of one exercise", repr(name), remedy)

@@ -1,7 +1,6 @@
-"""The fourteen exercises and the bonus: which functions are blank, with which inputs they are judged."""
+"""The fourteen exercises and the bonus: their blank functions, and the inputs that the judge uses."""
 
 import functools
-import textwrap
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -12,17 +11,17 @@ from minivae.exercises.cut import Piece, blank, lines_of, source_of, tree_of
 from minivae.exercises.prompts import TEXTS
 from minivae.params import shapes_of
 
-SIZES = (                                                   # two sets of sizes, all primes: a shape shows its letters
+SIZES = (                                                   # primes, so the length of an axis shows its letter
     {"L": 3, "B": 5, "J": 2, "D": 7, "I": 7, "O": 3, "H": 11},
     {"L": 2, "B": 3, "J": 7, "D": 5, "I": 2, "O": 7, "H": 5},
 )
-START = 1000.0                                              # of the entries of an array that is to be written
+START = 1000.0                                              # initial entries of the arrays that a function must write
 CAUGHT = ("exp-log-var", "half-forgotten", "kl-log-var-sign", "noise-not-in-gradient",
           "divided-by-log-var", "noise-forgotten")
 
 
 class Draw(NamedTuple):
-    """The sizes and the arguments of one call."""
+    """The arguments of one call, and the sizes of their axes."""
 
     sizes: Mapping[str, int]
     arguments: list
@@ -33,10 +32,11 @@ class Draw(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A function of an exercise, the names of its results, and its inputs.
+    """A function of an exercise, the names of its results, and one kind of inputs.
 
-    `how` is the adapter that calls it. `written` is the index of an argument whose arrays the function writes; its arrays
-    follow the returned ones in `results`. `case` says what is special about the inputs.
+    `case` names the kind: "large inputs", for example. `how` names the adapter that calls the function. If the function
+    writes into the arrays of an argument, `written` is the index of that argument, and `results` names the returned
+    arrays first, then the written ones.
     """
 
     piece: Piece
@@ -46,12 +46,12 @@ class Part(NamedTuple):
     case: str = ""
     how: str = "plain"
     written: int | None = None
-    count: int = 0                                          # number of returned arrays, if others are written
-    turns: tuple[int, ...] = ()                             # when each result is computed, if not all at once
+    count: int = 0                                          # number of returned arrays; 0: all results are returned
+    turns: tuple[int, ...] = ()                             # place of each result in the order of computation
 
     @property
     def title(self) -> str:
-        """The function's name, and its case."""
+        """The function's name, and the kind of inputs."""
         return f"{self.piece.function}, {self.case}" if self.case else self.piece.function
 
     @property
@@ -60,28 +60,29 @@ class Part(NamedTuple):
         return self.results[: self.count or len(self.results)]
 
     def turn(self, name: str) -> int:
-        """Return when a result is computed: one with a larger number depends on those with a smaller one."""
+        """Return the place of a result in the order of computation. A result can depend on results with smaller numbers."""
         return self.turns[self.results.index(name)] if self.turns else 0
 
     def arguments(self) -> list[str]:
-        """Return the names of the inputs: the function's arguments, or what an adapter makes them of."""
+        """Return the names of the inputs: the arguments of the function, or the inputs of its adapter."""
         if self.how != "plain":
             return ["self", "self.params", "x", "eps"] if self.how == "model" else ["self.params", "gradient", "self"]
         return [argument.arg for argument in tree_of(self.piece).args.args]
 
     def steps(self) -> list[str]:
-        """Return the variables of the blank, in the order of computation; for Adam, its state."""
+        """Return the variables that the blank lines compute, in their order. For Adam, return its state."""
         if self.how == "adam":
             return ["self.t", "self.m", "self.v"]
         return [] if self.piece.whole else [name for names, _ in lines_of(self.piece) for name in names]
 
+    @functools.lru_cache(64)
     def draws(self, seed: int) -> list[Draw]:
-        """Return the two draws of this seed."""
+        """Return two draws, with different sizes."""
         return [Draw(sizes, self.draw(np.random.default_rng([seed, k]), sizes)) for k, sizes in enumerate(SIZES)]
 
 
 class Exercise(NamedTuple):
-    """An exercise: its number, name, texts and parts, and the functions that it gives."""
+    """An exercise: its number, name, texts and parts, and the functions of minivae that its file imports."""
 
     number: int
     name: str
@@ -90,7 +91,7 @@ class Exercise(NamedTuple):
     hints: tuple[str, str, str]
     parts: tuple[Part, ...]
     given: tuple[str, ...]
-    asking = None                                           # how it is called and judged, if not like the others
+    asking = None                                           # the bonus has its own calls and its own judge
 
     @property
     def stem(self) -> str:
@@ -98,11 +99,11 @@ class Exercise(NamedTuple):
         return f"{self.number:02d}_{self.name}"
 
     def pieces(self) -> list[Piece]:
-        """Return its functions, each once."""
+        """Return the functions of the exercise, without repetition."""
         return list(dict.fromkeys(part.piece for part in self.parts))
 
     def import_line(self) -> str:
-        """Return the line that imports what is given, or ""."""
+        """Return the line that imports the given functions, "" if none are given."""
         return f"from minivae.exercises.given import {', '.join(self.given)}" if self.given else ""
 
     def file(self) -> str:
@@ -116,7 +117,10 @@ class Exercise(NamedTuple):
 
 
 def normal(shapes: str, **fit: Callable) -> Callable:
-    """Return a function that draws normal arrays: "BO BI" has one word for each argument, one letter for each axis."""
+    """Return a function that draws normal arrays. In "BO BI", each word is an argument and each letter an axis.
+
+    `_1=np.tanh` applies tanh to argument 1.
+    """
     def draw(rng, sizes):
         arrays = [rng.standard_normal([sizes[letter] for letter in word.strip(".")]) for word in shapes.split()]
         for place, function in fit.items():
@@ -132,7 +136,7 @@ def coin(a: NDArray) -> NDArray:
 
 
 def large(a: NDArray) -> NDArray:
-    """Return numbers of size up to some thousands, of both signs."""
+    """Return numbers 1000 times as large."""
     return 1000 * a
 
 
@@ -150,7 +154,7 @@ def half_empty(a: NDArray) -> NDArray:
 
 
 def along(axis: int, draw: Callable) -> Callable:
-    """Return a function that draws the same arguments and adds the axis."""
+    """Return a function that draws the arguments of `draw` and adds the argument `axis`."""
     return lambda rng, sizes: [*draw(rng, sizes), axis]
 
 
@@ -184,7 +188,7 @@ def optimiser(rng: np.random.Generator, sizes: Mapping[str, int]) -> list:
 
 
 def copies(rng: np.random.Generator, sizes: Mapping[str, int]) -> list:
-    """Return the names of exhibits in random order, and three times the right code ("")."""
+    """Return the names of the exhibits, and three times "" for the right code, in random order."""
     names = ["", "", "", *CAUGHT]
     return [[names[i] for i in rng.permutation(len(names))]]
 
@@ -192,7 +196,7 @@ def copies(rng: np.random.Generator, sizes: Mapping[str, int]) -> list:
 # The list
 
 PARAMETERS = tuple(f"d_{part}.{i}.{name}" for part in ("encoder", "decoder") for i in (1, 2) for name in ("weight", "bias"))
-TURNS = (3, 3, 2, 2, 1, 1, 0, 0)                            # the last layer of the decoder comes first
+TURNS = (3, 3, 2, 2, 1, 1, 0, 0)                            # the gradient of the decoder's last layer comes first
 STEPS = ("L, B, J", "d_z", "d_mu_z, d_log_var_z", "d_mu", "d_log_var")
 PATHS = Piece("vae", "VAE.backward", ("d_z_px", "d_z_kl", "d_mu_kl", "d_log_var_kl", "mu", "log_var", "eps"), STEPS[:1],
               lines=STEPS, called="two_paths")  # fmt: skip
@@ -270,7 +274,7 @@ GIVEN = {
 
 
 def forward_lines() -> str:
-    """Return the numbered lines of the model's forward pass as in the package, but for the one that fits a scale."""
+    """Return the numbered lines of the package's forward pass, without the line that fits a scale."""
     lines = source_of(Piece("vae", "VAE.forward")).splitlines()
     return "\n".join(line for line in lines if "  # " in line and "refit" not in line)
 
@@ -280,13 +284,13 @@ def exercises() -> tuple[Exercise, ...]:
     """Return the fourteen exercises in order."""
     found, lines = [], forward_lines()
     for number, (name, parts) in enumerate(PARTS.items(), 1):
-        title, prompt, *hints = (textwrap.dedent(text).strip("\n") for text in TEXTS[name])
-        prompt = prompt.replace("{FORWARD}", lines)
+        title, prompt, *hints = TEXTS[name]
+        prompt = prompt.strip("\n").replace("{FORWARD}", lines)
         found.append(Exercise(number, name, title, prompt, tuple(hints), parts, GIVEN.get(name, ())))
     return tuple(found)
 
 
 def solved_by(function: str) -> int | None:
-    """Return the number of the exercise that "minivae.gaussian:reparameterize" solves, None if there is none."""
+    """Return the number of the exercise that a function solves ("minivae.gaussian:reparameterize"), or None."""
     return next((each.number for each in exercises() for piece in each.pieces()
                  if function == f"minivae.{piece.module}:{piece.name}"), None)

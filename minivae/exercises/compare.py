@@ -1,4 +1,7 @@
-"""Compare the arrays of a submission with the right ones and with those of all known wrong versions."""
+"""Compare the arrays of a submission with the right ones and with those of all known wrong versions.
+
+A draw is the arguments of one call. A step is a variable that a line of the function computes.
+"""
 
 import ast
 import copy
@@ -10,28 +13,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minivae.exercises.catalogue import Draw, Part
-from minivae.exercises.cut import Piece, compiled, lines_of, tree_of
+from minivae.exercises.cut import Piece, compiled, computed, lines_of, tree_of
 from minivae.exercises.pupil import HOW, leaves, watching
 from minivae.exercises.sentences import Given, Wrong, agree, not_written, words_of
 from minivae.exercises.variants import Variant, variants
 
 
 class Finding(NamedTuple):
-    """A statement about one array (or about the call): status "right", "wrong", "error" or "not started", and words."""
+    """The status of an array or of the call ("right", "wrong", "error" or "not started"), and the sentences about it."""
 
     function: str
     array: str
     status: str
     words: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()                             # of all variants that give the same numbers
+    names: tuple[str, ...] = ()                             # names of all variants that give the same numbers
 
 
-Pairs = Mapping[str, tuple[list[NDArray], list[NDArray]]]   # by name: the learner's and the right arrays of every draw
+Pairs = Mapping[str, tuple[list[NDArray], list[NDArray]]]   # name -> the learner's and the right arrays of all draws
 
 
 def compared(part: Part, seed: int, given: Given) -> list[Finding]:
-    """Return findings: first those of the steps that cause an error (if a step is open, also of the right steps), then those
-    of the results, in the order of computation.
+    """Return findings about steps, then about results in the order of computation.
+
+    The findings about steps name the cause of the errors. While a blank is left, they also list the right steps.
     """
     results = filled(part, seed, given)
     pairs = steps_of(part, seed, given) | results
@@ -53,7 +57,7 @@ def compared(part: Part, seed: int, given: Given) -> list[Finding]:
         if not (words := () if first else later(part, name, pairs, carried, cause)):
             others = [dict(zip(part.results, each)) for each in right_arrays(part, seed)]
             fault = Wrong(name, *pairs[name], others, right_steps(part, seed))
-            words = words_of(part, draws(part, seed), fault, given, named)
+            words = words_of(part, part.draws(seed), fault, given, named)
         return Finding(part.title, name, "wrong", words, tuple(variant.name for variant in named))
 
     shown = [name for name in pairs if name not in part.results and (name in cause or given.open and name not in bad)]
@@ -61,12 +65,12 @@ def compared(part: Part, seed: int, given: Given) -> list[Finding]:
 
 
 def equal(mine: Sequence[NDArray], right: Sequence[NDArray]) -> bool:
-    """Return True if the arrays agree at every draw."""
+    """Return True if the arrays of every draw agree."""
     return all(map(agree, mine, right))
 
 
 def filled(part: Part, seed: int, given: Given) -> Pairs:
-    """Return the results that the learner filled in; for a model's gradient, nothing while one of its steps is open."""
+    """Return the results that the learner filled in. A model's gradient has none while a line is blank or fails."""
     if part.how == "model" and given.open:
         return {}
     arrays = zip(part.results, zip(*given.arrays), zip(*right_arrays(part, seed)))
@@ -74,7 +78,7 @@ def filled(part: Part, seed: int, given: Given) -> Pairs:
 
 
 def steps_of(part: Part, seed: int, given: Given) -> Pairs:
-    """Return the steps that both functions have, the learner's and the right one."""
+    """Return the steps that exist in both the learner's and the right function."""
     right = right_steps(part, seed)
     names = [name for name in part.steps() if given.steps and all(name in each for each in (*given.steps, *right))]
     both = (given.steps, right)
@@ -82,10 +86,11 @@ def steps_of(part: Part, seed: int, given: Given) -> Pairs:
 
 
 def first_line(part: Part, seed: int, pairs: Pairs, bad: set[str], unfinished: bool) -> list[str]:
-    """Return the wrong names in the first wrong line from which no right array was computed.
+    """Return the wrong variables of the first wrong line, or [].
 
-    A learner may use these names for other arrays. So they count only if the right lines compute a wrong result of the
-    learner from the learner's values of them.
+    A learner may use the same names for other arrays. So a line does not count if a later array is right, although the
+    wrong values would make it wrong. If no blank is left, there is a second test: executed with the learner's wrong
+    values, the right lines must give one of the learner's wrong results.
     """
     lines = [] if part.piece.whole else lines_of(part.piece)
     for k, (names, _) in enumerate(lines):
@@ -101,10 +106,10 @@ def first_line(part: Part, seed: int, pairs: Pairs, bad: set[str], unfinished: b
 
 
 def explaining(part: Part, seed: int, results: Pairs, good: set[str]) -> list[tuple[Variant, set[str]]]:
-    """Return the variants that give the learner's numbers, each with the results for which this is so.
+    """Return the variants that give the learner's numbers, each with the names of the results that agree.
 
-    At least one of these results must be wrong in the variant, and each must have a finite entry. A change in a line whose
-    result is right does not count. Where results depend on each other, a change must explain all of them.
+    At least one of these results must be wrong, and each must have a finite entry. A change in a line whose result is
+    right does not count. If results depend on each other, a change must explain all of them.
     """
     found = []
     for variant, arrays in known_arrays(part, seed):
@@ -118,26 +123,26 @@ def explaining(part: Part, seed: int, results: Pairs, good: set[str]) -> list[tu
 
 
 def later(part: Part, name: str, pairs: Pairs, carried: Mapping[str, list] | None, cause: list[str]) -> tuple[str, ...]:
-    """Return words for a wrong array that is computed from the cause, or none."""
+    """Return the sentence about a wrong array that is computed from the cause; () for other arrays."""
     said = ", ".join(cause)
     first = "which is wrong: correct that first" if len(cause) == 1 else "which are wrong: correct them first"
     if carried is None:
         return (f"is computed later than {said}, {first}",) if part.turn(name) > part.turn(cause[0]) else ()
     mine, right = pairs[name]
-    if equal(carried[name], right):                         # does not depend on it
+    if equal(carried[name], right):                         # does not depend on the cause
         return ()
     return (f"follows from {said}" if equal(mine, carried[name]) else f"uses {said}, {first}",)
 
 
 def with_values(part: Part, seed: int, values: Mapping[str, list]) -> dict[str, list] | None:
-    """Return what the right lines compute from the learner's values of some steps, by name; None if they do not fit."""
+    """Execute the right lines with the learner's values of some steps. Return all arrays by name; None after an error."""
     function, found = with_steps(part.piece, tuple(values)), []
-    for k, draw in enumerate(draws(part, seed)):
+    for k, draw in enumerate(part.draws(seed)):
         function.__globals__["learners"] = {name: each[k] for name, each in values.items()}
         try:
             with watching(function, seen := {}):
                 results = arrays_from(part, draw, function)
-        except Exception:                                   # an array of another shape
+        except Exception:                                   # the learner's array has another shape
             return None
         found.append(seen | dict(zip(part.results, results)))
     return {name: [np.asarray(each[name]) for each in found] for name in (*part.steps(), *part.results)}
@@ -145,34 +150,23 @@ def with_values(part: Part, seed: int, values: Mapping[str, list]) -> dict[str, 
 
 @functools.cache
 def with_steps(piece: Piece, names: tuple[str, ...]) -> Callable:
-    """Return the solution as a function that takes these steps from its global variable `learners`."""
+    """Return the solution as a function that takes the values of these steps from its global variable `learners`."""
     tree = tree_of(piece)
     for name in names:
-        place = next(k for k, node in enumerate(tree.body) if name in names_of(node))
+        place = next(k for k, node in enumerate(tree.body) if name in computed(node))
         tree.body.insert(place + 1, ast.parse(f"{name} = learners[{name!r}]").body[0])
     return compiled(piece, ast.fix_missing_locations(tree))
 
 
-def names_of(node: ast.stmt) -> set[str]:
-    """Return the names that an assignment computes."""
-    return {part.id for each in getattr(node, "targets", ()) for part in ast.walk(each) if isinstance(part, ast.Name)}
-
-
-@functools.lru_cache(64)
-def draws(part: Part, seed: int) -> list[Draw]:
-    """Return the two draws of a part."""
-    return part.draws(seed)
-
-
 def arrays_of(part: Part, result: Any, after: list) -> list:
-    """Return the returned arrays, and those that were to be written; None for a result that is still `...`."""
+    """Return the returned arrays, then the arrays that the function must write; None for a result that is still `...`."""
     results = result if isinstance(result, (tuple, list)) else [result]
     arrays = [None if isinstance(each, str) else np.asarray(each, float) for each in results]
     return arrays + ([] if part.written is None else [np.asarray(leaf, float) for leaf in leaves(after[part.written])])
 
 
 def arrays_from(part: Part, draw: Draw, function: Callable) -> list[NDArray]:
-    """Call a function in this process; return the arrays that it returns and writes for a draw."""
+    """Call a function in this process with the arguments of a draw; return the arrays that it returns and writes."""
     arguments = copy.deepcopy(draw.arguments)
     with np.errstate(all="ignore"):
         result = HOW[part.how](function, arguments)
@@ -183,14 +177,14 @@ def arrays_from(part: Part, draw: Draw, function: Callable) -> list[NDArray]:
 def right_arrays(part: Part, seed: int) -> list[list[NDArray]]:
     """Return the right arrays of both draws."""
     function = compiled(part.piece, tree_of(part.piece))
-    return [arrays_from(part, draw, function) for draw in draws(part, seed)]
+    return [arrays_from(part, draw, function) for draw in part.draws(seed)]
 
 
 @functools.lru_cache(64)
 def right_steps(part: Part, seed: int) -> list[dict[str, NDArray]]:
     """Return the arguments and the right steps of both draws, by name."""
     function, found = compiled(part.piece, tree_of(part.piece)), []
-    for draw in draws(part, seed):
+    for draw in part.draws(seed):
         with watching(function, seen := {}):
             arrays_from(part, draw, function)
         found.append({name: np.asarray(value) for name, value in seen.items()
@@ -204,7 +198,7 @@ def known_arrays(part: Part, seed: int) -> list[tuple[Variant, dict[str, tuple]]
     found = []
     for variant in variants(part.piece):
         try:
-            arrays = [arrays_from(part, draw, variant.function) for draw in draws(part, seed)]
+            arrays = [arrays_from(part, draw, variant.function) for draw in part.draws(seed)]
         except Exception:                                   # many changes do not run
             continue
         if all(len(one) == len(part.results) for one in arrays):

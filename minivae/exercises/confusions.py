@@ -1,6 +1,6 @@
-"""Common confusions of students: a function of the package, its lines as they are and as a confused student has them."""
+"""Common confusions of students: the right lines of a function, the lines of a confused student, and words for them."""
 
-CONFUSIONS = (                                              # function, {source: the same, changed}, words
+CONFUSIONS = (                                              # function, {right lines: wrong lines}, words
     ("tanh_backward", {"h * h": "np.tanh(h) ** 2"}, "tanh is taken of h, but h is tanh(a) already"),
     ("tanh_backward", {"d_h * (1 - h * h)": "h * (1 - d_h * d_h)"}, "d_h and h are exchanged"),
     ("tanh_backward", {"d_h * (1 - h * h)": "d_h * 1 - h * h"}, "brackets are missing: 1 - h^2 is one factor"),
@@ -24,13 +24,13 @@ CONFUSIONS = (                                              # function, {source:
     ("kl_standard_normal_backward", {"np.expm1(log_var)": "np.exp(log_var)"},
      "a term is missing: the KL has log_var also outside of exp"),
     ("reparameterize_backward", {"* sigma / 2": "* sigma"}, "the 1/2 of log sigma = log_var / 2 is missing"),
-    ("reparameterize_backward", {"* sigma / 2": "* sigma**2 / 2"}, "sigma^2 = exp(log_var) stands where sigma belongs"),
+    ("reparameterize_backward", {"* sigma / 2": "* sigma**2 / 2"}, "sigma^2 = exp(log_var) is used instead of sigma"),
     ("kl_standard_normal", {"np.expm1(log_var)": "(np.exp(log_var / 2) - 1)"},
      "exp(log_var / 2) is sigma, but the KL has sigma^2"),
     ("softplus_backward", {"d_out * sigmoid(a)": "d_out * (1 - sigmoid(a))"}, "1 - sigmoid(a) is the slope at -a, not at a"),
     ("softplus_backward", {"d_out * sigmoid(a)": "d_out * sigmoid(a) * (1 - sigmoid(a))"},
      "this has the slope of sigmoid, not of softplus"),
-    ("sigmoid_backward", {"d_s * s * (1 - s)": "d_s / (s * (1 - s))"}, "d_s is divided by the slope; multiply it"),
+    ("sigmoid_backward", {"d_s * s * (1 - s)": "d_s / (s * (1 - s))"}, "d_s is divided by the slope; multiply by it"),
     ("bernoulli_log_prob_backward",
      {"(x - sigmoid(logits))": "(x - sigmoid(logits)) / (sigmoid(logits) * sigmoid(-logits))"},
      "this is the gradient in p, not in the logits"),
@@ -38,7 +38,7 @@ CONFUSIONS = (                                              # function, {source:
     ("mlp_backward", {"        if i > 0:\n            d_a = act_backward(d_h, hs[i])":
                       "        d_a = act_backward(d_h, hs[i]) if i < len(layers) - 1 else d_h",
                       "return d_h": "return d_a"},
-     "act_backward is called one layer too late: hs[i] was made by the activation before layer i"),
+     "act_backward is called one layer too late: hs[i] was computed by the activation before layer i"),
     ("sigmoid_backward", {"s * (1 - s)": "sigmoid(s) * (1 - sigmoid(s))"},
      "sigmoid is taken of s, but s is sigmoid(a) already"),
     ("softplus_backward", {"d_out * sigmoid(a)": "d_out * a * (1 - a)"}, "a is the input, not the output of a sigmoid"),
@@ -57,12 +57,12 @@ CONFUSIONS = (                                              # function, {source:
     ("bernoulli_log_prob", {"return bernoulli_terms(x, logits)": "return (x * logits - np.maximum(logits, 0))"},
      "log(1 + e^-|l|) is missing"),
     ("bernoulli_log_prob", {"return bernoulli_terms(x, logits)": "return (bernoulli_terms(x, logits) - (1 - x) * logits)"},
-     "there is a further -l, but log(1 - p) is -log(1 + e^l) alone"),
+     "there is one -l too many: log(1 - p) is -log(1 + e^l)"),
     ("bernoulli_log_prob_backward", {"(x - sigmoid(logits))": "(x - sigmoid(logits)) * sigmoid(logits) * sigmoid(-logits)"},
      "there is one factor too many: the slope of the sigmoid"),
     ("mlp_backward", {"d_a = act_backward(d_h, hs[i])": "d_a = d_h"}, "act_backward is missing"),
     ("mlp_backward", {"        if i > 0:\n            d_a = ": "        d_a = ", "return d_h": "return d_a"},
-     "act_backward is applied to the input hs[0], which no activation made"),
+     "act_backward is applied to the input hs[0], but no activation computed it"),
     ("mlp_backward", {"d_a = d_out ": "d_a = act_backward(d_out, hs[-1]) "},
      "act_backward is applied to the last layer, which is linear"),
     ("two_paths", {"d_z_px.reshape(L, B, J)": "d_z_px.reshape(B, L, J).swapaxes(0, 1)"},
@@ -76,18 +76,18 @@ CONFUSIONS = (                                              # function, {source:
     ("step", {"sum_1 = (1 - self.b1**self.t) / (1 - self.b1)": "sum_1 = 1",
               "sum_2 = (1 - self.b2**self.t) / (1 - self.b2)": "sum_2 = 1"}, "b1 and b2 must be raised to the power t"),
     ("step", {"theta -= rate": "theta += rate"}, "the sign of the step is wrong"),
-    ("step", {"v += g * g": "v += g"}, "v is made of g, not of g^2"),
+    ("step", {"v += g * g": "v += g"}, "v is computed from g, not from g^2"),
     ("step", {"(1 - self.b1**self.t)": "(1 - self.b1 ** (self.t + 1))",
               "(1 - self.b2**self.t)": "(1 - self.b2 ** (self.t + 1))"},
      "t is one too large"),
     ("step", {"theta -= rate * m / (np.sqrt(v) + floor)": "pass"},
-     "the parameters are as before: write into self.params.flat itself"),
+     "the parameters are unchanged: write into self.params.flat itself"),
     ("step", {"sum_1 = (1 - self.b1**self.t) / (1 - self.b1)": "sum_1 = 1 / (1 - self.b1)",
               "sum_2 = (1 - self.b2**self.t) / (1 - self.b2)": "sum_2 = 1 / (1 - self.b2)"}, "there is no bias correction"),
-    ("step", {"(np.sqrt(v) + floor)": "np.sqrt(v + self.tiny * sum_2)"}, "tiny is inside the square root"),
+    ("step", {"(np.sqrt(v) + floor)": "np.sqrt(v + self.tiny * sum_2)"}, "tiny is added inside the square root"),
 )  # fmt: skip
 
-TERMS = {                                                   # of a function's result: its wrong versions are often other sums
+TERMS = {                                                   # of a result; wrong results are often other sums of these
     ("kl_standard_normal", "kl"): {
         "mu^2": "mu * mu", "mu": "mu", "exp(log_var)": "np.exp(log_var)", "exp(log_var / 2)": "np.exp(log_var / 2)",
         "exp(-log_var)": "np.exp(-log_var)", "log_var": "log_var", "1": "1"},

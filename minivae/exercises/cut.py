@@ -1,35 +1,34 @@
-"""Cut functions out of the package's own source: the blank that a learner fills, and the solution.
+"""Cut blanks and solutions out of the package's own source.
 
-A function is found by its name, so nothing is written a second time; a name that no longer exists raises LookupError.
+Functions are found by name, so no code is written twice. An unknown name raises AttributeError.
 """
 
 import ast
 import functools
-import importlib
+import inspect
+import pkgutil
 import re
 import textwrap
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from types import ModuleType
 from typing import NamedTuple
 
 from minivae import checks
 from minivae.exercises.answers import ANSWERS
 
-COLUMN = 60                                                 # where the trailing comments of the package begin
+COLUMN = 60                                                 # column of the package's trailing comments
 SHAPE = re.compile(r"\([LBDJHIO\d*, ]*\)(?: each)?")
 
 
 class Piece(NamedTuple):
-    """A function of the package, and which of its lines stay in the blank."""
+    """A function of the package, and the lines that stay in its blank."""
 
     module: str                 # "gaussian"
     name: str                   # "reparameterize"; methods are "VAE.backward"
-    arguments: int | tuple[str, ...] = 0    # how many the learner gets (0: all without a default), or names
-    keep: tuple[str, ...] = ()  # targets of the assignments that are not blanked
-    whole: bool = False         # the whole body is blank: the source works in place, or its lines give the answer away
-    lines: tuple[str, ...] = ()  # the targets of the lines of a method that make up the learner's function
-    called: str = ""            # the name of the learner's function, if it differs
+    arguments: int | tuple[str, ...] = 0    # their number in the blank (0: all without a default), or their names
+    keep: tuple[str, ...] = ()  # left sides of the assignments that stay in the blank
+    whole: bool = False         # the body is one `...`: the source works in place, or its lines tell the answer
+    lines: tuple[str, ...] = ()  # left sides of the lines of a method from which the learner's function is made
+    called: str = ""            # the name of the learner's function, if it is another one
 
     @property
     def function(self) -> str:
@@ -37,38 +36,19 @@ class Piece(NamedTuple):
         return self.called or self.name.rpartition(".")[2]
 
 
-def module_of(piece: Piece) -> ModuleType:
-    """Return the module of a function."""
-    return importlib.import_module(f"minivae.{piece.module}")
+def original(piece: Piece) -> Callable:
+    """Return the function in the package. Raises AttributeError if there is none."""
+    return pkgutil.resolve_name(f"minivae.{piece.module}:{piece.name}")
 
 
 @functools.cache
-def file_text(module: str) -> tuple[str, str]:
-    """Return the path of a module, relative to the project, and its text."""
-    path = Path(importlib.import_module(f"minivae.{module}").__file__)
-    return f"minivae/{module.replace('.', '/')}.py", path.read_text(encoding="utf-8")
-
-
-def node_of(piece: Piece) -> ast.FunctionDef:
-    """Return the function's node in the tree of its file. Raises LookupError if the file has no such function."""
-    file, text = file_text(piece.module)
-    body = ast.parse(text).body
-    for part in piece.name.split("."):
-        found = [node for node in body if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == part]
-        if not found:
-            raise LookupError(f"{file} has no {piece.name}: rename it in minivae/exercises/catalogue.py, too.")
-        body = found[0].body
-    return found[0]
-
-
 def source_of(piece: Piece) -> str:
     """Return the function's source in the package, without indentation."""
-    node, (_, text) = node_of(piece), file_text(piece.module)
-    return textwrap.dedent("\n".join(text.splitlines()[node.lineno - 1 : node.end_lineno])) + "\n"
+    return textwrap.dedent(inspect.getsource(original(piece)))
 
 
 def solutions(name: str, pieces: Sequence[Piece]) -> list[str]:
-    """Return the short answer to an exercise, if its lines in the package look different; then those lines."""
+    """Return the short answer to an exercise, if there is one; then the package's own lines."""
     short = [f"# A short answer{ANSWERS[name]}"] if name in ANSWERS else []
     note = "# In brackets: an entry of the ledger, as in `derivations show beyond.20`\n"
     sources = [solution(piece) for piece in pieces]
@@ -76,28 +56,28 @@ def solutions(name: str, pieces: Sequence[Piece]) -> list[str]:
 
 
 def solution(piece: Piece) -> str:
-    """Return the place and the source of the solution: the function, or those of its lines that were blank."""
-    file, text = file_text(piece.module)
-    node, lines = node_of(piece), text.splitlines()
-    if not piece.lines:
-        return f"# {file}, line {node.lineno}\n{source_of(piece)}"
-    chosen = [child for child in node.body if target(child) in piece.lines]
-    shown = [line for child in chosen for line in lines[child.lineno - 1 : child.end_lineno]]
-    return f"# {file}, line {chosen[0].lineno}\n" + textwrap.dedent("\n".join(shown)) + "\n"
+    """Return the file, line and source of the solution: a whole function, or the lines of it that were blank."""
+    source, (_, first) = source_of(piece), inspect.getsourcelines(original(piece))
+    if piece.lines:
+        chosen = [child for child in ast.parse(source).body[0].body if target(child) in piece.lines]
+        lines = [line for child in chosen for line in source.splitlines()[child.lineno - 1 : child.end_lineno]]
+        source, first = textwrap.dedent("\n".join(lines)) + "\n", first + chosen[0].lineno - 1
+    return f"# minivae/{piece.module}.py, line {first}\n{source}"
 
 
 def tree_of(piece: Piece, source: str = "") -> ast.FunctionDef:
-    """Return the solution as a function without docstring, annotations and checks of arguments; `source` may be changed."""
-    node = ast.parse(source or source_of(piece)).body[0]
+    """Return the tree of the solution or of a changed `source`, without docstring, annotations and checks of arguments."""
+    source = source or source_of(piece)
+    if piece.lines:
+        source = re.sub(r"\bf\.", "", source)               # the learner's function gets `mu`, not `f.mu`
+    node = ast.parse(source).body[0]
     node.body = [child for child in node.body if not is_spoken(child)]
     if piece.lines:
         node.body = [child for child in node.body if target(child) in piece.lines]
         results = [name for name in piece.lines[1:] if "," not in name]
         node.body.append(ast.parse("return " + ", ".join(results)).body[0])
-        node = WithoutForward().visit(node)
         node.args = ast.parse(f"def f({', '.join(piece.arguments)}): pass").body[0].args
-        missing = set(piece.lines) - {target(child) for child in node.body}
-        if missing:
+        if missing := set(piece.lines) - {target(child) for child in node.body}:
             raise LookupError(f"{piece.name} has no line that computes {', '.join(sorted(missing))}")
     node.name, node.returns = piece.function, None
     for argument in (*node.args.args, *node.args.kwonlyargs):
@@ -105,24 +85,14 @@ def tree_of(piece: Piece, source: str = "") -> ast.FunctionDef:
     return ast.fix_missing_locations(node)
 
 
-class WithoutForward(ast.NodeTransformer):
-    """Replace `f.mu` by `mu`: the learner's function gets the arrays themselves."""
-
-    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        """Return the name of the array."""
-        self.generic_visit(node)
-        is_forward = isinstance(node.value, ast.Name) and node.value.id == "f"
-        return ast.Name(node.attr, ast.Load()) if is_forward else node
-
-
 def is_spoken(node: ast.stmt) -> bool:
     """Return True for a docstring, and for a call that only checks arguments."""
-    if not isinstance(node, ast.Expr):
-        return False
-    value = node.value
-    if isinstance(value, ast.Constant) and isinstance(value.value, str):
-        return True
-    return isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and hasattr(checks, value.func.id)
+    match node:
+        case ast.Expr(value=ast.Constant(value=str())):
+            return True
+        case ast.Expr(value=ast.Call(func=ast.Name(id=name))):
+            return hasattr(checks, name)
+    return False
 
 
 def target(node: ast.stmt) -> str:
@@ -132,20 +102,25 @@ def target(node: ast.stmt) -> str:
     return ", ".join(ast.unparse(each).strip("()") for each in node.targets)
 
 
+def computed(node: ast.stmt) -> list[str]:
+    """Return the names that an assignment computes, [] for other statements."""
+    return [name.lstrip("*") for name in target(node).split(", ") if name]
+
+
 @functools.cache
 def lines_of(piece: Piece) -> list[tuple[list[str], set[str]]]:
-    """Return, for every assignment of the solution that is blank, the names that it computes and those that it uses."""
+    """Return the names that each blank assignment computes, and the names that it uses."""
     found = []
     for node in tree_of(piece).body:
-        if (names := target(node)) and names not in piece.keep:
+        if target(node) and target(node) not in piece.keep:
             used = {part.id for part in ast.walk(node.value) if isinstance(part, ast.Name)}
-            found.append((names.replace("*", "").split(", "), used))
+            found.append((computed(node), used))
     return found
 
 
 def compiled(piece: Piece, tree: ast.FunctionDef) -> Callable:
     """Return the function made from a tree; it can use the names of its module."""
-    names = dict(vars(module_of(piece)))
+    names = dict(original(piece).__globals__)
     exec(compile(ast.Module([tree], []), f"<{piece.function}>", "exec"), names)
     return names[piece.function]
 
@@ -154,18 +129,16 @@ def compiled(piece: Piece, tree: ast.FunctionDef) -> Callable:
 
 
 def blank(piece: Piece) -> str:
-    """Return the function with its lines blanked: `...` stands for every expression; comments keep only the shape."""
-    node = tree_of(piece)
-    comments = comments_of(piece)
+    """Return the function with its lines blanked: expressions are `...`, comments keep only shapes and steps."""
+    source, node = source_of(piece), tree_of(piece)
     lines = [f"def {piece.function}({', '.join(arguments_of(piece, node))}):"]
     if piece.whole:
         return "\n".join([*lines, "    ...", ""])
     for child in node.body:
-        code = blanked(child, piece.keep) or verbatim(piece, child)
-        comment = comments.get(ast.dump(child), "")
-        if comment and target(child) not in piece.keep:
-            code = f"{code:<{COLUMN - 4}}# {comment}"
-        lines.append("    " + code.rstrip())
+        code = blanked(child, piece.keep)
+        comment = shape_in(source.splitlines()[child.end_lineno - 1]) if code else ""
+        code = code or ast.get_source_segment(source, child)
+        lines.append(f"    {code:<{COLUMN - 4}}# {comment}" if comment else f"    {code}")
     return "\n".join([*lines, ""])
 
 
@@ -180,7 +153,7 @@ def arguments_of(piece: Piece, node: ast.FunctionDef) -> Sequence[str]:
 
 
 def blanked(node: ast.stmt, keep: Sequence[str]) -> str:
-    """Return one statement with `...` in place of its expressions, "" if it is kept; names that are returned stay."""
+    """Return a statement with `...` in place of its expressions; returned names stay. Return "" if the statement stays."""
     if isinstance(node, ast.Return):
         parts = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
         return "return " + ", ".join(part.id if isinstance(part, ast.Name) else "..." for part in parts)
@@ -190,27 +163,14 @@ def blanked(node: ast.stmt, keep: Sequence[str]) -> str:
     return "..."
 
 
-def verbatim(piece: Piece, kept: ast.stmt) -> str:
-    """Return the source of a statement that is kept, as it stands in the package."""
-    source = source_of(piece)
-    same = [node for node in ast.parse(source).body[0].body if target(node) == target(kept)]
-    return ast.get_source_segment(source, same[0])
-
-
-def comments_of(piece: Piece) -> dict[str, str]:
-    """Return the step's number and the shape in the trailing comment of every statement."""
-    source, found = source_of(piece), {}
-    lines = source.splitlines()
-    for node in ast.parse(source).body[0].body:
-        code, _, comment = lines[node.end_lineno - 1].partition("  # ")
-        step, shape = re.match(r"\d(?=\s|$)", comment), SHAPE.search(comment)
-        words = [match[0] for match in (step, shape) if match]
-        found[ast.dump(node)] = "   ".join(words)
-    return found
+def shape_in(line: str) -> str:
+    """Return the step number and the shape in the trailing comment of a line."""
+    comment = line.partition("  # ")[2]
+    return "   ".join(match[0] for match in (re.match(r"\d(?=\s|$)", comment), SHAPE.search(comment)) if match)
 
 
 def blanks_left(function: ast.FunctionDef) -> list[int]:
-    """Return the lines of a learner's function where `...` still stands for an expression or a statement."""
+    """Return the lines of a learner's function that still have `...` as an expression or a statement."""
     found = []
     for node in ast.walk(function):
         value = getattr(node, "value", None) if isinstance(node, (ast.Assign, ast.Return, ast.Expr)) else None

@@ -1,7 +1,7 @@
-"""Grade a class: every submission and exercise in a process of its own, a table, JUnit, and texts to hand back.
+"""Grade a class: judge every file in a process of its own; write a table, a JUnit file and feedback for the students.
 
-This does not protect against malicious code: a submission is a program that runs with your rights. Grade in a container or
-a virtual machine.
+This does not protect against malicious code: a submission is a program that runs with your rights. Grade unknown code in a
+container or a virtual machine.
 """
 
 import argparse
@@ -24,20 +24,26 @@ from minivae.runs.files import must_be_free, write_atomically
 NO_BOUNDARY = ("submissions run with your rights: limits of time and memory are no security boundary. Grade unknown "
                "code in a container or a virtual machine.")  # fmt: skip
 COPY = re.compile(r"( ?\(\d+\)|-\d+)$")                     # 06_reparameterize-1.py, 06_reparameterize (2).py
+JUDGE = re.compile(r"import check_here|check_here\(")        # in the cells of a notebook that call the judge
 ARCHIVES = (".zip", ".gz", ".tar", ".7z", ".rar")
 SKIPPED = ("__pycache__", "__MACOSX")
 
 
 def submissions(folder: Path) -> tuple[dict[str, dict[str, Path]], list[str]]:
-    """Return the file of every student and exercise, and notes about files that were left out.
+    """Return the files of every student by exercise, and notes about files that are left out.
 
-    The student is the first folder below FOLDER, or what the name of a file has besides the name of the exercise.
+    The student's name is the name of the first folder in FOLDER. For a file directly in FOLDER, it is the file's name
+    without the name of the exercise.
     """
-    found: dict[str, dict[str, Path]] = {}
+    def is_skipped(path):
+        return any(part in SKIPPED or part.startswith(".") for part in path.relative_to(folder).parts)
+
+    folders = [path.name for path in folder.iterdir() if path.is_dir() and not is_skipped(path)]
+    found: dict[str, dict[str, Path]] = {name: {} for name in folders}
     notes = []
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
-        if any(part in SKIPPED or part.startswith(".") for part in inside.parts):
+        if is_skipped(path):
             continue
         if path.suffix in ARCHIVES:
             notes.append(f"{inside}: an archive; unpack it first")
@@ -46,7 +52,8 @@ def submissions(folder: Path) -> tuple[dict[str, dict[str, Path]], list[str]]:
         exercise, rest = exercise_of(path.stem)
         student = inside.parts[0] if len(inside.parts) > 1 else rest
         if exercise is None or not student:
-            notes.append(f"{inside}: no exercise has this name" if exercise is None else f"{inside}: no name of a student")
+            missing = "no exercise has this name" if exercise is None else "the student's name is missing"
+            notes.append(f"{inside}: {missing}")
             continue
         mine = found.setdefault(student, {})
         if exercise in mine:
@@ -54,9 +61,6 @@ def submissions(folder: Path) -> tuple[dict[str, dict[str, Path]], list[str]]:
             notes.append(f"{student}: several files for {exercise}; the newest counts: {newer.relative_to(folder)}")
             path = newer
         mine[exercise] = path
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and path.name not in found and path.name not in SKIPPED and not path.name.startswith("."):
-            found[path.name] = {}
     return dict(sorted(found.items())), notes
 
 
@@ -103,7 +107,7 @@ def grade_command(options: argparse.Namespace) -> int:
 
 
 def all_verdicts(found: dict[str, dict[str, Path]], options: argparse.Namespace) -> dict[str, list[Verdict]]:
-    """Return the verdicts on every exercise of every student; as many processes at a time as there are processors."""
+    """Judge every exercise of every student, with as many processes as processors; return the verdicts by student."""
     cells = [(name, each, files.get(each.stem)) for name, files in found.items() for each in every()]
     progress, graded = Silent() if options.quiet else Progress(len(cells)), {name: [] for name in found}
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool, TemporaryDirectory() as room:
@@ -123,11 +127,11 @@ def all_verdicts(found: dict[str, dict[str, Path]], options: argparse.Namespace)
 
 
 def as_script(notebook: Path, script: Path) -> Path:
-    """Write the code cells of a notebook as a script, without the cell that checks; return its path."""
+    """Write the code cells of a notebook as a script; return its path. Cells that import or call the judge are left out."""
     try:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
         sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-        text = ("\n\n".join(source for source in sources if "check_here(" not in source) + "\n").encode()
+        text = ("\n\n".join(source for source in sources if not JUDGE.search(source)) + "\n").encode()
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         text = f"raise ValueError({f'no notebook: {error!r}'!a})\n".encode()
     script.write_bytes(text)
@@ -135,7 +139,7 @@ def as_script(notebook: Path, script: Path) -> Path:
 
 
 def feedback_files(folder: Path, students: Iterable[str]) -> dict[str, Path]:
-    """Return the path of a file for every student; two students never share a file."""
+    """Return the path of the feedback file of every student; two students never share a file."""
     found: dict[str, Path] = {}
     for name in students:
         stem = re.sub(r"[^\w .@+-]", "_", name).strip(". ") or "_"
@@ -146,7 +150,7 @@ def feedback_files(folder: Path, students: Iterable[str]) -> dict[str, Path]:
 
 
 def passed(verdicts: Iterable[Verdict]) -> int:
-    """Return the number of passed exercises, the bonus included."""
+    """Return the number of passed exercises, including the bonus."""
     return sum(verdict.status == "passed" for verdict in verdicts)
 
 
@@ -160,7 +164,7 @@ def table(graded: dict[str, list[Verdict]]) -> list[str]:
         flags = "  !" if any(verdict.flags for verdict in verdicts) else ""
         lines.append(f"{name:{width}}  {' '.join(f'{mark:>{max(2, len(n))}}' for mark, n in zip(marks, numbers))}"
                      f"  {passed(verdicts):6}{flags}")
-    return [*lines, "+ passed  x wrong  e error  . not started  ! imports minivae: read it"]
+    return [*lines, "+ passed  x wrong  e error  . not started  ! imports minivae: read the file"]
 
 
 def text_for(verdicts: list[Verdict]) -> list[str]:
@@ -172,7 +176,7 @@ def text_for(verdicts: list[Verdict]) -> list[str]:
 
 
 def report(graded: dict, options: argparse.Namespace, notes: list[str], feedback: list[str]) -> dict:
-    """Return everything as plain JSON types."""
+    """Return all results as plain JSON types."""
     students = [{"student": name, "passed": passed(verdicts), "exercises": [document(verdict) for verdict in verdicts]}
                 for name, verdicts in graded.items()]  # fmt: skip
     return {"seed": options.seed, "timeout": options.timeout, "warning": NO_BOUNDARY, "notes": notes, "students": students,

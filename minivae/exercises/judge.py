@@ -1,6 +1,6 @@
-"""Judge a submission: call its functions in another process, and turn what came back into a verdict.
+"""Judge a submission: call its functions in another process, and make a verdict from the returned arrays.
 
-Only the returned arrays count, and not the printed text or the exit code. `check_names`, for notebooks, runs here.
+Printed text and the exit code do not count. For notebooks, `check_names` calls the functions in this process.
 """
 
 import ast
@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 
 from minivae.exercises import outside
 from minivae.exercises.catalogue import SIZES, Exercise, Part
-from minivae.exercises.compare import Finding, arrays_of, compared, draws
+from minivae.exercises.compare import Finding, arrays_of, compared
 from minivae.exercises.cut import blanks_left
-from minivae.exercises.pupil import Other, file_of, function_in, leaves, pack, perform, unpack
+from minivae.exercises.pupil import Other, file_of, function_in, leaves, pack, perform, profiler, unpack
 from minivae.exercises.sentences import REL, UNDECIDED, Given
 
-STEP = 1e-5                                                 # of the central difference
+STEP = 1e-5                                                 # of the central differences
 
 
 class Verdict(NamedTuple):
-    """The status of an exercise: "not started", "passed", "wrong" or "error"; what was found, and what was printed."""
+    """The status of an exercise ("not started", "passed", "wrong" or "error"), the findings, and the printed text."""
 
     exercise: Exercise
     status: str
@@ -33,14 +33,14 @@ class Verdict(NamedTuple):
 
 
 class Learner(NamedTuple):
-    """Facts read in a learner's functions: the lines where `...` still stands, and all names."""
+    """Facts about the source of a learner's functions: the lines that are still `...`, and all names."""
 
     left: Mapping[str, list[int]]
     names: frozenset[str]
 
 
 class Asking(NamedTuple):
-    """The calls of an exercise, and how their results are judged; the bonus has other ones."""
+    """Two functions of an exercise: the first makes the calls, the second judges their results."""
 
     calls: Callable                                         # exercise, seed -> the calls
     findings: Callable                                      # exercise, seed, results, learner -> findings
@@ -52,9 +52,10 @@ def of_file(status: str, words: str) -> tuple[Finding, ...]:
 
 
 def safely(judged: Callable) -> Callable:
-    """Return the function, with an "error" for its exercise in place of an exception: an error here costs one cell."""
+    """Return a function that turns an exception of the judge into the status "error" of one exercise."""
     @functools.wraps(judged)
     def verdict(exercise, *rest, **options):
+        profiler()                                          # raises ValueError if another profiler prevents the judge's
         try:
             return judged(exercise, *rest, **options)
         except Exception as error:
@@ -71,7 +72,7 @@ def check(exercise: Exercise, file: Path, timeout: float = 10.0, seed: int = 0) 
     if not file.is_file():
         return Verdict(exercise, "not started", of_file("not started", "is missing"))
     try:
-        source = file.read_text(encoding="utf-8-sig")       # some editors begin a file with a mark
+        source = file.read_text(encoding="utf-8-sig")       # some editors write a byte order mark
         functions = functions_in(ast.parse(source, str(file)))
     except (SyntaxError, ValueError, OSError, RecursionError, MemoryError) as error:
         return Verdict(exercise, "error", of_file("error", unreadable(error)))
@@ -86,7 +87,7 @@ def check(exercise: Exercise, file: Path, timeout: float = 10.0, seed: int = 0) 
     if not ran.executed:
         return Verdict(exercise, "error", of_file("error", ran.error), flags, ran.printed)
     results = list(ran.results)
-    for call in calls[len(results) :]:                      # none, if every call ended
+    for call in calls[len(results) :]:                      # no call is left if all ended
         first = calls[len(ran.results)]["function"]
         other = f"was not called, because {first} did not end"
         results.append({"error": ran.error if call["function"] == first else other})
@@ -103,7 +104,7 @@ def learner_of(functions: Mapping[str, ast.FunctionDef], blanks: Iterable[str]) 
 def unreadable(error: Exception) -> str:
     """Return the words for a file that Python cannot parse."""
     if isinstance(error, UnicodeDecodeError):
-        return "the file is not UTF-8: save it with this encoding"
+        return "the file is not encoded as UTF-8: save it as UTF-8"
     words = f"{type(error).__name__}: {getattr(error, 'msg', error)}"
     if not isinstance(error, SyntaxError):
         return words
@@ -112,7 +113,7 @@ def unreadable(error: Exception) -> str:
 
 @safely
 def check_names(exercise: Exercise, names: dict, seed: int = 0) -> Verdict:
-    """Judge functions of this process, given by name, as in a notebook: without limits of time and memory."""
+    """Judge functions of this process by their names, as in a notebook. Time and memory are not limited."""
     how, untouched = exercise.asking or Asking(calls_of, findings_of), {}
     exec(exercise.file(), untouched)
     blanks = functions_in(ast.parse(exercise.file()))
@@ -145,9 +146,9 @@ def same_bytes(one: Any, other: Callable) -> bool:
 
 
 def calls_of(exercise: Exercise, seed: int) -> list[dict]:
-    """Return all calls: every draw twice, because a function must be repeatable; then those of the differences."""
+    """Return all calls: two for each draw, to compare their results; then those for the central differences."""
     calls = [{"function": part.piece.function, "how": part.how, "arguments": arguments, "steps": part.steps()}
-             for part in exercise.parts for _, arguments in draws(part, seed) for _ in range(2)]  # fmt: skip
+             for part in exercise.parts for _, arguments in part.draws(seed) for _ in range(2)]  # fmt: skip
     return calls + slopes(exercise, seed)
 
 
@@ -166,7 +167,7 @@ def status_of(findings: Sequence[Finding]) -> str:
 
 
 def findings_of(exercise: Exercise, seed: int, results: list[dict], learner: Learner) -> tuple[Finding, ...]:
-    """Return the findings of all parts, and that both are wrong in the same way; a blank function is said once."""
+    """Return the findings of all parts, a blank function once; then the finding of `consistent`, if any."""
     found, rest = [], results
     for part in exercise.parts:
         mine, rest = rest[: 2 * len(SIZES)], rest[2 * len(SIZES) :]
@@ -178,9 +179,9 @@ def findings_of(exercise: Exercise, seed: int, results: list[dict], learner: Lea
 
 
 def same_cause(judged: list[Finding], found: Sequence[Finding]) -> list[Finding]:
-    """Return findings with the words of earlier ones about the same function and array, if one change explains both.
+    """Give a finding the words of an earlier one about the same function and array, if one change explains both.
 
-    If nothing explains a wrong array, and the array is right for other inputs, this is said.
+    If nothing explains a wrong array that is right for other inputs, the words say that it is right there.
     """
     for i, each in enumerate(judged):
         function, _, case = each.function.partition(", ")
@@ -215,7 +216,7 @@ def judge(part: Part, seed: int, done: Sequence[dict], learner: Learner) -> list
             return [blanks]
         if words := structure(part, result.get("result")):
             return [one("wrong", words)]
-    for (_, before), result in zip(draws(part, seed), done[::2]):
+    for (_, before), result in zip(part.draws(seed), done[::2]):
         if words := changed(part, before, result.get("after")):
             return [one("wrong", words)]
     arrays = [arrays_of(part, result["result"], result["after"]) for result in done]
@@ -264,7 +265,7 @@ def structure(part: Part, result: Any) -> str:
 
 
 def changed(part: Part, before: list, after: Any) -> str:
-    """Return which input a function has changed, or ""."""
+    """Return the words for an input that a function has changed, or ""."""
     for i, (name, value) in enumerate(zip(part.arguments(), before)):
         if i != part.written and not all(same(a, b) for a, b in zip(leaves(value), leaves(after[i]))):
             into = f"`+=`, `**=` and `[...] =` write into {name} itself"
@@ -297,11 +298,11 @@ def pair(exercise: Exercise) -> bool:
 
 
 def slopes(exercise: Exercise, seed: int) -> list[dict]:
-    """Return calls of a learner's forward at moved inputs, two for each input of the draws of its backward."""
+    """Return calls of a learner's forward for central differences: two for each input, moved up and down."""
     if not pair(exercise):
         return []
     calls = []
-    for _, (d_out, *inputs) in draws(exercise.parts[1], seed):
+    for _, (d_out, *inputs) in exercise.parts[1].draws(seed):
         for i, value in enumerate(inputs):
             for step in (STEP, -STEP):
                 moved = [a + step * direction(a) if i == j else a for j, a in enumerate(inputs)]
@@ -321,7 +322,7 @@ def consistent(exercise: Exercise, seed: int, results: list, moved: list, found:
         return ()
     forward, backward = exercise.parts[:2]
     after = iter([result.get("result") for result in moved])
-    for (_, (d_out, *inputs)), result in zip(draws(backward, seed), results[2 * len(SIZES) :: 2]):
+    for (_, (d_out, *inputs)), result in zip(backward.draws(seed), results[2 * len(SIZES) :: 2]):
         gradients = result.get("result")
         gradients = dict(zip(backward.results, gradients if isinstance(gradients, (tuple, list)) else [gradients]))
         for name, value in zip(backward.arguments()[1:], inputs):
@@ -334,5 +335,5 @@ def consistent(exercise: Exercise, seed: int, results: list, moved: list, found:
                 if not np.isclose((mine * direction(value)).sum(), numeric, rtol=REL):
                     return ()
     words = f"your {backward.piece.function} is the gradient of your {forward.piece.function} (central differences): no " \
-            "gradient check can see this error. Correct the function, then its backward"
+            f"gradient check can see this error. Correct {forward.piece.function} first"
     return (Finding("both", "", "wrong", (words,)),)

@@ -1,4 +1,4 @@
-"""Write exercises and lessons as Jupyter notebooks: plain JSON, nbformat 4. The code cells run in Python alone."""
+"""Write exercises and lessons as Jupyter notebooks: plain JSON, nbformat 4. Their code is plain Python."""
 
 import inspect
 import json
@@ -39,20 +39,21 @@ def text_of(document: dict) -> str:
 
 
 def of_exercise(exercise: Exercise) -> dict:
-    """Return an exercise as a notebook: the prompt, the blank, a cell that checks it, and the hints, folded."""
+    """Return an exercise as a notebook: the prompt, the import, the blank, a cell that checks it, and the hints, folded."""
     prompt = f"# Exercise {exercise.number}: {exercise.title}\n\n{exercise.prompt}"
     blank = exercise.file().partition('"""\n\n')[2]
-    cells = cells_of(prompt, blank) + cells_of(INSTALL, CHECK.format(exercise.name))
+    cells = cells_of(prompt, IMPORT.format("from minivae.exercises.notebook import check_here")) + cells_of("", blank)
+    cells += cells_of("Run this cell to check yours.", f'check_here("{exercise.name}", globals())')
     folded = "<details><summary>Hint {} of {}</summary>\n\n{}\n\n</details>"
     hints = [folded.format(n, len(exercise.hints), hint) for n, hint in enumerate(exercise.hints, 1)]
     return notebook([*cells, *cells_of("\n\n".join(hints), "# your own experiments")])
 
 
-INSTALL = """Run this cell to check yours. It needs minivae: if the import fails, run `%pip install PATH`, where PATH is
-the folder or the address of the project."""
-CHECK = """from minivae.exercises.notebook import check_here
-
-check_here("{}", globals())"""
+IMPORT = """try:
+    {}
+except ImportError as error:
+    raise ImportError(f"{{error}}. To install minivae, run `%pip install PATH` in a new cell. "
+                      "PATH is the folder or the address of the project.") from None"""
 
 
 def check_here(name: str, names: dict) -> None:
@@ -63,7 +64,7 @@ def check_here(name: str, names: dict) -> None:
     if verdict.status == "passed":
         print("", *solutions(exercise.name, exercise.pieces()), sep="\n")
     elif verdict.status != "not started":
-        print("Next: correct your cell, run it, then run this one again. Hints are below.")
+        print("Next: correct your cell, run it, and run this cell again. Hints are below.")
 
 
 # Lessons
@@ -76,8 +77,9 @@ def of_lesson(each: Lesson) -> dict:
     question = f"# Lesson {each.number}: {each.question}\n\n{asked}\n\n**Predict first.** {each.predict}\n\n{choices}"
     functions = "\n".join(f"- `{place(function)}`" for function in each.code)
     further = f"- ledger: `derivations show {each.ledger}`\n- test: `pytest -k {each.test}`"
-    cells = cells_of(question, source_of(each))
-    cells += cells_of("Run it. Then change a number in the function above, and run it again.", RUN.format(each.name))
+    cells = cells_of(question, IMPORT.format(f"from {each.run.__module__} import *")) + cells_of("", source_of(each))
+    words = "Run this cell. Then change a number in the function above, and run both cells again."
+    cells += cells_of(words, RUN.format(each.name))
     cells += cells_of("The figure:", "found.show()")
     cells += cells_of("Was your prediction right?", 'print(found.verdict if found.holds else "Not as expected.")')
     return notebook([*cells, *cells_of(f"**Read on**\n\n{functions}\n{further}", "# your own experiments")])
@@ -90,7 +92,6 @@ for label, text in found.rows:
 
 
 def source_of(each: Lesson) -> str:
-    """Return the source of a lesson without its decorator, after an import of all names of its module."""
+    """Return the source of a lesson without its decorator."""
     source = inspect.getsource(each.run)
-    function = source[source.index("\ndef ") + 1 :].replace("  # fmt: skip", "")
-    return f"from {each.run.__module__} import *\n\n\n{function}"
+    return source[source.index("\ndef ") + 1 :].replace("  # fmt: skip", "")

@@ -1,4 +1,4 @@
-"""Run a submission in a process of its own: bytes in, bytes out, with limits of time, memory and output."""
+"""Run a submission in a process of its own, with limits of time, memory and output."""
 
 import contextlib
 import os
@@ -18,16 +18,16 @@ MEGABYTES = 2000
 
 
 class Ran(NamedTuple):
-    """Results of a process, one for each call; the reason if some are missing; and what the submission printed."""
+    """Results of a process, one for each call; the error, if results are missing; and the printed text."""
 
     results: list[dict]
     error: str
     printed: str
-    executed: bool              # the file itself; False if it has an error or does not end
+    executed: bool              # False if the file has an error or does not end
 
 
 def run(file: Path, calls: list[dict], timeout: float) -> Ran:
-    """Execute a file and make these calls in a new process; never raises for anything the file does."""
+    """Execute a file and make these calls in a new process. Errors of the file are returned, not raised."""
     root = str(Path(minivae.__file__).parents[1])
     file = Path(os.path.abspath(file))
     words = [str(file.parent), str(file), str(int(timeout) + 2), str(MEGABYTES)]
@@ -51,25 +51,21 @@ def run(file: Path, calls: list[dict], timeout: float) -> Ran:
 
 
 def stop(child: subprocess.Popen) -> None:
-    """End a process and those that it started in its session."""
+    """Kill a process and the processes that it started in its session."""
     with contextlib.suppress(OSError):
         os.killpg(child.pid, signal.SIGKILL) if hasattr(os, "killpg") else child.kill()
     child.wait()
 
 
 def judged(data: bytes, code: int | None, printed: str, timeout: float) -> Ran:
-    """Return the results in these bytes; the first says that the file was executed, or its error."""
+    """Return the results in these lines. The first line has the error of the file, if any."""
     results: list[dict] = []
-    try:
-        while data:
-            size = int.from_bytes(data[:8], "little")
-            result: Any = unpack(data[8 : 8 + size]) if size <= len(data) - 8 else None
+    with contextlib.suppress(ValueError):                   # the last line may be incomplete
+        for line in data.splitlines():
+            result: Any = unpack(line)
             if not isinstance(result, dict):
                 break
             results.append(result)
-            data = data[8 + size :]
-    except ValueError:                                      # a part of a result
-        pass
     if len(results) == 1 and "error" in results[0]:
         return Ran([], str(results[0]["error"]), printed, False)
     ended = f"Python ended with exit code {code} before the results were complete."

@@ -1,9 +1,10 @@
-"""The submission's process: it executes one file, calls its functions with the given arrays, and writes what came back.
+"""The program in a submission's process: it executes one file, calls its functions, and writes the results.
 
-No expected value, variant or verdict enters this process. Arrays travel as raw bytes after a JSON header: no pickles.
+No expected value, variant or verdict enters this process. Calls and results are lines of JSON: no pickles.
 """
 
 import ast
+import base64
 import contextlib
 import copy
 import json
@@ -21,65 +22,61 @@ from typing import Any
 
 import numpy as np
 
-MOST_BYTES = 20_000_000                                     # largest size of the results, and of all that is printed
+from minivae.checks import refuse
+
+MOST_BYTES = 25_000_000                                     # largest size of the results, and of the printed text
 
 
-# Arrays as bytes
-
-
-def pack(value: Any) -> bytes:
-    """Return a tree of tuples, lists, dicts, numbers, words and arrays as bytes: a JSON header, then raw arrays."""
-    arrays: list[bytes] = []
-    header = json.dumps(_described(value, arrays)).encode()
-    return len(header).to_bytes(8, "little") + header + b"".join(arrays)
-
-
-def _described(value, arrays):
-    if isinstance(value, (list, tuple)):
-        return {"list" if isinstance(value, list) else "tuple": [_described(part, arrays) for part in value]}
-    if isinstance(value, dict):
-        return {"dict": [[str(name), _described(part, arrays)] for name, part in value.items()]}
-    if value is None or isinstance(value, str):
-        return {"is": value}
-    if isinstance(value, (bool, int, float, complex, np.generic, np.ndarray)):
-        array = np.asarray(value)
-        if array.dtype.kind in "biufc" and array.dtype.itemsize <= 16:
-            array = array.astype(array.dtype.newbyteorder("="), copy=False)
-            arrays.append(array.tobytes())
-            return {"array": array.dtype.str, "shape": array.shape}
-    kind = f"dtype {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
-    return {"other": "..." if value is Ellipsis else kind}
+# Arrays as text
 
 
 class Other(str):
     """The type of an object that is not an array of numbers."""
 
 
-def unpack(data: bytes) -> Any:
-    """Return the tree from which `pack` made these bytes. Raises ValueError for other bytes."""
+def pack(value: Any) -> bytes:
+    """Return a tree of tuples, lists, dicts, numbers, words and arrays as one line of JSON."""
+    return json.dumps(described(value)).encode()
+
+
+def unpack(line: bytes) -> Any:
+    """Return the tree from which `pack` made this line. Raises ValueError for other bytes."""
     try:
-        size = int.from_bytes(data[:8], "little")
-        rest = memoryview(data)[8 + size :]
-        return _restored(json.loads(data[8 : 8 + size]), [rest])
+        return restored(json.loads(line))
     except (KeyError, TypeError, AttributeError, IndexError, RecursionError, OverflowError) as error:
         raise ValueError(f"no packed arrays: {error}") from None
 
 
-def _restored(node, rest):
+def described(value: Any) -> dict:
+    """Return a tree as plain JSON types: each node is its kind with its parts; the bytes of an array are base64."""
+    if isinstance(value, (list, tuple)):
+        return {"list" if isinstance(value, list) else "tuple": [described(part) for part in value]}
+    if isinstance(value, dict):
+        return {"dict": [[str(name), described(part)] for name, part in value.items()]}
+    if value is None or isinstance(value, str):
+        return {"is": value}
+    if isinstance(value, (bool, int, float, complex, np.generic, np.ndarray)):
+        array = np.asarray(value)
+        if array.dtype.kind in "biufc" and array.dtype.itemsize <= 16:
+            array = array.astype(array.dtype.newbyteorder("="), copy=False)
+            return {"array": [array.dtype.str, array.shape, base64.b64encode(array.tobytes()).decode()]}
+    kind = f"dtype {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+    return {"other": "..." if value is Ellipsis else kind}
+
+
+def restored(node: dict) -> Any:
+    """Return the tree of these JSON types."""
     (kind, value), *_ = node.items()
     if kind in ("list", "tuple"):
-        return (list if kind == "list" else tuple)(_restored(part, rest) for part in value)
+        return (list if kind == "list" else tuple)(map(restored, value))
     if kind == "dict":
-        return {name: _restored(part, rest) for name, part in value}
+        return {name: restored(part) for name, part in value}
     if kind != "array":
         return Other(value) if kind == "other" else value
-    dtype, shape = np.dtype(value), tuple(map(int, node["shape"]))
-    size = dtype.itemsize * int(np.prod(shape, dtype=object))
-    if dtype.kind not in "biufc" or size < 0 or size > len(rest[0]):
-        raise ValueError("an array is longer than its bytes")
-    array = np.frombuffer(rest[0][:size], dtype).reshape(shape).copy()
-    rest[0] = rest[0][size:]
-    return array
+    dtype, shape, data = value
+    if np.dtype(dtype).kind not in "biufc":
+        raise ValueError("an array has no numbers")
+    return np.frombuffer(base64.b64decode(data), dtype).reshape(shape).copy()
 
 
 # Calls. The judge calls the package's own functions with the same adapters.
@@ -91,7 +88,7 @@ def plain(function: Callable, arguments: list) -> Any:
 
 
 def of_model(function: Callable, arguments: list) -> Any:
-    """Call a model's `backward` after its own forward pass; return the gradient in every parameter."""
+    """Call a learner's `backward` after the package's forward pass; return the gradient in every parameter."""
     from minivae.likelihood import make_likelihood
     from minivae.params import Params, shapes_of
     from minivae.vae import VAE
@@ -113,7 +110,7 @@ def of_adam(function: Callable, arguments: list) -> Any:
     from minivae.params import Params
 
     flat, gradients, settings = arguments
-    theta = flat.copy()                                     # must be changed in place
+    theta = flat.copy()                                     # the function must change this array in place
     params = Params({"theta": flat.shape}, theta)
     optimiser, after = Adam(params, **{name: float(value) for name, value in settings.items()}), []
     for gradient in gradients:
@@ -123,7 +120,7 @@ def of_adam(function: Callable, arguments: list) -> Any:
 
 
 def of_check(function: Callable, arguments: list) -> Any:
-    """Call a learner's check on copies of `gaussian`; return an array, True for each copy in which it finds a fault."""
+    """Call a learner's check on copies of `gaussian`; return an array: True for each copy that the check calls wrong."""
     from minivae.museum.exhibits import find
     from minivae.museum.patched import load
 
@@ -135,7 +132,7 @@ def of_check(function: Callable, arguments: list) -> Any:
             found.append(function(module) is False)
         except Exception as error:
             if isinstance(error, NameError) or not name and not isinstance(error, AssertionError):
-                raise                                       # a mistake of the check itself
+                raise                                       # the check itself has a mistake
             found.append(True)
     return np.array(found)
 
@@ -146,7 +143,7 @@ HOW = {"plain": plain, "model": of_model, "adam": of_adam, "check": of_check}
 def perform(calls: list[dict], names: dict) -> Iterator[dict]:
     """Make every call; yield the result, the arguments afterwards, the warnings and the steps, or an error.
 
-    If a line `name = ...` fails, its error goes to "failed", and the function is called again without it.
+    If an assignment fails, its error is stored in "failed", and the function is called again without this assignment.
     """
     for call in calls:
         if callable(function := names.get(call["function"])):
@@ -154,7 +151,7 @@ def perform(calls: list[dict], names: dict) -> Iterator[dict]:
         else:
             own = ", ".join(name for name, value in names.items() if isinstance(value, types.FunctionType)
                             and value.__module__ == names.get("__name__"))  # fmt: skip
-            yield {"error": f"there is no function {call['function']}" + (f", but {own}" if own else "")}
+            yield {"error": f"there is no function {call['function']}" + (f"; your functions are {own}" if own else "")}
 
 
 def one_call(call: dict, function: Callable, names: dict) -> dict:
@@ -188,12 +185,14 @@ def one_call(call: dict, function: Callable, names: dict) -> dict:
 
 @contextlib.contextmanager
 def watching(function: Callable, seen: dict) -> Iterator[None]:
-    """Store the variables of a function in `seen` whenever it ends."""
-    code, before = getattr(function, "__code__", None), sys.getprofile()
+    """Store the variables of a function in `seen` when it returns. An earlier profiler still gets every event."""
+    code, before = getattr(function, "__code__", None), profiler()
 
     def look(frame, event, value):
         if event == "return" and frame.f_code is code:
             seen.update(frame.f_locals)
+        if before:
+            before(frame, event, value)
 
     sys.setprofile(look)
     try:
@@ -202,8 +201,17 @@ def watching(function: Callable, seen: dict) -> Iterator[None]:
         sys.setprofile(before)
 
 
+def profiler() -> Callable | None:
+    """Return the profile function of this thread, or None. Raises ValueError for one in C: it could not be restored."""
+    before = sys.getprofile()
+    if before is not None and not callable(before):
+        remedy = "Stop it, or use Python 3.12 or newer, where cProfile works."
+        refuse("the active profiler", "a Python function", type(before).__name__, remedy)
+    return before
+
+
 def steps(seen: dict, wanted: Sequence[str]) -> dict:
-    """Return the arrays among these variables; "self.t" is an attribute."""
+    """Return the wanted variables that are numbers or arrays; "self.t" is the attribute t of self."""
     found = {}
     for name in wanted:
         first, _, attribute = name.partition(".")
@@ -219,16 +227,16 @@ def file_of(function: Callable) -> str:
 
 
 def function_in(file: str, name: str) -> ast.FunctionDef | None:
-    """Return the tree of a function of a file or cell, None if there is none."""
+    """Return the tree of a function of a file or notebook cell; None if the source has no such function."""
     try:
         body = ast.parse("".join(linecache.getlines(file))).body
-    except SyntaxError:                                     # a cell that is not Python alone
+    except SyntaxError:                                     # a cell with other syntax, such as %pip
         return None
     return next((node for node in body if isinstance(node, ast.FunctionDef) and node.name == name), None)
 
 
 def without(tree: ast.FunctionDef, line: int) -> str:
-    """Put `...` in place of the value in this line of a function; return the names that it assigns, "" if none."""
+    """Replace the value of the assignment in this line by `...`; return the assigned names, "" for another statement."""
     for node in tree.body:
         if isinstance(node, ast.Assign) and node.lineno <= line <= node.end_lineno:
             parts = node.targets[0].elts if isinstance(node.targets[0], ast.Tuple) else node.targets[:1]
@@ -241,14 +249,14 @@ def without(tree: ast.FunctionDef, line: int) -> str:
 
 
 def again(tree: ast.FunctionDef, file: str, names: dict) -> Callable:
-    """Return the function of a changed tree, which finds the names of its file."""
+    """Compile a changed function; it uses the names of its file."""
     local: dict = {}
     exec(compile(ast.fix_missing_locations(ast.Module([tree], [])), file, "exec"), names, local)
     return local[tree.name]
 
 
 def same_arrays(tree: Any) -> Any:
-    """Return copies of nested lists and tuples with the same arrays in them."""
+    """Copy nested lists and tuples, but not the arrays in them."""
     return type(tree)(map(same_arrays, tree)) if isinstance(tree, (list, tuple)) else tree
 
 
@@ -264,7 +272,7 @@ def places(error: BaseException, file: str) -> list[tuple[types.FrameType, int]]
 
 
 def in_words(error: BaseException, file: str) -> str:
-    """Return the error's type and message, the last line of the submission in its traceback, and the shapes in it."""
+    """Return the error's type and message, the last line of the submission in its traceback, and shapes of arrays."""
     said = ": ".join(filter(None, [type(error).__name__, re.split(", with gufunc|, and the inputs", str(error))[0].strip()]))
     if isinstance(error, SyntaxError) and error.filename == file:
         return f"line {error.lineno}: {said}"
@@ -284,7 +292,7 @@ def named_arrays(text: str, frame: types.FrameType) -> Iterator[tuple[str, np.nd
     """Yield each variable, attribute or entry such as `hs[i]` in a line of code that is an array."""
     try:
         nodes = list(ast.walk(ast.parse(f"{text} pass" if text.endswith(":") else text)))
-    except SyntaxError:                                     # a part of a longer statement
+    except SyntaxError:                                     # the line is a part of a longer statement
         return
     nodes = [node for node in nodes if isinstance(node, (ast.Name, ast.Attribute, ast.Subscript))]
     for word in dict.fromkeys(map(ast.unparse, sorted(nodes, key=lambda node: node.col_offset))):
@@ -294,7 +302,7 @@ def named_arrays(text: str, frame: types.FrameType) -> Iterator[tuple[str, np.nd
 
 
 def limit(seconds: int, megabytes: int) -> None:
-    """Limit this process: CPU seconds, memory, size of files. Windows has no such limits, macOS none of memory."""
+    """Limit this process: CPU seconds, memory, size of files. Windows has no such limits; macOS has no limit of memory."""
     try:
         import resource
     except ImportError:
@@ -322,8 +330,8 @@ def main(folder: str, file: str, seconds: str, megabytes: str) -> None:
         results = chain([{}], perform(calls, vars(module)))
     except (Exception, SystemExit) as error:
         results = [{"error": in_words(error, file)}]
-    for data in map(pack, results):                         # one by one: if a call never ends, earlier results are written
-        out.write(len(data).to_bytes(8, "little") + data)
+    for line in map(pack, results):                         # one by one: if a call never ends, earlier results are written
+        out.write(line + b"\n")
         out.flush()
     sys.stdout.flush()
-    os._exit(0)                                             # threads of the submission are not waited for
+    os._exit(0)                                             # does not wait for threads of the submission

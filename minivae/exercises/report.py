@@ -1,4 +1,4 @@
-"""All exercises, the verdict on each, and its words for a terminal and for JSON."""
+"""The list of all exercises, and the words for a verdict: lines for a terminal, or JSON."""
 
 import re
 from collections.abc import Iterable
@@ -17,12 +17,12 @@ def every() -> list[Exercise]:
 
 
 def counted(verdicts: Iterable[Verdict]) -> list[Verdict]:
-    """Return the verdicts that count: those on the fourteen, and that on the bonus once it is begun."""
+    """Return the verdicts that count: those on the fourteen exercises, and that on the bonus if it is begun."""
     return [verdict for verdict in verdicts if verdict.exercise is not BONUS or verdict.status != "not started"]
 
 
 def document(verdict: Verdict) -> dict:
-    """Return a verdict as plain JSON types; the names of changes without the code of the solution."""
+    """Return a verdict as plain JSON types. Code of the solution is removed from the names of variants."""
     exercise = verdict.exercise
     head = {"number": exercise.number, "name": exercise.name, "file": f"{exercise.stem}.py", "status": verdict.status}
     names = [[re.sub("`.*?`", "`...`", name) for name in each.names] for each in verdict.findings]
@@ -31,9 +31,9 @@ def document(verdict: Verdict) -> dict:
 
 
 def lines_of(verdict: Verdict) -> list[str]:
-    """Return the verdict as lines of text; findings with the same words are said together."""
+    """Return the verdict as lines of text; findings with the same words are printed together."""
     found = {finding.status for finding in verdict.findings}
-    open_ = verdict.status == "wrong" and found <= {"right", "not started"}     # what is filled is right
+    open_ = verdict.status == "wrong" and found <= {"right", "not started"}     # every filled line is right
     lines = [f"{verdict.exercise.stem}: {'not finished' if open_ else verdict.status}"]
     right = [finding for finding in verdict.findings if finding.status == "right"]
     if many := len(verdict.findings) > 8:
@@ -51,7 +51,7 @@ def lines_of(verdict: Verdict) -> list[str]:
 
 
 def heading(findings: list[Finding]) -> str:
-    """Return the functions and arrays of these findings, and for which inputs; more than three arrays by number."""
+    """Return the functions, arrays and inputs of these findings. More than three arrays are counted, not named."""
     arrays: dict[str, list[str]] = {}
     for finding in findings:
         arrays.setdefault(finding.function, []).append(finding.array)

@@ -1,4 +1,4 @@
-"""The sentences about one wrong array: its shape, its ratio to the right one, a known fault, its largest error."""
+"""The sentences about one wrong array: its shape, its ratio to the right array, a known fault, its largest error."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,23 +13,23 @@ from minivae.exercises.confusions import TERMS
 from minivae.exercises.variants import AXIS, Variant
 from minivae.ops import sigmoid
 
-REL = 1e-5                                                  # of the largest entry: float32 and other orders of sums pass
-UNDECIDED = "undecided: no known ratio, path or change fits. "
+REL = 1e-5                                                  # relative to the largest entry, so that float32 passes
+UNDECIDED = "undecided: no known factor, sum or change of the solution gives your numbers. "
 
 
 class Given(NamedTuple):
-    """Results of a submission: a list of arrays for each draw; None is a result that is still `...`."""
+    """Results of a submission. `arrays` has a list for each draw; None in it is a result that is still `...`."""
 
     arrays: Sequence[list]
     warned: Sequence[str] = ()                              # warnings by NumPy, at the first draw
     names: frozenset[str] | None = None                     # all names in the learner's file; None if they are not known
     steps: Sequence[Mapping] = ()                           # variables of the learner's function, for each draw
-    replaced: bool = False                                  # True if a new array was put in place of one to be written
+    replaced: bool = False                                  # True if an array that must be written was replaced
     open: bool = False                                      # True if a blank is left, or a line failed
 
 
 class Wrong(NamedTuple):
-    """A wrong array: its name, the learner's and the right one of every draw, the right results, and the right steps."""
+    """A wrong array: its name; for every draw, the learner's array, the right one, all right results and steps."""
 
     name: str
     mine: Sequence[NDArray]
@@ -65,7 +65,7 @@ def words_of(part: Part, draws: Sequence[Draw], wrong: Wrong, given: Given, name
     elif not np.isfinite(right).all():
         words = []
     elif rank == 0 and None in [ratio(a, b) for a, b in zip(wrong.mine, wrong.right)]:
-        words = []                                          # a named fault is said alone, or with a constant ratio
+        words = []                                          # a named fault needs no other words than a constant ratio
     else:
         equal, terms = equals(part, draws, wrong, given.names), sum_of_terms(part, draws, wrong)
         words = [said for said in (equal or terms,) if said]
@@ -78,13 +78,13 @@ def words_of(part: Part, draws: Sequence[Draw], wrong: Wrong, given: Given, name
 
 
 def not_written(part: Part, name: str, mine: Sequence[NDArray], right: Sequence[NDArray], given: Given) -> str:
-    """Return the words for an array that the function had to write, and did not write or added to; else ""."""
+    """Return the words for an array into which the function must write, but wrote nothing or added; else ""."""
     if part.how == "model" and name in part.results and not mine[0].any():
         return "was not written: it is still 0 everywhere"
     if part.written is None or name in part.returned:
         return ""
     if (mine[0] == START).all():
-        put = "is as before: you put a new array into the list. Write into the old one: `[...] =`"
+        put = "is unchanged: you put a new array into the list. Write into the old array: `[...] =`"
         return put if given.replaced else "was not written"
     added = (mine[0] > START / 2).all()                     # the right entries are below 100
     why = "was added to the old entries, which are not 0 at the start: assign with `=`, do not add with `+=`"
@@ -107,25 +107,25 @@ def of_adam(given: Given) -> str:
 
 
 def shape_words(part: Part, sizes: Sequence[Mapping[str, int]], wrong: Wrong, fault: list[str]) -> tuple[str, ...]:
-    """Return the sentences about an array of another shape."""
+    """Return the sentences about an array of the wrong shape."""
     k = next(k for k, (a, b) in enumerate(zip(wrong.mine, wrong.right)) if a.shape != b.shape)
     mine, right = wrong.mine[k], wrong.right[k]
     first = f"has shape {letters(mine, part, sizes[k])} instead of {letters(right, part, sizes[k])}"
     if fault and AXIS in fault[0]:
         left, needed = (set(spelled(each, part, sizes[k])) for each in (mine, right))
         for axis in needed - left:
-            return first, f"you summed over {axis}; the sum runs over {' and '.join(left - needed) or 'another axis'}"
+            return first, f"you summed over {axis}; sum over {' and '.join(left - needed) or 'another axis'} instead"
     return tuple(filter(None, (first, reduced(wrong, part, sizes[0]) or "; or ".join(fault))))
 
 
 def spelled(array: NDArray, part: Part, sizes: Mapping[str, int]) -> list[str]:
-    """Return the letters of the axes of an array, ["B", "J"], or their lengths."""
+    """Return the letters of the axes of an array: ["B", "J"]. An axis without a letter gives its length."""
     names = {size: letter for letter, size in sizes.items() if letter in part.letters}
     return [names.get(n, str(n)) for n in array.shape]
 
 
 def letters(array: NDArray, part: Part, sizes: Mapping[str, int]) -> str:
-    """Return "(5, 2), that is (B, J)"."""
+    """Return a shape in numbers and letters: "(5, 2), that is (B, J)"."""
     text = f"({', '.join(spelled(array, part, sizes))}{',' if array.ndim == 1 else ''})"
     return str(array.shape) if text == str(array.shape) else f"{array.shape}, that is {text}"
 
@@ -168,7 +168,7 @@ def numbers(mine: NDArray, right: NDArray) -> str:
 
 
 def equals(part: Part, draws: Sequence[Draw], wrong: Wrong, names: frozenset[str] | None) -> str:
-    """Return what a wrong array equals, in the words of the doctor and with names in the learner's file, or ""."""
+    """Return what a wrong array equals, in the words of the doctor and names of the learner's file; "" if nothing fits."""
     inside = [{n: v for n, v in each.items() if (names is None or n in names) and v.ndim} for each in wrong.steps]
     probes = [Probe(a, b, draw.sizes_of(part.letters)) for a, b, draw in zip(wrong.mine, wrong.right, draws)]
     functions = [factors(values, b, names) for values, b in zip(inside, wrong.right)]
@@ -186,7 +186,7 @@ def equals(part: Part, draws: Sequence[Draw], wrong: Wrong, names: frozenset[str
 
 
 def factors(values: Mapping[str, NDArray], right: NDArray, names: frozenset[str] | None) -> dict[str, NDArray]:
-    """Return functions of the inputs and intermediate arrays that are easily forgotten, or put in once too often."""
+    """Return functions of the inputs and steps: factors that are easily forgotten, or multiplied once too often."""
     found = {}
     with np.errstate(all="ignore"):
         for name, v in values.items():
@@ -200,7 +200,7 @@ def factors(values: Mapping[str, NDArray], right: NDArray, names: frozenset[str]
 
 
 def sum_of_terms(part: Part, draws: Sequence[Draw], wrong: Wrong) -> str:
-    """Return a wrong array as a sum of known terms, and which of the factors are wrong; otherwise ""."""
+    """Return the words for a wrong array that is a sum of known terms with wrong factors; else ""."""
     codes = TERMS.get((part.piece.function, wrong.name), {})
     terms = [{name: eval(code, {"np": np}, dict(zip(part.arguments(), draw.arguments))) + np.zeros(b.shape)
               for name, code in codes.items()} for draw, b in zip(draws, wrong.right)]  # fmt: skip

@@ -1,6 +1,6 @@
-"""Known wrong versions of a function: common confusions, exhibits of the museum, and all changes of one place.
+"""Known wrong versions of a function: common confusions, exhibits of the museum, and all versions with one change.
 
-Each change is made on the function's tree. Its name says what changed, and does not show the rest of the line.
+A change replaces one node of the function's syntax tree. Its name describes the change, without the rest of the line.
 """
 
 import ast
@@ -8,7 +8,7 @@ import contextlib
 import copy
 import functools
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from minivae.exercises.confusions import CONFUSIONS
 from minivae.exercises.cut import Piece, compiled, source_of, target, tree_of
@@ -19,16 +19,17 @@ SIGN = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**", 
 CALLS = {"exp": "expm1", "expm1": "exp", "log": "log1p", "log1p": "log", "sum": "mean", "mean": "sum", "sqrt": "square",
          "tanh": "sin", "minimum": "maximum", "maximum": "minimum", "max": "min"}  # fmt: skip
 UNARY = ("np.exp", "np.expm1", "np.log", "np.log1p", "np.sqrt", "np.tanh", "sigmoid")
-OPERATION = {ast.Add: "a sign is wrong", ast.Sub: "a sign is wrong", ast.Mult: "a factor is a divisor",
-             ast.Div: "a divisor is a factor", ast.Pow: "a power is missing", ast.MatMult: "a product is no matrix product"}
-AXIS = "the sum runs over another axis"
-NUMBER, ARRAY = "a number is another one", "one array stands where another belongs"
+OPERATION = {ast.Add: "a sign is wrong", ast.Sub: "a sign is wrong", ast.Mult: "a factor is used as a divisor",
+             ast.Div: "a divisor is used as a factor", ast.Pow: "a product is used instead of a power",
+             ast.MatMult: "a product of entries is used instead of a matrix product"}
+AXIS = "a sum runs over a wrong axis"
+NUMBER, ARRAY = "a number is wrong", "an array is used instead of another one"
 
 
 class Variant(NamedTuple):
     """A wrong version: its name, the words for a learner, the function, and the names that the changed line computes.
 
-    The name has code of the solution. The words name the fault, or only its kind: they print no solution.
+    The name contains code of the solution, so learners see only the words.
     """
 
     name: str
@@ -38,7 +39,7 @@ class Variant(NamedTuple):
 
     @property
     def rank(self) -> int:
-        """0 for confusions and the museum, 2 for another number, name or order, 1 for all other changes."""
+        """0 for confusions and the museum, 2 for a wrong number, array or order, 1 for all other changes."""
         if self.name.startswith(("confusion", "museum")):
             return 0
         return 2 if self.words in (NUMBER, ARRAY) or "exchanged" in self.words else 1
@@ -48,7 +49,7 @@ class Variant(NamedTuple):
         return set(self.line.replace("*", "").split(", ")) - {""}
 
     def said(self, names: frozenset[str] | None) -> str:
-        """Return the words, with the line if the learner's file has its name."""
+        """Return the words. They name the line if the learner's file has its variables."""
         where = self.line and (names is None or self.computes() <= names)
         return f"in the line of `{self.line}`, {self.words}" if where else self.words
 
@@ -60,7 +61,7 @@ def variants(piece: Piece) -> tuple[Variant, ...]:
 
 
 def listed(piece: Piece) -> Iterator[Variant]:
-    """Yield the confusions and exhibits that change this function. Raises LookupError if a confusion's line is gone."""
+    """Yield the confusions and exhibits that change this function. Raises LookupError if a line is not found once."""
     source = source_of(piece)
     known = [(f"confusion: {words}", words, replaced) for name, replaced, words in CONFUSIONS if name == piece.function]
     for name, _, replaced in known:
@@ -72,7 +73,7 @@ def listed(piece: Piece) -> Iterator[Variant]:
         known.append((f"museum {bug.name}", bug.title, {a: b for a, b in changes.items() if source.count(a) == 1}))
     for name, words, replaced in known:
         text = functools.reduce(lambda text, pair: text.replace(*pair), replaced.items(), source)
-        with contextlib.suppress(SyntaxError, LookupError):     # a change of several lines, indented otherwise
+        with contextlib.suppress(SyntaxError, LookupError):     # a change of several lines with other indentation
             if ast.dump(tree := tree_of(piece, text)) != ast.dump(tree_of(piece)):
                 yield Variant(name, words, compiled(piece, tree))
 
@@ -84,11 +85,8 @@ def one_change(piece: Piece) -> Iterator[Variant]:
     names += [part for node in tree.body for part in target(node).split(", ") if part.isidentifier()]
     seen = set()
     for index, node in enumerate(ast.walk(tree)):
-        for code, words, change in changes(node, names):
-            changed = copy.deepcopy(tree)
-            place = list(ast.walk(changed))[index]
-            change(place, changed)
-            ast.fix_missing_locations(changed)
+        for code, words, other in changes(node, names):
+            changed = ast.fix_missing_locations(copy.deepcopy(tree, {id(node): other}))     # `other` replaces the node
             line = line_of(tree, node)
             name = f"{line}:{index}: {code}"
             if name not in seen and ast.dump(changed) != ast.dump(tree):
@@ -106,94 +104,95 @@ def line_of(tree: ast.FunctionDef, node: ast.AST) -> str:
     return ""
 
 
-def changes(node: ast.AST, names: list[str]) -> Iterator[tuple[str, str, Callable]]:
-    """Yield (code, words, function that changes a copy of this node in a copy of the tree) for every change of one node."""
+def edited(node: ast.AST, **fields: Any) -> ast.AST:
+    """Return a copy of a node with other fields."""
+    other = copy.copy(node)
+    vars(other).update(fields)
+    return other
+
+
+def exchanged(nodes: list, i: int) -> list:
+    """Return a list in which the entries i and i + 1 are exchanged."""
+    return [*nodes[:i], nodes[i + 1], nodes[i], *nodes[i + 2 :]]
+
+
+def parsed(text: str) -> ast.expr:
+    """Return the tree of an expression."""
+    return ast.parse(text, mode="eval").body
+
+
+def changes(node: ast.AST, names: list[str]) -> Iterator[tuple[str, str, ast.AST]]:
+    """Yield (code, words, new node) for every change of one node."""
     if isinstance(node, (ast.BinOp, ast.AugAssign)) and type(node.op) in OTHER:
         other = OTHER[type(node.op)]
         code = f"`{SIGN[other]}` in place of `{SIGN[type(node.op)]}`"
-        yield code, OPERATION[type(node.op)], lambda n, _: setattr(n, "op", other())
+        yield code, OPERATION[type(node.op)], edited(node, op=other())
     if isinstance(node, ast.BinOp) and type(node.op) in SIGN:
         sign = SIGN[type(node.op)]
         words = f"a {'term' if sign in '+-' else 'factor'} is missing"
-        yield f"`{sign} {short(node.right)}` is missing", words, lambda n, tree: replace(tree, n, n.left)
-        yield f"`{short(node.left)} {sign}` is missing", words, lambda n, tree: replace(tree, n, n.right)
+        yield f"`{sign} {short(node.right)}` is missing", words, node.left
+        yield f"`{short(node.left)} {sign}` is missing", words, node.right
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        yield "a minus sign is missing", "a minus sign is missing", lambda n, tree: replace(tree, n, n.operand)
+        yield "a minus sign is missing", "a minus sign is missing", node.operand
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
         for value in {0: (1, 2), 1: (0, 2), 2: (1, 4), 0.5: (1, 2), -1: (0,)}.get(node.value, ()):
-            yield f"`{value}` in place of `{node.value}`", NUMBER, lambda n, _, value=value: setattr(n, "value", value)
+            yield f"`{value}` in place of `{node.value}`", NUMBER, edited(node, value=value)
     if isinstance(node, ast.Attribute) and node.attr == "T":
-        yield "`.T` is missing", "a transpose is missing", lambda n, tree: replace(tree, n, n.value)
+        yield "`.T` is missing", "a transpose is missing", node.value
     if isinstance(node, ast.Call):
         yield from changed_calls(node)
     if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in names:
         for other in names:
             if other != node.id and (len(names) < 12 or kind(other) == kind(node.id)):
-                yield f"`{other}` in place of `{node.id}`", ARRAY, lambda n, _, other=other: setattr(n, "id", other)
+                yield f"`{other}` in place of `{node.id}`", ARRAY, edited(node, id=other)
         if node.id == names[0] and node.id.startswith("d_"):
-            words = f"`{node.id}` is summed, but each of its entries counts alone"
-            yield f"`{node.id}.sum()`", words, lambda n, tree: replace(tree, n, ast.parse(f"{n.id}.sum()").body[0].value)
+            code = f"{node.id}.sum()"
+            yield f"`{code}`", f"`{node.id}` is summed, but each of its entries counts alone", parsed(code)
     if isinstance(node, ast.Return):
         yield from changed_results(node)
 
 
-def changed_calls(node: ast.Call) -> Iterator[tuple[str, str, Callable]]:
+def changed_calls(node: ast.Call) -> Iterator[tuple[str, str, ast.AST]]:
     """Yield the changes of a call: another function, no function, no sum, another axis, exchanged arguments."""
-    function = ast.unparse(node.func)
+    function, attribute = ast.unparse(node.func), isinstance(node.func, ast.Attribute)
     last = function.rpartition(".")[2]
-    if last in CALLS and isinstance(node.func, ast.Attribute):
-        words = {"sum": "a mean stands where a sum belongs", "mean": "a sum stands where a mean belongs"}
-        yield (f"`{CALLS[last]}` in place of `{last}`", words.get(last, "a function is another one"),
-               lambda n, _: setattr(n.func, "attr", CALLS[last]))  # fmt: skip
+    if last in CALLS and attribute:
+        words = {"sum": "a mean is taken instead of a sum", "mean": "a sum is taken instead of a mean"}
+        other = edited(node, func=edited(node.func, attr=CALLS[last]))
+        yield f"`{CALLS[last]}` in place of `{last}`", words.get(last, "a wrong function is called"), other
     if function in UNARY:
-        yield f"`{function}` is missing", "a function is missing", lambda n, tree: replace(tree, n, n.args[0])
-    if last in ("sum", "mean") and isinstance(node.func, ast.Attribute) and not function.startswith("np."):
-        yield f"the {last} is missing", f"the {last} is missing", lambda n, tree: replace(tree, n, n.func.value)
+        yield f"`{function}` is missing", "a function is missing", node.args[0]
+    if last in ("sum", "mean") and attribute and not function.startswith("np."):
+        yield f"the {last} is missing", f"the {last} is missing", node.func.value
         if node.keywords:
             words = f"the {last} runs over all axes"
-            yield words, words, lambda n, _: setattr(n, "keywords", [])
-        for other in ("0", "1", "-1", "1 - axis"):
-            if node.keywords and (other != "1 - axis" or ast.unparse(node.keywords[0].value) == "axis"):
-                yield f"axis {other}", AXIS, lambda n, _, other=other: setattr(
-                    n.keywords[0], "value", ast.parse(other).body[0].value)  # fmt: skip
-    if len(node.args) >= 2 and not function.startswith("np."):
+            yield words, words, edited(node, keywords=[])
+            axis, *rest = node.keywords
+            for other in ("0", "1", "-1", *(["1 - axis"] if ast.unparse(axis.value) == "axis" else [])):
+                yield f"axis {other}", AXIS, edited(node, keywords=[edited(axis, value=parsed(other)), *rest])
+    if not function.startswith("np."):
         for i in range(len(node.args) - 1):
             yield (f"arguments {i + 1} and {i + 2} of `{last}` exchanged", "two arguments of a call are exchanged",
-                   lambda n, _, i=i: n.args.insert(i, n.args.pop(i + 1)))
+                   edited(node, args=exchanged(node.args, i)))
 
 
-def changed_results(node: ast.Return) -> Iterator[tuple[str, str, Callable]]:
+def changed_results(node: ast.Return) -> Iterator[tuple[str, str, ast.AST]]:
     """Yield the changes of what is returned: the sign of one result, two results exchanged."""
     results = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
     for i, result in enumerate(results):
         if not isinstance(result, ast.Name) or result.id != "gradient":
-            yield f"minus result {i + 1}", "the sign is wrong", lambda n, _, i=i: negate(n, i)
+            minus = ast.UnaryOp(ast.USub(), result)
+            several = [*results[:i], minus, *results[i + 1 :]]
+            value = minus if len(results) == 1 else edited(node.value, elts=several)
+            yield f"minus result {i + 1}", "the sign is wrong", edited(node, value=value)
     for i in range(len(results) - 1):
-        words = f"results {i + 1} and {i + 2} exchanged"
-        yield words, words, lambda n, _, i=i: n.value.elts.insert(i, n.value.elts.pop(i + 1))
-
-
-def negate(node: ast.Return, i: int) -> None:
-    """Put a minus before one result."""
-    if isinstance(node.value, ast.Tuple):
-        node.value.elts[i] = ast.UnaryOp(ast.USub(), node.value.elts[i])
-    else:
-        node.value = ast.UnaryOp(ast.USub(), node.value)
+        words = f"results {i + 1} and {i + 2} are exchanged"
+        yield words, words, edited(node, value=edited(node.value, elts=exchanged(results, i)))
 
 
 def kind(name: str) -> list[str]:
     """Return ["mu"] for d_mu, d_mu_kl and d_mu_z: in a long function, only names of one kind are exchanged."""
     return name.removeprefix("d_log_").removeprefix("d_").split("_")[:1]
-
-
-def replace(tree: ast.AST, old: ast.AST, new: ast.AST) -> None:
-    """Put a node in the place of another."""
-    for parent in ast.walk(tree):
-        for name, value in ast.iter_fields(parent):
-            if value is old:
-                setattr(parent, name, new)
-            elif isinstance(value, list) and any(part is old for part in value):
-                setattr(parent, name, [new if part is old else part for part in value])
 
 
 def short(node: ast.AST) -> str:

@@ -1,4 +1,4 @@
-"""The command `exercises`: exit codes, JSON, files that are written and kept, and the grades of a class."""
+"""The command `minivae exercises`: exit codes, JSON, written and kept files, and the grades of a class."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def run(capsys):
 
 @pytest.fixture
 def folder(tmp_path, run):
-    """Return a folder with all exercises, as the command writes them."""
+    """Return a folder in which the command has written all exercises."""
     code, out, _ = run("--out", tmp_path / "mine")
     assert code == 0 and out.startswith("15 exercises written") and "check 1 --out" in out
     return tmp_path / "mine"
@@ -49,7 +49,7 @@ def fill(folder, text, name="02_tanh_backward.py"):
     return folder
 
 
-def test_exercises_written_again_keep_the_learners_files(folder, run):
+def test_writing_exercises_again_keeps_the_files_of_the_learner(folder, run):
     assert sorted(path.name for path in folder.iterdir()) == [f"{each.stem}.py" for each in every()]
     fill(folder, RIGHT)
     (folder / "03_sigmoid_softplus.py").unlink()
@@ -67,20 +67,22 @@ def test_exercise_notebooks_are_written_once_and_kept(tmp_path, run):
     assert "0 exercises written" in run("--notebook", tmp_path / "books")[1]
 
 
-def test_check_of_one_exercise_exits_with_0_only_after_a_pass(folder, run):
+def test_check_returns_exit_code_0_only_for_a_passed_exercise(folder, run):
     code, out, _ = run("check", "2", "--out", folder)
     assert code == 1 and "not started" in out and f"edit {folder}" in out
     fill(folder, WRONG)
     code, out, _ = run("--out", folder, "check", "tanh_backward")
     assert code == 1 and "2 x the right array" in out and "hint 2" in out
+    assert "Next: get a hint with minivae exercises hint 2\n" in run("--out", folder, "check", "1-3")[1]
     fill(folder, RIGHT)
     code, out, err = run("check", "2", "--out", folder)
     assert code == 0 and "02_tanh_backward: passed" in out and "show 2" in out and "mine" in err
     assert f"Next: edit {folder}/03_sigmoid_softplus.py" in out
     code, out, _ = run("check", "2", "3", "--out", folder)
     assert code == 1 and "03_sigmoid_softplus: not started\n1 of 2 passed" in out
+    assert run("check", "2-3", "3", "--out", folder)[:2] == (code, out)
     for text, said in ((None, "not started\n  . the file\n      is missing"), ("", "e the file\n      is empty"),
-                       (RIGHT.replace("tanh_b", "tan_b"), "there is no function tanh_backward, but tan_backward")):
+                       (RIGHT.replace("tanh_b", "tan_b"), "no function tanh_backward; your functions are tan_backward")):
         (folder / "02_tanh_backward.py").write_text(text or "")
         _ = text is None and (folder / "02_tanh_backward.py").unlink()
         code, out, _ = run("check", "2", "--out", folder)
@@ -88,7 +90,7 @@ def test_check_of_one_exercise_exits_with_0_only_after_a_pass(folder, run):
         assert code == 1 and said in out and f"Next: {step} 2 --out {folder}" in out
 
 
-def test_check_without_a_number_counts_fourteen_and_lists_what_is_begun(folder, run):
+def test_check_without_numbers_counts_14_exercises_and_prints_the_begun_ones(folder, run):
     fill(folder, RIGHT)
     code, out, _ = run("check", "--out", folder, "-q")
     assert code == 1 and out.splitlines()[0] == "02_tanh_backward: passed" and "1 of 14 passed" in out
@@ -101,7 +103,7 @@ def test_check_without_a_number_counts_fourteen_and_lists_what_is_begun(folder, 
     assert out.splitlines()[1].split()[:3] == ["2", "tanh_backward", "passed"]
 
 
-def test_command_hint_prints_its_number_and_command_show_waits_for_a_pass(folder, run):
+def test_hint_prints_its_number_and_show_requires_a_passed_exercise(folder, run):
     assert [run("hint", "2", n, "--out", folder)[1] for n in (1, 3)] == [
         f"02_tanh_backward, hint {n} of 3: {find('2').hints[n - 1]}\n" for n in (1, 3)]
     fill(folder, WRONG)
@@ -120,7 +122,7 @@ def test_reset_writes_the_blank_and_keeps_every_earlier_file(folder, run):
         assert run("reset", "2", "--out", folder)[0] == 0 and path.read_text() == find("2").file()
     assert [(folder / f"{path.name}.{end}").read_text() for end in ("old", "old2")] == [RIGHT, WRONG]
     path.unlink()
-    path.symlink_to(folder / "nowhere")                     # a link is moved away, and its target is not written
+    path.symlink_to(folder / "nowhere")                     # `reset` renames a link and does not write its target
     assert run("reset", "2", "--out", folder)[0] == 0 and not (folder / "nowhere").exists() and path.is_file()
 
 
@@ -130,6 +132,8 @@ def test_reset_writes_the_blank_and_keeps_every_earlier_file(folder, run):
         (["check"], "There is no folder exercises here."),
         (["check", "--out", "none"], "Write it: minivae exercises --out none"),
         (["hint", "99"], "from 1 to 15"), (["hint", "2", "4"], "1, 2 or 3"),
+        (["check", "1-16", "--out", "."], "a range within 1-15"), (["check", "3-1", "--out", "."], "got '3-1'"),
+        (["check", "1-", "--out", "."], "a number from 1 to 15"),
         (["--out", "{}/file", "list"], "Write it: minivae exercises"), (["--notebook", "{}/file"], "must be a directory"),
         (["grade", "{}"], "a folder with submissions"), (["grade", "{}/file"], "FOLDER must be"),
         (["juggle"], "invalid choice"),
@@ -148,30 +152,30 @@ def test_bonus_exercise_is_judged_by_exhibits_in_a_separate_process(folder, run)
     whole = "import numpy as np\n" + RIGHT_SOLUTIONS[-1][1]
     fill(folder, whole, "15_write_the_check.py")
     assert run("check", "15", "--out", folder)[0] == 0
-    fill(folder, whole.split("    eps, step =")[0], "15_write_the_check.py")      # without the gradients
+    fill(folder, whole.split("    eps, step =")[0], "15_write_the_check.py")      # checks no gradients
     code, out, _ = run("check", "write_the_check", "--out", folder)
     assert code == 1 and "+ check, exp-log-var" in out and "x check, half-forgotten" in out and "not noticed" in out
     assert run("check", "--out", folder, "--json")[1].count('"wrong"') >= 1
 
 
-def test_mistake_in_a_submitted_check_is_an_error_with_its_line(folder, run):
+def test_exception_in_a_submitted_check_is_reported_with_its_line(folder, run):
     fill(folder, "import numpy as np\ndef check(gaussian):\n    p = gaussian.log_normal(np.ones((1, 2)))\n    return p > 0",
          "15_write_the_check.py")  # fmt: skip
     code, out, _ = run("check", "15", "--out", folder)
     assert code == 1 and "line 3: TypeError" in out and "  + " not in out and "Next: correct the error" in out
 
 
-def test_files_with_odd_encoding_or_syntax_are_read_or_get_a_remedy(folder, run):
+def test_byte_order_mark_is_accepted_and_wrong_encoding_gets_a_remedy(folder, run):
     (folder / "02_tanh_backward.py").write_bytes(b"\xef\xbb\xbf" + bytes(RIGHT, "utf-8"))
     assert run("check", "2", "--out", folder)[0] == 0
     (folder / "02_tanh_backward.py").write_bytes(b"# \xe4\n" + bytes(RIGHT, "utf-8"))
-    assert "save it with this encoding" in run("check", "2", "--out", folder)[1]
+    assert "save it as UTF-8" in run("check", "2", "--out", folder)[1]
     for source, said in ((RIGHT.replace("h * h", "h^2"), "A power is `**`"), (RIGHT[:-2], "In `return d_h * (1 - h * h`")):
         fill(folder, source)
         assert said in run("check", "2", "--out", folder)[1]
 
 
-def test_commands_inside_the_folder_use_it(folder, run, monkeypatch):
+def test_commands_use_the_current_folder_if_it_has_exercises(folder, run, monkeypatch):
     monkeypatch.chdir(folder)
     assert run("check", "2")[0] == 1 and " 1  affine_backward " in run("list", "-q")[1]
     (folder / "02_tanh_backward.py").unlink()
@@ -181,16 +185,16 @@ def test_commands_inside_the_folder_use_it(folder, run, monkeypatch):
     assert run("-q")[1] == "" and "See what is done: minivae exercises list" in run()[1]
 
 
-def test_names_may_be_shortened_where_they_are_unique(folder, run):
+def test_exercise_names_can_be_shortened_if_they_are_unique(folder, run):
     assert [run("hint", word, "-q")[1][:2] for word in ("bonus", "tanh", "kl", "07", "exercises/08_kl_backward.py")] == [
         "15", "02", "07", "07", "08"]
     for word, said in (("log_sum", "The names are log_sum_exp, log_sum_exp_backward."), ("1-3", "affine_backward, tanh"),
-                       ("nb/02_tanh_backward.ipynb", "second code cell")):
+                       ("nb/02_tanh_backward.ipynb", "third code cell")):
         code, _, err = run("hint", word)
         assert code == 2 and said in err
 
 
-def test_unexpected_error_of_the_judge_costs_one_exercise(folder, run, monkeypatch):
+def test_exception_in_the_judge_affects_only_one_exercise(folder, run, monkeypatch):
     fill(folder, RIGHT)
     honest = judge.judge
     monkeypatch.setattr(judge, "judge", lambda part, *rest: part.title == "tanh_backward" and 1 / 0 or honest(part, *rest))
@@ -205,18 +209,18 @@ def test_unexpected_error_of_the_judge_costs_one_exercise(folder, run, monkeypat
 
 @pytest.fixture(scope="module")
 def submissions(tmp_path_factory):
-    """Return a folder of submissions: folders, files with the student's name first or last, copies, notebooks, others."""
+    """Return a folder of submissions: folders, files with the student's name first or last, copies, notebooks."""
     top = tmp_path_factory.mktemp("class")
     fill(top / "ada" / "exercises", RIGHT)
     fill(top / "ada", WRONG, "02_tanh_backward (1).py")
-    os.utime(top / "ada" / "02_tanh_backward (1).py", (1e9, 1e9))       # older: does not count
+    os.utime(top / "ada" / "02_tanh_backward (1).py", (1e9, 1e9))       # older, so it does not count
     fill(top, WRONG, "bob_02_tanh_backward.py")
     fill(top, LOOP, "06_reparameterize-eve.py")
     fill(top, IMPORTS, "02_tanh_backward_mia-1.py")
     document = notebook.of_exercise(find("2"))
-    document["cells"][1]["source"] = RIGHT
+    document["cells"][2]["source"] = RIGHT
     fill(top / "zoe", notebook.text_of(document), "02_tanh_backward.ipynb")
-    lone = '{"cells": [{"cell_type": "code", "source": ["\\ud800"]}]}'      # half a character: no file can have it
+    lone = '{"cells": [{"cell_type": "code", "source": ["\\ud800"]}]}'      # half a character: UTF-8 cannot encode it
     fill(top / "zoe", lone, "03_sigmoid_softplus.ipynb")
     fill(top, "", "util.py")
     fill(top, "", "tom.zip")
@@ -258,7 +262,7 @@ def test_endless_loop_gives_one_error_after_its_time_limit(graded):
     assert seconds < 15
 
 
-def test_import_of_the_package_is_flagged_and_marked(graded, submissions, run):
+def test_submission_that_imports_minivae_gets_a_flag_and_a_mark(graded, submissions, run):
     flags = {each["student"]: each["exercises"][1]["flags"] for each in graded[1]["students"]}
     assert [name for name in flags if flags[name]] == ["mia"] and "imports minivae: from minivae.ops" in flags["mia"][0]
     only = fill(submissions.parent / "only", IMPORTS, "02_tanh_backward_mia.py")
@@ -266,7 +270,7 @@ def test_import_of_the_package_is_flagged_and_marked(graded, submissions, run):
     assert code == 1 and out.splitlines()[1].split() == ["mia", ".", "+", *13 * ".", "1", "!"] and "security boundary" in err
 
 
-def test_junit_and_feedback_have_every_student(graded):
+def test_junit_file_and_feedback_contain_every_student(graded):
     _, found, out = graded
     root = ElementTree.parse(out / "new" / "marks.xml").getroot()
     assert [suite.get("name") for suite in root] == [each["student"] for each in found["students"]]
@@ -279,7 +283,7 @@ def test_junit_and_feedback_have_every_student(graded):
     assert "no notebook" in texts["zoe.txt"]
 
 
-def test_grading_replaces_earlier_files_only_with_overwrite(graded, submissions, run, tmp_path):
+def test_grade_overwrites_earlier_files_only_with_the_option_overwrite(graded, submissions, run, tmp_path):
     out = shutil.copytree(graded[2], tmp_path / "out")
     for words in (["--feedback", out / "back"], ["--junit", out / "new" / "marks.xml"]):
         code, _, err = run("grade", submissions, *words, "-q")
@@ -302,7 +306,7 @@ def test_bonus_exercise_counts_only_after_it_is_begun(bonus, code, count, submis
     assert got == code and f"{count} passed" in out and ("hint 15" in out) == (code == 1)
 
 
-def test_copied_numbers_of_seed_0_do_not_pass_another_seed(tmp_path, run):
+def test_answers_copied_from_seed_0_are_wrong_for_another_seed(tmp_path, run):
     part = find("2").parts[0]
     copied = [[a.tolist() for a in draw.arguments] for draw in part.draws(0)]
     source = f"import numpy as np\nKNOWN = {copied}\ndef tanh_backward(d_h, h):\n" \

@@ -26,13 +26,13 @@ def own_source(exercise):
 
 
 def statuses(folder, code, capsys):
-    """Check all; return the status of each of fourteen exercises and if it is flagged. `code`: expected exit code."""
+    """Check all; return (status, flagged) of each of the fourteen exercises. `code` is the expected exit code."""
     assert cli.main(["exercises", "check", "--out", str(folder), "--json", "--timeout", "60"]) == code
     return [(each["status"], bool(each["flags"])) for each in json.loads(capsys.readouterr().out)["exercises"][:14]]
 
 
 @pytest.mark.slow
-def test_untouched_exercises_are_not_started_and_the_package_passes_all(tmp_path, capsys):
+def test_untouched_exercises_are_not_started_and_the_package_source_passes(tmp_path, capsys):
     for exercise in every():
         (tmp_path / f"{exercise.stem}.py").write_text(exercise.file())
     assert statuses(tmp_path, 1, capsys) == 14 * [("not started", False)]
@@ -55,7 +55,7 @@ WRONG = {
 def test_hostile_submission_fails_without_harm(source, tmp_path):
     file = tmp_path / "02_tanh_backward.py"
     file.write_text(source)
-    verdict = judge.check(find("2"), file, timeout=1.5)
+    verdict = judge.check(find("2"), file, timeout=1.5 if "while" in source else 60)      # a busy machine starts slowly
     status, words = WRONG[source]
     assert verdict.status == status
     assert any(words in said for finding in verdict.findings for said in finding.words)
@@ -72,7 +72,7 @@ def test_learners_folder_contains_no_line_of_a_solution():
                     assert line not in files, line
 
 
-def test_page_lists_every_exercise_with_ledger_entries_that_prove_it():
+def test_readme_lists_each_exercise_with_ledger_entries_that_prove_it():
     page = PAGES["minivae/exercises/README.md"]
     rows = re.findall(r"^\| (\d+) `(\w+)` \|.*\| (.*) \|$", page, re.MULTILINE)
     assert [(int(number), name) for number, name, _ in rows] == [(each.number, each.name) for each in every()]
@@ -86,9 +86,10 @@ def test_page_lists_every_exercise_with_ledger_entries_that_prove_it():
 
 
 def printed_by(document, code, capsys):
-    """Execute the cells of a notebook in Python alone, with this code in place of the blank; return what they print."""
+    """Execute the cells of a notebook, with this code instead of the blank; return the printed text."""
     names, cells = {}, [cell for cell in document["cells"] if cell["cell_type"] == "code"]
-    for source in [code or "".join(cells[0]["source"]), *("".join(cell["source"]) for cell in cells[1:])]:
+    sources = ["".join(cell["source"]) for cell in cells]
+    for source in [sources[0], code or sources[1], *sources[2:]]:
         exec(source, names)
     return capsys.readouterr().out
 
@@ -104,15 +105,16 @@ def test_notebook_of_an_exercise_judges_its_cells(exercise, capsys):
         assert printed.startswith(f"{exercise.stem}: passed") and cut.solution(exercise.pieces()[-1]) in printed
 
 
-def test_notebook_names_a_fault_and_an_error(capsys):
+def test_notebook_prints_the_cause_of_wrong_numbers_and_of_exceptions(capsys):
     document = notebook.of_exercise(find("2"))
     printed = printed_by(document, "def tanh_backward(d_h, h): return 2 * d_h * (1 - h * h)", capsys)
     assert "wrong" in printed and "2 x the right array" in printed
     assert "ZeroDivisionError" in printed_by(document, "def tanh_backward(d_h, h): return 1 / 0", capsys)
     assert "there is no function tanh_backward" in printed_by(document, "pass", capsys)
     source = find("1").file().replace("d_x = ...", "d_x = d_y @ weight").replace("d_weight = ...", "d_weight = x.T @ d_y")
-    linecache.cache["<cell>"] = (len(source), None, source.splitlines(keepends=True), "<cell>")      # as IPython does
+    linecache.cache["<cell>"] = (len(source), None, source.splitlines(keepends=True), "<cell>")      # like IPython
     printed = printed_by(notebook.of_exercise(find("1")), compile(source, "<cell>", "exec"), capsys)
     assert "In `d_x = d_y @ weight`, d_y is (5, 3)" in printed and "+ affine_backward, d_weight" in printed
     assert "Next: correct your cell" in printed
-    assert "fails 3 of 3 times" in printed_by(notebook.of_exercise(find("15")), "def check(gaussian): return False", capsys)
+    printed = printed_by(notebook.of_exercise(find("15")), "def check(gaussian): return False", capsys)
+    assert "reports a bug in 3 of 3 calls" in printed

@@ -92,7 +92,7 @@ def log_sum_exp(a, axis=0):
 """
 STEP = ADAM.replace("T)", "self.t)")
 ROWS = "d_z_px.reshape(B, L, J).swapaxes(0, 1)"
-FAULTS = [                                                  # number, source, replaced, words that must be said
+FAULTS = [                                                  # exercise, source, replaced texts, words of the message
     (2, "def tanh_backward(d_h, h): return d_h * 1 - h**2", {}, "brackets are missing"),
     (2, "def tanh_backward(d_h, h): return d_h * (1 - h)**2", {}, "(1 - h)^2 is not 1 - h^2"),
     (5, SOFTMAX, {"LARGEST": "a.max()"}, "the largest of all entries is subtracted"),
@@ -125,11 +125,11 @@ FAULTS = [                                                  # number, source, re
     (14, ADAM, {"**T": ""}, "b1 and b2 must be raised to the power t"),
     (14, ADAM, {"T)": "self.t)", "-= FACTOR": "+= FACTOR"}, "the sign of the step is wrong"),
     (14, ADAM, {"T)": "self.t)", "flat[...] -=": "flat = self.params.flat -"}, "write into self.params.flat itself"),
-    (14, ADAM, {"SQUARE": "g", "T)": "self.t)"}, "v is made of g, not of g^2"),
+    (14, ADAM, {"SQUARE": "g", "T)": "self.t)"}, "v is computed from g, not from g^2"),
     (14, ADAM, {"T)": "(self.t + 1))"}, "t is one too large"),
     (14, ADAM, {"T)": "self.t)", "FACTOR": "g"}, "is computed later than theta after step 1"),
-    (9, BERNOULLI, {"LOG_P": "(x * logits - np.logaddexp(0, logits)).sum(0)"}, "you summed over L; the sum runs over D"),
-    (9, BERNOULLI, {"LOG_P": "(x * logits - np.logaddexp(0, logits)).sum(1)"}, "you summed over B; the sum runs over D"),
+    (9, BERNOULLI, {"LOG_P": "(x * logits - np.logaddexp(0, logits)).sum(0)"}, "you summed over L; sum over D instead"),
+    (9, BERNOULLI, {"LOG_P": "(x * logits - np.logaddexp(0, logits)).sum(1)"}, "you summed over B; sum over D instead"),
     (9, BERNOULLI, {"LOG_P": "(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(-1)"},
      "is right for the other inputs, wrong for large logits: is something clipped"),
     (9, BERNOULLI, {"SLOPE": "d_out[..., None] * (x / p - (1 - x) / (1 - p))"},
@@ -138,7 +138,7 @@ FAULTS = [                                                  # number, source, re
     (11, LAYERS, {"...] =": "...] +=", "WHEN": "> 0"}, "assign with `=`, do not add with `+=`"),
     (11, LAYERS, {"WHEN": "< len(layers) - 1"}, "act_backward is called one layer too late"),
     (6, FORWARD_6 + SIGMA, {"D": "(d_z * eps).sum(0) * np.exp(log_var) / 2"},
-     "sigma^2 = exp(log_var) stands where sigma belongs"),
+     "sigma^2 = exp(log_var) is used instead of sigma"),
     (6, FORWARD_6 + SIGMA, {"D": "(d_z * eps * sigma).sum(0)"}, "the 1/2 of log sigma = log_var / 2 is missing"),
     (14, STEP, {"self.t += 1": "", "**self.t": "**(self.t + 1)"}, "self.t is still 0 after three steps"),
     (14, STEP, {"self.t += 1": ""}, "self.t is still 0 after three steps"),
@@ -173,7 +173,7 @@ def test_message_about_a_common_error_names_its_cause(number, source, replaced, 
     assert words in said and "overflows above 709" not in said and "in place of" not in said
 
 
-def test_right_versions_of_these_sources_pass():
+def test_sources_of_this_file_pass_without_their_planted_errors():
     sources = {5: SOFTMAX.replace("LARGEST", "a.max(axis, keepdims=True)"), 13: WHOLE,
                10: SCALE.replace("D_LOG_SIGMA", "(d * (u**2 - 1)).sum()"),
                12: TWO_PATHS.replace("ROWS", "d_z_px.reshape(L, B, J)"),
@@ -182,7 +182,7 @@ def test_right_versions_of_these_sources_pass():
         assert verdict_on(number, source).status == "passed", number
 
 
-# Forward and backward that are wrong in the same way
+# The same error in forward and backward
 
 LOOPS = """
 def reparameterize(mu, log_var, eps):
@@ -203,21 +203,21 @@ def check_file(folder, number, source):
     return verdict, "\n".join(lines_of(verdict))
 
 
-def told(number, source):
+def printed_lines(number, source):
     """Judge functions in this process; return the lines to print."""
     return "\n".join(lines_of(verdict_on(number, source)))
 
 
-def test_consistent_error_in_loops_is_named_without_a_numpy_warning(tmp_path):
+def test_same_error_in_forward_and_backward_loops_is_named(tmp_path):
     assert verdict_on(6, LOOPS.replace("SIGMA", "/ 2")).status == "passed"
     verdict, text = check_file(tmp_path, 6, LOOPS.replace("SIGMA", ""))
     assert verdict.printed == "" and "no gradient check can see this error" in text
     assert "your reparameterize (central differences)" in text
     other = LOOPS.replace("SIGMA", "").replace("eps).sum(0) *", "eps).sum(0) * 3 *")
-    assert "central differences" not in told(6, other)
+    assert "central differences" not in printed_lines(6, other)
 
 
-def test_only_a_forgotten_factor_is_named_if_the_other_array_is_right():
+def test_forgotten_factor_in_one_array_gets_no_other_diagnosis():
     source = SCALE.replace("D_LOG_SIGMA", "(d * (u**2 - 1)).sum()")
     said = words_on(10, source.replace("d * u / sigma", "d * u"))
     assert "gives the same numbers: a factor is missing" in said and "read as" not in said
@@ -225,7 +225,7 @@ def test_only_a_forgotten_factor_is_named_if_the_other_array_is_right():
     assert names and all("`...` is missing" in name for name in names)
 
 
-def test_line_whose_own_array_is_right_is_not_blamed():
+def test_line_that_computes_a_right_array_is_not_blamed():
     source = TWO_PATHS.replace("ROWS", "d_z_px.reshape(L, B, J)").replace("ward(d_z,", "ward(d_z - d_z_kl,")
     assert "in the line of `d_z`" not in words_on(12, source)
 
@@ -248,7 +248,7 @@ def test_squeezed_axis_of_size_1_is_noticed():
     assert verdict_on(4, source.replace("SQUEEZED", "axis")).status == "passed"
 
 
-def test_message_about_an_unwritten_scale_says_that_it_is_zero():
+def test_message_about_an_unwritten_gradient_says_that_it_is_zero():
     said = words_on(13, WHOLE.replace("if others:", "if False:"))
     assert "was not written: it is still 0" in said and "in place of" not in said
 
@@ -268,33 +268,33 @@ def test_first_wrong_line_of_a_long_function_is_named_once(tmp_path):
     source = WHOLE
     for old, new in filled.items():
         source = source.replace(old, new)
-    text = told(13, source)
+    text = printed_lines(13, source)
     assert len(text.splitlines()) == 7 and "follows from d_log_px_z, d_kl" in text
-    text = told(13, source.replace("(-1,", "(1,").replace("[d_mu, d_log_var]", "[d_log_var, d_mu]"))
+    text = printed_lines(13, source.replace("(-1,", "(1,").replace("[d_mu, d_log_var]", "[d_log_var, d_mu]"))
     assert "backward, d_heads" in text and text.count("the two heads are exchanged") == 1
 
 
 # Files: blanks, names, lines
 
 
-def test_filled_blank_is_judged_while_others_are_open(tmp_path):
+def test_filled_blank_is_judged_while_other_blanks_are_left(tmp_path):
     blank = find("1").file()
-    text = told(1, blank.replace("d_bias = ...", "d_bias = d_y.sum(axis=0)"))
+    text = printed_lines(1, blank.replace("d_bias = ...", "d_bias = d_y.sum(axis=0)"))
     assert text.startswith("01_affine_backward: not finished") and "+ affine_backward, d_bias" in text
     assert ". affine_backward, d_weight\n      d_weight is still `...`" in text
-    text = told(1, blank.replace("d_bias = ...", "d_bias = d_y.mean(axis=0)"))
+    text = printed_lines(1, blank.replace("d_bias = ...", "d_bias = d_y.mean(axis=0)"))
     assert "wrong" in text.splitlines()[0] and "1/B x the right array" in text
     blank = find("9").file().replace("logits):\n    ...", "logits):\n    return x", 1)
     _, text = check_file(tmp_path, 9, blank)
     assert text.count("bernoulli_log_prob_backward") == 1 and ". bernoulli_log_prob_backward" in text
 
 
-def test_warning_names_the_line_of_the_file(tmp_path):
+def test_numpy_warning_is_printed_with_the_line_of_the_file(tmp_path):
     _, text = check_file(tmp_path, 2, "def tanh_backward(d_h, h):\n    return np.sqrt(-1 - h * h)")
     assert "NumPy warned: line 4: invalid value encountered in sqrt" in text
 
 
-def test_error_names_the_line_and_the_shapes(tmp_path):
+def test_exception_is_reported_with_its_line_and_array_shapes(tmp_path):
     _, text = check_file(tmp_path, 1,
                          "def affine_backward(d_y, x, weight, bias):\n    d_x = d_y @ weight  # no\n"
                          "    d_weight = x.T @ d_y\n    d_bias = d_x.sum(axis=0)\n    return d_x, d_weight, d_bias\n")
@@ -302,18 +302,18 @@ def test_error_names_the_line_and_the_shapes(tmp_path):
     assert "+ affine_backward, d_weight" in text and ". affine_backward, d_bias\n      uses d_x, which failed" in text
 
 
-def test_verdict_contains_only_names_that_are_in_the_file():
+def test_verdict_contains_only_names_of_the_learners_file():
     source = "def log_sum_exp(a, axis=0):\n    c = a.max(axis, keepdims=True)\n" \
              "    return np.log(np.exp(a - c).sum(axis)) + axis"
-    text = told(4, source)
+    text = printed_lines(4, source)
     assert "wrong" in text and "top" not in text
     source = "def step(self, gradient):\n    g = gradient.flat\n" \
              "    self.params.flat[...] -= self.lr * g / (np.abs(g) + 2 * self.tiny)"
-    text = told(14, source)
+    text = printed_lines(14, source)
     assert "floor" not in text and "sum_2" not in text
 
 
 def test_message_about_an_additional_sum_names_its_axis():
-    text = told(7, "def kl_standard_normal(mu, log_var):\n"
+    text = printed_lines(7, "def kl_standard_normal(mu, log_var):\n"
                    "    return ((mu**2 + np.exp(log_var) - 1 - log_var) / 2).sum(1)")  # fmt: skip
     assert "that is (B,)" in text and "you also took the sum over J" in text

@@ -1,4 +1,8 @@
-"""Right solutions pass the judge however they are written; for wrong ones it names the error, and never a false one."""
+"""The judge passes right solutions in every form, names the error of wrong solutions, and names no false error."""
+
+import cProfile
+import profile
+import sys
 
 import numpy as np
 import pytest
@@ -6,6 +10,7 @@ import pytest
 from minivae.exercises import judge
 from minivae.exercises.answers import ANSWERS
 from minivae.exercises.bonus import find
+from tests.helpers.numeric import refused
 
 GIVEN = "import numpy as np\nfrom minivae.exercises.given import *\n"
 
@@ -17,13 +22,13 @@ def verdict_on(number, source):
 
 
 def words_on(number, source):
-    """Return everything that is said about a wrong solution."""
+    """Return all words of the verdict on a wrong solution."""
     verdict = verdict_on(number, source)
     assert verdict.status in ("wrong", "error")
     return " ".join(word for finding in verdict.findings for word in finding.words)
 
 
-RIGHT = [                                                   # number of the exercise, a solution written differently
+RIGHT = [                                                   # exercise, a solution in another form
     (1, """
 def affine_backward(d_y, x, weight, bias):
     return np.einsum("bo,io->bi", d_y, weight), np.einsum("bi,bo->io", x, d_y), np.einsum("bo->o", d_y)
@@ -236,7 +241,7 @@ PATHS = """
     d_z = d_z_px.reshape(eps.shape) + d_z_kl
     d_mu, d_log_var = reparameterize_backward(d_z, mu, log_var, eps)
     return d_z, d_mu, d_log_var + d_log_var_kl"""
-WRONG = [                                                   # number, arguments and body, words that must be said
+WRONG = [                                                   # exercise, head and body of a function, words of the message
     (1, "affine_backward(d_y, x, weight, bias): return d_y @ weight.T, x.T @ d_y", "must return 3 results"),
     (1, "affine_backward(d_y, x, weight, bias): return d_y @ weight.T, x.T @ d_y, d_y", "the sum over B is missing"),
     (1, "affine_backward(d_y, x, weight, bias): return d_y @ weight.T, x.T @ d_y, d_y.mean(0)", "1/B x the right array"),
@@ -287,7 +292,54 @@ def step(self, gradient):
 """
 
 
-def test_adam_with_a_late_counter_gets_a_warning_about_division_by_zero():
+def test_adam_that_increases_t_last_gets_a_division_by_zero_warning():
     verdict, words = verdict_on(14, LATE), words_on(14, LATE)
     assert verdict.status == "wrong" and "divide by zero encountered" in words and "exp" not in words
-    assert not any(finding.names for finding in verdict.findings)   # a variant without a finite number proves nothing
+    assert not any(finding.names for finding in verdict.findings)   # a variant without finite numbers proves nothing
+
+
+# Profilers: the judge itself uses `sys.setprofile` to read the variables of a learner's function
+
+STEPS = """
+def gaussian_log_prob_backward(d_out, x, mean, log_sigma):
+    sigma = np.exp(log_sigma / 3)
+    u = (x - mean) / sigma
+    return d_out[..., None] * u / sigma, (d_out[..., None] * (u * u - 1)).sum()
+"""
+
+
+def test_judge_restores_an_earlier_profiler_and_sends_it_all_events():
+    events, before = [], sys.getprofile()
+
+    def mine(frame, event, value):
+        events.append((event, frame.f_code.co_name))
+
+    sys.setprofile(mine)
+    try:
+        verdict = verdict_on(10, STEPS)
+        assert sys.getprofile() is mine
+    finally:
+        sys.setprofile(before)
+    calls = [events.count((event, "gaussian_log_prob_backward")) for event in ("call", "return")]
+    assert calls[0] == calls[1] >= 4                        # two draws, each judged twice
+    assert [finding.array for finding in verdict.findings][0] == "sigma"
+
+
+def test_module_profile_counts_the_calls_of_a_judged_function():
+    profiler = profile.Profile()
+    verdict = profiler.runcall(verdict_on, 10, STEPS)
+    profiler.create_stats()
+    calls = {name: each[1] for (_, _, name), each in profiler.stats.items()}
+    assert calls["gaussian_log_prob_backward"] >= 4 and verdict.findings[0].array == "sigma"
+
+
+def test_judge_works_under_cprofile_or_refuses_it_in_one_sentence(tmp_path):
+    file = tmp_path / "10_gaussian_backward.py"
+    file.write_text("import cProfile\nimport numpy as np\ncProfile.Profile().enable()\n" + STEPS)
+    own, profiler = judge.check(find("10"), file).findings[0], cProfile.Profile()
+    if sys.version_info >= (3, 12):                         # since 3.12, cProfile uses no profile function
+        assert profiler.runcall(verdict_on, 10, STEPS).findings[0].array == own.array == "sigma"
+    else:
+        refused(lambda: profiler.runcall(verdict_on, 10, STEPS), "profiler", "a Python function", "Profile", "Stop it")
+        assert own.status == "error" and "the active profiler must be a Python function; got Profile" in own.words[0]
+    assert verdict_on(10, STEPS).findings[0].array == "sigma"

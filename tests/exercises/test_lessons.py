@@ -4,6 +4,7 @@ import functools
 import io
 import json
 import re
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from minivae.app import cli
 from minivae.exercises import notebook
 from minivae.exercises.lessons import command, figures
 from minivae.exercises.lessons.frame import Setup, find, lessons, place, run
+from minivae.exercises.report import every
 from minivae.figures.style import CLASSES
 from minivae.museum.exhibits import find as exhibit
 from minivae.museum.patched import Change, load
@@ -37,7 +39,7 @@ def main(words):
 
 @functools.cache
 def names_of_tests():
-    """Return the names of all test functions, found in the text of the files, which takes less time than parsing them."""
+    """Return the names of all test functions. They are found in the text, because parsing the files takes longer."""
     files = Path(__file__).parents[1].rglob("test_*.py")
     return {name for file in files for name in re.findall(r"^def (test_\w+)", file.read_text(encoding="utf-8"), re.M)}
 
@@ -61,7 +63,7 @@ def test_lesson_result_lies_between_its_expected_limits(each, found):
 
 
 @every_lesson
-def test_lesson_names_code_ledger_entry_and_test_that_exist(each):
+def test_code_ledger_entry_and_test_of_each_lesson_exist(each):
     for function in each.code:
         file, _, line = place(function).partition(" ")[0].partition(":")
         name = function.rpartition(":")[2].rpartition(".")[2]
@@ -117,7 +119,7 @@ def test_planted_error_changes_the_verdict_of_a_lesson(name):
 
 
 @pytest.mark.slow
-def test_lesson_on_log_variance_notices_if_its_bug_is_mended(monkeypatch):
+def test_lesson_on_log_variance_does_not_hold_for_another_bug(monkeypatch):
     each = find("log_variance")
     monkeypatch.setitem(each.run.__globals__, "exhibit", lambda name: exhibit("minus-one-once"))
     broken = run(each, QUICK._replace(epochs=5))
@@ -152,17 +154,17 @@ def test_lesson_command_prints_number_verdict_and_links(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_repeated_lesson_replaces_its_own_figure_only(tmp_path, capsys, monkeypatch):
+def test_repeated_lesson_overwrites_only_its_own_figure(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     picture = tmp_path / "minivae-lessons" / "lesson_07_negative_loss.png"
     assert [main(["7", "-q"]), main(["7", "-q"])] == [0, 0] and capsys.readouterr().out.count("answer    b) about 4") == 2
-    assert main(["7", "-q", "--out", "minivae-lessons"]) == 2   # a folder given with --out is not overwritten
+    assert main(["7", "-q", "--out", "minivae-lessons"]) == 2   # in a folder given with --out, no file is overwritten
     picture.write_bytes(b"\x89PNG of someone else")
     assert main(["7", "-q"]) == 2 and "Add --overwrite" in capsys.readouterr().err
     assert picture.read_bytes() == b"\x89PNG of someone else"
 
 
-def test_lesson_with_a_wrong_result_exits_with_1(tmp_path, capsys):
+def test_lesson_with_an_unexpected_result_returns_exit_code_1(tmp_path, capsys):
     assert main(["collapse", "--epochs", "1", "--rows", "20", "--out", str(tmp_path)]) == 1
     assert "Not as expected" in capsys.readouterr().out
 
@@ -206,7 +208,7 @@ def test_lesson_waits_for_a_prediction_at_a_terminal_only(tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
-def test_notebooks_have_the_question_and_code_that_runs_in_python_alone(tmp_path, capsys):
+def test_lesson_notebooks_have_the_question_and_run_in_plain_python(tmp_path, capsys):
     assert main(["--notebook", str(tmp_path)]) == 0
     paths = sorted(tmp_path.glob("*.ipynb"))
     assert [str(path) for path in paths] == capsys.readouterr().out.split() and len(paths) == 18
@@ -220,7 +222,7 @@ def test_notebooks_have_the_question_and_code_that_runs_in_python_alone(tmp_path
             if cell["cell_type"] == "code":
                 source = "".join(cell["source"]).replace("epochs=40, rows=100", "epochs=18, rows=40")
                 names["shown"] = last_value(source, names)
-        assert names["found"].holds and f"def {each.name}(setup" in "".join(document["cells"][1]["source"])
+        assert names["found"].holds and f"def {each.name}(setup" in "".join(document["cells"][2]["source"])
 
 
 def last_value(source, names):
@@ -231,16 +233,28 @@ def last_value(source, names):
 
 def test_broken_code_in_a_notebook_is_noticed():
     code = ["".join(cell["source"]) for cell in notebook.of_lesson(find("7"))["cells"] if cell["cell_type"] == "code"]
-    broken = code[0].replace("bernoulli_log_prob(", "no_such_name(")
-    assert broken != code[0]
+    broken = code[1].replace("bernoulli_log_prob(", "no_such_name(")
+    assert broken != code[1]
     names = {}
+    exec(code[0], names)
     exec(broken, names)
     with pytest.raises(NameError):
-        exec(code[1], names)
+        exec(code[2], names)
+
+
+@pytest.mark.parametrize("kind", ["lesson", "exercise"])
+def test_first_code_cell_says_how_to_install_minivae_if_its_import_fails(kind, monkeypatch):
+    document = notebook.of_lesson(find("7")) if kind == "lesson" else notebook.of_exercise(every()[0])
+    code = next("".join(cell["source"]) for cell in document["cells"] if cell["cell_type"] == "code")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "minivae"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "minivae", None)       # so Python raises ModuleNotFoundError
+    with pytest.raises(ImportError, match=r"minivae.* run `%pip install PATH` in a new cell"):
+        exec(code, {})
 
 
 @pytest.mark.slow
-def test_cells_keep_their_text_and_the_figure_has_alt_text(found):
+def test_notebook_cells_keep_their_text_and_figures_have_alt_text(found):
     text, code = notebook.cells_of("Question?\nMore", "a = 1\nb = 2")
     assert "".join(text["source"]) == "Question?\nMore" and code["source"] == ["a = 1\n", "b = 2"]
     assert len(notebook.cells_of("", "a")) == 1

@@ -1,4 +1,4 @@
-"""Known wrong versions of solutions: each runs, and the judge describes each with names of the learner's file only."""
+"""Known wrong versions of solutions: each runs, and the judge describes each only with names of the learner's file."""
 
 import ast
 import re
@@ -12,18 +12,18 @@ from minivae.exercises.catalogue import exercises
 from minivae.exercises.sentences import Given
 from minivae.exercises.variants import CONFUSIONS, variants
 
-SAME = {                                                    # function -> variants that are right, or that no call reaches
+SAME = {                                                    # function -> variants that give right numbers in all calls
     "affine_backward": {"`1` in place of `0`", "`0` in place of `1`"},                   # entries of `into`, both None
     "log_sum_exp": {"`1` in place of `0`", "`2` in place of `0`"},                       # -inf - top is -inf for any top
     "two_paths": {"`d_mu_kl` in place of `mu`"},                                         # only the shape of mu is used
     "iw_loss_backward": {"`log_px_z` in place of `log_w`", "`kl` in place of `log_w`", "`1` in place of `0`",
-                         "`d_loss.sum()`"},                                                  # shapes, and a single number
+                         "`d_loss.sum()`"},                                  # only shapes are used; d_loss is one number
     "backward": {"`2` in place of `1`"},                                                 # reshape(L * B, -2) is the same
     "step": {"arguments 2 and 3 of `range` exchanged", "`1` in place of `0`", "`2` in place of `0`", "`start +` is missing",
              "`gradient` in place of `self`", "`sum_1` in place of `self`", "`sum_2` in place of `self`",
-             "`rate` in place of `self`", "`floor` in place of `self`"},                 # need a second block, or a reset
+             "`rate` in place of `self`", "`floor` in place of `self`"},           # matter only in a second block or a reset
 }  # fmt: skip
-UNREACHED = {"bernoulli_log_prob": 62, "mlp_backward": 38}   # in lines for other calls: a shared mean, no d_layers
+UNREACHED = {"bernoulli_log_prob": 62, "mlp_backward": 38}   # number of variants in lines that no call reaches
 
 
 def telling(arrays, right):
@@ -62,7 +62,7 @@ def test_every_confusion_runs_and_gives_wrong_numbers():
 
 
 @pytest.mark.parametrize("exercise", exercises(), ids=lambda exercise: exercise.stem)
-def test_sentence_about_a_change_contains_only_names_of_the_learner(exercise):
+def test_sentence_about_a_change_contains_only_names_of_the_learners_file(exercise):
     names = frozenset({"np"}).union(*map(judge.names_in, judge.functions_in(ast.parse(exercise.file())).values()))
     for piece in exercise.pieces():
         for variant in variants(piece):
@@ -70,7 +70,7 @@ def test_sentence_about_a_change_contains_only_names_of_the_learner(exercise):
             assert set(re.findall(r"[A-Za-z_]\w*", " ".join(said))) <= names and "..." not in "".join(said)
 
 
-def test_confusion_about_a_line_that_does_not_exist_is_an_error(monkeypatch):
+def test_confusion_about_a_missing_line_raises_lookup_error(monkeypatch):
     piece = find("2").pieces()[0]
     monkeypatch.setattr("minivae.exercises.variants.CONFUSIONS", [("tanh_backward", {"no such line": ""}, "")])
     with pytest.raises(LookupError, match="change CONFUSIONS, too"):

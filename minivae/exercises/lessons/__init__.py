@@ -1,4 +1,4 @@
-"""Eighteen lessons: what learners of VAEs ask most often, each answered by one number and one figure. Reading order:
+"""Eighteen lessons: frequent questions of learners of VAEs, each answered by one number and one figure. Reading order:
 
     frame        a lesson, its result, and the small models that lessons train
     losses       lessons about the loss: reductions, the 1/2, BCE, negative losses, sigma, beta

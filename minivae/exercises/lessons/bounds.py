@@ -1,4 +1,4 @@
-"""Lessons about p and q: how to compute log p(x), which letter is which network, the direction of the KL."""
+"""Lessons about p and q: how to compute log p(x), the names of the networks, the direction of the KL."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ COUNTS = (1, 10, 100, 1000)
     11,
     question="How do I compute log p(x)? Can I not average p(x|z) over z from the prior?",
     asked="Cross Validated, question 476826; bjlkeng.io, 'Importance sampling and estimating marginal likelihood'",
-    predict="Average p(x|z) over 100 draws of z ~ N(0, I), J = 2. How far is the log below the exact log p(x)?",
+    predict="Average p(x|z) over 100 draws of z ~ N(0, I), J = 2. How far is its log below the exact log p(x)?",
     choices=("less than 0.1 nats", "more than 1 nat", "it is above log p(x)"),
     answer=1,
     code=("minivae.evidence.bounds:lower_bounds", "minivae.evidence.quadrature:exact_log_px"),
@@ -24,7 +24,7 @@ COUNTS = (1, 10, 100, 1000)
     test="test_every_bound_of_a_linear_model_agrees_with_its_closed_form",
 )
 def evidence(setup: Setup) -> Finding:
-    """Compare estimates of log p(x) with z from the prior and with z from q(z|x) to the exact value."""
+    """Estimate log p(x) with z from the prior and with z from q(z|x); compare both estimates with the exact value."""
     x, _ = held_out(setup)
     vae, rng = trained(setup).astype(np.float64), np.random.default_rng(setup.seed)
     exact = float(exact_log_px(vae, x, 0.01, 2048).log_px.mean())
@@ -39,7 +39,7 @@ def evidence(setup: Setup) -> Finding:
     rows += [(f"draws: {k}", f"prior {p:.1f}, encoder {w:.2f} nats") for k, p, w in zip(COUNTS, prior, weighted)]
     below = exact - prior[2]
     lines = {"z ~ q(z|x),\nimportance\nweighted": exact - weighted, "z ~ p(z)": exact - np.array(prior)}
-    finding = f"With 100 draws, the prior's estimate is {below:.1f} nats too low, the encoder's {exact - weighted[2]:.2f}"
+    finding = f"100 draws: {below:.1f} nats too low with z from the prior, {exact - weighted[2]:.2f} with z from the encoder"
     caption = f"Distance below log p(x), mean over {len(x)} held-out digits. Both axes are logarithmic."
     panel = ("", "draws of z per digit", "log p(x) minus estimate (nats)", np.array(COUNTS), lines, (), "xy")
     return Finding(
@@ -81,12 +81,12 @@ def notation(setup: Setup) -> Finding:
         ("p(z|x)", "posterior: the decoder and the prior define it; q(z|x) is an approximation of it"),
     ]
     *others, zero = size.values()
-    caption = "Largest entry of the gradient in the weights. q(z|x) has the encoder's parameters alone."
+    caption = "Largest entry of the gradient in the weights. q(z|x) depends on the encoder's parameters only."
     return Finding(
         zero, "largest gradient of the KL in a weight of the decoder", rows, zero == 0 and min(others) > 0,
-        "q belongs to the encoder and p(x|z) to the decoder, whatever the letters. The KL to the prior contains q alone, so "
-        "the decoder gets no gradient from it; -log p(x|z) gives one to both, through z.",
-        lambda figures: figures.bars(size, "largest gradient in a weight", "The KL does not move the decoder", caption),
+        "q belongs to the encoder and p(x|z) to the decoder, whichever letters a text uses. The KL to the prior contains "
+        "only q, so it gives the decoder no gradient. -log p(x|z) gives both a gradient: it reaches the encoder through z.",
+        lambda figures: figures.bars(size, "largest gradient in a weight", "The KL gives the decoder no gradient", caption),
     )  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def notation(setup: Setup) -> Finding:
     16,
     question="What is the difference between KL(q || p) and KL(p || q)?",
     asked="many explainers of variational inference",
-    predict="p has two peaks, at -2 and 2. One Gaussian q minimises KL(q || p). What does it look like?",
+    predict="p has two peaks, at -2 and 2. One Gaussian q minimises KL(q || p). What does q look like?",
     choices=("wide, over both peaks", "narrow, on one peak", "narrow, between the peaks"),
     answer=1,
     code=("minivae.gaussian:log_normal", "minivae.evidence.gaps:gap"),
@@ -102,7 +102,7 @@ def notation(setup: Setup) -> Finding:
     test="test_fits_have_the_smallest_kl_in_both_directions",
 )
 def direction(setup: Setup) -> Finding:
-    """Fit one Gaussian to a mixture of two by each KL: a search over mu and sigma, all integrals on one grid."""
+    """Fit one Gaussian to a mixture of two, once with each KL, by a search over mu and sigma."""
     z = np.linspace(-8, 8, 801)
     density = lambda mu, sigma: log_normal(z[:, None], np.full(1, mu), np.full(1, 2 * np.log(sigma)))  # noqa: E731
     log_p = np.logaddexp(density(-2.0, 0.5), density(2.0, 0.5)) - np.log(2)
@@ -122,6 +122,6 @@ def direction(setup: Setup) -> Finding:
         wide / narrow, "sigma of the q that minimises KL(p || q), divided by that for KL(q || p)", rows,
         wide / narrow > 3 and mu > 1.5 and centre < 0.2,
         "KL(q || p) is large where q has mass and p has none, so q stays inside one peak. KL(p || q) is large where p has "
-        "mass and q has none, so q covers both. The ELBO uses KL(q || p): it is a mean over q, from which one can draw.",
+        "mass and q has none, so q covers both. The ELBO uses KL(q || p): this is a mean over q, and q is easy to sample.",
         lambda figures: figures.curves([figures.Panel("", "z", "density", z, lines)], finding, caption),
     )  # fmt: skip

@@ -1,7 +1,4 @@
-"""The command `minivae exercises lesson`: list the lessons, run one, or write them as notebooks.
-
-Modules that import NumPy are imported when the command runs: `--help` must not import NumPy.
-"""
+"""The action `minivae exercises lesson`: list the lessons, run one, or write them as notebooks."""
 
 import argparse
 import json
@@ -9,35 +6,19 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from minivae.exercises.lessons.frame import Finding, Lesson
+from minivae.exercises import notebook
+from minivae.exercises.catalogue import solved_by
+from minivae.exercises.lessons import frame
+from minivae.exercises.lessons.frame import Finding, Lesson, find, lessons, place
+from minivae.runs import make_directory
+from minivae.runs.files import must_be_free, write_atomically
 
-ABOUT = """Eighteen questions that learners of VAEs ask most often. Each lesson asks you to predict, runs for a few seconds,
-and answers with one number and one figure. At a terminal it waits for your prediction, but not with -q. Without LESSON,
-list them all."""
 WIDTH, LABEL = 100, 10
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that only this action has."""
-    add = parser.add_argument
-    add("lesson", nargs="?", metavar="LESSON", help="number or name of a lesson")
-    words = "write the lesson, or all of them, as Jupyter notebooks into DIR"
-    add("--notebook", type=Path, metavar="DIR", help=words, default=argparse.SUPPRESS)
-    add("--epochs", type=int, default=40, metavar="N", help="epochs of each small training (default: %(default)s)")
-    add("--rows", type=int, default=100, metavar="N", help="held-out digits that are measured (default: %(default)s)")
-    out, given = "directory for the figure (default: minivae-lessons)", {"default": argparse.SUPPRESS}
-    add("--out", type=Path, metavar="DIR", help=out, **given)
-    add("--seed", type=int, help="random seed (default: 0)", **given)
-    add("--overwrite", action="store_true", help="replace the files of an earlier command")
 
 
 def visit(options: argparse.Namespace, read: Callable[[], str] = input) -> int:
     """Run the command; return 1 if the numbers of the lesson do not support its verdict."""
-    from minivae.exercises.lessons.frame import find, lessons
-
     chosen = lessons() if options.lesson is None else (find(options.lesson),)
     if options.notebook is not None:
         return write_notebooks(options, chosen)
@@ -61,10 +42,6 @@ def show_list(options: argparse.Namespace, everything: tuple) -> int:
 
 def write_notebooks(options: argparse.Namespace, chosen: tuple) -> int:
     """Write a notebook for each chosen lesson; print the paths."""
-    from minivae.exercises import notebook
-    from minivae.runs import make_directory
-    from minivae.runs.files import must_be_free, write_atomically
-
     paths = [options.notebook / f"{stem(each)}.ipynb" for each in chosen]
     must_be_free("--notebook", "without earlier notebooks", paths, options.overwrite)
     make_directory(options.notebook, "--notebook")
@@ -76,12 +53,8 @@ def write_notebooks(options: argparse.Namespace, chosen: tuple) -> int:
     return 0
 
 
-def show_one(options: argparse.Namespace, each: "Lesson", count: int, read: Callable[[], str]) -> int:
+def show_one(options: argparse.Namespace, each: Lesson, count: int, read: Callable[[], str]) -> int:
     """Print the question, wait for a prediction at a terminal, run the lesson, and print its results."""
-    from minivae.exercises.lessons import frame
-    from minivae.runs import make_directory
-    from minivae.runs.files import must_be_free
-
     folder = options.out or Path("minivae-lessons")
     path = folder / f"{stem(each)}.png"
     own = options.out is None and is_figure(path)           # a repeated lesson replaces its own figure
@@ -110,14 +83,14 @@ def is_figure(path: Path) -> bool:
     return head.startswith(b"\x89PNG") and b"Title\0minivae" in head
 
 
-def stem(each: "Lesson") -> str:
+def stem(each: Lesson) -> str:
     """Return the name of a lesson's files, without the extension."""
     return f"lesson_{each.number:02}_{each.name}"
 
 
-def prediction(each: "Lesson", read: Callable[[], str]) -> str | None:
+def prediction(each: Lesson, read: Callable[[], str]) -> str | None:
     """Wait for a letter; return it, or None for any other input or the end of the input."""
-    print(" " * LABEL + "Your answer, or Return >", end=" ", flush=True)
+    print(" " * LABEL + "Your answer (a, b or c), or Return >", end=" ", flush=True)
     try:
         answer = read().strip().lower()[:1]
     except EOFError:
@@ -125,19 +98,19 @@ def prediction(each: "Lesson", read: Callable[[], str]) -> str | None:
     return answer if answer in list(letters(each)) else None
 
 
-def letters(each: "Lesson") -> dict[str, str]:
+def letters(each: Lesson) -> dict[str, str]:
     """Return the choices by their letters."""
     return dict(zip("abc", each.choices))
 
 
-def opening(each: "Lesson", count: int) -> list[str]:
+def opening(each: Lesson, count: int) -> list[str]:
     """Return the lines before the run: the question, and what to predict."""
     lines = [f"Lesson {each.number} of {count}: {each.name}", wrapped("question", each.question)]
     lines += [wrapped("asked in", each.asked), wrapped("predict", each.predict)]
     return lines + [wrapped("", f"{letter}) {text}") for letter, text in letters(each).items()]
 
 
-def results(each: "Lesson", found: "Finding", guess: str | None) -> list[str]:
+def results(each: Lesson, found: Finding, guess: str | None) -> list[str]:
     """Return the lines with the number, further numbers, and the verdict."""
     lines = ["", wrapped("number", f"{found.number:.4g} {found.meaning}")]
     lines += [wrapped("", f"{label}: {text}") for label, text in found.rows]
@@ -149,7 +122,7 @@ def results(each: "Lesson", found: "Finding", guess: str | None) -> list[str]:
     return lines
 
 
-def verdict(found: "Finding") -> str:
+def verdict(found: Finding) -> str:
     """Return the verdict, or a warning if the numbers do not support it."""
     if found.holds:
         return found.verdict
@@ -159,11 +132,8 @@ def verdict(found: "Finding") -> str:
     )
 
 
-def references(each: "Lesson", path: Path, count: int) -> list[str]:
+def references(each: Lesson, path: Path, count: int) -> list[str]:
     """Return the lines with the figure, the code, the entry of the ledger, the test and the next command."""
-    from minivae.exercises.catalogue import solved_by
-    from minivae.exercises.lessons.frame import place
-
     lines = [f"{'figure':{LABEL}}{path}"]
     for i, function in enumerate(each.code):
         number = solved_by(function)
@@ -175,10 +145,8 @@ def references(each: "Lesson", path: Path, count: int) -> list[str]:
     return [*lines, f"{'next':{LABEL}}minivae exercises lesson{following}"]
 
 
-def document(each: "Lesson", found: "Finding", options: argparse.Namespace) -> dict:
+def document(each: Lesson, found: Finding, options: argparse.Namespace) -> dict:
     """Return a lesson and its results as plain JSON types."""
-    from minivae.exercises.lessons.frame import place
-
     texts = {name: getattr(each, name) for name in ("number", "name", "question", "asked", "predict", "choices")}
     result = {"lesson": texts.pop("number")} | texts | {"answer": each.choices[each.answer]}
     result |= {"number": float(found.number), "meaning": found.meaning, "rows": dict(found.rows), "holds": bool(found.holds)}

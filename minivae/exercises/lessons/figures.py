@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from minivae.data import Dataset
 from minivae.figures.arguments import class_names, classes_of
-from minivae.figures.evidence import aggregate  # noqa: F401   lessons use these from here
+from minivae.figures.evidence import aggregate  # noqa: F401   imported for the lessons
 from minivae.figures.pictures import name_columns, reconstructions  # noqa: F401
 from minivae.figures.style import (
     BLUE, DARK, DASHED, GREY, ORANGE, Drawn, at_right, explain, minus, number, page, show, spread, styled,
@@ -62,7 +62,7 @@ def bars(values: dict[str, float], ylabel: str, finding: str, caption: str, log=
 
 
 class Panel(NamedTuple):
-    """Curves over the same x. The first value of a pair in `levels` is a dashed horizontal line, the second its label."""
+    """Curves over the same x. Each pair in `levels` is the height of a dashed line and its label."""
 
     title: str
     xlabel: str
@@ -70,7 +70,7 @@ class Panel(NamedTuple):
     x: NDArray
     curves: dict[str, NDArray]
     levels: Sequence[tuple[float, str]] = ()
-    log: str = ""               # which axes are logarithmic: "x", "y" or "xy"
+    log: str = ""               # logarithmic axes: "x", "y" or "xy"
 
 
 @styled
@@ -98,7 +98,7 @@ def curves(panels: Sequence[Panel], finding: str, caption: str) -> Drawn:
 
 
 def name_ends(axes: Axes, panel: Panel) -> None:
-    """Write the name of each curve at its last finite value inside the axes, at the right; names do not overlap."""
+    """Write the name of each curve at the right, at the height of its last finite value; names do not overlap."""
     if len(panel.curves) == 1:
         return
     low, high = axes.get_ylim()
@@ -128,7 +128,7 @@ def images(
 
 @styled
 def grids(vae: VAE, axis_values: dict[str, NDArray], finding: str, caption: str) -> Drawn:
-    """Draw the decoded mean on a square grid of z for each set of axis values, and a frame around |z1|, |z2| < 1."""
+    """Draw the decoded mean on a square grid of z for each set of axis values, and a frame where |z1|, |z2| < 1."""
     figure = page(4.4 * len(axis_values), 5.6)
     for axes, (name, z) in zip(figure.subplots(1, len(axis_values)), axis_values.items()):
         codes = np.stack(np.meshgrid(z, z[::-1]), axis=-1).reshape(-1, 2)

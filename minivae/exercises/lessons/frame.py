@@ -34,11 +34,11 @@ class Finding(NamedTuple):
     """Result of a lesson."""
 
     number: float
-    meaning: str                # of the number, with its unit
-    rows: list[tuple[str, str]]  # further numbers: label and text
+    meaning: str                # meaning of the number, with its unit
+    rows: list[tuple[str, str]]  # further numbers, each with its label
     holds: bool                 # True if the numbers support the verdict
-    verdict: str                # one or two sentences; they are true if `holds`
-    draw: Callable[[ModuleType], tuple]  # the module `figures` -> figure and alt text
+    verdict: str                # some sentences; they are true if `holds`
+    draw: Callable[[ModuleType], tuple]  # from the module `figures` to a figure and its alt text
 
     def picture(self) -> tuple:
         """Return the figure and its alt text."""
@@ -54,16 +54,16 @@ class Finding(NamedTuple):
 
 
 class Lesson(NamedTuple):
-    """A lesson: a question, a prediction, a run, and where to read on."""
+    """A lesson: a question, a prediction, a run, and references."""
 
     number: int                 # its rank: 1 is the most frequent question
-    name: str                   # of its function
+    name: str                   # the name of its function
     run: Callable[[Setup], Finding]
     question: str               # as learners ask it
     asked: str                  # public threads that ask it
     predict: str                # a question to answer before the run
-    choices: tuple[str, ...]    # its possible answers
-    answer: int                 # the index of the right one
+    choices: tuple[str, ...]    # possible answers
+    answer: int                 # the index of the right answer
     code: tuple[str, ...]       # functions to read, as "minivae.vae:VAE.forward"
     ledger: str                 # the entry of the ledger: `derivations show ID`
     test: str                   # the test that would have caught the mistake
@@ -83,7 +83,7 @@ def lessons() -> tuple[Lesson, ...]:
 
 
 def find(key: str) -> Lesson:
-    """Return the lesson with this number or name. Raises ValueError if there is none."""
+    """Return the lesson with this number or name. Raises ValueError for any other key."""
     for each in lessons():
         if key in (str(each.number), each.name):
             return each
@@ -91,7 +91,7 @@ def find(key: str) -> Lesson:
 
 
 def place(function: str) -> str:
-    """Return file, line and name of a function given as "minivae.vae:VAE.forward": "minivae/vae.py:142 VAE.forward"."""
+    """Return file, line and name, "minivae/vae.py:142 VAE.forward", of the function "minivae.vae:VAE.forward"."""
     found = inspect.unwrap(pkgutil.resolve_name(function))
     file = Path(inspect.getsourcefile(found)).relative_to(Path(minivae.__file__).parents[1]).as_posix()
     return f"{file}:{inspect.getsourcelines(found)[1]} {function.partition(':')[2]}"

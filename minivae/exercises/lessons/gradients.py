@@ -34,7 +34,7 @@ def infinite_loss(setup: Setup) -> Finding:
     off = float(np.abs(stable - logits)[logits > 20].max())
     slope = float(np.diff(np.clip([19.9, 20.1], -10, 10)).item() / 0.2)
     rows = [
-        ("stable form at logit 100", f"{stable[-1]:.1f} nats; its distance from the right value is below {off + 1e-6:.0e}"),
+        ("stable form at logit 100", f"{stable[-1]:.1f} nats; its error is below {off + 1e-6:.0e}"),
         ("exp(log_var) is infinite in float32 from", f"log_var = {overflow}"),
         ("gradient through clip(log_var, -10, 10) at log_var = 20", f"{slope:g}"),
     ]
@@ -54,8 +54,8 @@ def infinite_loss(setup: Setup) -> Finding:
     8,
     question="Why reparameterise? Can I not backpropagate through the random sample?",
     asked="Cross Validated, question 474889; pytorch/examples #592",
-    predict="Pathwise: z = mu + sigma eps, and d log p(x|z) / dz is carried on to mu. Score function: log p(x|z) is "
-    "multiplied by d log q(z|x) / d mu. Both estimate the same gradient. How much larger is the variance of the second?",
+    predict="The pathwise estimate uses z = mu + sigma eps and the chain rule from z to mu. The score-function estimate "
+    "multiplies log p(x|z) by d log q(z|x) / d mu. Both have the same mean. How much larger is the variance of the second?",
     choices=("about equal", "about 10 times", "more than 1000 times"),
     answer=2,
     code=("minivae.evidence.gradients:gradient_noise", "minivae.gaussian:reparameterize_backward"),
@@ -86,9 +86,9 @@ def reparameterise(setup: Setup) -> Finding:
     return Finding(
         ratio, "variance of the score-function estimate / variance of the pathwise estimate", rows,
         ratio > 1000 and variance["score"] > variance["baseline"] > variance["pathwise"] and apart.max() < 6,
-        "No: if z is a constant, its derivative in mu is 0. The score function needs no derivative of z and has the right "
-        f"mean, but {ratio:,.0f} times the variance of the pathwise estimate, because it does not use the slope of log "
-        "p(x|z). "
+        "No: a drawn z is a constant, so its derivative in mu is 0. The score function needs no derivative of z and has the "
+        f"right mean, but {ratio:,.0f} times the variance of the pathwise estimate, because it does not use the slope of "
+        "log p(x|z). "
         f"If the mean of log p(x|z) over other draws is subtracted as a baseline, the factor is {reduced:.3g}.",
         lambda figures: figures.bars(bars, "variance of the estimate", finding, caption, log=True),
     )  # fmt: skip
@@ -106,7 +106,7 @@ def reparameterise(setup: Setup) -> Finding:
     test="test_planted_error_in_any_backward_is_noticed",
 )
 def gradient_check(setup: Setup) -> Finding:
-    """Compare the gradient of a right and of a broken model to central differences of several steps."""
+    """Compare the gradients of a right and of a broken model with central differences at several steps."""
     steps, bug = np.logspace(-1, -12, 12), exhibit("half-forgotten")
     broken = package(bug.changes)
     errors = {
@@ -124,15 +124,15 @@ def gradient_check(setup: Setup) -> Finding:
         ("smallest error of the broken gradient", f"{lowest['1/2 forgotten']:.2g}"),
         ("broken dKL/dlog_var, analytic / numeric", ", ".join(f"{value:.4f}" for value in ratio[0])),
     ]
-    finding = "A right gradient makes a V, a wrong one a plateau"
-    caption = "Left of the minimum, rounding errors grow; right of it, those of the formula. Noise eps is held fixed."
+    finding = "The error of a right gradient has a sharp minimum, that of a wrong one a plateau"
+    caption = "Left of the minimum, rounding errors grow; right of it, errors of the differences. The noise eps is fixed."
     lines = {name: each[::-1] for name, each in errors.items()}
     panel = ("", "step", "largest error / largest entry", steps[::-1], lines, (), "xy")
     return Finding(
         lowest["right"], "smallest error of the right gradient, relative to its largest entry", rows,
         lowest["right"] < 1e-8 and lowest["1/2 forgotten"] > 1e-3,
         f"Float precision explains an error of {lowest['right']:.0e}, never one of {lowest['1/2 forgotten']:.1g}. Print "
-        f"the ratio too: a constant, here {ratio.mean():.3g}, names the bug.",
+        f"the ratio too: a constant ratio, here {ratio.mean():.3g}, names the bug.",
         lambda figures: figures.curves([figures.Panel(*panel)], finding, caption),
     )  # fmt: skip
 

@@ -35,17 +35,17 @@ def collapse(setup: Setup) -> Finding:
         points[each] = measure(vae, x, np.random.default_rng(setup.seed), each)
         pictures[f"beta {each:g}"] = vae.decode(vae.encode(few)[0])
     rows = [
-        (f"beta {each:g}", f"KL {nats(p.rate)}, {p.active} of 2 dimensions active, images differ {100 * p.spread:.1f} %")
+        (f"beta {each:g}", f"KL {nats(p.rate)}, {p.active} of 2 dimensions active, images differ by {100 * p.spread:.1f} %")
         for each, p in points.items()
     ]
-    finding, notes = "A large beta switches z off", ["", *(f"KL {p.rate:.2g}" for p in points.values())]
+    finding, notes = "With a large beta, the decoder ignores z", ["", *(f"KL {p.rate:.2g}" for p in points.values())]
     caption = "Each row: the mean of p(x|z) at z = mu(x). KL in nats. With a KL of 0, z does not depend on x."
     first, last = points[1.0], points[128.0]
     return Finding(
         last.spread, "standard deviation of the decoded images, as a fraction of that of the data, at beta = 128", rows,
         last.spread < 0.05 and last.collapsed and first.spread > 0.3 and first.active == 2,
         f"The decoder ignores z: the KL is {nats(last.rate)} instead of {nats(first.rate)}. Look for the cause in this "
-        "order: a mean instead of a sum, beta, a large decoder sigma; only then is it the true optimum.",
+        "order: a mean instead of a sum, a large beta, a large decoder sigma. Without them, collapse is the true optimum.",
         lambda figures: figures.images(vae, pictures, notes, classes, data_for("binomial"), finding, caption),
     )  # fmt: skip
 
@@ -107,8 +107,8 @@ def holes(setup: Setup) -> Finding:
     return Finding(
         rates.marginal_kl, "nats from the aggregate posterior q(z) to the prior", rows,
         rates.marginal_kl > 0.3 and rates.mutual_information > rates.marginal_kl,
-        "Nothing is wrong. The ELBO only makes this distance expensive; it does not make it 0. Where q(z) has no mass, the "
-        "decoder was not trained, but the prior still draws z there.",
+        "Nothing is wrong. The ELBO penalises the distance of q(z) from the prior, but does not make it 0. Where q(z) has "
+        "no mass, the decoder was not trained, but z ~ p(z) can lie there.",
         lambda figures: figures.aggregate(vae, x, rates),
     )  # fmt: skip
 
@@ -135,13 +135,13 @@ def blur(setup: Setup) -> Finding:
     parts.append(2 * ((mean - mean.mean(axis=0)) * (rest - rest.mean(axis=0))).mean(axis=0).sum())
     share = float(parts[1] / parts[0])
     left = abs(parts[0] - sum(parts[1:])) / parts[0]
-    names = "data", "decoded means", "residuals", "2 covariance of both"
+    names = "data", "decoded means", "residuals", "2 x covariance of means and residuals"
     rows = [(f"variance, {name}" if i < 3 else name, f"{part:.1f}") for i, (name, part) in enumerate(zip(names, parts))]
     return Finding(
         share, "variance of the decoded means, as a fraction of the variance of the data", rows,
         share < 0.8 and abs(left) < 1e-9,
         f"The means keep {100 * share:.0f} % of the variance; the rest is noise of p(x|z), which a mean leaves out. "
-        "A mean over all images that fit one z is blurred: for two images with one code, the best answer is their average.",
+        "If two images have the same code z, the best single image for both is their average, which is blurred.",
         lambda figures: figures.reconstructions(vae, x, np.random.default_rng(setup.seed), figures.SHAPE, labels,
                                                 classes=figures.class_names(data_for("binomial"))),
     )  # fmt: skip
@@ -175,7 +175,7 @@ def grid(setup: Setup) -> Finding:
     return Finding(
         ppf, "fraction of the images at quantiles of the prior with |z1| < 1 and |z2| < 1", rows,
         abs(ppf - 0.466) < 0.06 and even < 0.2,
-        "At quantiles, each image stands for the same probability, 1/400, so the grid shows what the prior will draw. At "
+        "At quantiles, each image stands for the same probability, 1/400, so the grid shows what the prior generates. At "
         "equal distances, most images show values of z that are almost never drawn.",
         lambda figures: figures.grids(vae, axis_values, finding, caption),
     )  # fmt: skip
@@ -195,23 +195,23 @@ def grid(setup: Setup) -> Finding:
 def unused(setup: Setup) -> Finding:
     """Count the inactive dimensions of a model with 20 latent dimensions."""
     x, _ = held_out(setup._replace(rows=1000), "bernoulli")
-    longer = setup._replace(epochs=5 * setup.epochs // 2)   # dimensions switch off slowly
+    longer = setup._replace(epochs=5 * setup.epochs // 2)   # dimensions become inactive slowly
     wide, narrow = (trained(longer, "bernoulli", latent) for latent in (20, 2))
     rates, few = (rate_distortion(vae, x, np.random.default_rng(setup.seed), 2) for vae in (wide, narrow))
     inactive = int((~rates.active).sum())
     largest = float(np.sort(rates.kl_per_dimension)[-10:].sum() / rates.kl)
     rows = [
         ("KL of all 20 dimensions", nats(rates.kl)),
-        ("part of the KL in the 10 largest", f"{100 * largest:.0f} %"),
+        ("share of the KL in the 10 largest dimensions", f"{100 * largest:.0f} %"),
         ("held-out ELBO with 20 dimensions", nats(rates.reconstruction - rates.kl)),
         ("held-out ELBO with 2 dimensions", nats(few.reconstruction - few.kl)),
     ]
-    caption = "Variance of mu_j(x) over held-out digits. Inactive, below 0.01: the code hardly depends on x."
+    caption = "Variance of mu_j(x) over held-out digits. Below 0.01 a dimension is inactive: mu_j(x) hardly depends on x."
     lines = {"variance": np.sort(rates.variance_of_means)[::-1]}
     panel = ("", "latent dimension, largest first", "variance of mu_j(x)", np.arange(1, 21), lines, [(0.01, "0.01")], "y")
     return Finding(
         inactive, "of 20 latent dimensions are inactive", rows, 1 <= inactive < 20 and largest > 0.8,
-        f"The ten largest dimensions carry {100 * largest:.0f} % of the KL. A dimension that does not pay for its KL is set "
-        "to the prior: it costs 0 nats and does no harm. That is not a bug.",
+        f"The ten largest dimensions carry {100 * largest:.0f} % of the KL. If a dimension helps less than its KL costs, "
+        "its q(z|x) becomes the prior: its KL is 0, and it does no harm. That is not a bug.",
         lambda figures: figures.curves([figures.Panel(*panel)], f"{inactive} of 20 latent dimensions are inactive", caption),
     )  # fmt: skip

@@ -39,9 +39,9 @@ def reductions(setup: Setup) -> Finding:
     caption = "0/1 digits, D = 64 pixels, J = 2 latent dimensions. Each bar: one training."
     return Finding(
         means, "nats of KL with two means", rows, means < 0.05 and sums > 0.5,
-        f"A mean over D and a mean over J is a sum with beta = D/J = {beta:g}: the KL falls from {nats(sums)} to "
-        f"{nats(means)} and the model ignores z. A factor on the whole loss is harmless; a factor on one term is a beta.",
-        lambda figures: figures.bars(kl, "KL after training (nats)", "A mean over pixels switches z off", caption),
+        f"Up to a factor, means over D and J are sums with beta = D/J = {beta:g}: the KL falls from {nats(sums)} "
+        f"to {nats(means)} and the model ignores z. A factor on the whole loss is harmless; a factor on one term is a beta.",
+        lambda figures: figures.bars(kl, "KL after training (nats)", "A mean over pixels: the model ignores z", caption),
     )  # fmt: skip
 
 
@@ -71,7 +71,7 @@ def log_variance(setup: Setup) -> Finding:
         above["without / 2"], "nats by which the 'lower bound' of the broken model is above log p(x)", rows,
         above["without / 2"] > 0.3 and above["right"] < 0.1 and broken.loss < right.loss,
         "log_var is log sigma^2: the encoder's output may be any real number, and the variance exp(log_var) is positive. "
-        "sigma = sqrt(exp(log_var)) = exp(log_var / 2): this is the 1/2. Without it the loss looks better by "
+        "sigma = sqrt(exp(log_var)) = exp(log_var / 2): the 1/2 is the square root. Without it the loss looks better by "
         f"{nats(right.loss - broken.loss)}, but minus the loss is no longer a lower bound of log p(x). No loss curve shows "
         "this; a test that compares sampler, density and KL does.",
         lambda figures: figures.bars(above, "'ELBO' minus log p(x) (nats)", finding, caption),
@@ -110,7 +110,8 @@ def grey_values(setup: Setup) -> Finding:
     return Finding(
         floor["grey"], "nats that a perfect reconstruction of a grey digit still costs", rows,
         5 < floor["grey"] < point.distortion and abs(floor["bernoulli"]) < 1e-6,
-        f"Of {nats(point.distortion)}, {nats(floor['grey'])} are the entropy of the grey values: no model can remove them. "
+        f"The reconstruction term is {nats(point.distortion)}. {nats(floor['grey'])} of it are the entropy of the grey "
+        "values: no model can remove them. "
         "The minimum is still at p = x, so training works, but with grey values BCE is a loss and not a log-likelihood.",
         lambda figures: figures.curves([figures.Panel("", "p", "BCE (nats)", p, cost)], finding, caption),
     )  # fmt: skip
@@ -142,15 +143,16 @@ def negative_loss(setup: Setup) -> Finding:
     rows = [
         ("64 pixels, each at its mean", f"log p(x|z) = {64 * np.log(peak):.1f} nats, so the loss can be negative"),
         ("pixels 0..255 instead of 0..1, same model", f"log p(x|z) changes by {scaled:.1f} nats = -64 log 255"),
-        ("BCE of x = 1.2 at logit 60", f"{bce['x = 1.2'][-1]:.1f} nats, and falling without limit"),
+        ("BCE of x = 1.2 at logit 60", f"{bce['x = 1.2'][-1]:.1f} nats; it falls without limit as the logit grows"),
         ("smallest KL to the prior, for log_var from -4 to 3", f"{nats(kl['KL'].min())}: it is 0 only at the prior"),
     ]
     caption = "Left: a density may exceed 1; its area is 1. Middle: BCE needs x in [0, 1]. Right: the KL is never below 0."
     return Finding(
         peak, "density of N(0, 0.1^2) at 0, which is 1 / (0.1 sqrt(2 pi))", rows,
         peak > 1 and kl["KL"].min() >= 0 and bce["x = 1.2"][-1] < -5 < bce["x = 1"].min(),
-        "A density is not a probability: it may be above 1, and then minus its log is negative. For a Gaussian, that "
-        "is right. A negative BCE means targets outside [0, 1], and a negative KL from the closed form is always a bug.",
+        "A density is not a probability: it may be above 1, and then minus its log is negative. With a "
+        "Gaussian decoder, that is no bug. A negative BCE means targets outside [0, 1]. A negative KL from the "
+        "closed form is always a bug.",
         lambda figures: figures.curves([
             figures.Panel("A density above 1", "x", "density", value, density, [(1, "1")]),
             figures.Panel("BCE of a target above 1", "logit", "BCE (nats)", logits, bce, [(0, "")]),
@@ -177,11 +179,11 @@ def mse_and_sigma(setup: Setup) -> Finding:
     x, _ = held_out(setup, "gaussian")
     rng = np.random.default_rng(setup.seed)
     vae = trained(setup, "gaussian", sigma=variance**0.5).astype(np.float64)
-    vae.params["log_sigma"][...] = np.log(variance) / 2     # in float32 it was rounded
+    vae.params["log_sigma"][...] = np.log(variance) / 2     # float32 had rounded it
     squares = replace(vae, params=vae.params.copy(), likelihood=Gaussian(1.0), beta=variance)
     squares.params["log_sigma"][...] = 0
     eps = vae.draw_noise(rng, len(x))
-    ours, theirs = vae.gradient(x, eps).flat[:-1], squares.gradient(x, eps).flat[:-1]       # the last is log_sigma's, 0
+    ours, theirs = vae.gradient(x, eps).flat[:-1], squares.gradient(x, eps).flat[:-1]     # the last entry, log_sigma's, is 0
     ratio = float((ours @ theirs) / (theirs @ theirs))
     off = float(np.abs(ours - ratio * theirs).max() / np.abs(ours).max())
     rows = [("largest deviation from this factor", f"{off:.0e} of the largest entry")]
@@ -198,8 +200,8 @@ def mse_and_sigma(setup: Setup) -> Finding:
         ratio, "gradient of minus the ELBO at sigma^2 = 0.1, divided by that of half the squared error + 0.1 KL", rows,
         abs(ratio * variance - 1) < 1e-9 and off < 1e-9 and kls == sorted(kls),
         "The squared error comes from a Gaussian with fixed sigma, and sigma^2 plays the role of beta: "
-        f"-log p + KL = (half squared error + sigma^2 KL) / sigma^2. A smaller sigma gives a larger KL, from {nats(kls[0])} "
-        f"to {nats(kls[-1])}.",
+        f"-log p + KL = (half squared error + sigma^2 KL) / sigma^2 + constant. A smaller sigma gives a larger KL: from "
+        f"{nats(kls[0])} to {nats(kls[-1])}.",
         lambda figures: figures.proportional(theirs, ours, ratio, names, finding, caption),
     )  # fmt: skip
 
@@ -229,7 +231,8 @@ def beta(setup: Setup) -> Finding:
     return Finding(
         above[0.25], "nats by which minus the loss is above log p(x), at beta = 0.25", rows,
         above[0.25] > 0.3 and max(above[1.0], above[4.0], above[16.0]) < 0 and above[1.0] == max(list(above.values())[1:]),
-        "Below 1, minus the loss is not a lower bound of log p(x); above 1 it is looser. A beta chooses a point on the "
-        "curve of rate (KL) and distortion. Compare models by the ELBO, whose beta is always 1, and never by their losses.",
+        "With beta below 1, minus the loss is not a lower bound of log p(x); with beta above 1, the bound is looser. A "
+        "beta chooses a point on the curve of rate (KL) and distortion. Compare models by the ELBO, whose "
+        "beta is always 1, and never by their losses.",
         lambda figures: figures.rate_distortion(points, "beta"),
     )  # fmt: skip
