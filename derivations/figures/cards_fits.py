@@ -133,7 +133,7 @@ def check_reverse(p: NDArray, right: NDArray, left: NDArray, near_p: NDArray, ne
 
 @styled
 def reverse(drawn: dict[str, NDArray] | None = None) -> Drawn:
-    """cards-24: draw the q with the least KL(q || p). It covers one mode if the two are distant, both if they are near."""
+    """cards-24: draw the q with the least KL(q || p), which covers one of two distant modes, but both of two near modes."""
     drawn = drawn or on_one_mode()
     check_reverse(**drawn)
     p, right, left, near_p, near_q = drawn.values()

@@ -39,7 +39,7 @@ AUTHORS = {                                                 # {source: author an
 
 
 def book(items: list[Judged], draws: int, seed: int) -> str:
-    """Return the page with all these entries."""
+    """Return the HTML page with the entries of `items`."""
     functions, targets = functions_and_targets(items)
     answers = [*(ask() for ask in questions.QUESTIONS), questions.autoencoder_or_vae(questions.train_pair())]
     of_bugs = {bug.name: book_study.changed_functions(bug) for bug in bugs()}
