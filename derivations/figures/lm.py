@@ -71,7 +71,7 @@ def bias(drawn: dict[str, NDArray] | None = None) -> Drawn:
     )
     return figure, (
         "Line chart against the weight w of a linear decoder. ln p(x) and the ELBO at the posterior are one curve; the "
-        f"printed integral touches it at w = 0 and lies below: at w = 2, {false:.2f} against {true:.2f} nats. "
+        f"printed integral touches it at w = 0 and is lower elsewhere, at w = 2 {false:.2f}, not {true:.2f} nats. "
         "The gap is KL(p(z) || p(z|x))."
     )
 
