@@ -176,7 +176,7 @@ def check_command(options: argparse.Namespace) -> int:
         print("\n".join(terminal.check_lines(items, whole, terminal.page_width())))
         unexpected = f"{failed or 'no'} unexpected verdict{'s' * (failed > 1)}"
         command = " ".join(["derivations check", *options.ids, "--all"])
-        more = "a link holds if its error is at most 1 tolerance" if whole else f"each row: {command}"
+        more = "error: difference / tolerance; a link holds if it is at most 1" if whole else f"for each row: {command}"
         print(f"\n{unexpected}; {options.draws} draws, seed {options.seed}; {more}")
     say(options, f"{time.perf_counter() - began:.1f} s in all")
     return 1 if failed else 0

@@ -1,4 +1,4 @@
-"""Functions that several commands use. They check `--draws`, `--seed` and SOURCE, judge entries, and print the final count.
+"""Functions of several commands: check `--draws`, `--seed` and SOURCE, judge entries, print how many entries are shown.
 
 Each function imports heavy modules when it runs, so `--help` does not import numpy or matplotlib.
 """

@@ -1,8 +1,8 @@
 """A Symbol describes the values that a letter of a source can have.
 
-Its function `make` turns real numbers, `raw` (n, size), into n values of the letter. The raw numbers come from
-`np.random`. In some tests they come from Hypothesis, a library that searches for simple counterexamples. `simple` lists
-values that a person can check by hand. Every check uses them too, and the search for a witness begins with them.
+The symbol's function `make` turns real numbers, `raw` (n, size), into n values of the letter. The raw numbers come from
+`np.random` or, in some tests, from Hypothesis, a library that searches for simple counterexamples. `simple` lists values
+that a person can check by hand. Every check also uses the simple values, and the search for a witness begins with them.
 
 Draws are read-only, because several functions get the same arrays. Scalars are arrays (n, 1), so that the nodes of a
 quadrature (a weighted sum that computes an integral) fit along the last axis. Vectors are (n, size), tables

@@ -1,7 +1,7 @@
 """The entries of the ledger: the parts of an entry, and the registry of all entries.
 
-An entry is a plain function. It is called with arrays of draws and returns the sides of a printed statement and the
-printed relations between them, in order:
+An entry is a plain function of arrays of draws. The function returns the sides of a printed statement and the relations
+between the sides, in printed order:
 
     @equation("odaibo.40", "l.258-262 (40)", r"... = ... = ...", (MU_Q, SIGMA_Q), rows="abc", ...)
     def eq_40(mu_q, sigma_q):
@@ -41,14 +41,14 @@ class Form:
 
     @property
     def free(self) -> list[str]:
-        """Letters that the statement uses but does not define. With such letters, the form has no value."""
+        """Letters that the statement uses but does not define. A form with such letters has no value."""
         bound = {symbol.name for symbol in self.inputs}
         return [name for name in inspect.signature(self.function).parameters if name not in bound]
 
 
 @dataclass(frozen=True)
 class Zero:
-    """A side near 0, in which numbers of size `scale` cancel. Its error is measured relative to `scale`."""
+    """A side near 0, in which numbers of size `scale` cancel. The error of such a side is relative to `scale`."""
 
     scale: object
     value: object = 0.0
@@ -126,7 +126,7 @@ class Entry:
         return attach
 
     def tied(self, name: str, draws: int | None = None):
-        """Attach a function that calls minivae's `name`. Its result must equal the last side of the form that holds.
+        """Attach a function that calls minivae's `name` and must return the last side of the form that holds.
 
         The judge passes many draws in one call. If every draw needs its own model, the function loops over the draws;
         then `draws` limits their number, to save time.
@@ -187,8 +187,8 @@ def equation(
     rows : str
         One letter for each link, if each link is a row; "" if the whole entry is one row.
     needs, outside, undefined : str, dict or tuple of dicts, str
-        A sufficient assumption; points that violate it; why a row is undefined there. At every such point some link must
-        fail or be undefined. At one of them, every "holds-if" row must fail (with `undefined`: fail or be undefined).
+        A sufficient assumption; points that violate it; the reason why a row is undefined there. At every outside point
+        some link must fail or be undefined. A "holds-if" row must fail at one point or, with `undefined`, be undefined.
     tight : dict
         The point at which every inequality of the statement becomes an equality.
     tolerance, kind : float, str

@@ -2,7 +2,7 @@
 
 If every link of a row holds, the verdict is `holds`, `defines` or `holds-if` (for a figure or a remark: `figure` or
 `prose`). `holds-if` also needs a point outside the assumption at which the row fails. If a link fails and the row has a
-second form that holds, the verdict is `wrong`, `slip` or `loose`, as the entry expects. Without such a form the verdict
+second form that holds, the verdict is `wrong`, `slip` or `loose`, as the entry expects. Without a second form the verdict
 is `fails`. `copy` means that our copy of the source may have lost a sign; it needs no second form. If no verdict can be
 computed, it is `undecided`, and `why` gives the reason. No entry expects `fails` or `undecided`, so a row with such a
 verdict fails the tests.
@@ -54,7 +54,7 @@ class Link:
 class Judgement:
     """The computed verdict of a row, and the numbers behind it.
 
-    The texts are not repeated here. The row has `id`, `expected`, `fault`, `repair.latex`; the entry has `ref`.
+    For texts, see the row (`id`, `expected`, `fault`, `repair.latex`) and the entry (`ref`).
     """
 
     row: Row
@@ -202,7 +202,7 @@ class Computed:
     def witness(self, i: int) -> dict:
         """Return the simplest point at which link i fails.
 
-        If it fails at no simple point, return the draw with the largest error, rounded to two digits if it fails there too.
+        If no simple point fails, return the draw with the largest error, rounded to two digits if the link still fails.
         """
         simple = self.simple.errors_of(i, self.relations[i], self.rel) > UNDECIDED
         if simple.any():
@@ -344,8 +344,8 @@ def is_tight(entry: Entry, row: Row, form: Form) -> bool:
 class Outside(NamedTuple):
     """A point outside the assumption, and the links of the printed form that fail there.
 
-    A link fails if its sides are numbers that do not satisfy the relation. It is undefined if a side is NaN. If the entry
-    refuses the input, all links are undefined, and `refusal` has the error message.
+    A link fails if its sides are numbers that do not satisfy the relation. A link is undefined if a side is NaN. If the
+    entry refuses the input, all links are undefined, and `refusal` has the error message.
     """
 
     values: dict

@@ -91,7 +91,7 @@ def ratio(p: NDArray, q: NDArray) -> NDArray:
 def kl(q: NDArray, p: NDArray) -> NDArray:
     """KL(q || p) of two pmfs (lists of probabilities), computed without log: an independent check of formulas with log.
 
-    It is the sum of q times -log(p/q), where `minus_log` computes -log by quadrature. It is infinite if q > 0 where p = 0.
+    KL is the sum of q times -log(p/q), where `minus_log` computes -log by quadrature. KL is infinite if q > 0 where p = 0.
     """
     q, p = need_pmf("q", q), need_pmf("p", p)
     need_same_shape(q=q, p=p)
@@ -102,7 +102,7 @@ def kl(q: NDArray, p: NDArray) -> NDArray:
 
 
 def kl_of_weights(q: NDArray, p: NDArray) -> NDArray:
-    """sum q log(q / p) of weights that need not sum to one, from the `kl` of the normalised weights. It may be negative."""
+    """sum q log(q / p) of weights that need not sum to one, from the `kl` of the normalised weights; possibly negative."""
     q_sum, p_sum = total(q), total(p)
     return q_sum * (kl(q / q_sum, p / p_sum) + log(q_sum / p_sum))
 
@@ -149,7 +149,7 @@ def gauss(nodes: int) -> tuple[NDArray, NDArray]:
 def noise(count: int, nodes: int = 3) -> tuple[NDArray, NDArray]:
     """Nodes (K, count) and weights (K,) of a quadrature for `count` independent standard normal numbers, K = nodes^count.
 
-    The weighted sum over the nodes is an expectation. It is exact for polynomials of degree below 2 * nodes in each number.
+    The weighted sum over the nodes is an expectation, exact for polynomials of degree below 2 * nodes in each number.
     """
     whole_number("the number of draws", count, 1)
     one, weights = gauss(nodes)
@@ -182,7 +182,7 @@ def log_density_full(z: NDArray, mu: NDArray, cov: NDArray) -> NDArray:
 
 
 def expect_full(f: Callable[[NDArray], NDArray], mu: NDArray, cov: NDArray) -> NDArray:
-    """E f(z) under N(mu, cov) by quadrature, (..., 1), for mu (..., J). It is exact for polynomials up to degree 5."""
+    """E f(z) under N(mu, cov) by quadrature, (..., 1), for mu (..., J); exact for polynomials f up to degree 5."""
     root = cholesky(cov)                                    # raises ValueError unless cov is a covariance
     eps, weights = noise(root.shape[-1])
     return total(weights * f(mu[..., None, :] + eps @ np.swapaxes(root, -2, -1)))

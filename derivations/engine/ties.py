@@ -1,7 +1,7 @@
 """Check a changed copy of minivae with the ledger: compare each tied function with the statement of its entry.
 
-A tie is a call of a function of minivae in an entry. The entries are copied too, so that their ties call the changed
-copy of minivae. The statements are computed only once, with the original entries.
+A tie is a call of a function of minivae in an entry. Copies of the entries have ties that call the changed copy of
+minivae. The statements are computed only once, with the original entries.
 """
 
 import functools

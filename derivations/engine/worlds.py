@@ -3,8 +3,8 @@
 - Finite joint tables p(x, z) with an encoder q(z|x).
 - Events of a finite space.
 - Pairs of Gaussians: of numbers, of vectors with independent coordinates, of vectors with any covariance.
-- Linear-Gaussian models x = w z + s eps with z ~ N(0, 1), and x = b + W z + s eps with z ~ N(0, I). Their evidence
-  and posterior have closed forms.
+- Linear-Gaussian models x = w z + s eps with z ~ N(0, 1), and x = b + W z + s eps with z ~ N(0, I). The evidence and
+  the posterior of these models have closed forms.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """The figures of the sources, redrawn. Before a figure is saved, its claims are checked with the numbers it draws.
 
-A figure function returns the Figure and its alt text, a description for blind readers. It raises `NotShown` if its numbers
-do not support its text. Tests pass wrong numbers and expect this error. Each figure has the name of its entry.
+A figure function returns the Figure and its alt text, a description for blind readers. The function raises `NotShown` if
+the numbers do not support the text. Tests pass wrong numbers and expect this error. A figure has the name of its entry.
 
     common, nodes   shared parts: the check of claims; boxes and arrows
     digits          the figure of `derivations questions`: an autoencoder and a VAE on the same digits

@@ -93,7 +93,7 @@ def forward(drawn: dict[str, NDArray] | None = None) -> Drawn:
     )
     return figure, (
         "Density p with two equal modes at -3 and 3, and the Gaussian q with the least KL(p || q), N(0, 10): a broad bell. "
-        f"Between -1 and 1 lie {100 * valley[1]:.1f} % of q and {100 * valley[0]:.1f} % of p. The KL is {kl:.3f} nats."
+        f"{100 * valley[1]:.1f} % of q and {100 * valley[0]:.1f} % of p lie between -1 and 1. The KL is {kl:.3f} nats."
     )
 
 
@@ -133,7 +133,7 @@ def check_reverse(p: NDArray, right: NDArray, left: NDArray, near_p: NDArray, ne
 
 @styled
 def reverse(drawn: dict[str, NDArray] | None = None) -> Drawn:
-    """cards-24: draw the q with the least KL(q || p). It covers one mode if the two are distant, both if they are near."""
+    """cards-24: draw the q with the least KL(q || p), which covers one of two distant modes, but both of two near modes."""
     drawn = drawn or on_one_mode()
     check_reverse(**drawn)
     p, right, left, near_p, near_q = drawn.values()
@@ -159,7 +159,7 @@ def reverse(drawn: dict[str, NDArray] | None = None) -> Drawn:
     narrow.set_title(f"at ±{NEAR}: KL = {near_kl:.3f} nats")
     explain(
         figure,
-        "Reverse KL: q covers one mode and ignores the other, if they are far apart",
+        "Reverse KL: if the modes are far apart, q covers only one of them",
         "p = ½N(−a, 1) + ½N(a, 1). With a = 3 there are two optima, each with a KL(q ‖ p) just below log 2 = "
         f"{LN_2:.3f}, since q leaves out half of p. q must not be large where p is small: {100 * area(right, 1):.1f} % of q "
         f"and {100 * area(p, 1):.1f} % of p lie between −1 and 1. With a = 0.8 there is no valley, and q covers both modes.",

@@ -52,11 +52,12 @@ def sign(drawn: dict[str, NDArray] | None = None) -> Drawn:
     explain(
         figure,
         "As printed, Hong's bracket has no minimum: σ would go to 0",
-        "The term of one latent dimension with μ = 0 in the loss. With a minus before log σ it is KL(N(0, σ²) ‖ N(0, 1)), "
-        "which is never negative. With a plus it goes to −∞ as σ goes to 0. The dots mark both curves at σ = 0.1.",
+        "The curves are the term of one latent dimension in the loss, at μ = 0. With a minus before log σ the term is "
+        "KL(N(0, σ²) ‖ N(0, 1)), which is never negative. With a plus it goes to −∞ as σ goes to 0. The dots mark both "
+        "curves at σ = 0.1.",
     )
     return figure, (
         "Line chart against sigma, at mu = 0. With a minus before log sigma the bracket is the KL, with minimum 0 at sigma "
-        f"= 1. As printed, with a plus, it falls to minus infinity as sigma goes to 0: at 0.1 it is {bad:.3f}, the KL "
-        f"{good:.3f}."
+        f"= 1. As printed, with a plus, it falls to minus infinity as sigma goes to 0: it is {bad:.3f} at 0.1, and the KL "
+        f"is {good:.3f}."
     )

@@ -71,7 +71,7 @@ def bias(drawn: dict[str, NDArray] | None = None) -> Drawn:
     )
     return figure, (
         "Line chart against the weight w of a linear decoder. ln p(x) and the ELBO at the posterior are one curve; the "
-        f"printed integral touches it at w = 0 and lies below: at w = 2, {false:.2f} against {true:.2f} nats. "
+        f"printed integral touches it at w = 0 and is lower elsewhere, at w = 2 {false:.2f}, not {true:.2f} nats. "
         "The gap is KL(p(z) || p(z|x))."
     )
 
@@ -149,8 +149,9 @@ def doersch_ring(drawn: dict[str, NDArray] | None = None) -> Drawn:
         figure,
         "One simple map turns a Gaussian into a ring, with no point in the middle",
         "Each point keeps its direction and its colour, and |z| becomes 1 + |z|/10: the circles of radius 1, 2 and 3 become "
-        "those of 1.1, 1.2 and 1.3, and no point comes nearer than 1. Inside the ring: a histogram of the "
-        "distances, and their exact density, computed from the density of z and the Jacobian determinant (0.1 + 1/|z|)/10.",
+        "circles of radius 1.1, 1.2 and 1.3, and every distance from the middle is above 1. Inside the ring: a histogram of "
+        "the distances, and their exact density, computed from the density of z and the Jacobian determinant "
+        "(0.1 + 1/|z|)/10.",
     )
     return figure, (
         f"Scatter charts of {len(z)} points: z from a Gaussian in the plane, and z/10 + z/|z|, a ring around an empty disc "

@@ -80,7 +80,7 @@ def draw_bent(axes: Axes, start: str, end: str, bent: Path) -> None:
 
 
 def draw_legend(axes: Axes, x: float, y: float) -> None:
-    """Draw the legend of both kinds of arrows, from (x, y) downward."""
+    """Draw the legend of dark and orange arrows, from (x, y) downward."""
     for line, (text, ends, look) in enumerate(
         (("values, forward", (0, 0.5), {"color": DARK, "lw": 1.2}), ("gradients, back", (0.5, 0), BACK))
     ):

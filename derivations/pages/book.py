@@ -39,7 +39,7 @@ AUTHORS = {                                                 # {source: author an
 
 
 def book(items: list[Judged], draws: int, seed: int) -> str:
-    """Return the page with all these entries."""
+    """Return the HTML page with the entries of `items`."""
     functions, targets = functions_and_targets(items)
     answers = [*(ask() for ask in questions.QUESTIONS), questions.autoencoder_or_vae(questions.train_pair())]
     of_bugs = {bug.name: book_study.changed_functions(bug) for bug in bugs()}
@@ -121,10 +121,10 @@ def opening(items: list[Judged], draws: int, seed: int) -> Html:
                  aria_label="Search the entries and functions", aria_controls="found")
     bar = tag("header", link("top", "The ledger"), search, tag("ol", id="found", aria_live="polite"))
     texts = (
-        "Every equation, step, claim and figure of four tutorials on variational autoencoders (VAE) is here a Python "
-        f"function that computes both sides. The {sum(counts.values())} verdicts are computed from {draws} random draws "
+        "Here, every equation, step, claim and figure of four tutorials on variational autoencoders (VAE) is a Python "
+        f"function that computes all sides. The {sum(counts.values())} verdicts are computed from {draws} random draws "
         f"(seed {seed}) and a few simple points. At least one side comes from the definition, by a sum or an integral. "
-        "The other sides are typed as the source prints them.",
+        "The other sides are computed as the source prints them.",
         "Each entry has two columns. On the left: the formula, the numbers of all sides at one point, the meaning, the "
         "faults. On the right: the code. Each function returns the sides, with the relations between them as texts. A "
         "function with the name _ belongs to the same entry: it is a form that holds, or it computes the last side with "
@@ -155,7 +155,7 @@ def errata_chapter(found: list[Erratum], name: str) -> list[Html]:
     """Return the faults of one kind, source by source."""
     mine = [one for one in found if errata.title_of(one) == name]
     intro = {
-        "Errata": "Faults of the sources, each counted once. Follow an id for both numbers and the form that holds.",
+        "Errata": "Faults of the sources, each counted once. An id is a link to both numbers and to the form that holds.",
         "Loose wording": "Everyday words that are false if read literally. They are not errors.",
         "Damage by copying": "Signs that our transcriptions may have lost. Such a loss is no error of the source.",
     }[name]

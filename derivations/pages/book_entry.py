@@ -46,7 +46,7 @@ def entry_article(item: Judged, around: Around) -> Html:
 
 
 def searched(item: Judged, around: Around) -> str:
-    """Return the text for the search. It begins with the id and the formula."""
+    """Return the text for the search, beginning with the id and the formula."""
     texts = [item.entry.id, words_of(item.entry), item.entry.needs, *letters(item.entry)]
     texts += [text for one in item.rows for text in (one.verdict, one.row.fault)]
     name = drawn_as(item.entry)

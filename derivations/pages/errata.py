@@ -1,6 +1,6 @@
 """The errata as text. An erratum is one fault, with all rows that have it.
 
-Loose wording and damage by copying are listed after the errata. They are not errors of the source.
+Loose wording and damage by copying are not errors of the source. They are listed after the errata.
 """
 
 import re

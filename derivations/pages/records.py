@@ -103,9 +103,9 @@ def statement(entry: Entry, row: Row) -> str:
 def sample(form: Form) -> dict:
     """Return a simple point at which no term is 0 by accident, and not every side is 0.
 
-    The first simple value of a letter is often special (mu = 0, sigma = 1), and equal letters (q = p) are special too. So
-    the first letter with a rule takes its second simple value, and the next letter with the same rule takes its third
-    one. If the form cannot be computed at this point, the function tries simpler points.
+    The first simple value of a letter is often special (mu = 0, sigma = 1), and equal letters (q = p) are special too.
+    Therefore the first letter with a rule takes its second simple value, and the next letter with this rule its third
+    simple value. If the form cannot be computed at this point, the function tries simpler points.
     """
     all_zero = []
     for step, start in ((1, 1), (0, 1), (0, 0)):

@@ -169,7 +169,7 @@ def check_rows(item: Judged, width: int) -> list[str]:
 def error_text(judgement: Judgement) -> str:
     """Write the largest error of a row, divided by the tolerance, or the letters that its formula does not define."""
     if judgement.free:
-        return f"free {','.join(judgement.free)}"
+        return f"{','.join(judgement.free)} missing"
     error = worst(judgement)
     if math.isnan(error):
         return "-"

@@ -206,7 +206,7 @@ def same(a: NDArray, b: NDArray) -> bool:
 
 
 def among(value: NDArray, others: Iterable[NDArray]) -> bool:
-    """Return True if one of the others is the same array."""
+    """Return True if `value` is equal to one of `others`."""
     return any(same(value, other) for other in others)
 
 

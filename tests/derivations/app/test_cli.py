@@ -253,7 +253,7 @@ def test_check_table_shows_id_statement_verdict_and_largest_error_of_each_row(pl
         "holds",
         "slip",
     ]
-    assert out.splitlines()[4].endswith("free x") and 0 < float(out.splitlines()[3].split()[-1]) < 1e-3
+    assert out.splitlines()[4].endswith("x missing") and 0 < float(out.splitlines()[3].split()[-1]) < 1e-3
     assert re.search(r"^rows +holds +slip +wrong +all$", out, re.MULTILINE)
     assert re.search(r"^equation +2 +1 +1 +4$", out, re.MULTILINE) and re.search(r"^faults +\. +1 +1 +2$", out, re.MULTILINE)
 
@@ -304,7 +304,7 @@ FAULTS = {
     "nearly true": (lambda t: (t, "=", t * (1 + 1e-8)), {}, "undecided"),
     "true, and expected to be wrong": (TRUE, {"verdict": "wrong"}, "expected wrong"),
     "the same computation on both sides": (lambda t: (t, "=", t), {}, "in another way"),
-    "an inequality without its equality": (lambda t: (t, "<=", t + 1), {"tight": {"t": 1}}, "are not equal"),
+    "an inequality that is never an equality": (lambda t: (t, "<=", t + 1), {"tight": {"t": 1}}, "are not equal"),
     "an assumption that is not needed": (TRUE, {"needs": "t > 0", "outside": {"t": -1}}, "expected holds-if"),
     "a function that breaks": (lambda t: (t, "=", t @ t), {}, "ValueError"),
 }  # fmt: skip

@@ -1,8 +1,8 @@
 """The stated assumptions are sufficient: a search inside them finds no point at which a row fails.
 
 The allowed values of an entry's letters express its assumption. The search starts from random points and from extreme
-points, called corners: weights near zero, equal or nearly equal letters, standard deviations from 1/400 to 400. Then it
-varies the points that are nearest to a failure.
+points, called corners: weights near zero, equal or nearly equal letters, standard deviations from 1/400 to 400. Then the
+search varies the points that are nearest to a failure.
 """
 
 import numpy as np

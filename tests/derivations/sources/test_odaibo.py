@@ -68,7 +68,7 @@ def two_outcomes(raw):
 
 
 def events(raw):
-    """Return two events of positive probability. There are four outcomes; some outcomes may have probability 0."""
+    """Return two events of positive probability in a space of four outcomes. An outcome may have probability 0."""
     atoms = distributions(raw[:, :4])
     made = {"atoms": atoms}
     for name, own in (("X", raw[:, 4:8]), ("Y", raw[:, 8:12])):
@@ -171,7 +171,7 @@ def halved(make):
 
 
 def equal_or_not(raw):
-    """Return q and p of two outcomes. Both are in tenths, so that they are equal at some points."""
+    """Return q and p of two outcomes, in tenths, so that q = p at some points."""
     q, p = (np.ceil(9 / (1 + np.exp(-raw[:, k : k + 1]))) / 10 for k in (0, 1))
     return {"q": np.hstack([q, 1 - q]), "p": np.hstack([p, 1 - p])}
 
