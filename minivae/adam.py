@@ -5,7 +5,7 @@ import numpy as np
 from minivae.checks import instance, real_number
 from minivae.params import Params
 
-BLOCK, RESET = 32768, 64    # numbers per block, which fits the cache (saves 15 % of a step); steps between resets
+BLOCK, RESET = 32768, 64    # a block fits the cache (saves 15 % of a step); every 64 steps, tiny moments are set to 0
 
 
 class Adam:

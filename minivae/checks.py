@@ -71,7 +71,7 @@ def describe_wrong(value, array: np.ndarray) -> tuple[str, str]:
     if hasattr(value, "columns") and hasattr(value, "select_dtypes"):
         return describe_frame(value)
     try:
-        with warnings.catch_warnings(action="error"):       # an error for complex numbers: they would lose .imag
+        with warnings.catch_warnings(action="error"):       # for complex numbers, astype only warns: .imag is lost
             works = bool(np.isfinite(array.astype(float)).all())
     except (ValueError, TypeError, Warning, OverflowError):
         works = False
@@ -152,7 +152,7 @@ def is_missing(one: Any) -> bool:
 
 
 def are_whole(x: np.ndarray) -> bool:
-    """Return True for whole numbers, but not for floats from 2^53 on: all of these are whole."""
+    """Return True if all numbers are whole. Floats from 2^53 on give False: they are always whole, so this shows nothing."""
     return x.dtype.kind in "bui" or (x.dtype.kind == "f" and bool(((x == np.rint(x)) & (np.abs(x) < 2**53)).all()))
 
 
@@ -165,7 +165,7 @@ def whole_number(argument: str, value, at_least: int, remedy: str = "") -> int:
     if number is None or number < at_least:
         shape = isinstance(value, tuple) and len(value) > 1 and all(type(side) is int and side > 0 for side in value)
         between = " " if argument.startswith("-") else "="
-        if argument == "features" and getattr(value, "shape", ()):              # the data instead of their number of columns
+        if argument == "features" and getattr(value, "shape", ()):              # the user gave x, not its number of columns
             remedy = f"Try features={value.shape[-1]}."
             refuse(argument, f"a whole number >= {at_least}", f"data of shape {value.shape}", remedy)
         remedy = remedy or f"Try {argument}{between}{math.prod(value) if shape else max(at_least, 1)}."
@@ -300,7 +300,7 @@ def shared(x: Any, out: Any, *others: Any) -> bool:
 
 
 def parts(vae: Any, params: type, likelihood: type, activations: Iterable[str]) -> None:
-    """Raise ValueError unless the parts of a model are of these classes and its activation and noise are possible."""
+    """Raise ValueError if a part of a model has another class, or if its activation or noise has an invalid value."""
     remedy = "Make the model with VAE.init."
     instance("params", vae.params, params, remedy)
     if vae.params.layers.keys() != {"encoder", "decoder"}:

@@ -6,7 +6,7 @@ deviation sigma. The decoder turns a code z, drawn from q(z|x), into p(x|z), a d
     loss = KL(q(z|x) || p(z)) - log p(x|z)              mean over images
 
 The KL measures how far q(z|x) is from the prior p(z), a standard normal; log p(x|z) is called the reconstruction. Both are
-in nats: the logarithms are natural. Minus the loss is the ELBO (evidence lower bound). Its mean over z is at most log p(x).
+in nats: the logarithms are natural. The mean of minus the loss over z is the ELBO (evidence lower bound), at most log p(x).
 
 Run it (a few seconds):    python -m minivae.one_page
 Step through it:           python -m pdb -m minivae.one_page
@@ -21,7 +21,7 @@ from minivae.data import digits
 # A pixel counts how many of its 4x4 dots have ink, so p(x|z) is Binomial(16, p), with one probability p for each pixel.
 # Binomial(1, p) would be the Bernoulli, whose -log p(x|z) is the binary cross-entropy. B is the number of images in a batch.
 DOTS, D, H, J = 16, 64, 48, 2                                             # dots, pixels, hidden units, coordinates of z
-LOG_C = np.log(np.polynomial.polynomial.polypow([1, 1], DOTS))            # log of C(16, k), coefficients of (1 + t)^16
+LOG_C = np.log(np.polynomial.polynomial.polypow([1, 1], DOTS))            # log C(16, k): (1 + t)^16 = sum_k C(16, k) t^k
 EPOCHS, BATCH = 100, 32
 
 
@@ -51,8 +51,8 @@ def forward(params: list, x: np.ndarray, eps: np.ndarray) -> tuple:
 
 
 def backward(params, x, eps, results):
-    """Return the gradient of the loss in each parameter: the chain rule, from step 7 back to step 1."""
-    # d_mu is the gradient in mu. A layer y = a @ W + b has d_W = a.T @ d_y, d_b = d_y.sum(axis=0), d_a = d_y @ W.T.
+    """Return the gradient of the loss with respect to each parameter: the chain rule, from step 7 back to step 1."""
+    # d_mu: gradient with respect to mu. A layer y = a @ W + b has d_W = a.T @ d_y, d_b = d_y.sum(axis=0), d_a = d_y @ W.T.
     _, _, W_mu, _, W_log_var, _, W_g, _, W_logits, _ = params             # W_h and the biases are not needed
     h, mu, log_var, sigma, z, g, logits, *_ = results
     d_kl, d_log_px_z = 1 / len(x), -1 / len(x)                            # 7  ()      the same for each image
@@ -62,7 +62,7 @@ def backward(params, x, eps, results):
     d_logits = d_log_px_z * (x - DOTS * p)                                # 5  (B, D)  observed minus expected counts
     d_W_logits, d_b_logits = g.T @ d_logits, d_logits.sum(axis=0)         # 4  (H, D) and (D,)
     d_g = d_logits @ W_logits.T                                           # 4  (B, H)
-    d_pre_g = d_g * (1 - g**2)                                            # 4  (B, H)  pre: before tanh. tanh' = 1 - tanh^2
+    d_pre_g = d_g * (1 - g**2)                                            # 4  (B, H)  pre_g: input of tanh; slope: 1 - g^2
     d_W_g, d_b_g = z.T @ d_pre_g, d_pre_g.sum(axis=0)                     # 4  (J, H) and (H,)
     d_z = d_pre_g @ W_g.T                                                 # 4  (B, J)
     d_sigma = d_z * eps                                                   # 3  (B, J)
@@ -72,7 +72,7 @@ def backward(params, x, eps, results):
     d_W_log_var, d_b_log_var = h.T @ d_log_var, d_log_var.sum(axis=0)     # 2  (H, J) and (J,)
     d_W_mu, d_b_mu = h.T @ d_mu, d_mu.sum(axis=0)                         # 2  (H, J) and (J,)
     d_h = d_mu @ W_mu.T + d_log_var @ W_log_var.T                         # 2  (B, H)  two paths: through mu and log_var
-    d_pre_h = d_h * (1 - h**2)                                            # 1  (B, H)  before tanh
+    d_pre_h = d_h * (1 - h**2)                                            # 1  (B, H)  pre_h: input of tanh
     d_W_h, d_b_h = (x / DOTS).T @ d_pre_h, d_pre_h.sum(axis=0)            # 1  (D, H) and (H,)
     return d_W_h, d_b_h, d_W_mu, d_b_mu, d_W_log_var, d_b_log_var, d_W_g, d_b_g, d_W_logits, d_b_logits
 
@@ -99,7 +99,7 @@ def train() -> list[np.ndarray]:
     rng, data = np.random.default_rng(0), digits()
     train_x, test_x = data.train_x.astype(int), data.test_x.astype(int)   # (1442, D) and (355, D)
     params = initial_params(rng)
-    m, v, t = [0.0] * len(params), [0.0] * len(params), 0                 # Adam makes arrays of these zeros
+    m, v, t = [0.0] * len(params), [0.0] * len(params), 0                 # become arrays in Adam's first step
     for epoch in range(1, EPOCHS + 1):
         order = rng.permutation(len(train_x))
         for start in range(0, len(order), BATCH):

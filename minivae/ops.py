@@ -1,8 +1,8 @@
-"""The operations of a multilayer perceptron, each with its backward one line below it.
+"""The operations of a multilayer perceptron, each with its backward directly below.
 
-`d_x` is the gradient of the loss in `x`. A backward takes the gradient in the operation's output first, then the
-operation's inputs, and returns one gradient for each input, in their order. The backwards of tanh, relu and sigmoid take
-the *output* instead: 1 - h^2 is cheaper than computing tanh again. Nothing is stored between a forward and its backward.
+`d_x` is the gradient of the loss with respect to `x`; in short, the gradient in x. The first argument of a backward is the
+gradient in the operation's output; then come the operation's inputs. A backward returns the gradient in each input in order.
+For tanh, relu and sigmoid, the output replaces the input: 1 - h^2 is cheaper than tanh. A forward stores nothing.
 """
 
 import numpy as np

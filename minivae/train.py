@@ -64,7 +64,7 @@ class Training:
     Raises
     ------
     ValueError
-        If an argument breaks its rule.
+        If an argument is invalid.
     """
 
     def __init__(self, vae: VAE, data: Data, rng: np.random.Generator, *, epochs=300, batch=64, lr=2e-3, samples=1):
@@ -176,7 +176,7 @@ class Training:
         self.optimiser.m[...], self.optimiser.v[...] = m, v
         self.optimiser.t = checks.whole_number("t", numbers["t"], 0)
         try:
-            with warnings.catch_warnings(action="error"):       # NumPy 1 only warns if a number is negative
+            with warnings.catch_warnings(action="error"):       # NumPy 1 gives only a warning for a negative number
                 self.rng.bit_generator.state = numbers["rng"]
         except (DeprecationWarning, ValueError, TypeError, KeyError, OverflowError) as error:
             checks.refuse("rng", f"a state of {type(self.rng.bit_generator).__name__}", str(error), "The state is damaged.")

@@ -66,7 +66,7 @@ class VAE:
 
     def __post_init__(self):
         checks.parts(self, Params, Likelihood, ACTIVATIONS)
-        object.__setattr__(self, "beta", checks.real_number("beta", self.beta, at_least=0))    # a Python float has no dtype
+        object.__setattr__(self, "beta", checks.real_number("beta", self.beta, at_least=0))    # a Python float keeps float32
         checks.objective(self, OBJECTIVES)
 
     @classmethod
@@ -78,7 +78,7 @@ class VAE:
 
         Weights are Glorot (tanh) or He (relu) draws from `rng`, biases zero. With `data_mean` (D,), z = 0 initially decodes
         to the mean of the data (probabilities are clipped to 0.01..0.99). `dtype` is float32 or float64; `settings` are the
-        attributes of `VAE`. Raises ValueError if an argument breaks its rule.
+        attributes of `VAE`. Raises ValueError if an argument is invalid.
         """
         checks.generator("rng", rng)
         features, latent = checks.whole_number("features", features, 1), checks.whole_number("latent", latent, 1)

@@ -9,7 +9,7 @@
     run_data     the data of a run, in the form that its likelihood needs
     results      measure a run, draw its figures, print its numbers
 
-    evaluate     the command evaluate: bounds, gap and rates of a run
+    evaluate     the command evaluate: bounds, gap and rate (the KL) of a run
     sweep        the command sweep: many short trainings
 
     runner       run a command: exit codes, streams, interrupts

@@ -99,7 +99,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def museum_command(options: argparse.Namespace) -> int:
-    """Print the list of bugs, one bug, the matrix, or a bug whose name is to be found."""
+    """Print the list of bugs, one bug, the table of bugs and checks, or a hidden bug with hints."""
     use_one_thread()
     from minivae.museum import command
 
@@ -193,7 +193,7 @@ def sample_command(options: argparse.Namespace) -> int:
         np.save(file, x if shape is None else x.reshape(-1, *shape))
     files = [{"path": str(array), "alt": None}]
     if shape is not None:
-        same_rng = np.random.default_rng(options.seed)      # so that the picture shows the samples of the array
+        same_rng = np.random.default_rng(options.seed)      # the same seed: the picture shows the saved samples
         figure, alt = figures.prior_samples(run.vae, same_rng, shape, options.n, data, pixels)
         style.save(figure, alt, picture)
         files.append({"path": str(picture), "alt": alt})

@@ -1,4 +1,4 @@
-"""The command evaluate: bounds, exact log p(x), gap and rates of a run on its held-out data."""
+"""The command evaluate: bounds, exact log p(x), gap and rate (the KL) of a run on its held-out data."""
 
 import argparse
 import json
@@ -140,7 +140,7 @@ def is_linear(vae: VAE) -> bool:
 
 
 def measure(vae: VAE, x: NDArray, k: tuple[int, ...], seed: int, *, ais: bool = False, split: bool = False) -> Measured:
-    """Return bounds and rates of data x (N, D), and the exact log p(x) if it can be computed.
+    """Return bounds and rate (the KL) of data x (N, D), and the exact log p(x) if it can be computed.
 
     `ais` adds annealed importance sampling, `split` the parts of the gap. Each part has its own random numbers, so that
     adding a part does not change the others. With seed 0 the bounds are those that `train` prints.

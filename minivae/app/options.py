@@ -139,7 +139,7 @@ def add_museum(museum: argparse.ArgumentParser) -> None:
     add("--blind", action="store_true", help="find a bug yourself: --seed chooses it, a hint is the report of one layer")
     add("--hints", type=int, metavar="N", help="with --blind: print N hints at once, instead of one per press of Return")
     add("--reveal", action="store_true", help="with --blind: print the answer")
-    add("--epochs", type=int, default=40, metavar="N", help="epochs of the two trainings (default: %(default)s)")
+    add("--epochs", type=int, default=40, metavar="N", help="epochs of training for each model (default: %(default)s)")
     out = "directory for the figure (default: %(default)s)"
     add("--out", type=Path, default=Path("minivae-museum"), metavar="DIR", help=out)
 

@@ -31,7 +31,7 @@ def measure(vae, data, rng, k: int = 1000) -> tuple[dict, Evidence | None]:
             mean_se = (values**2).sum() ** 0.5 / len(values)
             results[name] = float(mean_se if name.endswith("_se") else values.mean())
         evidence = Evidence(bounds.iw_bound, bounds.iw_bound_se, None, k, bounds.elbo, bounds.elbo_se)
-        results["reconstruction_se"] = results["elbo_se"]   # the KL has no error
+        results["reconstruction_se"] = results["elbo_se"]   # the KL is in closed form: it has no standard error
     if vae.latent <= 2:
         exact = exact_log_px(vae, data.test_x)
         error = float(exact.error.max())
@@ -120,7 +120,7 @@ def table(results: dict) -> list[str]:
 
 
 def by_integration(error: float) -> str:
-    """Return a phrase about log p(x): the method, and a limit of its error, a power of ten of at least 0.001."""
+    """Return a phrase about log p(x): the method, and a limit of its error (0.001 or a larger power of ten)."""
     if error == math.inf:
         return "by numerical integration over z, error unknown: some posterior is narrower than the finest grid"
     below = max(0.001, 10.0 ** math.ceil(math.log10(error))) if error > 0 else 0.001

@@ -45,14 +45,14 @@ def prepare_data(whole: data.Dataset, likelihood, binarize: bool = False) -> dat
     prepared = whole.binarized() if binarize else whole if likelihood.takes_counts else whole.as_fractions()
     try:
         likelihood.check(extremes(prepared), "--data")
-    except ValueError as error:                             # a column of labels can be the reason
+    except ValueError as error:                             # perhaps one of the columns holds labels: add its warning
         warned = [note for note in prepared.about.notes if note.startswith("warning: ")]
         raise ValueError(" ".join([str(error), *(f"But first: {note[9:]}" for note in warned[:1])])) from error
     return prepared
 
 
 def extremes(prepared: data.Dataset) -> np.ndarray:
-    """Return a row (1, K): the smallest number in the data, the largest, and a fraction if they have one.
+    """Return a row (1, K): the smallest and the largest number in the data and, if there is one, a number that is not whole.
 
     A likelihood that accepts these numbers accepts all of the data; otherwise its error message describes all of the data.
     """

@@ -46,7 +46,7 @@ class Grey:
         """Draw x = 1 with probability exactly level / 255: x is 1 where the level exceeds a uniform byte from 0 to 254."""
         levels = self.levels[rows]                          # (B, D)
         u = np.frombuffer(bytearray(rng.bytes(levels.size)), np.uint8)
-        while len(top := np.flatnonzero(u == 255)):         # replace each byte of 255 by a new draw
+        while len(top := np.flatnonzero(u == 255)):         # draw the bytes that are 255 again
             u[top] = np.frombuffer(rng.bytes(len(top)), np.uint8)
         return (u.reshape(levels.shape) < levels).astype(np.float32)
 

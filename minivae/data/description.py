@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-MOST_NAMED = 5                                              # if there are more classes, the line names three
+MOST_NAMED = 5                                              # if there are more classes than this, only three are named
 
 
 class Description(NamedTuple):

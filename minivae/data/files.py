@@ -1,4 +1,4 @@
-"""Load data: the bundled digits, files, directories, arrays. The content of a file decides how it is read."""
+"""Load data: the bundled digits, files, directories, arrays. Its first bytes or its suffix decide how a file is read."""
 
 import os
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def read_array(path: Path, how: Reading) -> Raw:
     return Raw(read_npy(path))
 
 
-READERS = {                                                 # chosen by the suffix if the content does not decide
+READERS = {                                                 # by suffix; used if the first bytes do not decide
     ".npz": read_archive,
     ".npy": read_array,
     ".csv": read_table,
@@ -50,7 +50,7 @@ def load(source: str = "digits", *, older: bool = False, **how) -> Dataset:
         return dataset_of(path.name, read(path, how), how)
     except DataError:
         raise
-    except ValueError as error:                             # for example Damaged
+    except ValueError as error:                             # also Damaged, a kind of ValueError
         raise DataError(f"{path}: {error}") from error
     except OSError as error:
         where = error.filename or path                      # in a directory, the file that failed

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 PIECE = 1 << 20                                             # bytes that are read at once
-DEFLATE = 1032                                              # one packed byte can unpack to at most so many bytes
+DEFLATE = 1032                                              # the most bytes to which one packed byte can unpack
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MOST_AXES = 32                                              # limit of NumPy
 LONGEST_HEADER = 10_000                                     # characters of an .npy header: the limit of NumPy

@@ -43,7 +43,7 @@ def read_mnist(path: Path, how: Reading) -> Raw:
     """
     home = path if path.is_dir() else path.parent
     files = {}
-    for file in sorted(home.iterdir(), reverse=True):       # a plain file comes after its .gz and replaces it
+    for file in sorted(home.iterdir(), reverse=True):       # a plain file comes after its .gz, so the plain one is used
         place = place_of(file)
         if place is not None and not file.is_dir() and (path.is_dir() or place.prefix.lower() == path.name.lower()):
             files[place] = file

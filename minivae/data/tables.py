@@ -19,7 +19,7 @@ TYPED = {"\t": "tab", " ": "space", ";": "';'", "|": "'|'"}                     
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-"}
 LOOKED_AT = 20                                              # first lines, which decide separator, header and text columns
 MOST_NAMED = 6                                              # columns named in a message
-SEVERAL = 5                                                 # in fewer rows, unique texts are not called names of the rows
+SEVERAL = 5                                                 # with fewer rows, no column of texts seems to name the rows
 
 Line = tuple[int, str]                                      # number of the line, from 1, and its text
 
@@ -114,10 +114,10 @@ def choose_separator(first: list[Line], path: Path, how: Reading) -> str:
     usual = "\t" if ".tsv" in (suffix.lower() for suffix in path.suffixes) else ","
     texts = [line.strip() for _, line in first]
     others = [one for one in (";", "\t", "|", ",", " ") if one != usual and all(one in line for line in texts)]
-    if all(usual in line for line in texts) and not set(others) & {";", "\t"}:          # else commas may be decimal
+    if all(usual in line for line in texts) and not set(others) & {";", "\t"}:   # between ; or tabs, commas may be decimal
         return usual
     for other in others:
-        if other != " " or sum(is_number(cell) for cell in texts[-1].split()) > 1:      # else they are words of one column
+        if other != " " or sum(is_number(cell) for cell in texts[-1].split()) > 1:  # else blanks are between words
             remedy = f"Add --delimiter {TYPED.get(other, other)} (in Python: delimiter={other!r})."
             raise Damaged(f"the separator seems to be {SEPARATORS[other]}, not {SEPARATORS[usual]}. {remedy}")
     return usual                                            # a single column has no separator
@@ -145,7 +145,10 @@ def is_number(cell: str) -> bool:
 
 
 def has_header(first: list[Line], separator: str, path: Path) -> bool:
-    """Return True if the first line has no numbers, or column numbers as in pandas. Refuses other text above a number."""
+    """Return True if the first line is a header: it has no numbers, or has the numbers of the columns, as in pandas.
+
+    Raises Damaged if another first line has text in a column whose second line is a number.
+    """
     top = cells_of(first[0][1], separator)
     if all(cell.lower() in MISSING for cell in top):
         return False
@@ -259,7 +262,7 @@ def text_remedy(
         return f"With --label {typed_name(label, names) if names else left}, {leave_out(text)}"
     rows = [cells_of(line, separator) for _, line in first[bool(names) :]]
     different = [len({row[i] for row in rows if i < len(row)}) for i in text]
-    _, classes = min((n == 1, n, i) for n, i in zip(different, text))[1:]       # row names differ more than classes
+    _, classes = min((n == 1, n, i) for n, i in zip(different, text))[1:]       # classes repeat; names of rows differ
     others = [i for i in text if i != classes]
     if others:
         left = classes - sum(i < classes for i in others)
