@@ -21,7 +21,7 @@ from minivae.ops import sigmoid, softplus_excess
 def squared_error(x: NDArray, mean: NDArray, sigma: NDArray | float = 1) -> NDArray:
     """sum_d ( (x - mean) / sigma )^2, (L, B). If all data share `mean`, x^2 - 2 x mean + mean^2 needs no (L, B, D) array."""
     if shared(x, mean) and np.size(sigma) == 1:
-        centre = x.mean(axis=0)                             # without it, squares of large x would cancel
+        centre = x.mean(axis=0)                             # subtracted, since squares of large x would cancel
         x, mean = (x - centre) / sigma, (mean - centre) / sigma
         return (x * x).sum(axis=-1) - 2 * mean[:, 0] @ x.T + (mean * mean).sum(axis=-1)
     u = (x - mean) / sigma                                  # (L, B, D)   divided first, so that the square does not overflow

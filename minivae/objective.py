@@ -45,7 +45,7 @@ def kl_sampled_backward(d_kl, z, mu, log_var):
     """Gradients in z, mu and log_var; z enters both densities   [beyond.10, beyond.25]"""
     d_z_q, d_mu, d_log_var = log_normal_backward(d_kl, z, mu, log_var)
     d_z_p = log_standard_normal_backward(-d_kl, z)
-    return d_z_q + d_z_p, d_mu, d_log_var                   # z enters both
+    return d_z_q + d_z_p, d_mu, d_log_var                   # z enters both densities
 
 def kl_path_backward(d_kl, z, mu, log_var):
     """The gradient of `kl_sampled` through z alone, without the score d log q / d(mu, log_var) at fixed z, whose mean is 0.

@@ -8,7 +8,7 @@ MEANINGS = {                                                # in the order of th
     "wrong": "a reader who uses it gets a wrong number; a corrected form holds",
     "loose": "everyday words, false if read literally; a precise form is given",
     "copy": "perhaps damaged by copying: our texts are transcriptions",
-    "figure": "a figure whose claim holds",
+    "figure": "a picture that is correct",
     "prose": "a remark; its computable part holds",
     "fails": "false, although no fault was expected",
     "undecided": "no verdict could be computed",

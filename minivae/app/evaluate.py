@@ -57,7 +57,7 @@ class Estimate(NamedTuple):
 
     @property
     def error(self) -> float:
-        """Return the error of the mean. The draws of data points are independent; errors of integrals need not be."""
+        """Return the error of the mean. The draws of data points are independent; errors of integrals may be dependent."""
         return math.sqrt((self.errors**2).sum()) / len(self.errors) if self.drawn else float(self.errors.mean())
 
 

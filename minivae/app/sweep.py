@@ -94,7 +94,7 @@ def print_results(results: str) -> None:
 def swept_option(options: argparse.Namespace) -> str:
     """Return the option of `SWEPT` with several values.
 
-    If no option has several values, and --beta is not given, this is beta, with the values BETAS. Raises ValueError if
+    If no option has several values, and --beta is not given, the option is beta, with the values BETAS. Raises ValueError if
     --beta has one value and no option has several, or if two options have several values.
     """
     if options.beta is None and all(len(getattr(options, name) or ()) < 2 for name in SWEPT):

@@ -185,7 +185,10 @@ def add_saved_path(run: runs.Run):
 
 
 class StopOnSignal:
-    """Context in which the first Ctrl-C or SIGTERM only sets `signal`, so that the step can end. A second acts at once."""
+    """Context in which the first Ctrl-C or SIGTERM only sets `signal`, so that the step can end.
+
+    A second signal acts at once.
+    """
 
     signal = 0
 

@@ -1,4 +1,4 @@
-"""Load data: the bundled digits, files, directories, arrays. Its first bytes or its suffix decide how a file is read."""
+"""Load data: the bundled digits, files, directories, arrays. The first bytes of a file, or its suffix, decide its reader."""
 
 import os
 from collections.abc import Callable
@@ -34,7 +34,7 @@ READERS = {                                                 # by suffix; used if
 def load(source: str = "digits", *, older: bool = False, **how) -> Dataset:
     """Load the bundled "digits", a file (.npz, .npy, text, IDX), or the IDX files of a directory or with a common prefix.
 
-    The keyword arguments label, delimiter, image, transpose and trials say what the file does not; see `Reading`. The
+    The keyword arguments label, delimiter, image, transpose and trials add what the file does not say; see `Reading`. The
     attribute `about` of the result describes what was read. Raises DataError (a ValueError) if the path holds no such data.
     """
     how = reading("data.load", how | {"older": older})

@@ -146,7 +146,7 @@ def square(features: int) -> Shape:
 
 
 def picture_shape(x: NDArray, grey: bool, how: Reading) -> Shape:
-    """Return (height, width): from the user, from three axes of x, or from rows of a square number of bytes; else None."""
+    """Return (height, width): from the user, from three axes of x, or from rows of n^2 bytes or grey levels; else None."""
     features = x[0].size
     if how.image is not None:
         if math.prod(how.image) != features:

@@ -164,7 +164,7 @@ def test_readme_states_the_length_of_the_other_code():
 
 
 def test_front_page_counts_the_exhibits_and_names_the_default_size():
-    (exhibits,) = re.findall(r"which checks notice (\d+) bugs", README)
+    (exhibits,) = re.findall(r"which checks notice each of (\d+) bugs", README)
     assert int(exhibits) == len(bugs())
     words = r"with (\d+) hidden units \(the command has ([\d,]+)\) and (\d+) epochs:.*?hidden=\((\d+),\).*?epochs=(\d+)\)"
     units, command, epochs, typed_units, typed_epochs = re.search(words, README, re.DOTALL).groups()
