@@ -6,7 +6,7 @@ from typing import Any
 from minivae.doctor.calls import Call, told
 from minivae.doctor.constants import normalisers, sigma_of
 from minivae.doctor.findings import Finding
-from minivae.doctor.names import Measured
+from minivae.doctor.names import Measured, raised
 from minivae.rosetta import Convention
 
 GUESS = {"features": 784, "latent": 20, "batch": 128}      # where the user names no sizes
@@ -54,8 +54,7 @@ def hidden_weights(whole: Measured) -> list[Finding]:
         power = kl.get(letter, 0) - cost.get(letter, 0)
         if not power:
             continue
-        factor = {1: letter, -1: f"1/{letter}"}.get(power, f"{letter}^{power}")
-        how = f"{factor} times the weight that it has with sums over"
+        how = f"{raised(letter, power)} times the weight that it has with sums over"
         said = f"a hidden beta: {words.format(how)} (it may be meant, or undone by a weight)"
         found.append(Finding("unusual", "loss", f"hidden-beta-{letter}", said, float(sizes[letter]) ** power, 1.0,
                              f"that is at {letter} = {sizes[letter]}; with sums it is", SUMS, exhibit * (power * usual > 0)))

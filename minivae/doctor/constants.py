@@ -119,7 +119,7 @@ def explained(result: Measured, of_kl: str, of_cost: str) -> list[Finding]:
     if of_kl == "dropped":
         verdict = "wrong" if name == "kl" else "unusual"
         words = "the -1 of the KL is dropped: gradients do not change, but the KL is not 0 where q is the prior"
-        out.append(Finding(verdict, name, "minus-one-dropped", words, round(constant, 9) or 0.0,
+        out.append(Finding(verdict, name, "minus-one-dropped", words, round(constant, 9),
                            constant_of(result, -0.5, result.constant), "the constant should be",
                            "(mu**2 + np.exp(log_var) - 1 - log_var) / 2", "minus-one-dropped"))
     missing = name == "log_px_given_z" and result.cost.kind == "mse" and of_cost == "none"

@@ -53,9 +53,9 @@ class Finding:
     exhibit: str = ""
 
     def __post_init__(self):
-        for name in ("measured", "expected"):               # plain floats also of NumPy's numbers
+        for name in ("measured", "expected"):               # plain floats also of NumPy's numbers; + 0.0: no -0.0
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, float(getattr(self, name)))
+                object.__setattr__(self, name, float(getattr(self, name)) + 0.0)
         if self.verdict not in VERDICTS or self.key not in KEYS:
             raise RuntimeError(f"a finding needs a verdict and a key that are listed here; got {self.verdict}, {self.key}")
 

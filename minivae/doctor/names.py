@@ -10,12 +10,10 @@ from minivae.doctor.probe import Target, Terms
 from minivae.doctor.terms import READINGS, Reading
 
 REDUCED = {0: "sum", -1: "mean"}
-
-
 FORMULAS = {
     "mse": "(x - o)^2", "bce": "BCE(x, o)", "logits": "BCE(x, sigmoid(o))", "absolute": "|x - o|",
     "continuous-bernoulli": "(BCE(x, o) - log C(o))", "poisson": "(o - x log o)", "poisson-log": "(exp(o) - x o)",
-    "huber": "Huber(x - o), straight beyond {:.4g},", "kl": "KL",
+    "huber": "Huber(x - o; delta = {:.4g})", "kl": "KL",
 }  # fmt: skip
 
 
@@ -32,14 +30,28 @@ class Known:
 
     def formula(self, powers: Mapping[str, int]) -> str:
         """Return "0.5 mean_B sum_D (x - o)^2"."""
-        known = ("B", self.letter)
-        reduced = "".join(f"{REDUCED.get(powers.get(one, 0), f'{one}^{powers.get(one, 0)} sum')}_{one} " for one in known)
-        others = "".join(f" x {one}^{power}" for one, power in powers.items() if one not in known and power)
+        summed = {"B": powers.get("B", 0), self.letter: powers.get(self.letter, 0)}
+        others = "".join(f"{raised(one, power)} " for one, power in powers.items() if one not in summed and power)
+        reduced = "".join(f"{REDUCED.get(power, f'{raised(one, power)} sum')}_{one} " for one, power in summed.items())
         if self.kind != "other":
-            factor = "" if self.weight == 1 else "-" if self.weight == -1 else f"{self.weight:.6g} "
-            return f"{factor}{reduced}{FORMULAS[self.kind].format(self.level)}{others}"
-        inside = " + ".join(f"{w:.6g} {name}" for name, w in self.weights.items()).replace("+ -", "- ")
-        return f"{reduced}( {inside} ){others}"
+            return f"{times(self.weight)}{others}{reduced}{FORMULAS[self.kind].format(self.level)}"
+        return f"{others}{reduced}( {weighted_sum(self.weights)} )"
+
+
+def raised(letter: str, power: int) -> str:
+    """Return a power of a size as text: "D", "(1/D)" or "D^2"."""
+    return {1: letter, -1: f"(1/{letter})"}.get(power, f"{letter}^{power}")
+
+
+def times(weight: float) -> str:
+    """Return a weight as a factor: "" for 1, "-" for -1, else "0.5 "."""
+    return "" if weight == 1 else "-" if weight == -1 else f"{weight:.6g} "
+
+
+def weighted_sum(weights: Mapping[str, float]) -> str:
+    """Return a sum of terms as text: "BCE(x, o) - 0.3 log o"."""
+    signed = [(name[1:], -w) if name.startswith("-") else (name, w) for name, w in weights.items()]
+    return " + ".join(times(w) + name for name, w in signed).replace("+ -", "- ")
 
 
 class Variant(NamedTuple):
@@ -77,6 +89,7 @@ COSTS = {                                                   # name -> (kind, the
     ("|x - o|",): ("absolute", (1,)), ("-x log o", "o"): ("poisson", (1, 1)), ("exp(o)", "x o"): ("poisson-log", (1, -1)),
     ("BCE(x, o)", "log C(o)"): ("continuous-bernoulli", (1, -1)),
 }  # fmt: skip
+PARTNERS = {("BCE(x, o)", "log C(o)"): -1, ("-x log o", "o"): 1, ("-x log o", "-(1 - x) log(1 - o)"): 1}      # at weight 1
 ODD = {
     "BCE(o, x)": ("wrong", "arguments-exchanged", "x and output are exchanged: the cross-entropy takes the logarithm of x "
                   "(the arguments of the function are x, output in this order)", PROBABILITIES),
@@ -103,11 +116,13 @@ def cost_named(weights: dict[str, float], error: float, about: str) -> Known:
         words = "the normaliser log C(o) of the continuous Bernoulli has the wrong sign"
         known.findings.append(Finding("wrong", about, "normaliser-sign", words, weights[names[1]], -first,
                                       "coefficient of log C(o); in its density", "bce - log_C"))
-    elif set(names) & {"-x log o", "log o", "BCE(x, o)"} and len(names) > 1:
-        inside = ", ".join(f"{w:.6g} x [{name}]" for name, w in weights.items())
-        words = f"the terms of the reconstruction are known, but not their sum: {inside}"
-        known.findings.append(Finding("unusual", about, "other-cost", words, *[next(iter(weights.values()))] * 2,
-                                      "the coefficient of the first term is"))
+    elif len(names) > 1 and (main := next((name for name in ("BCE(x, o)", "-x log o", "log o") if name in names), "")):
+        odd = next(name for name in names if name != main)
+        sign = -1 if odd.startswith("-") else 1
+        words = f"the terms of the reconstruction are known, but not their sum: {weighted_sum(weights)}"
+        wanted = sign * weights[main] * PARTNERS.get((main, odd), 0)
+        beside = f"in a known cost with {weighted_sum({main: weights[main]})}, the coefficient of {odd.removeprefix('-')} is"
+        known.findings.append(Finding("unusual", about, "other-cost", words, sign * weights[odd], wanted, beside))
     return known
 
 
@@ -154,7 +169,9 @@ def kl_named(weights: dict[str, float], error: float, about: str) -> KnownKL:
             else:
                 known.findings.append(mistake)
             return known
-    first, value = next(iter(weights.items()))
+    pattern, (first, value) = pattern_of(READINGS[0]), next(iter(weights.items()))
+    scale = value / pattern.get(first, value)
+    odd = next(name for name in (*weights, *pattern) if weights.get(name, 0.0) != scale * pattern.get(name, 0.0))
     reverse = {"m^2 exp(-s)": 0.5, "exp(-s)": 0.5, "s": 0.5}
     verdict, key = "unusual", "other-kl"
     words = "the part with mu and log_var is not a known KL to N(0, 1); its terms are in the formula"
@@ -163,8 +180,8 @@ def kl_named(weights: dict[str, float], error: float, about: str) -> KnownKL:
         words = "it is KL(prior || q), the two Gaussians exchanged; the ELBO has KL(q || prior)"
     elif set(weights) == {"m^2"}:
         key, words = "only-mu", "only mu^2 is penalised; log_var changes nothing"
-    known.findings.append(Finding(verdict, about, key, words, value, 0.0 if first != "m^2" else value,
-                                  f"coefficient of {first}; in a KL", RIGHT["log-variance"]))
+    known.findings.append(Finding(verdict, about, key, words, weights.get(odd, 0.0), scale * pattern.get(odd, 0.0),
+                                  f"in a KL, the coefficient of {odd} is", RIGHT["log-variance"]))
     return known
 
 

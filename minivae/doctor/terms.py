@@ -54,7 +54,7 @@ KL_TERMS = {
     "exp(-s)": lambda m, s: np.exp(-s), "exp(-2s)": lambda m, s: np.exp(-2 * s), "|m|": lambda m, s: np.abs(m),
     "m": lambda m, s: m,
     "m^2 exp(-s)": lambda m, s: m * m * np.exp(-s), "m s": lambda m, s: m * s, "m^2 exp(s)": lambda m, s: m * m * np.exp(s),
-    "m^2 / s": lambda m, s: m * m / s, "sqrt s": lambda m, s: np.sqrt(s), "1/s": lambda m, s: 1 / s,
+    "m^2 / s": lambda m, s: m * m / s, "sqrt s": lambda m, s: np.sqrt(s), "(1/s)": lambda m, s: 1 / s,
 }  # fmt: skip
 
 
@@ -84,7 +84,7 @@ COSTS = {
     "exp(o)": lambda x, o: np.exp(o),
     "log o": lambda x, o: np.log(o),
     "log(1 - o)": lambda x, o: np.log(1 - o),
-    "x - o": lambda x, o: x - o,
+    "(x - o)": lambda x, o: x - o,
     "|x - o|^3": lambda x, o: np.abs(x - o) ** 3,
     "(x - o)^4": lambda x, o: (x - o) ** 4,
     "log cosh(x - o)": lambda x, o: np.log(np.cosh(x - o)),
