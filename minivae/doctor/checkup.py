@@ -1,7 +1,7 @@
 """All checks, in order."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -112,9 +112,24 @@ def run(report: Report, calls: Mapping[str, Call], sizes: Mapping[str, int], giv
         report.findings += weights.measure(calls["iw_bound"], rng(), given.get("axis"))
     held = against_log_px(calls, measured, at.get("latent"), given.get("x"), rng())
     report.findings += held
+    if report.rosetta and report.rosetta["bound"] != "none" and (reason := not_an_elbo(report.findings)):
+        report.rosetta["bound_in_words"] = f"no: {reason}. The formula alone says {report.rosetta['bound_in_words']}"
     lacking = {"gradient": not {"gradient", "loss_and_gradient"} & set(calls), "bound": not held}
     report.unseen += [words for name, words in LACKS.items() if lacking.get(name, name not in calls)]
     report.unseen += UNSEEN
+
+
+def not_an_elbo(findings: Iterable[Finding]) -> str:
+    """Return the reason if a finding shows that minus the loss is no lower bound, else "".
+
+    Equal noise in every row changes no expectation: the mean loss over the noise is the same.
+    """
+    for found in (found for found in findings if found.verdict == "wrong"):
+        if found.about == "sample" and found.key != "changes-argument" and not found.words.startswith("every row"):
+            return "sample does not draw z from the Gaussian of the KL"
+        if found.key == "bound":
+            return "minus the loss was measured above log p(x)"
+    return ""
 
 
 def gradients(calls: Mapping[str, Call], whole: Measured | None, rng: np.random.Generator) -> list[Finding]:

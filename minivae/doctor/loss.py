@@ -42,7 +42,7 @@ def measure(call: Call, rng: np.random.Generator, declared: Mapping[str, int | N
         result.findings.append(Finding("cannot tell", call.name, "size-refused", f"how it depends on {letter}: {error}"))
     for part in target.parts:
         read_part(result, part, rng, bool(quiet_entries))
-    confirm(result)
+    confirm(result, rng)
     return result
 
 
@@ -171,11 +171,16 @@ def found_outside(result: Measured, part: str, rng: np.random.Generator) -> Find
     target, search = result.target, special.residual if part == "cost" else special.bent
     if found := search(target, result.sizes, rng):
         return found
-    x, o, m, s = target.draw(rng, result.sizes, 2)
-    other = (x[1], o[1], m[0], s[0]) if part == "cost" else (x[0], o[0], m[1], s[1])
     words = f"{LABELS[part]} is not a sum of at most three terms of the dictionary; its values at two points are shown"
-    return Finding("cannot tell", target.call.name, f"unknown-{part}", words, target(x[0], o[0], m[0], s[0]),
-                   target(*other), "at the other point")
+    return Finding("cannot tell", target.call.name, f"unknown-{part}", words, *moved(result, part, rng),
+                   "at the other point")
+
+
+def moved(result: Measured, part: str, rng: np.random.Generator) -> tuple[float, float]:
+    """Return the value at a random point, and the value after the arguments of one part have moved."""
+    x, o, m, s = result.target.draw(rng, result.sizes, 2)
+    other = (x[1], o[1], m[0], s[0]) if part == "cost" else (x[0], o[0], m[1], s[1])
+    return result.target(x[0], o[0], m[0], s[0]), result.target(*other)
 
 
 def undecided(result: Measured) -> list[Finding]:
@@ -186,7 +191,7 @@ def undecided(result: Measured) -> list[Finding]:
     return [replace(mistake, verdict="cannot tell", words=f"{mistake.words}; or {finding.words}")]
 
 
-def confirm(result: Measured) -> None:
+def confirm(result: Measured, rng: np.random.Generator) -> None:
     """Add the formula with a fresh value, or say that the parts do not add up; then constants and far points."""
     first, name, target = result.found[""][1], result.target.call.name, result.target
     if first.cost is None or first.kl is None:
@@ -211,5 +216,5 @@ def confirm(result: Measured) -> None:
     for part, missing, label in (("cost", "reconstruction", "x and output"), ("kl", "KL", "mu and log_var")):
         if part in target.parts and not getattr(first, part).coefficients:
             words, verdict = f"it has no {missing}: {label} change nothing", "unusual" if name == "loss" else "wrong"
-            result.findings.append(Finding(verdict, name, f"no-{part}", words, measured, measured, "after a move"))
+            result.findings.append(Finding(verdict, name, f"no-{part}", words, *moved(result, part, rng), "after a move"))
     result.findings += [*fixed, *far]

@@ -274,6 +274,35 @@ def test_bound_does_not_change_if_the_kl_lacks_its_minus_one():
     assert [dropped.measured, dropped.expected] == pytest.approx([right.measured, right.expected])
 
 
+def sigma_draw(mu, std, eps):
+    return mu + std * eps
+
+
+def named_loss(x, output, mu, log_var):
+    return (fresh.stable(x, output).sum(1) + fresh.kl_rows(mu, log_var)).mean()
+
+
+WRONG_DRAW, RIGHT_BOUND = "no: sample does not draw z from the Gaussian of the KL. ", "yes: minus the ELBO"
+
+
+@pytest.mark.parametrize(
+    "functions, words",
+    [
+        (fresh.whole(fresh.right_draw), RIGHT_BOUND),
+        (fresh.FAULTY["bound-exp-log-var"][0], f"{WRONG_DRAW}The formula alone says {RIGHT_BOUND}"),
+        (fresh.whole(lambda m, v, eps: m), f"{WRONG_DRAW}The formula alone says {RIGHT_BOUND}"),
+        (fresh.whole(lambda m, v, eps: m + np.exp(v / 2) * eps[:1]), RIGHT_BOUND),
+        (fresh.whole(sigma_draw, named_loss) | {"encode": lambda x: (0.2 * (x - 0.5) @ fresh.DECODER.T, 0.1 + 0 * x[:, :1])},
+         f"no: minus the loss was measured above log p(x). The formula alone says {RIGHT_BOUND}"),
+        ({"loss": lambda x, o, m, v: fresh.stable(x, o).sum(1).mean(), "sample": lambda m, v, eps: m},
+         "no: without a KL this is the loss of a plain autoencoder"),
+    ],
+)  # fmt: skip
+def test_loss_is_no_bound_if_sample_does_not_draw_from_the_kl(functions, words):
+    report = examine(**functions)
+    assert report.rosetta["bound_in_words"] == words and f"a bound   {words}\n" in str(report)
+
+
 @pytest.mark.parametrize(
     "log_px",
     [lambda x, o: -fresh.stable(x, o).mean(1), lambda x, o: fresh.stable(x, o).sum(1), lambda x, o: np.cos(x * o).sum(1),
