@@ -18,6 +18,7 @@ from minivae.doctor.constants import normalisers, sigma_of
 from minivae.doctor.findings import Finding
 from minivae.doctor.names import Measured
 from minivae.doctor.sampler import takes_noise
+from minivae.evidence.gaps import gauss_hermite
 from minivae.gaussian import log_standard_normal
 from minivae.ops import log_sum_exp, sigmoid
 from minivae.rosetta.convention import read
@@ -38,22 +39,17 @@ def drawn(decode: Call, kind: str, sigma: float | None, latent: int, rng: np.ran
 
 def exact(decode: Call, log_px: Call, x: NDArray, latent: int) -> tuple[NDArray, NDArray]:
     """Return log p(x) and an estimate of its error for every row."""
-    axis = np.linspace(-REACH, REACH, GRID[latent])
-    z, spacing = grid(axis, latent), axis[1] - axis[0]
-    every_second = np.zeros((len(axis),) * latent, bool)
-    every_second[(slice(None, None, 2),) * latent] = True
+    axis, spacing = np.linspace(-REACH, REACH, GRID[latent], retstep=True)
+    nodes = np.stack(np.meshgrid(*[axis] * latent, indexing="ij"), axis=-1)                # (n, J) or (n, n, J)
+    z = nodes.reshape(-1, latent)
     out, prior = decode.whole(z), log_standard_normal(z)
     fine, coarse = [], []
     for row in x:
         joint = row_values(log_px, np.repeat(row[None], len(z), axis=0), out) + prior
-        fine.append(log_sum_exp(joint, 0) + latent * np.log(spacing))
-        coarse.append(log_sum_exp(joint[every_second.ravel()], 0) + latent * np.log(2 * spacing))
+        every_second = joint.reshape(nodes.shape[:-1])[(slice(None, None, 2),) * latent]
+        fine.append(log_sum_exp(joint) + latent * np.log(spacing))
+        coarse.append(log_sum_exp(every_second.ravel()) + latent * np.log(2 * spacing))
     return np.array(fine), np.abs(np.subtract(fine, coarse))
-
-
-def grid(axis: NDArray, latent: int) -> NDArray:
-    """Return the points of a grid with this axis in every dimension, (N, J)."""
-    return np.stack(np.meshgrid(*[axis] * latent, indexing="ij"), axis=-1).reshape(-1, latent)
 
 
 def row_values(log_px: Call, x: NDArray, out: NDArray) -> NDArray:
@@ -68,18 +64,17 @@ def row_values(log_px: Call, x: NDArray, out: NDArray) -> NDArray:
 
 def claimed(calls: Mapping[str, Call], x: NDArray, latent: int, nodes: int) -> NDArray:
     """Return minus the loss for every row, averaged over the noise by quadrature."""
-    points, weights = np.polynomial.hermite_e.hermegauss(nodes)
-    weight = grid(weights, latent).prod(axis=1)
+    noise, weights = gauss_hermite(nodes, latent)
     means = []
     for row in x[:, None]:
         parts = calls["encode"].parts(row)
         if len(parts) < 2:
             raise Failed("encode must return two arrays, mu and log_var. Return both.")
         values = []
-        for noise in grid(points, latent)[:, None]:
-            output = calls["decode"].whole(calls["sample"].parts(*parts[:2], noise)[0])
+        for eps in noise:
+            output = calls["decode"].whole(calls["sample"].parts(*parts[:2], eps)[0])
             values.append(calls["loss"].whole(row, output, *parts[:2]).sum())
-        means.append(-(weight @ values) / weight.sum())
+        means.append(-(weights @ values))
     return np.array(means)
 
 

@@ -10,11 +10,6 @@ from minivae.doctor.probe import factor
 from minivae.gaussian import LOG_2PI
 
 
-def multiple(sizes: Mapping[str, int], powers: Mapping[str, int], letter: str) -> float:
-    """Return the number of entries times the factor that the reductions put in front: B D / B for a mean over B."""
-    return sizes["B"] * sizes[letter] * factor(sizes, powers)
-
-
 def constants(result: Measured) -> list[Finding]:
     """Return findings about the constant; set result.constant to the constant of one feature of the cost."""
     cost, kl, name = result.cost, result.kl, result.target.call.name
@@ -85,10 +80,11 @@ def other_normaliser(result: Measured, of_kl: Mapping[str, float]) -> Finding | 
 
 
 def constant_of(result: Measured, of_kl: float, of_cost: float, letter: str = "") -> float:
-    """Return the constant at a size, if every entry of the KL has v of_kl, and every feature of the cost of_cost."""
+    """Return the constant if each entry of the KL has `of_kl` times its weight, and each feature of the cost `of_cost`."""
     sizes = result.found[letter][0]
-    kl = of_kl * result.kl.weight * multiple(sizes, result.powers["kl"], "J") if result.kl else 0.0
-    return kl + (of_cost * multiple(sizes, result.powers["cost"], "D") if result.cost else 0.0)
+    kl = of_kl * result.kl.weight * sizes["J"] * factor(sizes, result.powers["kl"]) if result.kl else 0.0
+    cost = of_cost * sizes["D"] * factor(sizes, result.powers["cost"]) if result.cost else 0.0
+    return sizes["B"] * (kl + cost)                         # both are sums over the rows, or means by their factor
 
 
 def agrees(result: Measured, of_kl: float, of_cost: float, once: float = 0.0) -> bool:

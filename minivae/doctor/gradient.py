@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.doctor.calls import Call, Failed, Raised, copied, in_users_words, mutation, unsteady
+from minivae.doctor.calls import Call, Failed, Raised, in_users_words, mutation, unsteady
 from minivae.doctor.findings import Finding
 from minivae.doctor.words import Probe, close, describe, ratio
 from minivae.ops import sigmoid
@@ -153,10 +153,9 @@ def params_of(given: Any, file: str | None) -> Any:
 
 def leaves(params: Any, prefix: str = "params") -> dict[str, NDArray]:
     """Return the arrays of a dict, list or tuple by a name such as params['W']."""
-    if isinstance(params, dict):
-        return {k: v for key, part in params.items() for k, v in leaves(part, f"{prefix}[{key!r}]").items()}
-    if isinstance(params, (list, tuple)):
-        return {k: v for i, part in enumerate(params) for k, v in leaves(part, f"{prefix}[{i}]").items()}
+    if isinstance(params, (dict, list, tuple)):
+        items = params.items() if isinstance(params, dict) else enumerate(params)
+        return {k: v for key, part in items for k, v in leaves(part, f"{prefix}[{key!r}]").items()}
     try:
         return {prefix: np.asarray(params, dtype=np.float64)}
     except (TypeError, ValueError):
@@ -180,7 +179,7 @@ def sizes_of(call: Call, params: Any, given: Mapping) -> tuple[int, int] | None:
     found = []
     for pair in itertools.product(*([given[name]] if name in given else sizes for name in ("features", "latent"))):
         with contextlib.suppress(Failed):
-            call.raw(copied(params), np.full((3, pair[0]), 0.5), np.zeros((3, pair[1])))
+            call.raw(params, np.full((3, pair[0]), 0.5), np.zeros((3, pair[1])))
             found.append(pair)
     return found[0] if len(found) == 1 else None
 

@@ -10,14 +10,10 @@ from numpy.typing import NDArray
 from minivae.doctor.calls import Call, Failed, mutation, not_finite
 from minivae.doctor.findings import Finding
 from minivae.doctor.words import close
+from minivae.evidence.sums import log_mean_exp
 from minivae.ops import log_sum_exp
 
 LSE = "np.log(np.mean(np.exp(log_w - top), axis)) + top, with top = log_w.max(axis)"
-
-
-def log_mean_exp(a: NDArray, axis: int) -> NDArray:
-    """Return log mean exp(a), the importance-weighted bound for log weights a."""
-    return log_sum_exp(a, axis) - np.log(a.shape[axis])
 
 
 def self_weighted(a: NDArray, axis: int) -> NDArray:
