@@ -25,21 +25,21 @@ class Finding:
     Attributes
     ----------
     verdict : str
-        "is": a convention. "unusual": it may be meant. "wrong". "cannot tell": nothing was confirmed.
+        "is": a convention. "unusual": it may be intended. "wrong": a mistake. "cannot tell": nothing was confirmed.
     about : str
         The name of the user's function.
     words : str
         The statement.
     measured, expected : float or None
-        The number that the function returns, and the number that the statement compares it with.
+        The number that was measured, and the number with which the statement compares it.
     compared : str
-        What `expected` is.
+        A phrase that says what `expected` is.
     instead : str
         The line to write instead, or "".
     exhibit : str
-        The bug of the museum with this mistake, or "".
+        The name of the museum's bug with this mistake, or "".
     key : str
-        A fixed name of the statement, for programs.
+        A name for programs; it stays the same if the words change.
     """
 
     verdict: str
@@ -53,7 +53,7 @@ class Finding:
     exhibit: str = ""
 
     def __post_init__(self):
-        for name in ("measured", "expected"):               # plain floats also of NumPy's numbers; + 0.0: no -0.0
+        for name in ("measured", "expected"):               # plain floats, not NumPy's; + 0.0 turns -0.0 into 0.0
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, float(getattr(self, name)) + 0.0)
         if self.verdict not in VERDICTS or self.key not in KEYS:
@@ -62,7 +62,7 @@ class Finding:
 
 @dataclass
 class Report:
-    """All findings, the translation of the loss (a dict of the Rosetta, or None), and what could not be seen."""
+    """All findings, the translation of the loss (a dict of the Rosetta, or None), and a list of what was not measured."""
 
     seed: int
     given: list[str]
@@ -79,7 +79,7 @@ class Report:
         return text(self.document())
 
     def document(self) -> dict:
-        """Return the report as plain JSON types; numbers that JSON does not have become words."""
+        """Return the report as plain JSON types; NaN and infinite numbers become text."""
         findings = [{name: _plain(value) for name, value in asdict(finding).items()} for finding in self.findings]
         return {"seed": self.seed, "given": self.given, "findings": findings, "rosetta": self.rosetta,
                 "unseen": self.unseen, "wrong": len(self.wrong)}
@@ -90,7 +90,7 @@ def _plain(value):
 
 
 def text(document: dict) -> str:
-    """Return a report, as its JSON document, as lines for a terminal."""
+    """Return the text of a report for a terminal; `document` is its JSON document."""
     lines = []
     for found in document["findings"]:
         lines.append(f"{found['verdict']:12} {found['about']}: {found['words']}")

@@ -417,6 +417,28 @@ def test_factor_too_many_in_a_gradient_is_named(which, change, factor):
     assert wrong.words.endswith(f"what you return equals the right array x {factor}")
 
 
+def test_exchanged_gradients_are_each_named_as_the_other():
+    def gradient(*arguments):
+        in_output, in_mu, in_log_var = fresh.tied_gradient(*arguments)
+        return in_output, in_log_var, in_mu
+
+    wrong = [finding.words for finding in examine(loss=fresh.tied, gradient=gradient).wrong]
+    assert [words.partition(" is not that of your loss; ")[::2] for words in wrong] == [
+        (MU, f"what you return equals {LOG_VAR}"), (LOG_VAR, f"what you return equals {MU}"),
+    ]  # fmt: skip
+
+
+def test_huber_loss_in_single_precision_is_named_with_its_delta():
+    def loss(x, o, m, v):
+        x, o, m, v = (a.astype(np.float32) for a in (x, o, m, v))
+        r = np.abs(x - o)
+        huber = np.where(r < 3, r**2 / 2, 3 * r - np.float32(4.5)).sum(1)
+        return np.mean(huber + fresh.kl_rows(m, v))
+
+    [found] = [finding for finding in examine(loss=loss).findings if finding.key == "huber"]
+    assert "quadratic up to |x - o| = 3, linear beyond" in found.words
+
+
 def test_wrong_column_of_a_weight_gradient_is_named():
     def change(gradient, x):
         wrong = gradient["W"].copy()
@@ -438,7 +460,7 @@ def test_kl_of_a_clipped_sigma_is_said_to_be_constant_from_there():
         return (0.5 * (mu**2 + sigma**2 - 1) - np.log(sigma)).sum(1)
 
     [clip] = [finding for finding in examine(kl=kl).findings if finding.key == "clipped-log-var"]
-    assert "it is constant beyond 4 of the second argument" in clip.words
+    assert "it is constant where the second argument exceeds 4" in clip.words
     assert clip.measured < clip.expected
 
 

@@ -61,8 +61,9 @@ def test_fit_errors_grow_with_the_noise_and_with_small_terms():
     rng = np.random.default_rng(2)
     a, b = rng.normal(size=(2, 30))
     noisy = 3 * a + 2000 * (b / 1000) + rng.uniform(-5e-5, 5e-5, 30)
-    found = by(noisy, {"a": a, "b": b / 1000}, ("a", "b"), 1e-4)
+    found = by(noisy + 4, {"a": a, "b": b / 1000}, ("a", "b"), 1e-4)
     assert 1e-5 < found.errors["a"] < 1e-2 and 1e-2 < found.errors["b"] < 10
+    assert found.constant == pytest.approx(4, abs=1e-4)
     assert abs(found.coefficients["a"] - 3) <= found.errors["a"] and abs(found.coefficients["b"] - 2000) <= found.errors["b"]
 
 
