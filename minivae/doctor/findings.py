@@ -98,7 +98,7 @@ def text(document: dict) -> str:
             measured, expected = (_number(found[name]) for name in ("measured", "expected"))
             lines.append(f"{'':12}   measured {measured}; {found['compared']} {expected}")
         if found["instead"]:
-            lines.append(f"{'':12}   write    {found['instead']}")
+            lines.append(f"{'':12}   instead  {found['instead']}")
         if found["exhibit"]:
             lines.append(f"{'':12}   example  minivae museum {found['exhibit']}")
     if document["rosetta"]:

@@ -201,8 +201,9 @@ def confirm(result: Measured, rng: np.random.Generator) -> None:
         return
     measured, predicted = first.example
     if not all(terms.additive for _, terms in result.found.values() if terms.constant is not None):
-        words = "it is not a sum of its parts: if all arguments change together, it changes by another number than this sum"
-        result.findings += [Finding("cannot tell", name, "not-additive", words, measured, predicted), *undecided(result)]
+        words = "it is not the sum of its parts: at a point where all arguments are new, this sum is another number"
+        result.findings += [Finding("cannot tell", name, "not-additive", words, measured, predicted, "the sum is"),
+                            *undecided(result)]
         result.cost = result.kl = None
         return
     far = special.far_from_the_fit(result)

@@ -111,7 +111,7 @@ def cost_named(weights: dict[str, float], error: float, about: str) -> Known:
         known.kind, known.weight = kind, first
     elif len(names) == 1 and names[0] in ODD:
         verdict, key, words, instead = ODD[names[0]]
-        numbers = first, 0.0, "in a right loss, the coefficient of this term is"
+        numbers = first, 0.0, f"in a right loss, the coefficient of {names[0]} is"
         if key == "half-cross-entropy":
             numbers = 0.0, first, "in a cross-entropy, the coefficient of the other half is"
         known.findings.append(Finding(verdict, about, key, words, *numbers, instead))
@@ -216,7 +216,7 @@ def other_prior(weights: Mapping[str, float], reading: Reading, error: float) ->
     if set(weights) - {"m"} != set(pattern_of(reading)) or not same(weights["m^2"], weights[reading.spread], error):
         return None
     variance = weights[reading.log] / -reading.factor / (2 * weights["m^2"])
-    return (-weights.get("m", 0.0) / (2 * weights["m^2"]), variance) if variance > 0 else None
+    return (0.0 - weights.get("m", 0.0) / (2 * weights["m^2"]), variance) if variance > 0 else None
 
 
 def of_prior(mean: float, variance: float, weight: float, about: str, mistake: Finding) -> Variant:

@@ -141,7 +141,10 @@ def noise(values: NDArray, single: bool) -> float:
 
 def fit(values: NDArray, terms: Mapping[str, NDArray], single: bool, first: Iterable[tuple] = (),
         most: int = 3) -> Fit | None:
-    """Return the fit with the fewest terms, or None. The tuples in `first` are tried before others of the same length."""
+    """Return the fit with the fewest terms, or None if none of at most `most` terms is exact up to rounding.
+
+    The first tuple of `first` is tried before all others; the rest of `first` before other tuples of their length.
+    """
     enough = noise(values, single)
     if not np.isfinite(values).all():
         return None

@@ -41,7 +41,7 @@ def test_public_code_gets_exactly_its_recorded_findings(name):
     assert keys_of(report_of(functions)) - FINE == set(keys)
 
 
-# The museum: a verdict is recorded for every exhibit
+# The findings of each exhibit of the museum are recorded
 
 GRADIENT = {"gradient"}
 VISIBLE = {
@@ -78,7 +78,7 @@ def test_every_museum_exhibit_has_a_recorded_verdict():
 @pytest.mark.parametrize("name", [*VISIBLE, *(name for name in INVISIBLE if INVISIBLE[name] != OUTSIDE)])
 def test_museum_exhibit_gets_exactly_its_recorded_findings(name):
     bug = find(name)
-    unchanged = {"beta"} if "beta" in bug.settings else set()            # of the model without the exhibit, too
+    unchanged = {"beta"} if "beta" in bug.settings else set()            # the unchanged model has this finding, too
     assert keys_of(examine(**museum.callables(bug.changes, **bug.settings))) == VISIBLE.get(name, set()) | unchanged
 
 
@@ -86,7 +86,7 @@ def test_museum_without_a_change_has_nothing_wrong():
     assert keys_of(examine(**museum.callables(()))) == set()
 
 
-# A random convention comes back
+# The doctor recovers a random convention
 
 REDUCTIONS = st.sampled_from(["sum", "mean"])
 
@@ -116,7 +116,7 @@ def test_doctor_returns_the_convention_that_wrote_the_loss(cost, features, batch
 # Sizes and precision
 
 
-def test_float32_loss_of_784_features_is_read_exactly():
+def test_float32_loss_of_784_features_gets_the_right_beta():
     def loss(x, output, mu, log_var):
         x, output, mu, log_var = (a.astype(np.float32) for a in (x, output, mu, log_var))
         if x.shape[1] != 784:
@@ -147,7 +147,7 @@ def test_another_seed_gives_the_same_verdicts(seed):
 
 def test_doctor_restores_the_global_random_state():
     np.random.seed(5)
-    np.random.standard_normal()                             # leaves a second normal number in the state
+    np.random.standard_normal()                             # the state now also stores a second normal number
     before = np.random.get_state(legacy=False)
     examine(**fresh.RIGHT["global-noise"])
     after = np.random.get_state(legacy=False)
@@ -197,7 +197,7 @@ def test_unusable_function_is_refused_with_a_remedy(functions, words):
 
 
 def one_latent(functions):
-    """The functions, which now refuse everything but one latent dimension, and write it into the file."""
+    """Return these functions with a check that accepts only one latent dimension, and `latent` = 1."""
     def checked(f):
         @functools.wraps(f)
         def g(m, v, *rest):
@@ -228,7 +228,7 @@ def test_functions_of_one_latent_dimension_are_measured(sample):
     assert report.wrong == []
 
 
-def test_kl_that_is_flat_wherever_it_is_measured_gets_no_name():
+def test_kl_that_is_constant_at_all_measured_points_gets_no_name():
     named = {finding.key: finding.verdict for finding in report_of(STYLES["free-bits-8"]).findings}
     assert named["unknown-kl"] == "cannot tell" and "free-bits" not in named
 
@@ -238,7 +238,7 @@ def test_prior_of_a_kl_is_named_with_its_mean_and_variance():
     assert "N(0.3, 0.98)" in found.words and found.measured == pytest.approx(0.98)
 
 
-def test_normaliser_without_log_sigma_is_said_to_have_only_log_two_pi():
+def test_normaliser_without_log_sigma_is_reported_as_log_two_pi_only():
     def log_px(x, o):
         return -(((x - o) ** 2) / 0.08 + np.log(2 * np.pi) / 2).sum(1)
 
@@ -246,7 +246,7 @@ def test_normaliser_without_log_sigma_is_said_to_have_only_log_two_pi():
     assert "has only its log 2 pi" in found.words and found.expected == pytest.approx(found.measured - 21 * np.log(0.2))
 
 
-def test_weight_that_grows_with_the_features_is_translated_at_their_number():
+def test_weight_that_grows_with_the_features_is_translated_at_the_given_number():
     def loss(x, o, m, v):
         return (x.shape[1] * fresh.stable(x, o).sum(1) + fresh.kl_rows(m, v)).mean()
 
@@ -255,7 +255,7 @@ def test_weight_that_grows_with_the_features_is_translated_at_their_number():
 
 
 def two_latents(kl):
-    """A model with two latent dimensions and this KL."""
+    """Return a model with two latent dimensions and this KL."""
     decoder = np.random.default_rng(5).normal(size=(2, 6))
     return fresh.whole(fresh.right_draw, lambda x, o, m, v: (fresh.stable(x, o).sum(1) + kl(m, v)).mean()) | {
         "encode": lambda x: (0.2 * (x - 0.5) @ decoder.T, np.full((len(x), 2), -1.0)),
@@ -269,7 +269,7 @@ def bound_of(functions):
 
 def test_bound_does_not_change_if_the_kl_lacks_its_minus_one():
     [right] = bound_of(two_latents(fresh.kl_rows))
-    [dropped] = bound_of(two_latents(lambda m, v: (m**2 + np.exp(v) - v).mean(1)))          # 2 x the mean of two
+    [dropped] = bound_of(two_latents(lambda m, v: (m**2 + np.exp(v) - v).mean(1)))          # 2 x the mean of two latents
     assert right.verdict == dropped.verdict == "is"
     assert [dropped.measured, dropped.expected] == pytest.approx([right.measured, right.expected])
 
@@ -313,12 +313,12 @@ def test_loss_is_not_compared_with_a_density_that_is_not_normalised(log_px):
 
 
 @pytest.mark.parametrize("data", [[[1], [2, 3]], "text", np.nan])
-def test_text_ragged_and_nan_data_are_refused_for_one_feature_too(data):
+def test_text_ragged_and_nan_data_are_refused_for_one_feature(data):
     with pytest.raises(ValueError, match="1 in a row"):
         bound.rows_of_data(data, 1)
 
 
-def test_kl_of_one_batch_size_is_measured_at_that_batch():
+def test_kl_that_takes_one_batch_size_is_measured_at_that_size():
     assert ("kl", "formula", "is") in named(examine(kl=thousand_rows, batch=1000))
 
 
@@ -331,7 +331,7 @@ def test_gradient_in_a_scalar_parameter_is_compared_with_differences():
     assert "1.25 x the right array" in report.wrong[0].words
 
 
-def test_constant_kl_is_wrong_because_nothing_changes_it():
+def test_constant_kl_is_reported_as_wrong():
     report = examine(kl=lambda m, v: 1.5)
     assert [finding.key for finding in report.wrong] == ["no-kl"] and report.wrong[0].measured == 1.5
 
@@ -342,7 +342,7 @@ def test_numbers_near_the_largest_float_give_no_false_name():
 
 
 def one_nan(f):
-    """The function with NaN in the first row of its result."""
+    """Return the function with NaN in the first row of its result."""
     @functools.wraps(f)
     def g(*arguments):
         result = f(*arguments)
@@ -372,7 +372,7 @@ def test_nan_in_one_row_is_not_named_as_another_fault(name, function):
     assert of_it[0].measured >= 1 and of_it[0].expected == 0
 
 
-def test_nan_in_a_gradient_is_wrong_and_counted_as_such():
+def test_nan_in_a_gradient_is_reported_as_wrong():
     def gradient(x, o, m, v):
         in_mu = m / len(m)
         in_mu[0] = np.nan
@@ -406,7 +406,7 @@ OUTPUT, MU, LOG_VAR = "the gradient in output", "the gradient in mu", "the gradi
         (2, lambda g, x, o, m, v: g * fresh.sigmoid(v) * (1 - fresh.sigmoid(v)), "s (1 - s), s = sigmoid(log_var)"),
     ],
 )  # fmt: skip
-def test_factor_too_many_in_a_gradient_is_named(which, change, factor):
+def test_extra_factor_in_a_gradient_is_named(which, change, factor):
     def gradient(*arguments):
         right = list(fresh.tied_gradient(*arguments))
         right[which] = change(right[which], *arguments)
@@ -454,7 +454,7 @@ def test_translation_of_a_loss_for_one_size_uses_that_size():
     assert [convention[name] for name in ("features", "recon_weight", "kl_weight")] == [784, 1, 1]
 
 
-def test_kl_of_a_clipped_sigma_is_said_to_be_constant_from_there():
+def test_kl_of_a_clipped_sigma_is_reported_as_constant_beyond_it():
     def kl(mu, sigma):
         sigma = np.minimum(sigma, 3.5)
         return (0.5 * (mu**2 + sigma**2 - 1) - np.log(sigma)).sum(1)
@@ -488,7 +488,7 @@ def test_bound_of_every_data_point_is_shown_with_its_own_number():
     assert found.key == "log-mean-exp" and found.verdict == "is" and found.measured == pytest.approx(found.expected)
 
 
-def test_decoder_with_values_from_minus_to_one_is_shown_with_its_smallest():
+def test_decoder_with_negative_values_is_shown_with_its_smallest_value():
     bernoulli = fresh.RIGHT["bce-sums"]
     [wrong] = examine(decode=lambda z: np.minimum(z[:, :1], 1) * np.ones(6), latent=2, **bernoulli).wrong
     assert wrong.key == "not-probabilities" and wrong.measured < 0 and wrong.expected == 0

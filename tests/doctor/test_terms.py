@@ -1,4 +1,4 @@
-"""The dictionary of the doctor: each term is what its name says, and the fit finds few terms with their errors."""
+"""The dictionary of the doctor: names of terms are right, and a fit finds few terms with their errors."""
 
 import numpy as np
 import pytest
@@ -101,7 +101,7 @@ SQUARES = "mean_B sum_D (x - o)^2 + mean_B sum_J KL"
          "mean_B sum_D Huber(x - o; delta = 1) + mean_B sum_J KL"),
     ],
 )  # fmt: skip
-def test_loss_is_written_as_a_formula_in_letters(cost, kl, formula):
+def test_loss_is_written_as_a_formula(cost, kl, formula):
     found = examine(loss=lambda x, o, m, v: np.mean(cost(x, o) + kl(m, v))).findings
     words = next(finding.words for finding in found if finding.key == "formula")
     assert words == formula
