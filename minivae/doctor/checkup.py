@@ -122,7 +122,7 @@ def run(report: Report, calls: Mapping[str, Call], sizes: Mapping[str, int], giv
 def not_an_elbo(findings: Iterable[Finding]) -> str:
     """Return the reason why minus the loss is not an ELBO, if a finding shows one, else "".
 
-    Rows that share their noise are no such reason: the expected loss is the same.
+    Noise that all rows share does not count: the expected loss is the same.
     """
     for found in (found for found in findings if found.verdict == "wrong"):
         if found.about == "sample" and found.key != "changes-argument" and not found.words.startswith("every row"):

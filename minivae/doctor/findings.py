@@ -6,15 +6,15 @@ from dataclasses import asdict, dataclass, field
 VERDICTS = ("is", "unusual", "wrong", "cannot tell")
 KEYS = frozenset("""
     all-entries arguments-exchanged beta bound capacity changes-argument clipped-log-var clipped-probabilities constant
-    counter elbo fixed-mean-square formula free-bits gradient guarded-log half-cross-entropy half-normaliser hidden-beta-B
-    hidden-beta-D hidden-beta-J huber ignored-entries kl-coefficient kl-mean-over-latents kl-overflow kl-scaled
-    kl-wrong-sign log-mean-exp log-of-zero log-sigma-squared log-sum-exp log-var-squared max mean minus-one-dropped
-    minus-one-once naive-softplus needs no-cost no-kl no-loss no-max-subtracted no-square noise-forgotten noise-inside
-    noise-repeated normaliser-sign not-probabilities same-output two-sigmas wrong-axis
-    noise-scaled noise-shared not-additive not-finite not-linear not-normal not-repeatable only-mu optimal-sigma other-cost
-    other-kl other-prior reduction reverse-kl root rows-coupled same-gaussian sampler-against-kl sampler-varies scaled-sigma
-    shape sigmoid-twice sign size-refused sum sum-w-log-w sum-w-log-w-/-K two-readings unknown unknown-cost unknown-kl
-    upside-down width width-unknown
+    counter elbo fixed-mean-square formula free-bits gradient guarded-log half-cross-entropy half-normaliser
+    hidden-beta-B hidden-beta-D hidden-beta-J huber ignored-entries kl-coefficient kl-mean-over-latents kl-overflow
+    kl-scaled kl-wrong-sign log-mean-exp log-of-zero log-sigma-squared log-sum-exp log-var-squared max mean
+    minus-one-dropped minus-one-once naive-softplus needs no-cost no-kl no-loss no-max-subtracted no-square
+    noise-forgotten noise-inside noise-repeated noise-scaled noise-shared normaliser-sign not-additive not-finite
+    not-linear not-normal not-probabilities not-repeatable only-mu optimal-sigma other-cost other-kl other-prior
+    reduction reverse-kl root rows-coupled same-gaussian same-output sampler-against-kl sampler-varies scaled-sigma shape
+    sigmoid-twice sign size-refused sum sum-w-log-w sum-w-log-w-/-K two-readings two-sigmas unknown unknown-cost
+    unknown-kl upside-down width width-unknown wrong-axis
 """.split())
 
 

@@ -55,7 +55,7 @@ def weighted_sum(weights: Mapping[str, float]) -> str:
 
 
 class Variant(NamedTuple):
-    """A right KL with unusual coefficients. The constant of one entry, in units of the weight, tells it from a mistake."""
+    """A right KL with unusual coefficients. A mistake would have another constant of one entry (in units of the weight)."""
 
     constant: float | None      # None: any number but -1/2
     finding: Finding

@@ -70,7 +70,7 @@ def known_function(given: NDArray, right: NDArray, functions: Mapping[str, NDArr
 
 
 def combination(given: NDArray, paths: Mapping[str, NDArray], rel: float = REL) -> dict[str, float] | None:
-    """Return {path: factor} with given = sum of factor x path, or None if there are no such factors."""
+    """Return {path: factor} with given = sum of factor x path, or None if such factors do not exist."""
     if not paths:
         return None
     matrix = np.column_stack([np.ravel(path) for path in paths.values()])
@@ -83,7 +83,7 @@ def combination(given: NDArray, paths: Mapping[str, NDArray], rel: float = REL) 
 
 
 def variant(given: NDArray, right: NDArray, others: Mapping[str, NDArray], rel: float = REL) -> str | None:
-    """Return in words if an array is zero, another array, or the right one transposed or clipped, else None."""
+    """Return a phrase if an array is zero, another array, or the right one transposed or clipped, else None."""
     if not np.any(given) and np.any(right):
         return "zero everywhere"
     for name, other in others.items():
@@ -118,7 +118,7 @@ def describe(
     others: Sequence[Mapping[str, NDArray]] = (),
     rel: float = REL,
 ) -> str | None:
-    """Return in words what the given array equals, or None if no words are true at every probe.
+    """Return a phrase for what the given array equals, or None if no phrase is true at every probe.
 
     Each probe has a mapping in `functions` (factors), `paths` (parts of a sum) and `others` (arrays that it may equal).
     """
@@ -146,7 +146,7 @@ def describe(
 
 
 def summed(combined: Sequence[Mapping[str, float]], probes: Sequence[Probe], rel: float = REL) -> str | None:
-    """Return a sum in words, such as "the right array + 1/(2 B) x exp(log_var)".
+    """Return a sum as a phrase, such as "the right array + 1/(2 B) x exp(log_var)".
 
     Return None if a factor that has no name is not the same at all probes.
     """
