@@ -215,7 +215,7 @@ def huber(value: Callable[[float], float]) -> float | None:
 
 
 def at_certainty(result: Measured) -> list[Finding]:
-    """Measure outputs of exactly 0 and 1: a wrong one has an infinite cross-entropy unless probabilities are clipped."""
+    """Measure outputs of exactly 0 and 1, where the cross-entropy is infinite unless probabilities are clipped."""
     name, seen = result.target.call.name, scan_cost(result, [0.0, 1.0])
     for point, value in seen:
         if not math.isfinite(value):

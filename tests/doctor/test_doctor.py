@@ -168,6 +168,9 @@ def test_doctor_restores_the_global_random_state():
         ({"loss": lambda x: 0.0}, "takes 1 positional argument"),
         ({"kl": fresh.kl_rows, "sample": lambda m, v, eps: m[0]}, "the shape of mu"),
         ({"loss": fresh.tied, "gradient": lambda *a: a[0]}, "must return arrays for output, mu and log_var"),
+        ({"loss": fresh.tied, "gradient": lambda x, o, m, v: (o, m[:1], v)}, "the array for mu must have the shape (3, 5)"),
+        ({"iw_bound": lambda w: (fresh.lme(w), fresh.lme(w))}, "got several parts"),
+        (fresh.with_gradient(lambda gradient, x: {"W": np.ones(3)}), "params['W'] differs"),
         ({"kl": fresh.kl_rows, "latent": 2.5}, "latent must be a whole number"),
         ({"iw_bound": fresh.lme, "axis": "rows"}, "axis must be 0 or 1"),
         ({"loss": lambda x, o, m, v: "1.0"}, "loss must return numbers; got str"),
@@ -312,6 +315,41 @@ def test_loss_is_not_compared_with_a_density_that_is_not_normalised(log_px):
     assert bound_of(fresh.whole(fresh.right_draw) | {"log_px_given_z": log_px}) == []
 
 
+def all_rows(x, o):
+    return -fresh.stable(x, o).sum()
+
+
+@pytest.mark.parametrize("log_px", [lambda x, o: -fresh.stable(x, o), all_rows])
+def test_bound_is_the_same_for_every_shape_of_log_px(log_px):
+    [right] = bound_of(fresh.whole(fresh.right_draw))
+    [found] = bound_of(fresh.whole(fresh.right_draw) | {"log_px_given_z": log_px})
+    assert [found.measured, found.expected] == pytest.approx([right.measured, right.expected])
+
+
+def test_bound_is_measured_at_the_data_of_the_file():
+    x = np.array([[0, 1, 1, 0, 0, 1], [1, 1, 1, 0, 0, 0]])
+    [found] = bound_of(fresh.whole(fresh.right_draw) | {"x": x.ravel()})
+    assert found.verdict == "is" and "for each of 2 data points" in found.words
+    z = np.linspace(-9, 9, 2001)[:, None]
+    log_px_given_z = -fresh.stable(x[:, None], z @ fresh.DECODER).sum(axis=2)
+    log_joint = log_px_given_z - z[:, 0] ** 2 / 2 - np.log(2 * np.pi) / 2
+    assert np.isclose(np.log(np.exp(log_joint).sum(axis=1) * 0.009), found.expected).sum() == 1
+
+
+def test_loss_with_half_the_kl_is_not_compared_with_log_px():
+    def loss(x, o, m, v):
+        return (fresh.stable(x, o).sum(1) + fresh.kl_rows(m, v) / 2).mean()
+
+    [found] = bound_of(fresh.whole(fresh.right_draw, loss))
+    assert (found.verdict, found.measured, found.expected) == ("cannot tell", 0.5, 1) and "beta is below 1" in found.words
+
+
+def test_bound_of_a_decoder_that_oscillates_does_not_converge():
+    sharp = {"decode": lambda z: 4000 * np.sin(40 * z) @ fresh.DECODER}
+    [found] = bound_of(fresh.whole(fresh.right_draw) | sharp)
+    assert found.verdict == "cannot tell" and "did not converge" in found.words
+
+
 @pytest.mark.parametrize("data", [[[1], [2, 3]], "text", np.nan])
 def test_text_ragged_and_nan_data_are_refused_for_one_feature(data):
     with pytest.raises(ValueError, match="1 in a row"):
@@ -329,6 +367,27 @@ def test_gradient_in_a_scalar_parameter_is_compared_with_differences():
     report = examine(loss_and_gradient=squares, params={"a": 0.5, "b": np.ones(3)}, features=4, latent=2)
     assert [finding.verdict for finding in report.findings] == ["is", "wrong"]
     assert "1.25 x the right array" in report.wrong[0].words
+
+
+def test_gradient_in_a_list_of_parameters_is_compared_by_position():
+    def squares(p, x, eps):
+        return (p[0] ** 2).sum() + (p[1] ** 2).sum(), [2 * p[0], 3 * p[1]]
+
+    report = examine(loss_and_gradient=squares, params=[np.ones(2), np.ones(3)], features=4, latent=2)
+    assert [finding.verdict for finding in report.findings] == ["is", "wrong"]
+    assert "the gradient in params[1] " in report.wrong[0].words
+
+
+def test_noise_inside_a_network_or_model_is_reported():
+    model = fresh.linear_vae()
+
+    def loss_and_gradient(params, x, eps):
+        return model["loss_and_gradient"](params, x, np.random.standard_normal(eps.shape))
+
+    assert named(examine(**model | {"loss_and_gradient": loss_and_gradient})) == {
+        ("loss_and_gradient", "noise-inside", "cannot tell")}
+    decode = {"decode": lambda z: np.repeat(z, 3, axis=1) + np.random.standard_normal((len(z), 6)), "latent": 2}
+    assert named(examine(**decode)) == {("decode", "not-repeatable", "unusual")}
 
 
 def test_constant_kl_is_reported_as_wrong():
