@@ -70,7 +70,7 @@ def rows_apart(call: Call, sizes: Mapping[str, int], rng: np.random.Generator) -
     if len(first) > 1 and first[0].ndim == 2 and np.array_equal(first[0], first[1]):
         words = "mu and log_var are the same array for every x"
         found.append(Finding("wrong", call.name, "same-output", words, first[0][0, 0], first[1][0, 0],
-                             "log_var is", "a layer of its own for log_var"))
+                             "log_var is", "a separate layer for log_var"))
     again = call.parts(rows)
     if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(first, again)):
         words = "equal arguments give different results: the network draws noise, or has a state (dropout, batch statistics)"

@@ -107,7 +107,7 @@ def with_noise(call: Call, m: NDArray, s: NDArray, eps: NDArray, of_kl: Assumed)
                                     "that is z - mu; width x eps is")]
         place = np.argmax(np.abs(noise - width * eps))
         found.append(Finding("wrong", call.name, "noise-shared", f"{who} gets the same eps: the draws are not independent",
-                             (width * shared[who]).flat[place], (width * eps).flat[place], "with noise of its own it is",
+                             (width * shared[who]).flat[place], (width * eps).flat[place], "with separate noise it is",
                              "eps needs the shape of mu", "noise-shared"))
     return found + width_findings(call, np.abs(width), s, of_kl, 1e-14 + 10 * rel * np.abs(width))
 
