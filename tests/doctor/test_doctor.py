@@ -390,6 +390,29 @@ def test_noise_inside_a_network_or_model_is_reported():
     assert named(examine(**decode)) == {("decode", "not-repeatable", "unusual")}
 
 
+def test_kl_that_differs_near_the_prior_is_shown_beside_its_formula():
+    def doubled(mu, log_var):
+        total = fresh.kl_rows(mu, log_var).sum()
+        return 2 * total if total < 1 else total
+
+    [found] = [finding for finding in examine(kl=doubled).findings if finding.key == "unknown-kl"]
+    assert found.measured == pytest.approx(2 * found.expected) and 0 < found.expected < 1
+
+
+def test_clipped_probabilities_are_reported_once():
+    keys = [finding.key for finding in report_of(fresh.RIGHT["bce-clipped"]).findings]
+    assert keys.count("clipped-probabilities") == 1
+
+
+def test_error_of_a_function_in_python_gives_its_file_and_line():
+    def kl(mu, log_var):
+        raise ZeroDivisionError("a reason")
+
+    line = kl.__code__.co_firstlineno + 1
+    with pytest.raises(ValueError, match=f"test_doctor.py, line {line}, in kl: ZeroDivisionError: a reason"):
+        examine(kl=kl)
+
+
 def test_constant_kl_is_reported_as_wrong():
     report = examine(kl=lambda m, v: 1.5)
     assert [finding.key for finding in report.wrong] == ["no-kl"] and report.wrong[0].measured == 1.5
