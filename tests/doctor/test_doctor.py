@@ -326,6 +326,12 @@ def test_bound_is_the_same_for_every_shape_of_log_px(log_px):
     assert [found.measured, found.expected] == pytest.approx([right.measured, right.expected])
 
 
+def test_bound_is_the_same_for_a_loss_with_a_factor():
+    [right] = bound_of(fresh.whole(fresh.right_draw))
+    [found] = bound_of(fresh.whole(fresh.right_draw, lambda *a: -3 * named_loss(*a)))
+    assert [found.measured, found.expected] == pytest.approx([right.measured, right.expected])
+
+
 def test_bound_is_measured_at_the_data_of_the_file():
     x = np.array([[0, 1, 1, 0, 0, 1], [1, 1, 1, 0, 0, 0]])
     [found] = bound_of(fresh.whole(fresh.right_draw) | {"x": x.ravel()})
