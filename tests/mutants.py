@@ -119,6 +119,10 @@ EQUIVALENT = {                                              # end of a mutant's 
         "equivalent: then the array is right, and only wrong arrays are described",
     "* -> /  in  o = np.where(np.abs(x - o) < 0.05, x + 0.08 * np.where(x < 0.5, 1, -1), o)":
         "equivalent: dividing by 1 or -1 is multiplying by it",
+    "1 -> 2  in  o = np.where(np.abs(x - o) < 0.05, x + 0.08 * np.where(x < 0.5, 1, -1), o)":
+        "equivalent: the distance from the kink is arbitrary",
+    "0 -> 1  in  for chosen in itertools.combinations(paths[0], count):":
+        "equivalent: all probes have paths of the same names",
 }
 
 

@@ -1,22 +1,22 @@
 """Measure a VAE that a user gives as plain functions: name its loss, and report what is wrong.
 
     command      the command `minivae doctor`
-    patient      execute the user's file in a process of its own
-    checkup      all checks, in order
+    patient      execute the user's file in a separate process
+    checkup      run all checks, in order
     calls        call the user's functions safely: copies, tensors, errors with the user's line, steady finite results
-    loss         the loss, the KL, log p(x|z): terms, reductions, ignored entries
-    probe        terms and reductions of a function, by calls at several sizes
-    terms        the dictionary: known costs, terms of a KL, readings of the second argument; fit few terms to numbers
-    names        name the terms: kind of cost, reading of the KL, a wrong coefficient; results for one function
-    constants    the constant of a loss
-    special      losses outside the dictionary: roots, optimal sigma, free bits, capacity; points far from the fit
-    balance      compare signs, weights and readings of the parts; the loss as a convention of the Rosetta
-    sampler      how z is drawn, and whether the KL describes the same Gaussian
-    networks     encoder and decoder: width, coupled rows, fit to the loss
-    gradient     a gradient against finite differences of the user's own loss
-    words        turn numbers into words: known factors, functions, paths, variants of an array
-    weights      the importance-weighted bound
-    bound        minus the loss against the exact log p(x) of the user's own model
+    loss         examine the loss, the KL or log p(x|z): terms, reductions, ignored entries
+    probe        call a function at several sizes to find its terms and reductions
+    terms        the dictionary of known costs and KL terms; fit few of them to numbers
+    names        name the cost, the reading of the KL, or a wrong coefficient
+    constants    explain the constant of a loss
+    special      recognise roots, optimal sigma, free bits, capacities; check points far from the fit
+    balance      compare signs, weights and readings of the parts; translate the loss for the Rosetta
+    sampler      measure how z is drawn, and compare it with the Gaussian of the KL
+    networks     check encoder and decoder: width, coupled rows, fit to the loss
+    gradient     compare a gradient with finite differences of the user's own loss
+    words        describe the difference of two arrays in words
+    weights      recognise the importance-weighted bound
+    bound        compare minus the loss with the exact log p(x) of the user's own model
     findings     a finding (verdict, two numbers, what to write instead) and the report
 """
 

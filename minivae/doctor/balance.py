@@ -1,4 +1,4 @@
-"""The parts of a loss beside each other: their signs, weights and readings; the loss as a convention of the Rosetta."""
+"""Compare the signs, weights and readings of the parts of a loss; translate it into a convention of the Rosetta."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 from minivae.doctor.calls import Call, told
 from minivae.doctor.constants import normalisers, sigma_of
 from minivae.doctor.findings import Finding
-from minivae.doctor.names import Measured
+from minivae.doctor.names import Measured, raised
 from minivae.rosetta import Convention
 
-GUESS = {"features": 784, "latent": 20, "batch": 128}      # where the user names no sizes
+GUESS = {"features": 784, "latent": 20, "batch": 128}      # for sizes that the user does not give
 SUMS = "mean_B ( sum_D cost + sum_J KL )"
-SECOND = {"loss": 3, "kl": 1}                               # place of the second argument
+SECOND = {"loss": 3, "kl": 1}                               # position of the second argument
 
 
 def signs(measured: Mapping[str, Measured]) -> list[Finding]:
@@ -20,53 +20,52 @@ def signs(measured: Mapping[str, Measured]) -> list[Finding]:
     for name, part in measured.items():
         cost, kl = part.cost if part.cost and part.cost.kind != "other" else None, part.kl
         if name == "loss" and cost and kl and kl.weight * cost.weight < 0 and kl.reading:
-            words = "the KL has the opposite sign of the reconstruction error: the farther q is from the prior, the better"
+            words = "the KL has the opposite sign of the reconstruction error: the loss falls if q moves away from the prior"
             found.append(Finding("wrong", name, "kl-wrong-sign", words, kl.weight, -kl.weight,
                                  "the weight of the KL should be", "reconstruction + kl", "kl-wrong-sign"))
         elif name == "loss" and cost and cost.weight < 0:
-            words = "returns the ELBO (up to its weights), to be maximised, not the loss"
-            found.append(Finding("is", name, "elbo", words, cost.weight, -cost.weight, "the weight in a loss is"))
+            words = "returns the ELBO (up to its weights), which is maximised, not a loss"
+            found.append(Finding("is", name, "elbo", words, cost.weight, -cost.weight, "in a loss, the cost has the weight"))
         if name == "kl" and kl and kl.known and kl.weight != 1:
             words = f"returns {kl.weight:.6g} x the KL"
-            found.append(Finding("unusual", name, "kl-scaled", words, kl.weight, 1.0, "in nats it is"))
+            found.append(Finding("unusual", name, "kl-scaled", words, kl.weight, 1.0, "for a KL in nats, the factor is"))
         if name == "kl" and kl and kl.reading and part.powers["kl"].get("J") == -1:
-            words = "averages over the latents: a hidden weight of 1/J, unless the loss undoes it"
+            words = "averages over the latents: a hidden weight of 1/J, unless the loss multiplies by J"
             found.append(Finding("unusual", name, "kl-mean-over-latents", words, kl.weight / part.sizes["J"], kl.weight,
-                                 "with a sum the weight of a latent is", "kl.sum(axis=1).mean()",
+                                 "with a sum, the weight of each latent is", "kl.sum(axis=1).mean()",
                                  "kl-mean-over-latents"))
         if name == "log_px_given_z" and cost and cost.weight > 0:
             words = "returns a cost: minus log p(x|z), up to a constant"
-            found.append(Finding("unusual", name, "sign", words, cost.weight, -cost.weight, "the weight in log p(x|z) is"))
+            found.append(Finding("unusual", name, "sign", words, cost.weight, -cost.weight, "in log p(x|z), the weight is"))
     return found
 
 
 def hidden_weights(whole: Measured) -> list[Finding]:
-    """Return findings about sums and means that give the KL a weight that depends on a size."""
+    """Return findings about sums and means that make the weight of the KL depend on a size."""
     if not whole.kl or not whole.cost or not whole.kl.known or whole.cost.kind == "other":
         return []
     found, sizes = [], whole.sizes
     cost, kl = whole.powers["cost"], whole.powers["kl"]
-    for letter, usual, exhibit, words in (                  # usual: the sign of the power in the exhibit
-        ("B", 1, "kl-sum-over-batch", "the sizes of the batch in the two terms differ: the KL has {} the batch"),
-        ("D", 1, "mean-over-pixels", "the KL has {} the features"),
-        ("J", -1, "kl-mean-over-latents", "the KL has {} the latents"),
-    ):
+    for letter, usual, exhibit, over in (                   # usual: the sign of the power in the exhibit
+        ("B", 1, "kl-sum-over-batch", "rows"), ("D", 1, "mean-over-pixels", "features"),
+        ("J", -1, "kl-mean-over-latents", "latents"),
+    ):  # fmt: skip
         power = kl.get(letter, 0) - cost.get(letter, 0)
         if not power:
             continue
-        factor = {1: letter, -1: f"1/{letter}"}.get(power, f"{letter}^{power}")
-        how = f"{factor} times the weight that it has with sums over"
-        said = f"a hidden beta: {words.format(how)} (it may be meant, or undone by a weight)"
-        found.append(Finding("unusual", "loss", f"hidden-beta-{letter}", said, float(sizes[letter]) ** power, 1.0,
-                             f"that is at {letter} = {sizes[letter]}; with sums it is", SUMS, exhibit * (power * usual > 0)))
+        words = (f"a hidden beta: the KL has {raised(letter, power)} times the weight that it has with sums over the {over} "
+                 "(this may be meant, or another weight may undo it)")
+        found.append(Finding("unusual", "loss", f"hidden-beta-{letter}", words, float(sizes[letter]) ** power, 1.0,
+                             f"that is the factor at {letter} = {sizes[letter]}; with sums it is", SUMS,
+                             exhibit * (power * usual > 0)))
     return found
 
 
 def weight_of_kl(reconstruction: str, beta: float) -> list[Finding]:
-    """Return a finding if the KL has another weight than in the ELBO; under a squared error, any weight has a sigma."""
+    """Return a finding if the weight of the KL is not that of the ELBO; a squared error allows any weight, by its sigma."""
     if reconstruction == "mse" or beta == 0 or abs(beta - 1) < 1e-6:
         return []
-    words = (f"effective beta {beta:.6g}: the KL counts {beta:.6g} times as much as in the ELBO (it may be meant, as in a "
+    words = (f"effective beta {beta:.6g}: the KL counts {beta:.6g} times as much as in the ELBO (this may be meant, as in a "
              "beta-VAE, or an accident, such as a KL that is added twice)")
     return [Finding("unusual", "loss", "beta", words, beta, 1.0, "in the ELBO it is", SUMS)]
 
@@ -77,7 +76,7 @@ def two_readings(readings: Mapping[str, Any], calls: Mapping[str, Call]) -> list
         return []
     (one, a), (two, b) = list(readings.items())[:2]
     words = f"{one} reads the second argument as {a.name}, {two} as {b.name}"
-    numbers = b.sigma(1.3), a.sigma(1.3), f"sigma at 1.3; in {one} it is"
+    numbers = b.sigma(1.3), a.sigma(1.3), f"that is sigma in {two} at the second argument 1.3; in {one} it is"
     tells = [told(calls[name], SECOND[name])[1] for name in (one, two)]
     if tells == [a.name, b.name]:
         words += ", as the names of the arguments say; whether one is converted into the other cannot be seen"
@@ -86,7 +85,7 @@ def two_readings(readings: Mapping[str, Any], calls: Mapping[str, Call]) -> list
 
 
 def convention_of(whole: Measured, sizes: Mapping[str, int]) -> Convention | None:
-    """Return the convention of a loss whose terms are all known; None otherwise."""
+    """Return the convention of a loss if all its terms are known, else None."""
     cost, kl = whole.cost, whole.kl
     if cost is None or cost.kind not in ("mse", "bce", "logits") or any(map(unsure, whole.findings)):
         return None
@@ -114,12 +113,12 @@ def convention_of(whole: Measured, sizes: Mapping[str, int]) -> Convention | Non
 
 
 def unsure(finding: Finding) -> bool:
-    """Return True for a finding that a part of the loss is not known, or is not a sum or mean over all entries."""
+    """Return True if a finding says that a part of the loss is unknown, or not a sum or mean over all entries."""
     return (finding.key in ("unknown-cost", "unknown-kl", "free-bits", "capacity", "reduction", "not-additive")
             or finding.key == "ignored-entries" and finding.verdict != "unusual")
 
 
 def assumed(convention: Convention, sizes: Mapping[str, int]) -> str:
-    """Return the sizes that the translation assumes and the user has not given."""
+    """Return a sentence about the sizes that the translation needs and the user has not given."""
     used = [f"{name} = {getattr(convention, name)}" for name in GUESS if getattr(convention, name) and name not in sizes]
     return f"{', '.join(used)} assumed; write yours into the file, such as {used[0]}" if used else ""

@@ -1,4 +1,4 @@
-"""Minus the loss against the exact log p(x) of the user's own model, for one or two latent dimensions.
+"""Compare minus the loss with the exact log p(x) of the user's own model, for one or two latent dimensions.
 
 Minus the loss is averaged over the noise by Gauss-Hermite nodes, through the user's own encoder, sampler and decoder.
 log p(x) is the integral of the user's own p(x|z) N(z; 0, I) over z, by the trapezoid rule.
@@ -18,13 +18,14 @@ from minivae.doctor.constants import normalisers, sigma_of
 from minivae.doctor.findings import Finding
 from minivae.doctor.names import Measured
 from minivae.doctor.sampler import takes_noise
+from minivae.evidence.gaps import gauss_hermite
 from minivae.gaussian import log_standard_normal
 from minivae.ops import log_sum_exp, sigmoid
 from minivae.rosetta.convention import read
 
 ROWS, REACH = 4, 9.0
 GRID, NODES = {1: 4001, 2: 161}, {1: 40, 2: 16}             # per axis
-BEYOND = 1e-5                                               # nats above log p(x) that count, besides the estimated errors
+BEYOND = 1e-5                                               # tolerance in nats above log p(x), besides the estimated error
 
 
 def drawn(decode: Call, kind: str, sigma: float | None, latent: int, rng: np.random.Generator) -> NDArray:
@@ -37,27 +38,22 @@ def drawn(decode: Call, kind: str, sigma: float | None, latent: int, rng: np.ran
 
 
 def exact(decode: Call, log_px: Call, x: NDArray, latent: int) -> tuple[NDArray, NDArray]:
-    """Return log p(x) and an estimate of its error for every row."""
-    axis = np.linspace(-REACH, REACH, GRID[latent])
-    z, spacing = grid(axis, latent), axis[1] - axis[0]
-    every_second = np.zeros((len(axis),) * latent, bool)
-    every_second[(slice(None, None, 2),) * latent] = True
+    """Return log p(x) of each row, and an estimate of its error."""
+    axis, spacing = np.linspace(-REACH, REACH, GRID[latent], retstep=True)
+    nodes = np.stack(np.meshgrid(*[axis] * latent, indexing="ij"), axis=-1)                # (n, J) or (n, n, J)
+    z = nodes.reshape(-1, latent)
     out, prior = decode.whole(z), log_standard_normal(z)
     fine, coarse = [], []
     for row in x:
         joint = row_values(log_px, np.repeat(row[None], len(z), axis=0), out) + prior
-        fine.append(log_sum_exp(joint, 0) + latent * np.log(spacing))
-        coarse.append(log_sum_exp(joint[every_second.ravel()], 0) + latent * np.log(2 * spacing))
+        every_second = joint.reshape(nodes.shape[:-1])[(slice(None, None, 2),) * latent]
+        fine.append(log_sum_exp(joint) + latent * np.log(spacing))
+        coarse.append(log_sum_exp(every_second.ravel()) + latent * np.log(2 * spacing))
     return np.array(fine), np.abs(np.subtract(fine, coarse))
 
 
-def grid(axis: NDArray, latent: int) -> NDArray:
-    """Return the points of a grid with this axis in every dimension, (N, J)."""
-    return np.stack(np.meshgrid(*[axis] * latent, indexing="ij"), axis=-1).reshape(-1, latent)
-
-
 def row_values(log_px: Call, x: NDArray, out: NDArray) -> NDArray:
-    """Return log p(x|z) of every row, even if `log_px` returns one number for all rows."""
+    """Return log p(x|z) of each row, even if `log_px` returns one number for all rows."""
     values = log_px.whole(x, out)
     if values.shape == (len(x),):
         return values
@@ -67,33 +63,32 @@ def row_values(log_px: Call, x: NDArray, out: NDArray) -> NDArray:
 
 
 def claimed(calls: Mapping[str, Call], x: NDArray, latent: int, nodes: int) -> NDArray:
-    """Return minus the loss for every row, averaged over the noise by quadrature."""
-    points, weights = np.polynomial.hermite_e.hermegauss(nodes)
-    weight = grid(weights, latent).prod(axis=1)
+    """Return minus the loss of each row, averaged over the noise by quadrature."""
+    noise, weights = gauss_hermite(nodes, latent)
     means = []
     for row in x[:, None]:
         parts = calls["encode"].parts(row)
         if len(parts) < 2:
             raise Failed("encode must return two arrays, mu and log_var. Return both.")
         values = []
-        for noise in grid(points, latent)[:, None]:
-            output = calls["decode"].whole(calls["sample"].parts(*parts[:2], noise)[0])
+        for eps in noise:
+            output = calls["decode"].whole(calls["sample"].parts(*parts[:2], eps)[0])
             values.append(calls["loss"].whole(row, output, *parts[:2]).sum())
-        means.append(-(weight @ values) / weight.sum())
+        means.append(-(weights @ values))
     return np.array(means)
 
 
 def compare(calls: Mapping[str, Call], x: NDArray, latent: int, scale: float, constant: float) -> Finding:
-    """Return the finding: minus loss / scale - constant, in nats, is or is not below log p(x)."""
+    """Return the finding that minus the loss in nats, -loss / scale - constant, is below log p(x) or is not."""
     log_px, error = exact(calls["decode"], calls["log_px_given_z"], x, latent)
     bounds = [claimed(calls, x, latent, nodes) / scale - constant for nodes in (NODES[latent], NODES[latent] // 2 + 1)]
     unsure = error + np.abs(bounds[0] - bounds[1]) + BEYOND * (1 + np.abs(log_px))
     if not (np.isfinite(bounds[0]).all() and np.isfinite(log_px).all()) or unsure.max() > 0.5:
-        words = "minus the loss against the exact log p(x): the integrals did not converge"
+        words = "minus the loss is not compared with log p(x), because the integrals did not converge"
         return Finding("cannot tell", "loss", "bound", words, bounds[0].mean(), log_px.mean(), "log p(x) is about")
     above = bounds[0] - log_px
     worst = int(np.argmax(above - unsure))
-    words = f"minus the loss is below log p(x) for each of {len(x)} data points; at least {-above[worst]:.3g} nats below"
+    words = f"minus the loss is below log p(x) for each of {len(x)} data points, by at least {-above[worst]:.3g} nats"
     verdict = "is"
     if above[worst] > unsure[worst]:
         verdict = "wrong"
@@ -115,7 +110,7 @@ def is_density(part: Measured) -> bool:
 
 def against_log_px(calls: Mapping[str, Call], measured: Mapping[str, Measured], latent: int | None, data: Any,
                    rng: np.random.Generator) -> list[Finding]:
-    """Return the finding about minus the loss and log p(x), if all that it needs was given and is known."""
+    """Return the finding about minus the loss and log p(x), if the functions that it needs were given and are understood."""
     if not {"loss", "encode", "sample", "decode", "log_px_given_z"} <= set(calls) or not takes_noise(calls["sample"]):
         return []
     density, whole = measured["log_px_given_z"], measured["loss"]
@@ -131,7 +126,7 @@ def against_log_px(calls: Mapping[str, Call], measured: Mapping[str, Measured], 
     sigma = sigma_of(density.cost)[0] if kind == "mse" else None
     reading = read(convention, sigma)
     if reading.beta < 1 - 1e-6:
-        words = "minus the loss is not compared with log p(x): for p(x|z) as in log_px_given_z, the KL weighs less than 1"
+        words = "minus the loss is not compared with log p(x): with the p(x|z) of log_px_given_z, beta is below 1"
         return [Finding("cannot tell", "loss", "bound", words, reading.beta, 1.0, "for a bound, beta is at least")]
     x = drawn(calls["decode"], kind, sigma, latent, rng) if data is None else rows_of_data(data, features)
     scale = reading.factor * math.copysign(1, whole.cost.weight)

@@ -1,9 +1,10 @@
-"""Call the user's functions safely: copies of the arguments, tensors as arrays, errors with the line of the user's file.
+"""Call the user's functions safely: copy the arguments, convert tensors to arrays, show errors with the user's line.
 
 Check also that a function returns the same finite numbers twice and leaves its arguments unchanged.
 """
 
 import contextlib
+import copy
 import inspect
 import traceback
 from collections.abc import Callable, Iterator
@@ -15,22 +16,23 @@ from numpy.typing import NDArray
 from minivae.doctor.findings import Finding
 
 REPEATS = 8                                                 # equal calls
-PARTS = ("loss", "total", "total_loss", "elbo")             # keys of the whole in a dict of several numbers
+PARTS = ("loss", "total", "total_loss", "elbo")             # keys of the total in a dict of several numbers
 
 
 class Failed(ValueError):
-    """The user's code raised an error, or returned something else than numbers; the message says where."""
+    """Raised if the user's code raises an error or does not return numbers; the message gives the function or the line."""
 
 
 class Raised(Failed):
-    """The user's code raised an error; the message has the line of the user's file."""
+    """Raised if the user's code raises an error; the message gives the line in the user's file."""
 
 
 class Call:
     """A function of the user. A call gets copies of the arguments; the result is converted to float64 arrays.
 
-    Attributes: `changed`, the arguments that a call has changed in place: {position: (before, after)}; `single`, True as
-    long as every number that was returned is a float32; `parameters`, those of the signature, if Python can tell them.
+    Attributes: `changed` has {position: (before, after)} for each argument that a call has changed in place. `single` is
+    True until the function returns a number that is not a float32. `parameters` are those of the signature; the list is
+    empty if Python cannot find them.
     """
 
     def __init__(self, name: str, function: Callable, file: str | None = None):
@@ -41,12 +43,12 @@ class Call:
         self.changed, self.single = {}, True
         try:
             self.parameters = list(inspect.signature(function).parameters.values())
-        except (TypeError, ValueError):                     # as for some functions written in C
+        except (TypeError, ValueError):                     # for example of some functions written in C
             self.parameters = []
 
     def raw(self, *arguments: Any, **keywords: Any) -> Any:
-        """Return the result as arrays of float64, in the tuple, list or dict that the function returns."""
-        copies = [copied(argument) for argument in arguments]
+        """Return the result with its numbers as float64 arrays; dicts stay dicts, and tuples and lists become tuples."""
+        copies = copy.deepcopy(arguments)
         try:
             with np.errstate(all="ignore"):
                 result = self.converted(self.function(*copies, **keywords))
@@ -61,7 +63,7 @@ class Call:
         return result
 
     def converted(self, value: Any) -> Any:
-        """Return a value as float64 arrays, also inside tuples, lists and dicts; tensors have detach, cpu and numpy."""
+        """Convert a value, or those inside a tuple, list or dict, to float64 arrays; tensors have detach, cpu and numpy."""
         if isinstance(value, dict):
             return {key: self.converted(part) for key, part in value.items()}
         nested = isinstance(value, list) and any(getattr(part, "ndim", 0) or isinstance(part, dict) for part in value)
@@ -78,12 +80,12 @@ class Call:
             came = "None" if value is None else type(value).__name__
             raise Failed(f"{self.name} must return numbers; got {came}. Return an array, a float, or a dict of these.")
         wide = array.astype(np.float64)
-        if self.single:                                     # a check of every later number takes a tenth of the time
+        if self.single:                                     # later this check would take a tenth of the time
             self.single = bool((wide.astype(np.float32) == wide)[np.isfinite(wide)].all())
         return wide
 
     def parts(self, *arguments: Any) -> list[NDArray]:
-        """Return the arrays of a result in order, also those inside dicts and tuples."""
+        """Return the arrays of a result in one list, also those inside dicts and tuples."""
         def flat(result):
             if isinstance(result, dict):
                 result = tuple(result.values())
@@ -95,7 +97,7 @@ class Call:
         return found
 
     def whole(self, *arguments: Any) -> NDArray:
-        """Return the one number, or array, of a result: of a dict its "loss", of a tuple its first part."""
+        """Return a result as one array: of a dict the value of "loss", of a tuple the first part."""
         result = self.raw(*arguments)
         if isinstance(result, dict):
             keys = [key for key in (self.name, *PARTS) if key in result]
@@ -108,15 +110,6 @@ class Call:
         if not result.size:
             raise Failed(f"{self.name} must return a number; got nothing. Return the number first.")
         return result
-
-
-def copied(value: Any) -> Any:
-    """Return a deep copy of arrays, also inside dicts, tuples and lists."""
-    if isinstance(value, np.ndarray):
-        return value.copy()
-    if isinstance(value, dict):
-        return {key: copied(part) for key, part in value.items()}
-    return type(value)(copied(part) for part in value) if isinstance(value, (list, tuple)) else value
 
 
 @contextlib.contextmanager
@@ -137,7 +130,7 @@ SPELLINGS = {
 
 
 def told(call: Call, place: int) -> tuple[str, str]:
-    """Return the name of an argument and the reading that it tells: ("std", "sigma"); "" if it tells none."""
+    """Return the name of an argument, and the reading of SPELLINGS with this name or "": ("std", "sigma")."""
     if place >= len(call.parameters):
         return "", ""
     name = call.parameters[place].name
@@ -146,7 +139,7 @@ def told(call: Call, place: int) -> tuple[str, str]:
 
 
 def in_users_words(error: BaseException, file: str | None, name: str) -> str:
-    """Return "my_vae.py, line 7, in loss: ValueError: ...": the last line of the user's file that led to the error."""
+    """Return "my_vae.py, line 7, in loss: ValueError: ...": an error, and where it left the user's file."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     said = " ".join(str(error).split()).rstrip(".")
     what = f"{type(error).__name__}: {said}" if said else type(error).__name__
@@ -167,18 +160,18 @@ def unsteady(call: Call, *arguments: NDArray) -> Finding | None:
     steps = np.diff([*values, *again])
     if (steps >= 0).all() or (steps <= 0).all():
         key, words = "counter", (
-            f"equal arguments return a number that moves in one direction from call to call ({REPEATS + 2} calls): "
-            "it depends on a counter, such as a KL weight that warms up. Give the doctor the loss at a fixed step.")
+            f"in {REPEATS + 2} calls with equal arguments, the result only rises or only falls: it depends on a counter, "
+            "such as a KL weight that warms up. Give the doctor the loss at a fixed step.")
     elif again[0] == again[1]:
         key, words = "noise-inside", (
-            "equal arguments return different numbers, and equal ones after numpy.random.seed: it draws noise inside. "
-            "Pass the noise, or the output, as an argument.")
+            "equal arguments give different results, but equal results after numpy.random.seed: the function draws noise "
+            "itself. Pass the noise, or the output, as an argument.")
     else:
         key, words = "not-repeatable", (
-            "equal arguments return different numbers: it draws from its own generator, or it has a state. "
+            "equal arguments give different results: the function has its own random generator, or a state. "
             "Give the doctor a function without noise and state.")
     return Finding("cannot tell", call.name, key, words, min(values), max(values),
-                   f"the largest of {REPEATS} equal calls returned")
+                   f"the largest result of {REPEATS} equal calls is")
 
 
 def not_finite(about: str, values: NDArray, where: str) -> list[Finding]:
@@ -188,7 +181,7 @@ def not_finite(about: str, values: NDArray, where: str) -> list[Finding]:
         return []
     words = f"it returns NaN or infinite numbers for {where}"
     return [Finding("cannot tell", about, "not-finite", words, count, 0.0,
-                    f"such numbers of {np.size(values)}; there should be")]
+                    f"the count of such numbers among {np.size(values)} should be")]
 
 
 def mutation(call: Call, names: tuple[str, ...]) -> list[Finding]:
@@ -197,6 +190,6 @@ def mutation(call: Call, names: tuple[str, ...]) -> list[Finding]:
     for place, (before, after) in sorted(call.changed.items()):
         name = names[place] if place < len(names) else f"argument {place}"
         words = f"a call changes its argument {name} in place: later uses of {name} get other numbers"
-        found.append(Finding("wrong", call.name, "changes-argument", words, after, before, "before the call it was",
-                             f"{name} = {name}.copy() first, or neither += nor out="))
+        found.append(Finding("wrong", call.name, "changes-argument", words, after, before, "before the call, this entry was",
+                             f"{name} = {name}.copy() first; or avoid += and out="))
     return found

@@ -1,7 +1,7 @@
-"""All checks, in order."""
+"""Run all checks, in order."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ FUNCTIONS = ("loss", "kl", "sample", "log_px_given_z", "encode", "decode", "grad
 SIZES = ("features", "latent", "batch")
 DATA = ("params", "x", "axis")
 UNSEEN = (
-    "what is meant: a weight of the KL may be wanted (beta) or an accident",
+    "what is meant: a weight of the KL may be intended (beta) or an accident",
     "beta and sigma separately: a squared error fixes only beta sigma^2",
     "data, training loop, optimiser, and whether training calls these functions",
 )
@@ -39,13 +39,13 @@ def examine(seed: int = 0, file: str | None = None, **given: Any) -> Report:
     Parameters
     ----------
     loss, kl, sample, log_px_given_z, encode, decode, gradient, loss_and_gradient, iw_bound : callable, optional
-        Functions of NumPy arrays, see the page of the doctor.
+        Functions of NumPy arrays, described in minivae/doctor/README.md.
     features, latent, batch : int, optional
         The sizes D, J and B for which the loss is translated.
     params, x, axis : optional
         Parameters for loss_and_gradient; data for the bound; the axis of the draws in log_w, 0 or 1.
     seed : int
-        For the points at which the functions are measured.
+        Random seed of the points at which the functions are measured.
 
     Raises
     ------
@@ -65,14 +65,14 @@ def examine(seed: int = 0, file: str | None = None, **given: Any) -> Report:
     if given.get("axis", 0) not in (0, 1, -1, -2):
         checks.refuse("axis", "0 or 1, the axis of the draws in log_w", repr(given["axis"]), "Write axis = 0.")
     report = Report(seed, [*calls])
-    # no warnings: the doctor measures where functions overflow
+    # no warnings: functions are also measured at points where they overflow
     with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"), seeded(seed % 2**32):
         run(report, calls, sizes, given)
     return report
 
 
 def run(report: Report, calls: Mapping[str, Call], sizes: Mapping[str, int], given: Mapping[str, Any]) -> None:
-    """Fill the report."""
+    """Run the checks and add their findings to the report."""
     def rng():
         return np.random.default_rng(report.seed)
 
@@ -112,16 +112,31 @@ def run(report: Report, calls: Mapping[str, Call], sizes: Mapping[str, int], giv
         report.findings += weights.measure(calls["iw_bound"], rng(), given.get("axis"))
     held = against_log_px(calls, measured, at.get("latent"), given.get("x"), rng())
     report.findings += held
+    if report.rosetta and report.rosetta["bound"] != "none" and (reason := not_an_elbo(report.findings)):
+        report.rosetta["bound_in_words"] = f"no: {reason}. The formula alone says {report.rosetta['bound_in_words']}"
     lacking = {"gradient": not {"gradient", "loss_and_gradient"} & set(calls), "bound": not held}
     report.unseen += [words for name, words in LACKS.items() if lacking.get(name, name not in calls)]
     report.unseen += UNSEEN
+
+
+def not_an_elbo(findings: Iterable[Finding]) -> str:
+    """Return the reason why minus the loss is not an ELBO, if a finding shows one, else "".
+
+    Noise that all rows share does not count: the expected loss is the same.
+    """
+    for found in (found for found in findings if found.verdict == "wrong"):
+        if found.about == "sample" and found.key != "changes-argument" and not found.words.startswith("every row"):
+            return "sample does not draw z from the Gaussian of the KL"
+        if found.key == "bound":
+            return "minus the loss was measured above log p(x)"
+    return ""
 
 
 def gradients(calls: Mapping[str, Call], whole: Measured | None, rng: np.random.Generator) -> list[Finding]:
     """Return the findings about `gradient`, which needs a loss that returns the same number twice."""
     if whole is None or any(f.key in ("counter", "noise-inside", "not-repeatable", "not-finite") for f in whole.findings):
         return [Finding("cannot tell", "gradient", "no-loss",
-                        "it is compared with your loss, which must return the same number twice")]
+                        "it was not compared: this needs a loss that returns the same number twice")]
     ascends = any(f.key == "elbo" for f in signs({"loss": whole}))
     return gradient.measure(calls["loss"], calls["gradient"], rng, (whole.sizes, whole.target.binary, ascends))
 
@@ -133,4 +148,4 @@ def of_model(call: Call, given: Mapping[str, Any], rng: np.random.Generator) -> 
         if known := gradient.sizes_of(call, params, given):
             return gradient.measure_model(call, params, *known, rng)
     lacking = [name for name in ("params", "features", "latent") if name not in given]
-    return [Finding("cannot tell", call.name, "needs", f"it needs {', '.join(lacking)} in the file, to be called")]
+    return [Finding("cannot tell", call.name, "needs", f"it was not called: the file must also give {', '.join(lacking)}")]

@@ -15,23 +15,23 @@ from typing import BinaryIO
 import minivae
 from minivae.app.progress import say, tell
 
-ABOUT = """Measure the functions of a VAE of yours, say what its loss is, and what is wrong. The command executes FILE.
+ABOUT = """Measure the functions of your own VAE; say what its loss is and what is wrong. The command executes FILE.
 In FILE it looks for plain functions of NumPy arrays, each optional: loss(x, output, mu, log_var), kl(mu, log_var),
 sample(mu, log_var, eps), log_px_given_z(x, output), encode(x), decode(z), gradient(x, output, mu, log_var),
-loss_and_gradient(params, x, eps), iw_bound(log_w), of log importance weights; and for the numbers features, latent,
-batch. Exit code 1 if something is wrong."""
+loss_and_gradient(params, x, eps), iw_bound(log_w) of log importance weights; and for numbers: features, latent, batch.
+Exit code 1 if something is wrong."""
 EXAMPLES = """examples:
   minivae doctor my_vae.py                       what is my loss, and is it right?
   minivae doctor my_vae.py --json                the same for programs
 """
 CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from minivae.doctor.patient import main; main(*sys.argv[2:])"
-LINES = 10                                                  # of what the user's file prints
+LINES = 10                                                  # shown of what the user's file prints
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the command and its options."""
-    raw, brief = argparse.RawDescriptionHelpFormatter, "measure a VAE of yours: what its loss is, and what is wrong"
+    raw, brief = argparse.RawDescriptionHelpFormatter, "measure your own VAE: what its loss is, and what is wrong"
     parser = commands.add_parser("doctor", help=brief, description=ABOUT, epilog=EXAMPLES, formatter_class=raw)
     parser.set_defaults(command=doctor_command)
     parser.add_argument("file", type=Path, metavar="FILE", help="a Python file with your functions; it is executed")
@@ -75,7 +75,7 @@ def examined(file: Path, seed: int, timeout: float) -> dict:
             said = child.stdout.read().decode("utf-8", "replace")
         code = child.wait()
     finally:
-        child.kill()                                        # after an interrupt
+        child.kill()                                        # it still runs after an interrupt
     printed.join(timeout=1)                                 # a process that the file has started may still hold the pipe
     try:
         document = json.loads(said)
@@ -87,7 +87,7 @@ def examined(file: Path, seed: int, timeout: float) -> dict:
 
 
 def show_first_lines(stream: BinaryIO) -> None:
-    """Print the first LINES lines of a stream on stderr, and the number of the others; 1,000 bytes are a line, too."""
+    """Print the first LINES lines of a stream on stderr, and the number of further lines. A line ends after 1,000 bytes."""
     lines = iter(lambda: stream.readline(1000), b"")
     with stream:
         for line in itertools.islice(lines, LINES):
@@ -98,7 +98,7 @@ def show_first_lines(stream: BinaryIO) -> None:
 
 
 def ended(file: Path, said: str, code: int, timeout: float) -> str:
-    """Return the message about a process that ended without a report: a function that hangs, or an exit."""
+    """Return the error message for a process that ended without a report: after a timeout, a crash or an exit."""
     if not said.startswith("Timeout"):
         how = f"by a crash (signal {-code})" if code < 0 else f"with exit code {code}"
         return f"{file}: the file ended Python {how} before the report was complete. Remove the exit or the crash."

@@ -1,4 +1,4 @@
-"""The constant of a loss, by its slope in the sizes: the -1 of the KL, the normaliser of a Gaussian."""
+"""Explain the constant of a loss at all sizes: by the -1 of the KL and the normaliser of a Gaussian."""
 
 import itertools
 import math
@@ -8,11 +8,6 @@ from minivae.doctor.findings import Finding
 from minivae.doctor.names import Known, Measured
 from minivae.doctor.probe import factor
 from minivae.gaussian import LOG_2PI
-
-
-def multiple(sizes: Mapping[str, int], powers: Mapping[str, int], letter: str) -> float:
-    """Return the number of entries times the factor that the reductions put in front: B D / B for a mean over B."""
-    return sizes["B"] * sizes[letter] * factor(sizes, powers)
 
 
 def constants(result: Measured) -> list[Finding]:
@@ -38,13 +33,13 @@ def constants(result: Measured) -> list[Finding]:
         return []
     if cost and cost.kind == "mse" and (odd := other_normaliser(result, of_kl)):
         return [odd]
-    words = "its constant: gradients do not depend on it, but the number is not known in nats"
+    words = "its constant is not known, so the result is not in nats; the gradients do not depend on it"
     return [Finding("cannot tell", name, "constant", words, constant, constant_of(result, -0.5 if kl else 0.0, 0.0),
-                    "without an extra constant it would be")]
+                    "without an extra constant, it would be")]
 
 
 def decided(result: Measured) -> list[Finding]:
-    """Return the finding about a KL with unusual coefficients, by its constant: a variant that is right, or a mistake."""
+    """Decide by the constant if a KL with unusual coefficients is a right variant or a mistake; return the finding."""
     kl, variant = result.kl, result.kl.variant
     mistaken, kl.weight, kl.variant = kl.weight, variant.weight, None
     wanted = -0.5 if variant.constant is None else variant.constant
@@ -63,7 +58,7 @@ def sigma_of(cost: Known) -> tuple[float, float]:
 
 
 def normalisers(cost: Known | None) -> dict[str, float]:
-    """Return the constants per feature, in nats, of a Gaussian whose fixed sigma gives this weight of the squared error."""
+    """Return the constants of one feature, in nats, for a Gaussian with a fixed sigma and this weight of its square."""
     if cost is None or cost.kind != "mse":
         return {}
     sigma, sign = sigma_of(cost)
@@ -72,27 +67,31 @@ def normalisers(cost: Known | None) -> dict[str, float]:
 
 
 def other_normaliser(result: Measured, of_kl: Mapping[str, float]) -> Finding | None:
-    """Return the finding about a Gaussian whose normaliser has the sigma^2, or the root, of the sigma of its square."""
+    """Return the finding about a Gaussian whose normaliser and square have different sigmas, or None.
+
+    The sigma of the normaliser is the square, or the square root, of the sigma that the weight of (x - o)^2 gives.
+    """
     sigma, sign = sigma_of(result.cost)
     for other, how in ((sigma**2, "2 sigma"), (math.sqrt(sigma), "2 sigma^4")):
         c = sign * (math.log(other) + LOG_2PI / 2)
         if any(agrees(result, k, c) for k in of_kl.values()):
-            words = (f"not a density: its normaliser has sigma = {other:.6g}, its square {sigma:.6g}; "
+            words = (f"not a density: its normaliser has sigma = {other:.6g}, its (x - o)^2 has sigma = {sigma:.6g}; "
                      f"(x - o)^2 is divided by {how}, not by 2 sigma^2")
             return Finding("wrong", result.target.call.name, "two-sigmas", words, result.cost.weight,
-                           sign / (2 * other**2), f"weight of (x - o)^2; for sigma = {other:.6g} it is")
+                           sign / (2 * other**2), f"for sigma = {other:.6g}, the weight of (x - o)^2 is")
     return None
 
 
 def constant_of(result: Measured, of_kl: float, of_cost: float, letter: str = "") -> float:
-    """Return the constant at a size, if every entry of the KL has v of_kl, and every feature of the cost of_cost."""
+    """Return the constant if each entry of the KL has `of_kl` times its weight, and each feature of the cost `of_cost`."""
     sizes = result.found[letter][0]
-    kl = of_kl * result.kl.weight * multiple(sizes, result.powers["kl"], "J") if result.kl else 0.0
-    return kl + (of_cost * multiple(sizes, result.powers["cost"], "D") if result.cost else 0.0)
+    kl = of_kl * result.kl.weight * sizes["J"] * factor(sizes, result.powers["kl"]) if result.kl else 0.0
+    cost = of_cost * sizes["D"] * factor(sizes, result.powers["cost"]) if result.cost else 0.0
+    return sizes["B"] * (kl + cost)                         # both are sums over the rows, or means by their factor
 
 
 def agrees(result: Measured, of_kl: float, of_cost: float, once: float = 0.0) -> bool:
-    """Return True if the constant is explained at every size; `once` is a constant for every row."""
+    """Return True if these constants add up to the measured one at all sizes; `once` is a constant of each row."""
     for letter, (sizes, terms) in result.found.items():
         if terms.constant is None:
             return False
@@ -106,7 +105,7 @@ def agrees(result: Measured, of_kl: float, of_cost: float, once: float = 0.0) ->
 
 
 def is_zero(result: Measured) -> bool:
-    """Return True if the formula holds without a constant; False also if a part is not in the formula."""
+    """Return True if the formula holds without a constant; False if it does not, or if the formula lacks a part."""
     kl = result.kl
     if kl is None and "kl" in result.target.parts and result.found[""][1].kl.coefficients:
         return False
@@ -114,19 +113,19 @@ def is_zero(result: Measured) -> bool:
 
 
 def explained(result: Measured, of_kl: str, of_cost: str) -> list[Finding]:
-    """Return the findings for an explained constant."""
+    """Return the findings about a constant whose parts are known."""
     out, name, constant = [], result.target.call.name, result.found[""][1].constant
     if of_kl == "dropped":
         verdict = "wrong" if name == "kl" else "unusual"
-        words = "the -1 of the KL is dropped: gradients do not change, but the KL is not 0 where q is the prior"
-        out.append(Finding(verdict, name, "minus-one-dropped", words, round(constant, 9) or 0.0,
+        words = "the -1 of the KL is missing: the gradients are right, but the KL is not 0 where q is the prior"
+        out.append(Finding(verdict, name, "minus-one-dropped", words, round(constant, 9),
                            constant_of(result, -0.5, result.constant), "the constant should be",
                            "(mu**2 + np.exp(log_var) - 1 - log_var) / 2", "minus-one-dropped"))
     missing = name == "log_px_given_z" and result.cost.kind == "mse" and of_cost == "none"
     if missing or of_cost in ("log sigma", "log 2 pi"):
-        words = f"the normaliser of the Gaussian has only its {of_cost}: right gradients, but not a log-density"
-        words = "the normaliser of the Gaussian is missing: a log-density up to a constant" if missing else words
+        words = f"the normaliser of the Gaussian has only its {of_cost}: right gradients, but it is not a log-density"
+        words = "the normaliser of the Gaussian is missing: it is a log-density only up to a constant" if missing else words
         right = constant_of(result, -0.5, normalisers(result.cost)["gaussian"])
         out.append(Finding("unusual", name, "half-normaliser", words, constant, right,
-                           "with it the constant is" if missing else "with both parts the constant is"))
+                           "with it, the constant is" if missing else "with both parts, the constant is"))
     return out

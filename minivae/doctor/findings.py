@@ -6,15 +6,15 @@ from dataclasses import asdict, dataclass, field
 VERDICTS = ("is", "unusual", "wrong", "cannot tell")
 KEYS = frozenset("""
     all-entries arguments-exchanged beta bound capacity changes-argument clipped-log-var clipped-probabilities constant
-    counter elbo fixed-mean-square formula free-bits gradient guarded-log half-cross-entropy half-normaliser hidden-beta-B
-    hidden-beta-D hidden-beta-J huber ignored-entries kl-coefficient kl-mean-over-latents kl-overflow kl-scaled
-    kl-wrong-sign log-mean-exp log-of-zero log-sigma-squared log-sum-exp log-var-squared max mean minus-one-dropped
-    minus-one-once naive-softplus needs no-cost no-kl no-loss no-max-subtracted no-square noise-forgotten noise-inside
-    noise-repeated normaliser-sign not-probabilities same-output two-sigmas wrong-axis
-    noise-scaled noise-shared not-additive not-finite not-linear not-normal not-repeatable only-mu optimal-sigma other-cost
-    other-kl other-prior reduction reverse-kl root rows-coupled same-gaussian sampler-against-kl sampler-varies scaled-sigma
-    shape sigmoid-twice sign size-refused sum sum-w-log-w sum-w-log-w-/-K two-readings unknown unknown-cost unknown-kl
-    upside-down width width-unknown
+    counter elbo fixed-mean-square formula free-bits gradient guarded-log half-cross-entropy half-normaliser
+    hidden-beta-B hidden-beta-D hidden-beta-J huber ignored-entries kl-coefficient kl-mean-over-latents kl-overflow
+    kl-scaled kl-wrong-sign log-mean-exp log-of-zero log-sigma-squared log-sum-exp log-var-squared max mean
+    minus-one-dropped minus-one-once naive-softplus needs no-cost no-kl no-loss no-max-subtracted no-square
+    noise-forgotten noise-inside noise-repeated noise-scaled noise-shared normaliser-sign not-additive not-finite
+    not-linear not-normal not-probabilities not-repeatable only-mu optimal-sigma other-cost other-kl other-prior
+    reduction reverse-kl root rows-coupled same-gaussian same-output sampler-against-kl sampler-varies scaled-sigma shape
+    sigmoid-twice sign size-refused sum sum-w-log-w sum-w-log-w-/-K two-readings two-sigmas unknown unknown-cost
+    unknown-kl upside-down width width-unknown wrong-axis
 """.split())
 
 
@@ -25,21 +25,21 @@ class Finding:
     Attributes
     ----------
     verdict : str
-        "is": a convention. "unusual": it may be meant. "wrong". "cannot tell": nothing was confirmed.
+        "is": a convention. "unusual": it may be intended. "wrong": a mistake. "cannot tell": nothing was confirmed.
     about : str
         The name of the user's function.
     words : str
         The statement.
     measured, expected : float or None
-        The number that the function returns, and the number that the statement compares it with.
+        The number that was measured, and the number with which the statement compares it.
     compared : str
-        What `expected` is.
+        A phrase that says what `expected` is.
     instead : str
         The line to write instead, or "".
     exhibit : str
-        The bug of the museum with this mistake, or "".
+        The name of the museum's bug with this mistake, or "".
     key : str
-        A fixed name of the statement, for programs.
+        A name for programs; it stays the same if the words change.
     """
 
     verdict: str
@@ -53,16 +53,16 @@ class Finding:
     exhibit: str = ""
 
     def __post_init__(self):
-        for name in ("measured", "expected"):               # plain floats also of NumPy's numbers
+        for name in ("measured", "expected"):               # plain floats, not NumPy's; + 0.0 turns -0.0 into 0.0
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, float(getattr(self, name)))
+                object.__setattr__(self, name, float(getattr(self, name)) + 0.0)
         if self.verdict not in VERDICTS or self.key not in KEYS:
             raise RuntimeError(f"a finding needs a verdict and a key that are listed here; got {self.verdict}, {self.key}")
 
 
 @dataclass
 class Report:
-    """All findings, the translation of the loss (a dict of the Rosetta, or None), and what could not be seen."""
+    """All findings, the translation of the loss (a dict of the Rosetta, or None), and a list of what was not measured."""
 
     seed: int
     given: list[str]
@@ -79,7 +79,7 @@ class Report:
         return text(self.document())
 
     def document(self) -> dict:
-        """Return the report as plain JSON types; numbers that JSON does not have become words."""
+        """Return the report as plain JSON types; NaN and infinite numbers become text."""
         findings = [{name: _plain(value) for name, value in asdict(finding).items()} for finding in self.findings]
         return {"seed": self.seed, "given": self.given, "findings": findings, "rosetta": self.rosetta,
                 "unseen": self.unseen, "wrong": len(self.wrong)}
@@ -90,7 +90,7 @@ def _plain(value):
 
 
 def text(document: dict) -> str:
-    """Return a report, as its JSON document, as lines for a terminal."""
+    """Return the text of a report for a terminal; `document` is its JSON document."""
     lines = []
     for found in document["findings"]:
         lines.append(f"{found['verdict']:12} {found['about']}: {found['words']}")
@@ -98,13 +98,14 @@ def text(document: dict) -> str:
             measured, expected = (_number(found[name]) for name in ("measured", "expected"))
             lines.append(f"{'':12}   measured {measured}; {found['compared']} {expected}")
         if found["instead"]:
-            lines.append(f"{'':12}   write    {found['instead']}")
+            lines.append(f"{'':12}   instead  {found['instead']}")
         if found["exhibit"]:
             lines.append(f"{'':12}   example  minivae museum {found['exhibit']}")
     if document["rosetta"]:
         from minivae.rosetta.command import page
 
-        lines += ["", "The loss, translated (see minivae rosetta):", *page(document["rosetta"]).splitlines()]
+        lines += ["", "The loss, translated for z drawn from the Gaussian of the KL (see minivae rosetta):"]
+        lines += page(document["rosetta"]).splitlines()
     lines += ["", "What these measurements cannot see:", *(f"  - {line}" for line in document["unseen"])]
     return "\n".join([*lines, "", f"{document['wrong'] or 'nothing'} wrong; seed {document['seed']}"])
 

@@ -1,4 +1,4 @@
-"""A gradient of the user against finite differences of the user's own loss, and in which known way it differs."""
+"""Compare the user's gradient with finite differences of the user's own loss, and name the difference."""
 
 import contextlib
 import itertools
@@ -8,20 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.doctor.calls import Call, Failed, Raised, copied, in_users_words, mutation, unsteady
+from minivae.doctor.calls import Call, Failed, Raised, in_users_words, mutation, unsteady
 from minivae.doctor.findings import Finding
 from minivae.doctor.words import Probe, close, describe, ratio
 from minivae.ops import sigmoid
 
 NAMES = ("x", "output", "mu", "log_var")
-OTHER = {"B": 5, "D": 11, "J": 2}                           # sizes of the second probe
-MOST = 60                                                   # entries of an array that are measured
+OTHER = {"B": 5, "D": 11, "J": 2}                           # sizes of the second comparison
+MOST = 60                                                   # above this size, half as many random entries are measured
 
 
 def slope(f: Callable[[NDArray], float], at: NDArray, step: float, places: Iterable[tuple] = ()) -> NDArray:
-    """Return df at an array, or only at these places of it, by central differences with two steps (error of order step^4).
+    """Return the gradient of f at an array, or only its entries at `places`, by central differences.
 
-    Where the two steps disagree, a kink (ReLU) lies between: there, much smaller steps decide, if the numbers allow them.
+    Two steps are combined, which makes the error of order step^4. If they disagree, a kink (ReLU) may be near, and smaller
+    steps are tried.
     """
     found = []
     for place in places or np.ndindex(at.shape):
@@ -38,14 +39,14 @@ def slope(f: Callable[[NDArray], float], at: NDArray, step: float, places: Itera
 
 
 def settings(call: Call) -> tuple[float, float]:
-    """Return (step, tolerance) for the precision of the numbers that the loss returns."""
+    """Return (step, tolerance) for a loss in single or double precision."""
     return (0.03, 2e-2) if call.single else (1e-3, 1e-6)
 
 
 def measure(loss: Call, call: Call, rng: np.random.Generator, known: tuple) -> list[Finding]:
     """Compare gradient(x, output, mu, log_var) with the loss.
 
-    `known` are sizes and binary, at which the loss was measured, and ascends, True if it is an ELBO.
+    `known` has the sizes of the loss, True if x must be binary, and True if the "loss" is an ELBO.
     """
     base, binary, ascends = known
     gathered: dict[str, list] = {}
@@ -62,7 +63,7 @@ def measure(loss: Call, call: Call, rng: np.random.Generator, known: tuple) -> l
                 return loss.whole(*(arguments | {name: moved}).values()).mean()
 
             whole[name] = slope(f, arguments[name], step)
-        # equally right: the gradient of the sum, if the loss has one number per row; that of minus the ELBO
+        # also right: the gradient of the sum, if the loss is one number per row; the gradient of minus the ELBO
         for factor in [sizes["B"]] * bool(loss.whole(*arguments.values()).ndim) + [-1] * ascends:
             if all(close(given[name], factor * right, rel) for name, right in whole.items()):
                 whole = {name: factor * right for name, right in whole.items()}
@@ -74,7 +75,7 @@ def measure(loss: Call, call: Call, rng: np.random.Generator, known: tuple) -> l
 
 
 def draw(rng: np.random.Generator, sizes: Mapping[str, int], binary: bool) -> list[NDArray]:
-    """Return x, output, mu and log_var; no output is near its x, where an absolute error has a kink."""
+    """Return x, output, mu and log_var. No output is near its x, because |x - output| has a kink there."""
     x, o = rng.uniform(0.1, 0.9, (2, sizes["B"], sizes["D"]))
     o = np.where(np.abs(x - o) < 0.05, x + 0.08 * np.where(x < 0.5, 1, -1), o)
     shape = sizes["B"], sizes["J"]
@@ -82,7 +83,7 @@ def draw(rng: np.random.Generator, sizes: Mapping[str, int], binary: bool) -> li
 
 
 def by_name(result: Any, arguments: Mapping[str, NDArray]) -> dict[str, NDArray]:
-    """Return the arrays of a gradient by the name of their argument."""
+    """Return {argument: its gradient}."""
     if not isinstance(result, dict):
         parts = result if isinstance(result, tuple) else (result,)
         result = dict(zip(NAMES[4 - len(parts):], parts)) if len(parts) in (3, 4) else {}
@@ -97,7 +98,7 @@ def by_name(result: Any, arguments: Mapping[str, NDArray]) -> dict[str, NDArray]
 
 
 def functions(x: NDArray, o: NDArray, m: NDArray, s: NDArray, name: str) -> dict[str, NDArray]:
-    """Return factors that are easily forgotten, or put in once too often."""
+    """Return factors that are easily forgotten, or applied twice."""
     if name in ("x", "output"):
         p = sigmoid(o)
         known = {"o (1 - o)": o * (1 - o), "s (1 - s), s = sigmoid(o)": p * (1 - p), "sigmoid(o)": p, "1 - o^2": 1 - o * o,
@@ -111,14 +112,14 @@ def functions(x: NDArray, o: NDArray, m: NDArray, s: NDArray, name: str) -> dict
 
 
 def paths(arguments: Mapping[str, NDArray], name: str, right: NDArray) -> dict[str, NDArray]:
-    """Return the right array and other arrays of its shape that a wrong gradient may contain."""
+    """Return the right array, and other arrays of its shape that a wrong gradient may contain as terms."""
     known = arguments | {"exp(log_var)": np.exp(arguments["log_var"]), "1": np.ones_like(right)}
     more = {"x": (), "output": ("x", "output"), "mu": ("mu", "1"), "log_var": ("exp(log_var)", "1")}[name]
     return {"the right array": right} | {n: known[n] for n in more if ratio(known[n], right) is None}
 
 
 def compared(gathered: Mapping[str, list], about: str, rel: float) -> list[Finding]:
-    """Return the finding for every array: {its name: (probe, functions, paths, others) at every size}."""
+    """Return a finding for each array in {its name: [(probe, functions, paths, others) at each size]}."""
     found = []
     for name, seen in gathered.items():
         probes, *known = map(list, zip(*seen))
@@ -144,7 +145,7 @@ def compared(gathered: Mapping[str, list], about: str, rel: float) -> list[Findi
 
 
 def params_of(given: Any, file: str | None) -> Any:
-    """Return the parameters that the file gives, or those that its function params returns."""
+    """Return `params` of the file, or its result if it is a function."""
     try:
         return given() if callable(given) else given
     except Exception as error:
@@ -152,11 +153,10 @@ def params_of(given: Any, file: str | None) -> Any:
 
 
 def leaves(params: Any, prefix: str = "params") -> dict[str, NDArray]:
-    """Return the arrays of a dict, list or tuple by a name such as params['W']."""
-    if isinstance(params, dict):
-        return {k: v for key, part in params.items() for k, v in leaves(part, f"{prefix}[{key!r}]").items()}
-    if isinstance(params, (list, tuple)):
-        return {k: v for i, part in enumerate(params) for k, v in leaves(part, f"{prefix}[{i}]").items()}
+    """Return {a name such as "params['W']": array} for the arrays inside dicts, lists and tuples."""
+    if isinstance(params, (dict, list, tuple)):
+        items = params.items() if isinstance(params, dict) else enumerate(params)
+        return {k: v for key, part in items for k, v in leaves(part, f"{prefix}[{key!r}]").items()}
     try:
         return {prefix: np.asarray(params, dtype=np.float64)}
     except (TypeError, ValueError):
@@ -164,7 +164,7 @@ def leaves(params: Any, prefix: str = "params") -> dict[str, NDArray]:
 
 
 def rebuilt(params: Any, arrays: Mapping[str, NDArray], prefix: str = "params") -> Any:
-    """Return the same structure with these arrays."""
+    """Return dicts, lists and tuples of the same structure with these arrays."""
     if isinstance(params, dict):
         return {key: rebuilt(part, arrays, f"{prefix}[{key!r}]") for key, part in params.items()}
     if isinstance(params, (list, tuple)):
@@ -173,20 +173,20 @@ def rebuilt(params: Any, arrays: Mapping[str, NDArray], prefix: str = "params") 
 
 
 def sizes_of(call: Call, params: Any, given: Mapping) -> tuple[int, int] | None:
-    """Return (features, latent): those given, or the only sizes of arrays of params with which the function works."""
+    """Return (features, latent) of the file, or the only pair of sizes in params that the function accepts, else None."""
     if "features" in given and "latent" in given:
         return given["features"], given["latent"]
     sizes = sorted({n for array in leaves(params).values() for n in array.shape})
     found = []
     for pair in itertools.product(*([given[name]] if name in given else sizes for name in ("features", "latent"))):
         with contextlib.suppress(Failed):
-            call.raw(copied(params), np.full((3, pair[0]), 0.5), np.zeros((3, pair[1])))
+            call.raw(params, np.full((3, pair[0]), 0.5), np.zeros((3, pair[1])))
             found.append(pair)
     return found[0] if len(found) == 1 else None
 
 
 def measure_model(call: Call, params: Any, features: int, latent: int, rng: np.random.Generator) -> list[Finding]:
-    """Compare loss_and_gradient(params, x, eps) with finite differences, at weights and biases moved away from the start."""
+    """Compare loss_and_gradient(params, x, eps) with finite differences, at params plus random numbers."""
     arrays = {name: np.asarray(array + rng.normal(0, 0.3, array.shape)) for name, array in leaves(params).items()}
     gathered: dict[str, list] = {}
     for rows in (3, 5):

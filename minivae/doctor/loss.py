@@ -1,4 +1,4 @@
-"""The loss, the KL and log p(x|z): find their terms, then say what they are, how they are reduced, and what is wrong."""
+"""The loss, the KL and log p(x|z): find and name their terms, their reductions and their mistakes."""
 
 import itertools
 import math
@@ -21,7 +21,7 @@ LABELS = {"cost": "the reconstruction", "kl": "the KL"}
 
 
 def measure(call: Call, rng: np.random.Generator, declared: Mapping[str, int | None]) -> Measured:
-    """Examine a function of ARGUMENTS; raises Failed if it raises at every size."""
+    """Examine a function of ARGUMENTS. Raises Failed if the function raises an error at every size."""
     target, sizes, notes = first_contact(call, rng, declared)
     result = Measured(target, sizes, findings=notes)
     arguments = target.one(rng, sizes)
@@ -39,15 +39,15 @@ def measure(call: Call, rng: np.random.Generator, declared: Mapping[str, int | N
     result.findings += quiet_entries
     result.found, refused = at_all_sizes(target, sizes, rng)
     for letter, error in refused.items():
-        result.findings.append(Finding("cannot tell", call.name, "size-refused", f"how it depends on {letter}: {error}"))
+        result.findings.append(Finding("cannot tell", call.name, "size-refused", f"another {letter} was refused: {error}"))
     for part in target.parts:
         read_part(result, part, rng, bool(quiet_entries))
-    confirm(result)
+    confirm(result, rng)
     return result
 
 
 def first_contact(call: Call, rng: np.random.Generator, declared: Mapping) -> tuple[Target, dict[str, int], list[Finding]]:
-    """Return a target that raises no error, the sizes at which it works, and notes about the shape of the result."""
+    """Find sizes at which the function raises no error; return a target, these sizes, and notes about the result's shape."""
     letters = {"batch": "B", "features": "D", "latent": "J"}
     named = {letters[name]: size for name, size in declared.items()}
     of_row = {letter: size for letter, size in named.items() if letter != "B"}
@@ -70,18 +70,18 @@ def first_contact(call: Call, rng: np.random.Generator, declared: Mapping) -> tu
 
 
 def of_shape(name: str, value: NDArray, sizes: Mapping[str, int]) -> Finding:
-    """Return the finding about a result of several numbers."""
+    """Return the finding about the shape of a result with several numbers."""
     letters = {size: letter for letter, size in sizes.items()}
     shape = ", ".join(letters.get(n, str(n)) for n in value.shape)
     rows = ", one number for each row" if value.shape == (sizes["B"],) else ""
     total = "mean" if name == "loss" else "sum"
-    return Finding("is", name, "shape", f"returns an array of shape ({shape}){rows}; its {total} is compared")
+    return Finding("is", name, "shape", f"returns an array of shape ({shape}){rows}; its {total} is measured")
 
 
 def ignored(target: Target, arguments: list[NDArray], others: list[NDArray]) -> list[Finding]:
-    """Return findings about entries that change nothing, at two points."""
+    """Return findings about the entries of an argument that change nothing; each entry is moved at two points."""
     found = []
-    if max(a.size for a in arguments) > 300:                # a call for every entry would take long
+    if max(a.size for a in arguments) > 300:                # several calls for each entry would take long
         return found
     for which, name in enumerate(ARGUMENTS["loss"]):
         if name not in ARGUMENTS[target.call.name]:
@@ -91,35 +91,36 @@ def ignored(target: Target, arguments: list[NDArray], others: list[NDArray]) -> 
         count, quiet = still.size, int(still.sum())
         if not quiet:
             continue
-        verdict, words = "wrong", f"only some entries of {name} count: {quiet} of {count} change nothing"
+        verdict, words = "wrong", f"some entries of {name} have no effect: {quiet} of {count} change nothing"
         if quiet == count:
             verdict, words = "unusual", f"{name} changes nothing"
         else:
             for axis, label in ((1, "columns"), (0, "rows")):
                 whole = still.all(axis=1 - axis)
                 if quiet == whole.sum() * still.shape[1 - axis]:
-                    verdict = "unusual" if which < 2 and axis == 1 else "wrong"         # a mask of features may be meant
-                    words = (f"only the {label} {np.flatnonzero(~whole).tolist()} of {name} count (from 0); the others "
-                             "change nothing")
+                    verdict = "unusual" if which < 2 and axis == 1 else "wrong"         # a mask of features may be intended
+                    words = (f"only the {label} {np.flatnonzero(~whole).tolist()} of {name} have an effect (counted from "
+                             "0); the others change nothing")
         found.append(Finding(verdict, target.call.name, "ignored-entries", words, count - quiet, count,
-                             "entries count; there are"))
+                             "that is the number of entries with an effect; the array has"))
     return found
 
 
 def read_part(result: Measured, part: str, rng: np.random.Generator, partial: bool) -> None:
-    """Name the terms of one part, or say where it could not be named."""
+    """Name the terms of one part, or add a finding that it has no name."""
     name, terms, label = result.target.call.name, getattr(result.found[""][1], part), LABELS[part]
     if terms is None:
-        if not partial:                                     # else it is located already: only some entries count
+        if not partial:                                     # else a finding about ignored entries already says where
             result.findings.append(found_outside(result, part, rng))
         return
     result.powers[part] = powers(result.found, part)
     if not terms.coefficients:
         return
     if result.powers[part] is None:
-        words = f"{label} changes with the sizes of the batch, but neither as a sum nor as a mean"
+        words = f"{label} depends on B, D or J, but neither as a sum nor as a mean"
         numbers = at_two_sizes(result.found, part)
-        result.findings.append(Finding("cannot tell", name, "reduction", words, *numbers, "at another size"))
+        result.findings.append(Finding("cannot tell", name, "reduction", words, *numbers,
+                                       "that is a coefficient; at another size it is"))
         result.powers[part] = {}
     if terms.guard:
         words = f"a small number inside the logarithm of {label}, {abs(terms.guard):g}, keeps it finite"
@@ -154,48 +155,55 @@ def near_the_prior(result: Measured, known: KnownKL, terms: Fit, rng: np.random.
     if off.max() <= 30 * noise(values, target.call.single):
         return None
     place = np.argmax(off)
-    words = "the KL differs from its formula where q is near the prior (free bits, a capacity, or a clip)"
+    words = "the KL differs from its formula where q is near the prior, as with free bits, a capacity or a clip"
     numbers = values[place], values[0] + predicted[place] - predicted[0]
     return special.bent(target, result.sizes, rng) or Finding("cannot tell", target.call.name, "unknown-kl", words, *numbers)
 
 
 def at_two_sizes(found: Mapping, part: str) -> tuple[float, float]:
-    """Return the first coefficient at the base size and at another."""
+    """Return the first coefficient at the base sizes and at other sizes, the first that differs."""
     fits = [getattr(terms, part) for _, terms in found.values()]
     firsts = [next(iter(fit.coefficients.values()), 0.0) if fit else math.nan for fit in fits]
     return firsts[0], next((c for c in firsts[1:] if c != firsts[0]), firsts[0])
 
 
 def found_outside(result: Measured, part: str, rng: np.random.Generator) -> Finding:
-    """Return the finding about a part outside the dictionary."""
+    """Return the finding about a part that is not a sum of known terms."""
     target, search = result.target, special.residual if part == "cost" else special.bent
     if found := search(target, result.sizes, rng):
         return found
-    x, o, m, s = target.draw(rng, result.sizes, 2)
+    words = (f"{LABELS[part]} is not a sum of at most three terms that the doctor knows; the numbers are the results at two "
+             "points")
+    return Finding("cannot tell", target.call.name, f"unknown-{part}", words, *moved(result, part, rng),
+                   "at the other point it is")
+
+
+def moved(result: Measured, part: str, rng: np.random.Generator) -> tuple[float, float]:
+    """Return the result at a random point, and after a change of the arguments of one part."""
+    x, o, m, s = result.target.draw(rng, result.sizes, 2)
     other = (x[1], o[1], m[0], s[0]) if part == "cost" else (x[0], o[0], m[1], s[1])
-    words = f"{LABELS[part]} is not a sum of at most three terms of the dictionary; its values at two points are shown"
-    return Finding("cannot tell", target.call.name, f"unknown-{part}", words, target(x[0], o[0], m[0], s[0]),
-                   target(*other), "at the other point")
+    return result.target(x[0], o[0], m[0], s[0]), result.target(*other)
 
 
 def undecided(result: Measured) -> list[Finding]:
-    """Return the finding about a KL with unusual coefficients whose constant is not known."""
+    """Return the finding about a KL with unusual coefficients whose constant cannot decide if it is right."""
     if not result.kl or not result.kl.variant:
         return []
     (_, finding, mistake, *_), result.kl.variant = result.kl.variant, None
     return [replace(mistake, verdict="cannot tell", words=f"{mistake.words}; or {finding.words}")]
 
 
-def confirm(result: Measured) -> None:
-    """Add the formula with a fresh value, or say that the parts do not add up; then constants and far points."""
+def confirm(result: Measured, rng: np.random.Generator) -> None:
+    """Add the formula and a result at a new point, or the finding that it fails there; check the constant and far points."""
     first, name, target = result.found[""][1], result.target.call.name, result.target
     if first.cost is None or first.kl is None:
         result.findings += undecided(result)
         return
     measured, predicted = first.example
     if not all(terms.additive for _, terms in result.found.values() if terms.constant is not None):
-        words = "the parts do not add up: moving everything at once changes it otherwise than the parts say"
-        result.findings += [Finding("cannot tell", name, "not-additive", words, measured, predicted), *undecided(result)]
+        words = "it is not the sum of its parts: at a point where all arguments are new, this sum is another number"
+        result.findings += [Finding("cannot tell", name, "not-additive", words, measured, predicted, "the sum is"),
+                            *undecided(result)]
         result.cost = result.kl = None
         return
     far = special.far_from_the_fit(result)
@@ -211,5 +219,6 @@ def confirm(result: Measured) -> None:
     for part, missing, label in (("cost", "reconstruction", "x and output"), ("kl", "KL", "mu and log_var")):
         if part in target.parts and not getattr(first, part).coefficients:
             words, verdict = f"it has no {missing}: {label} change nothing", "unusual" if name == "loss" else "wrong"
-            result.findings.append(Finding(verdict, name, f"no-{part}", words, measured, measured, "after a move"))
+            result.findings.append(Finding(verdict, name, f"no-{part}", words, *moved(result, part, rng),
+                                           f"after a change of {label} it is"))
     result.findings += [*fixed, *far]

@@ -1,4 +1,4 @@
-"""Name the terms of a cost or of a KL: the reading of the second argument, the weight, and a coefficient that is off."""
+"""Name the terms of a cost or of a KL: the reading of the second argument, the weight, and a wrong coefficient."""
 
 import math
 from collections.abc import Mapping
@@ -10,21 +10,19 @@ from minivae.doctor.probe import Target, Terms
 from minivae.doctor.terms import READINGS, Reading
 
 REDUCED = {0: "sum", -1: "mean"}
-
-
 FORMULAS = {
     "mse": "(x - o)^2", "bce": "BCE(x, o)", "logits": "BCE(x, sigmoid(o))", "absolute": "|x - o|",
     "continuous-bernoulli": "(BCE(x, o) - log C(o))", "poisson": "(o - x log o)", "poisson-log": "(exp(o) - x o)",
-    "huber": "Huber(x - o), straight beyond {:.4g},", "kl": "KL",
+    "huber": "Huber(x - o; delta = {:.4g})", "kl": "KL",
 }  # fmt: skip
 
 
 @dataclass
 class Known:
-    """A cost or a KL of a kind of FORMULAS with its weight, or the terms of an "other" kind."""
+    """A cost or a KL: its terms, and its kind (a key of FORMULAS) and weight, or the kind "other"."""
 
     weights: dict[str, float]
-    letter: str                                             # of the sum over the entries of a row
+    letter: str                                             # of the axis within a row: "D" or "J"
     kind: str = "other"
     weight: float = 1.0
     findings: list[Finding] = field(default_factory=list)
@@ -32,20 +30,34 @@ class Known:
 
     def formula(self, powers: Mapping[str, int]) -> str:
         """Return "0.5 mean_B sum_D (x - o)^2"."""
-        known = ("B", self.letter)
-        reduced = "".join(f"{REDUCED.get(powers.get(one, 0), f'{one}^{powers.get(one, 0)} sum')}_{one} " for one in known)
-        others = "".join(f" x {one}^{power}" for one, power in powers.items() if one not in known and power)
+        summed = {"B": powers.get("B", 0), self.letter: powers.get(self.letter, 0)}
+        others = "".join(f"{raised(one, power)} " for one, power in powers.items() if one not in summed and power)
+        reduced = "".join(f"{REDUCED.get(power, f'{raised(one, power)} sum')}_{one} " for one, power in summed.items())
         if self.kind != "other":
-            factor = "" if self.weight == 1 else "-" if self.weight == -1 else f"{self.weight:.6g} "
-            return f"{factor}{reduced}{FORMULAS[self.kind].format(self.level)}{others}"
-        inside = " + ".join(f"{w:.6g} {name}" for name, w in self.weights.items()).replace("+ -", "- ")
-        return f"{reduced}( {inside} ){others}"
+            return f"{times(self.weight)}{others}{reduced}{FORMULAS[self.kind].format(self.level)}"
+        return f"{others}{reduced}( {weighted_sum(self.weights)} )"
+
+
+def raised(letter: str, power: int) -> str:
+    """Return a power of a size as text: "D", "(1/D)" or "D^2"."""
+    return {1: letter, -1: f"(1/{letter})"}.get(power, f"{letter}^{power}")
+
+
+def times(weight: float) -> str:
+    """Return a weight as a factor: "" for 1, "-" for -1, else "0.5 "."""
+    return "" if weight == 1 else "-" if weight == -1 else f"{weight:.6g} "
+
+
+def weighted_sum(weights: Mapping[str, float]) -> str:
+    """Return a sum of terms as text: "BCE(x, o) - 0.3 log o"."""
+    signed = [(name[1:], -w) if name.startswith("-") else (name, w) for name, w in weights.items()]
+    return " + ".join(times(w) + name for name, w in signed).replace("+ -", "- ")
 
 
 class Variant(NamedTuple):
-    """A right KL with unusual coefficients. Its constant for every entry, in units of the weight, excludes a mistake."""
+    """A right KL with unusual coefficients. A mistake would have another constant of one entry (in units of the weight)."""
 
-    constant: float | None      # None: any but that of a KL
+    constant: float | None      # None: any number but -1/2
     finding: Finding
     otherwise: Finding          # the mistake
     weight: float
@@ -54,11 +66,11 @@ class Variant(NamedTuple):
 
 @dataclass
 class KnownKL(Known):
-    """A KL to N(0, 1) of kind "kl" with its reading, or "other" terms, some of which have a reading."""
+    """A KL to N(0, 1) of kind "kl" with its reading; or terms of kind "other", where the reading may be known."""
 
     reading: Reading | None = None
     constant: float = -0.5                                  # of one entry, in units of the weight
-    variant: Variant | None = None                          # a right KL with these terms, until its constant decides
+    variant: Variant | None = None                          # None after its constant has decided
 
     @property
     def known(self) -> bool:
@@ -77,15 +89,16 @@ COSTS = {                                                   # name -> (kind, the
     ("|x - o|",): ("absolute", (1,)), ("-x log o", "o"): ("poisson", (1, 1)), ("exp(o)", "x o"): ("poisson-log", (1, -1)),
     ("BCE(x, o)", "log C(o)"): ("continuous-bernoulli", (1, -1)),
 }  # fmt: skip
+PARTNERS = {("BCE(x, o)", "log C(o)"): -1, ("-x log o", "o"): 1, ("-x log o", "-(1 - x) log(1 - o)"): 1}      # at weight 1
 ODD = {
     "BCE(o, x)": ("wrong", "arguments-exchanged", "x and output are exchanged: the cross-entropy takes the logarithm of x "
-                  "(the arguments of the function are x, output in this order)", PROBABILITIES),
-    "-x log o": ("unusual", "half-cross-entropy", "only x log o is there: right if the outputs of a row sum to 1 (softmax), "
-                 "half of the cross-entropy if every output is a probability of its own", PROBABILITIES),
-    "-(1 - x) log(1 - o)": ("wrong", "half-cross-entropy", "only (1 - x) log(1 - o) is there: half of the cross-entropy",
-                            PROBABILITIES),
+                  "(the order of the arguments is x, output)", PROBABILITIES),
+    "-x log o": ("unusual", "half-cross-entropy", "the cost has only x log o. This is right if the outputs of a row sum to "
+                 "1 (softmax). If each output is a separate probability, it is half of the cross-entropy", PROBABILITIES),
+    "-(1 - x) log(1 - o)": ("wrong", "half-cross-entropy", "the cost has only (1 - x) log(1 - o), half of the "
+                            "cross-entropy", PROBABILITIES),
     "BCE(x, sigmoid(sigmoid(o)))": ("wrong", "sigmoid-twice", "the cross-entropy applies two sigmoids to the output",
-                                    "a cross-entropy of logits, or of probabilities, but one sigmoid only"),
+                                    "one sigmoid, inside or outside of the cross-entropy"),
 }  # fmt: skip
 
 
@@ -98,22 +111,27 @@ def cost_named(weights: dict[str, float], error: float, about: str) -> Known:
         known.kind, known.weight = kind, first
     elif len(names) == 1 and names[0] in ODD:
         verdict, key, words, instead = ODD[names[0]]
-        known.findings.append(Finding(verdict, about, key, words, first, 0.0, "x the term named; in a right loss", instead))
+        numbers = first, 0.0, f"in a right loss, the coefficient of {names[0]} is"
+        if key == "half-cross-entropy":
+            numbers = 0.0, first, "in a cross-entropy, the coefficient of the other half is"
+        known.findings.append(Finding(verdict, about, key, words, *numbers, instead))
     elif kind == "continuous-bernoulli" and same(weights[names[1]], first, error):
         words = "the normaliser log C(o) of the continuous Bernoulli has the wrong sign"
         known.findings.append(Finding("wrong", about, "normaliser-sign", words, weights[names[1]], -first,
-                                      "coefficient of log C(o); in its density", "bce - log_C"))
-    elif set(names) & {"-x log o", "log o", "BCE(x, o)"} and len(names) > 1:
-        inside = ", ".join(f"{w:.6g} x [{name}]" for name, w in weights.items())
-        words = f"the terms of the reconstruction are known, but not their sum: {inside}"
-        known.findings.append(Finding("unusual", about, "other-cost", words, *[next(iter(weights.values()))] * 2,
-                                      "the coefficient of the first term is"))
+                                      "in its density, the coefficient of log C(o) is", "bce - log_C"))
+    elif len(names) > 1 and (main := next((name for name in ("BCE(x, o)", "-x log o", "log o") if name in names), "")):
+        odd = next(name for name in names if name != main)
+        sign = -1 if odd.startswith("-") else 1
+        words = f"the doctor knows the terms of the reconstruction, but not this sum of them: {weighted_sum(weights)}"
+        wanted = sign * weights[main] * PARTNERS.get((main, odd), 0)
+        beside = f"in a known cost with {weighted_sum({main: weights[main]})}, the coefficient of {odd.removeprefix('-')} is"
+        known.findings.append(Finding("unusual", about, "other-cost", words, sign * weights[odd], wanted, beside))
     return known
 
 
-LOG_SQUARED = "(log sigma)^2 stands where log sigma^2 belongs"
+LOG_SQUARED = "it has (log sigma)^2 where a KL has log sigma^2"
 PATTERNS = (                                                # (coefficients at weight 1, key (= exhibit), words)
-    ({"m^2": 0.5, "s^2": 0.5, "s": -0.5}, "log-var-squared", "log_var^2 stands where exp(log_var) belongs"),
+    ({"m^2": 0.5, "s^2": 0.5, "s": -0.5}, "log-var-squared", "it has log_var^2 where a KL has exp(log_var)"),
     ({"m^2": 0.5, "exp(s)": 0.5, "s^2": -0.125}, "log-sigma-squared", LOG_SQUARED),
     ({"m^2": 0.5, "exp(2s)": 0.5, "s^2": -0.5}, "log-sigma-squared", LOG_SQUARED),
 )  # fmt: skip
@@ -126,7 +144,7 @@ RIGHT = {
 
 
 def kl_named(weights: dict[str, float], error: float, about: str) -> KnownKL:
-    """Return the KL with its reading, weight and findings: right, one coefficient off, or no KL that is known."""
+    """Return the KL with its reading, weight and findings: a right KL, one with a wrong coefficient, or an unknown one."""
     known, twice = KnownKL(weights, "J"), 2 * weights.get("m^2", 0.0)
     for reading in READINGS:
         if fits(weights, pattern_of(reading), twice, error):
@@ -135,8 +153,9 @@ def kl_named(weights: dict[str, float], error: float, about: str) -> KnownKL:
     for pattern, key, words in PATTERNS:
         if fits(weights, pattern, twice, error):
             known.weight = twice
-            known.findings.append(Finding("wrong", about, key, f"this is not a KL: {words}", pattern["s^2"] * twice,
-                                          0.0, "coefficient of s^2; in a KL", RIGHT["log-variance"], key))
+            compared = "in a KL, the coefficient of the squared second argument is"
+            known.findings.append(Finding("wrong", about, key, f"this is not a KL: {words}", pattern["s^2"] * twice, 0.0,
+                                          compared, RIGHT["log-variance"], key))
             return known
     for reading in READINGS:
         if prior := other_prior(weights, reading, error):
@@ -154,17 +173,19 @@ def kl_named(weights: dict[str, float], error: float, about: str) -> KnownKL:
             else:
                 known.findings.append(mistake)
             return known
-    first, value = next(iter(weights.items()))
+    pattern, (first, value) = pattern_of(READINGS[0]), next(iter(weights.items()))
+    scale = value / pattern.get(first, value)
+    odd = next(name for name in (*weights, *pattern) if weights.get(name, 0.0) != scale * pattern.get(name, 0.0))
     reverse = {"m^2 exp(-s)": 0.5, "exp(-s)": 0.5, "s": 0.5}
     verdict, key = "unusual", "other-kl"
     words = "the part with mu and log_var is not a known KL to N(0, 1); its terms are in the formula"
     if fits(weights, reverse, 2 * weights.get("exp(-s)", 0), error):
         verdict, key = "wrong", "reverse-kl"
-        words = "it is KL(prior || q), the two Gaussians exchanged; the ELBO has KL(q || prior)"
+        words = "it is KL(prior || q), with the two Gaussians exchanged; the ELBO has KL(q || prior)"
     elif set(weights) == {"m^2"}:
         key, words = "only-mu", "only mu^2 is penalised; log_var changes nothing"
-    known.findings.append(Finding(verdict, about, key, words, value, 0.0 if first != "m^2" else value,
-                                  f"coefficient of {first}; in a KL", RIGHT["log-variance"]))
+    known.findings.append(Finding(verdict, about, key, words, weights.get(odd, 0.0), scale * pattern.get(odd, 0.0),
+                                  f"in a KL, the coefficient of {odd} is", RIGHT["log-variance"]))
     return known
 
 
@@ -179,7 +200,7 @@ def fits(weights: Mapping[str, float], pattern: Mapping[str, float], v: float, e
 
 
 def one_off(weights: Mapping[str, float], reading: Reading, error: float) -> tuple[str, float] | None:
-    """Return (name, weight) if two of the three coefficients agree on the weight and the third is off or missing."""
+    """Return (name, weight) if two of three coefficients give the same weight, and that of `name` is wrong or missing."""
     pattern = pattern_of(reading)
     if not set(weights) <= set(pattern) or len(weights) < 2 or reading.spread not in weights:
         return None
@@ -191,56 +212,56 @@ def one_off(weights: Mapping[str, float], reading: Reading, error: float) -> tup
 
 
 def other_prior(weights: Mapping[str, float], reading: Reading, error: float) -> tuple[float, float] | None:
-    """Return mean and variance of the prior if the coefficients are those of a KL to N(mean, variance), else None."""
+    """Return (mean, variance) of the prior if the coefficients are those of a KL to N(mean, variance), else None."""
     if set(weights) - {"m"} != set(pattern_of(reading)) or not same(weights["m^2"], weights[reading.spread], error):
         return None
     variance = weights[reading.log] / -reading.factor / (2 * weights["m^2"])
-    return (-weights.get("m", 0.0) / (2 * weights["m^2"]), variance) if variance > 0 else None
+    return (0.0 - weights.get("m", 0.0) / (2 * weights["m^2"]), variance) if variance > 0 else None
 
 
 def of_prior(mean: float, variance: float, weight: float, about: str, mistake: Finding) -> Variant:
     """Return a KL to a prior N(mean, variance) as a variant."""
-    words = f"the KL is that to a prior N({mean:.6g}, {variance:.6g}), not N(0, 1): right if z is drawn from that prior"
+    words = f"it is the KL to a prior N({mean:.6g}, {variance:.6g}), not to N(0, 1): right if new z are drawn from it"
     finding = Finding("unusual", about, "other-prior", words, variance, 1.0,
-                      "the variance of a standard normal prior is", "", "prior-too-wide" if variance > 1 else "")
+                      "the variance of the prior N(0, 1) is", "", "prior-too-wide" if variance > 1 else "")
     return Variant((math.log(variance) + mean**2 / variance - 1) / 2, finding, mistake, weight)
 
 
 def scaled_spread(factor: float, weight: float, reading: Reading, about: str, mistake: Finding) -> Variant:
-    """Return a KL whose sigma^2 is `factor` x that of the reading (a log-variance plus log factor) as a variant."""
-    name, root = f"{reading.name}, its sigma^2 x {factor:.6g}", math.sqrt(factor)
+    """Return a KL whose sigma^2 is `factor` times that of the reading as a variant, for example log_var + log factor."""
+    name, root = f"{reading.name} with sigma^2 multiplied by {factor:.6g}", math.sqrt(factor)
     scaled = reading._replace(name=name, sigma=lambda s: root * reading.sigma(s), code=f"{root:.6g} * {reading.code}")
-    words = f"the KL is right for a second argument read as {name}"
-    finding = Finding("unusual", about, "scaled-sigma", words, factor, 1.0, "with the plain reading the factor is")
+    words = f"the KL is right if the second argument is read as {name}"
+    finding = Finding("unusual", about, "scaled-sigma", words, factor, 1.0, "with the plain reading, this factor is")
     return Variant(-(math.log(factor) + 1) / 2, finding, mistake, weight, scaled)
 
 
 def normalised_mean(weight: float, about: str, mistake: Finding) -> Variant:
-    """Return a KL whose mu has a fixed mean square (a batch-normalised mean) as a variant."""
-    words = "mu changes nothing in the KL: mu^2 is missing, or mu is normalised first, so that mu^2 sums to a constant"
+    """Return a KL without mu^2 as a variant: right if mu has a fixed mean square, as after batch normalisation."""
+    words = "mu does not change the KL: mu^2 is missing, or mu is normalised first, so that the sum of mu^2 is a constant"
     return Variant(None, Finding("cannot tell", about, "fixed-mean-square", words), mistake, weight)
 
 
 def off_finding(weights: Mapping[str, float], reading: Reading, name: str, v: float, about: str) -> Finding:
-    """Return the finding about one coefficient that is off."""
+    """Return the finding about one wrong coefficient."""
     letters = {"m^2": "mu^2", "s": "the second argument", "exp(s)": "exp(second argument)",
                "exp(2s)": "exp(2 x second argument)"}.get(name, name)
     wanted, came = v * pattern_of(reading)[name], weights.get(name, 0.0)
     sign = same(came, -wanted, 0.0)
     how = "is missing" if not came else "has the wrong sign" if sign else f"is {came / wanted:.6g} x the right one"
-    words = f"in the KL, with the second argument read as {reading.name}, the term in {letters} {how}"
+    words = f"in the KL (second argument read as {reading.name}), the coefficient of {letters} {how}"
     exhibit = "kl-log-var-sign" if sign and (reading.name, name) == ("log-variance", "s") else ""
-    return Finding("wrong", about, "kl-coefficient", words, came, wanted, f"coefficient of {letters}; in a KL",
+    return Finding("wrong", about, "kl-coefficient", words, came, wanted, f"in a KL, the coefficient of {letters} is",
                    RIGHT.get(reading.name, RIGHT["log-variance"]), exhibit)
 
 
 @dataclass
 class Measured:
-    """Results for one function of the user; an unconfirmed part stays None."""
+    """Results for one function of the user; a part that is not confirmed stays None."""
 
     target: Target
     sizes: dict[str, int]
-    found: Mapping[str, tuple[Mapping, Terms]] = field(default_factory=dict)    # by at_all_sizes
+    found: Mapping[str, tuple[Mapping, Terms]] = field(default_factory=dict)    # result of at_all_sizes
     cost: Known | None = None
     kl: KnownKL | None = None
     powers: dict[str, dict[str, int] | None] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Encoder and decoder: their width, rows that depend on each other, and whether they fit the loss."""
+"""Find the width of encoder and decoder; check that rows are independent, and that the decoder fits the loss."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ def rows_of(call: Call, width: int, rng: np.random.Generator) -> NDArray:
 
 
 def widths(calls: Mapping[str, Call], rng: np.random.Generator) -> dict[str, int]:
-    """Return {"features": D, "latent": J}: the widths that encoder and decoder take, where they take one of those tried."""
+    """Return {"features": D, "latent": J}, the first widths of TRIED that encoder and decoder take, if any."""
     found = {}
     for name in PAIR:
         for width in TRIED[name] if name in calls else ():
@@ -34,26 +34,27 @@ def widths(calls: Mapping[str, Call], rng: np.random.Generator) -> dict[str, int
 
 
 def fits_the_loss(call: Call, latent: int, measured: Mapping[str, Measured], rng: np.random.Generator) -> list[Finding]:
-    """Return a finding if the decoder returns probabilities where the loss takes logits, or the other way round."""
+    """Return a finding if the decoder returns probabilities where the loss takes logits, or the reverse."""
     part = next((measured[name] for name in ("loss", "log_px_given_z") if name in measured and measured[name].cost), None)
     if part is None or part.cost.kind not in ("bce", "logits"):
         return []
     out = call.parts(np.concatenate([scale * rng.standard_normal((40, latent)) for scale in (1, 3, 10)]))[0]
     low, high, name = out.min(), out.max(), part.target.call.name
     if part.cost.kind == "bce" and (low < 0 or high > 1):
-        words = f"decode returns values outside 0 to 1, and {name} takes their logarithms as of probabilities"
+        words = f"decode returns values outside 0 to 1, but {name} takes their logarithms, as if they were probabilities"
         numbers = (high, 1.0, "a probability is at most") if high > 1 else (low, 0.0, "a probability is at least")
         return [Finding("wrong", call.name, "not-probabilities", words, *numbers,
                         "1 / (1 + np.exp(-logits)) in decode, or a cross-entropy of logits")]
     if part.cost.kind == "logits" and 0 <= low and high <= 1 and high - low > 1e-6:
         words = f"decode returns values between 0 and 1 for every z, and {name} applies a sigmoid to them: two sigmoids"
-        return [Finding("wrong", call.name, "sigmoid-twice", words, low, high, "the largest is",
+        return [Finding("wrong", call.name, "sigmoid-twice", words, low, high,
+                        "that is the smallest value; the largest is",
                         "logits from decode, or a cross-entropy of probabilities")]
     return []
 
 
 def rows_apart(call: Call, sizes: Mapping[str, int], rng: np.random.Generator) -> list[Finding]:
-    """Return findings about a network whose rows depend on each other, or that is noisy."""
+    """Return findings about a network that draws noise, or whose rows depend on each other."""
     width = sizes.get(PAIR[call.name][0])
     if not width:
         words = "its width is not known: write features = ... and latent = ... into the file"
@@ -69,17 +70,17 @@ def rows_apart(call: Call, sizes: Mapping[str, int], rng: np.random.Generator) -
     if len(first) > 1 and first[0].ndim == 2 and np.array_equal(first[0], first[1]):
         words = "mu and log_var are the same array for every x"
         found.append(Finding("wrong", call.name, "same-output", words, first[0][0, 0], first[1][0, 0],
-                             "log_var is", "a layer of its own for log_var"))
+                             "log_var is", "a separate layer for log_var"))
     again = call.parts(rows)
     if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(first, again)):
-        words = "equal arguments return different arrays: it draws inside, or has a state (dropout, batch statistics)"
+        words = "equal arguments give different results: the network draws noise, or has a state (dropout, batch statistics)"
         return [*found, Finding("unusual", call.name, "not-repeatable", words, first[0].flat[0],
-                                again[0].flat[0], "again it is")]
+                                again[0].flat[0], "at the second call it is")]
     part = call.parts(rows[:2])
     for a, b in zip(first, part):
         if a.ndim and len(a) == 4 and len(b) == 2 and not np.allclose(a[:2], b, rtol=1e-4, atol=1e-6):
             words = "the result of a row depends on the other rows of the batch (batch statistics?)"
             place = np.unravel_index(np.argmax(np.abs(a[:2] - b)), b.shape)
             return [*found, Finding("unusual", call.name, "rows-coupled", words, a[place], b[place],
-                                    "in a smaller batch")]
+                                    "in a smaller batch it is")]
     return found

@@ -17,7 +17,7 @@ from minivae.doctor.checkup import DATA, FUNCTIONS, SIZES, examine
 
 
 def names_of(path: Path) -> dict:
-    """Execute a file and return the names that the doctor knows. Raises Failed with the line if the file raises."""
+    """Execute a file; return {name: value} for the names that the doctor knows. Raises Failed with the line of an error."""
     try:
         source = path.read_bytes()
         code = compile(source, str(path), "exec")
@@ -50,7 +50,7 @@ def main(path: str, seed: str, timeout: str) -> None:
     """Examine a file and write the report, or {"error": words}, as JSON to stdout."""
     sys.dont_write_bytecode = True                          # nothing is written beside the user's modules
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)                                           # from here on, whatever is printed goes to stderr
+    os.dup2(2, 1)                                           # from here on, printed text goes to stderr
     sys.stdout.reconfigure(line_buffering=True)             # a crash loses at most the last line
     faulthandler.dump_traceback_later(float(timeout), exit=True, file=out)        # works inside C code, too
     try:
@@ -61,5 +61,5 @@ def main(path: str, seed: str, timeout: str) -> None:
     with out:
         json.dump(document, out)
     with contextlib.suppress(Exception):
-        sys.stdout.flush()                                  # os._exit does not
+        sys.stdout.flush()                                  # os._exit does not flush
     os._exit(0)                                             # threads of the user's file may still run

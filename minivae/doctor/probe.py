@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from minivae.doctor.calls import Call, Failed
 from minivae.doctor.terms import FIRST, GUARDED, GUARDS, MOST, Fit, by, cost_terms, fit, kl_terms, noise
 
-SIZES = {"B": 3, "D": 7, "J": 5}                            # all different: a shape says which axes are left
+SIZES = {"B": 3, "D": 7, "J": 5}                            # all different: a shape then shows which axes are left
 MOVED = {"B": 5, "D": 11, "J": 2}
 DRAWS, FRESH = 48, 8
 
 
 class Terms(NamedTuple):
-    """The terms of a function at one size; `example` is a value at a fresh point, and the value by the fits."""
+    """The terms of a function at given sizes; `example` has a result at a new point, and the prediction of the fits."""
 
     cost: Fit | None
     kl: Fit | None
@@ -26,11 +26,11 @@ class Terms(NamedTuple):
 
 
 class Target(NamedTuple):
-    """A function of the user, loss, kl or log_px_given_z, as a number of (x, o, m, s)."""
+    """The user's loss, kl or log_px_given_z as a function of (x, o, m, s) that returns one number."""
 
     call: Call
-    average: bool               # of a result with one number per row: the mean, else the sum
-    binary: bool = False        # x of zeros and ones
+    average: bool               # reduce an array by its mean, not its sum
+    binary: bool = False        # draw x from {0, 1}
 
     @property
     def parts(self) -> list[str]:
@@ -51,7 +51,7 @@ class Target(NamedTuple):
         return [draws[0] for draws in self.draw(rng, sizes, 1)]
 
     def draw(self, rng: np.random.Generator, sizes: Mapping[str, int], n: int) -> list[NDArray]:
-        """Return n draws of x, o, m and s, legal as probabilities, logits, means, and as s of any reading."""
+        """Return n draws of x, o, m and s. They are legal for every cost (probabilities, logits) and every reading of s."""
         wide, narrow = (n, sizes["B"], sizes["D"]), (n, sizes["B"], sizes["J"])
         x, o = rng.uniform(0.06, 0.94, wide), rng.uniform(0.06, 0.94, wide)
         if self.binary:
@@ -59,12 +59,12 @@ class Target(NamedTuple):
         return [x, o, rng.uniform(-2.5, 2.5, narrow), rng.uniform(0.12, 3.2, narrow)]
 
     def values(self, *draws: NDArray) -> NDArray:
-        """Return the number for every draw, (N,)."""
+        """Return the result for each draw, (N,)."""
         return np.array([self(*arguments) for arguments in zip(*draws)])
 
 
 def fitted(part: str, values: NDArray, draws: list, single: bool, hint: tuple) -> Fit | None:
-    """Return the fit of one part; the subset `hint` is tried first, and subsets with a guarded logarithm last."""
+    """Return the fit of one part. The terms `hint` are tried first, logarithms of x + a small number last."""
     terms = {"cost": cost_terms, "kl": kl_terms}[part]
     if found := fit(values, terms(*draws), single, (hint, *FIRST[part]), MOST[part]):
         return found
@@ -77,9 +77,9 @@ def fitted(part: str, values: NDArray, draws: list, single: bool, hint: tuple) -
 
 
 def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator, before: Terms | None = None) -> Terms:
-    """Fit the terms at one size; a fresh draw of all arguments at once then confirms that nothing is missing.
+    """Fit the terms at these sizes. New draws of all arguments then confirm that the fits predict the results.
 
-    `before` are the terms at another size, which are tried first. A part without a fit there is not searched again.
+    `before` are the terms at other sizes, which are tried first. A part that has no fit there is not fitted again.
     """
     draws, base = target.draw(rng, sizes, DRAWS), [np.repeat(a, DRAWS, axis=0) for a in target.draw(rng, sizes, 1)]
     nothing, single = Fit({}, 0.0, 0.0, {}), target.call.single
@@ -94,7 +94,7 @@ def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator,
         return Terms(cost, kl)
     fresh = target.draw(rng, sizes, FRESH)
     measured = target.values(*fresh)
-    predicted = cost.at(cost_terms(*fresh[:2], cost.guard)) + kl.at(kl_terms(*fresh[2:], kl.guard))     # two constants
+    predicted = cost.at(cost_terms(*fresh[:2], cost.guard)) + kl.at(kl_terms(*fresh[2:], kl.guard))     # has two constants
     rest = measured - predicted
     off = np.median(rest)
     additive = bool(np.ptp(rest) <= 8 * noise(measured, single) + cost.residual + kl.residual)
@@ -102,7 +102,7 @@ def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator,
 
 
 def at_all_sizes(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> tuple[dict, dict[str, str]]:
-    """Return {moved letter or "": (sizes, Terms)}, and {letter: error} of the sizes that the function refuses."""
+    """Return {letter of the changed size, or "": (sizes, Terms)}, and {letter: error} if the function refuses a size."""
     letters = ["B", *({"cost": "D", "kl": "J"}[part] for part in target.parts)]
     found, refused = {"": (sizes, terms_at(target, sizes, rng))}, {}
     for letter in letters:
@@ -115,7 +115,7 @@ def at_all_sizes(target: Target, sizes: Mapping[str, int], rng: np.random.Genera
 
 
 def powers(found: Mapping[str, tuple], part: str) -> dict[str, int] | None:
-    """Return the power of every size in front of the terms of "cost" or "kl"; None if they are not whole numbers."""
+    """Return {size: its power in the weight of "cost" or "kl"}; None if a power is not a whole number."""
     base_sizes, base = found[""]
     first = getattr(base, part)
     result = {}
@@ -143,7 +143,7 @@ def powers(found: Mapping[str, tuple], part: str) -> dict[str, int] | None:
 
 
 def silent(target: Target, arguments: list[NDArray], which: int, among: NDArray, far: tuple = ()) -> NDArray:
-    """Return True for each of these entries of one argument that changes nothing when it moves, also to the points `far`."""
+    """Return True for each entry in `among` that does not change the result when it moves; `far` are more points to try."""
     base, still = target(*arguments), among.copy()
     low, high = ((0, 1) if target.binary else (0.1, 0.9)) if which < 2 else (0.3, 2.9)
     for place in zip(*np.nonzero(among)):

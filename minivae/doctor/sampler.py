@@ -1,4 +1,4 @@
-"""Measure how z is drawn: mean, width, shared noise; compare it with the Gaussian of the KL."""
+"""Measure the mean, the width and the noise of z, and compare them with the Gaussian of the KL."""
 
 import inspect
 import time
@@ -15,8 +15,8 @@ from minivae.doctor.words import close, ratio
 
 SHAPES = (3, 5), (5, 4)
 POINTS = "mu in (-2, 2), log_var in (0.3, 2.2)"
-DRAWS, SECONDS, SURE = 1000, 0.5, 6.0                       # calls; time for them; standard errors
-COUNTED = "; measured with "                             # before numbers that differ from point to point
+DRAWS, SECONDS, SURE = 1000, 0.5, 6.0                       # calls; their time limit; standard errors
+COUNTED = "; measured with "                             # before numbers that are different at each point
 WIDTHS = {reading.name: reading.sigma for reading in READINGS} | {
     "exp(2 x second argument)": lambda s: np.exp(2 * s), "(second argument)^2": lambda s: s * s,
     "exp(second argument / 4)": lambda s: np.exp(s / 4), "1": np.ones_like,
@@ -24,7 +24,7 @@ WIDTHS = {reading.name: reading.sigma for reading in READINGS} | {
 
 
 def takes_noise(call: Call) -> bool:
-    """Return True if the sampler has a third argument that must be given: the noise."""
+    """Return True if the sampler takes its noise as the third argument, or may take it."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     third = [p for p in call.parameters if p.kind in kinds][2:3]
     given = any(p.default is inspect.Parameter.empty or p.name in ("eps", "noise", "epsilon") for p in third)
@@ -32,18 +32,18 @@ def takes_noise(call: Call) -> bool:
 
 
 class Assumed(NamedTuple):
-    """The second argument in the KL: reading, True if the rest of the KL is right, its name, the reading of that name."""
+    """The second argument of the KL: its reading, its name, and the reading that its name suggests."""
 
     reading: Reading | None = None
-    sure: bool = False
+    sure: bool = False          # True if the KL has no fault
     name: str = ""
     tells: str = ""
 
 
 def measure(call: Call, rng: np.random.Generator, of_kl: Assumed, latent: int | None = None) -> list[Finding]:
-    """Examine the sampler at two points of different sizes; a statement that both confirm is returned.
+    """Examine the sampler at two points of different shapes; return the findings, and say if only one point shows them.
 
-    A sampler that takes one size only is examined at the first shape, or at `latent` dimensions.
+    If the sampler refuses a shape, it is examined with `latent` dimensions, or at the first shape again.
     """
     found = []
     for shape in SHAPES:
@@ -63,7 +63,7 @@ def at_point(call: Call, shape: tuple[int, int], rng: np.random.Generator, of_kl
 
 
 def confirmed(first: list[Finding], second: list[Finding]) -> list[Finding]:
-    """Return the findings that both points show; of the others, that they differ."""
+    """Return the findings of the first point; those that the second does not show become "cannot tell"."""
     def statement(finding):
         return finding.key, finding.verdict, finding.words.partition(COUNTED)[0]
 
@@ -74,7 +74,7 @@ def confirmed(first: list[Finding], second: list[Finding]) -> list[Finding]:
 
 
 def shaped(call: Call, *arguments: NDArray) -> NDArray:
-    """Return z with the shape of mu; of several parts or draws, the first."""
+    """Return z with the shape of mu: the first part of a result, and the first of several draws."""
     z = call.parts(*arguments)[0]
     z = z[0] if z.ndim == 3 else z
     if z.shape != arguments[0].shape:
@@ -84,13 +84,14 @@ def shaped(call: Call, *arguments: NDArray) -> NDArray:
 
 
 def with_noise(call: Call, m: NDArray, s: NDArray, eps: NDArray, of_kl: Assumed) -> list[Finding]:
-    """Examine a sampler that is given its noise: every number is exact."""
+    """Examine a sampler that takes its noise as an argument: its numbers are exact."""
     first, again = shaped(call, m, s, eps), shaped(call, m, s, eps)
     if no_numbers := not_finite(call.name, first, POINTS):
         return no_numbers
     if not close(first, again):
-        words = "equal arguments, eps among them, return different z: more noise is drawn inside"
-        return [Finding("wrong", call.name, "noise-inside", words, first[0, 0], again[0, 0], "again it is")]
+        words = "equal arguments with equal eps give different z: the sampler draws more noise itself"
+        return [Finding("wrong", call.name, "noise-inside", words, first[0, 0], again[0, 0],
+                        "at the second call it is")]
     rel = 1e-5 if call.single else 1e-9
     middle = shaped(call, m, s, np.zeros(m.shape))
     width = shaped(call, m, s, np.ones(m.shape)) - middle
@@ -101,12 +102,12 @@ def with_noise(call: Call, m: NDArray, s: NDArray, eps: NDArray, of_kl: Assumed)
         shared = {"every row": eps[:1], "every latent": eps[:, :1]}
         who = next((who for who, other in shared.items() if close(noise, width * other, 100 * rel)), None)
         if who is None:
-            words = "z is not mu + width x eps with one width for every entry"
+            words = "z is not mu + width x eps with a fixed width for each entry"
             return [*found, Finding("cannot tell", call.name, "not-linear", words, noise[0, 0], (width * eps)[0, 0],
-                                    "mu + width x eps gives")]
+                                    "that is z - mu; width x eps is")]
         place = np.argmax(np.abs(noise - width * eps))
-        found.append(Finding("wrong", call.name, "noise-shared", f"{who} gets the same eps: draws are not independent",
-                             (width * shared[who]).flat[place], (width * eps).flat[place], "with noise of its own",
+        found.append(Finding("wrong", call.name, "noise-shared", f"{who} gets the same eps: the draws are not independent",
+                             (width * shared[who]).flat[place], (width * eps).flat[place], "with separate noise it is",
                              "eps needs the shape of mu", "noise-shared"))
     return found + width_findings(call, np.abs(width), s, of_kl, 1e-14 + 10 * rel * np.abs(width))
 
@@ -119,7 +120,7 @@ def forgotten(call: Call, words: str, s: NDArray) -> Finding:
 
 
 def mean_findings(call: Call, middle: NDArray, m: NDArray, s: NDArray, rel: float, of_kl: Assumed) -> list[Finding]:
-    """Return a finding if z without noise is not mu."""
+    """Return a finding if z at eps = 0 is not mu."""
     if close(middle, m, 100 * rel):
         return []
     known = next((name for name, width in WIDTHS.items() if close(middle - m, width(s), 100 * rel)), None)
@@ -131,7 +132,7 @@ def mean_findings(call: Call, middle: NDArray, m: NDArray, s: NDArray, rel: floa
 
 
 def width_findings(call: Call, width: NDArray, s: NDArray, assumed: Assumed, error: NDArray) -> list[Finding]:
-    """Return what the width of the draws says about the second argument, beside the reading of the KL."""
+    """Return the finding about the width of the draws: which reading it shows, and whether the KL has the same."""
     def equals(other):
         return (np.abs(width - other) <= error).all()
 
@@ -143,10 +144,10 @@ def width_findings(call: Call, width: NDArray, s: NDArray, assumed: Assumed, err
         words = f"the standard deviation of z is not a known function of the second argument{COUNTED}{at}"
         return [Finding("cannot tell", call.name, "width", words, came, np.exp(second / 2), "exp(log_var / 2) is")]
     if of_kl is None:
-        words = f"the second argument is read as {names[0]}; whether the KL reads it so is not known here"
-        return [Finding("is", call.name, "width", words, came, WIDTHS[names[0]](second), f"at {at} the formula gives")]
+        words = f"the second argument is read as {names[0]}; the reading of the KL is not known here"
+        return [Finding("is", call.name, "width", words, came, WIDTHS[names[0]](second), f"at {at}, this reading gives")]
     right = of_kl.sigma(s)
-    numbers = came, right.flat[place], f"at {at} the KL assumes the standard deviation"
+    numbers = came, right.flat[place], f"at {at}, the KL assumes the standard deviation"
     if equals(right):
         words = f"sampler and KL describe the same Gaussian: both read the second argument as {of_kl.name}"
         return [Finding("is", call.name, "same-gaussian", words, *numbers)]
@@ -158,7 +159,7 @@ def width_findings(call: Call, width: NDArray, s: NDArray, assumed: Assumed, err
     key, exhibit, spread = "sampler-against-kl", "", np.median(width / right)
     how = "the width of the sampler is not a known function of the second argument"
     if equals(spread * right):
-        how, key = f"it is the width of the KL times one factor{COUNTED}the factor {spread:.4g}", "noise-scaled"
+        how, key = f"its width is that of the KL times one factor{COUNTED}the factor {spread:.4g}", "noise-scaled"
         exhibit = "noise-too-small" if spread < 1 else ""
     elif names:
         how = f"the sampler reads the second argument as {names[0]}, the KL as {of_kl.name}"
@@ -168,7 +169,7 @@ def width_findings(call: Call, width: NDArray, s: NDArray, assumed: Assumed, err
 
 
 def without_noise(call: Call, m: NDArray, s: NDArray, of_kl: Assumed) -> list[Finding]:
-    """Examine a sampler that draws inside, by the moments of many draws; its statements hold up to SURE standard errors."""
+    """Examine a sampler that draws its own noise by the moments of many draws, with a tolerance of SURE standard errors."""
     start, draws = time.perf_counter(), []
     while len(draws) < DRAWS and (time.perf_counter() - start < SECONDS or len(draws) < 200):
         draws.append(shaped(call, m, s))
@@ -180,33 +181,33 @@ def without_noise(call: Call, m: NDArray, s: NDArray, of_kl: Assumed) -> list[Fi
     if (sd <= 1e-9 * (1 + np.abs(z[0]))).all():
         if any(close(z[0] - m, k * width(s), 1e-5) for width in WIDTHS.values() for k in (0, 1, -1)):
             return [forgotten(call, f"all draws are equal: there is no noise{counted}", s)]
-        words = f"all draws are equal, and z - mu is not a width: the same noise at every call (a seed inside?){counted}"
-        return [Finding(verdict, call.name, "noise-repeated", words, z[0, 0, 0], z[-1, 0, 0], "in the last draw it is",
+        words = f"all draws are equal, but not mu: every call uses the same noise (is there a seed inside?){counted}"
+        return [Finding(verdict, call.name, "noise-repeated", words, z[0, 0, 0], z[-1, 0, 0], "in the last draw, it is",
                         "draw from one generator, seeded once")]
     unit = np.where(sd > 0, sd, 1)
     u, found = (z - mean) / unit, []
     off = np.abs(mean - m) / unit * np.sqrt(len(z))
     if off.max() > SURE:
         place = np.argmax(off)
-        words = f"the mean of the draws is not mu{counted}, {off.max():.3g} standard errors"
+        words = f"the mean of the draws is not mu{counted}; the difference is {off.max():.3g} standard errors"
         found.append(Finding(verdict, call.name, "mean", words, mean.flat[place], m.flat[place], "mu is"))
     shared = related(call, u)
-    kurtosis, count = (u**4).mean() - 3, len(z) if shared else z.size                    # of independent numbers
+    kurtosis, count = (u**4).mean() - 3, len(z) if shared else z.size                    # count: independent numbers
     if abs(kurtosis) > SURE * np.sqrt(24 / count) + 0.02:
         kind = " (a uniform distribution has -1.2)" if abs(kurtosis + 1.2) < 0.1 else ""
-        words = f"the noise is not normal: its excess kurtosis is shown{kind}{counted}"
+        words = f"the noise is not normal; the number is its excess kurtosis{kind}{counted}"
         return [*found, *shared, Finding("wrong" if of_kl.sure else "unusual", call.name, "not-normal", words, kurtosis, 0.0,
                                          "a normal distribution has", "rng.standard_normal(mu.shape)")]
     return [*found, *shared, *width_findings(call, sd, s, of_kl, SURE * sd / np.sqrt(2 * len(z)))]
 
 
 def related(call: Call, u: NDArray) -> list[Finding]:
-    """Return findings about rows or latents whose standardised noise u is correlated."""
+    """Return findings about correlated noise of rows or latents; u is the noise, standardised."""
     found = []
     for who, pair in (("every row", u[:, :2]), ("every latent", u.swapaxes(1, 2)[:, :2])):
-        correlation = pair.prod(axis=1).mean() if pair.shape[1] == 2 else 0.0         # one latent has no other
+        correlation = pair.prod(axis=1).mean() if pair.shape[1] == 2 else 0.0         # no pair if there is one latent
         if abs(correlation) > SURE / np.sqrt(len(u)):
-            words = (f"{who} gets related noise, the draws are not independent: the correlation of two entries is shown"
+            words = (f"{who} gets related noise: the draws are not independent; the number is a correlation of two entries"
                      f"{COUNTED}{len(u)} draws")
             found.append(Finding("wrong", call.name, "noise-shared", words, correlation, 0.0, "independent noise has",
                                  "eps = rng.standard_normal(mu.shape)", "noise-shared"))

@@ -1,7 +1,7 @@
-"""Losses outside the dictionary that have a name, and points far from the fit.
+"""Named losses that are not sums of known terms, and checks far from the points of the fit.
 
-Such losses are roots and logs of squared errors, free bits and capacities. Far from the fit a function may be clipped,
-flat, or not finite.
+Such losses are roots and logs of mean squared errors, free bits and capacities. Far from the points of the fit, a function
+may be clipped, constant, or not finite.
 """
 
 import contextlib
@@ -23,8 +23,8 @@ STABLE = "np.logaddexp(0, logits) - x * logits"
 
 
 def straight(x: NDArray, y: NDArray, enough: float) -> tuple[float, float] | None:
-    """Return (slope, constant) of the line through every second point if all points are on it up to `enough`, else None."""
-    if not np.ptp(x) or np.ptp(y) <= 2 * enough:            # a flat line proves nothing
+    """Return (slope, constant) of the line fitted to every second point if it meets all points up to `enough`, else None."""
+    if not np.ptp(x) or np.ptp(y) <= 2 * enough:            # a constant proves nothing
         return None
     slope, constant = np.polyfit(x[::2], y[::2], 1)
     return (slope, constant) if np.abs(slope * x + constant - y).max() <= enough else None
@@ -60,23 +60,23 @@ def residual(target: Target, sizes: Mapping[str, int], rng: np.random.Generator)
 
 
 TOTALS = {
-    "every entry": lambda k: k.ravel(),
-    "the latents of a row": lambda k: k.sum(axis=1),
-    "a latent, mean over the rows": lambda k: k.mean(axis=0),
-    "a row, mean over the rows": lambda k: np.array([k.sum(axis=1).mean()]),
+    "one entry": lambda k: k.ravel(),
+    "one row": lambda k: k.sum(axis=1),
+    "one latent, averaged over the rows": lambda k: k.mean(axis=0),
+    "one row, averaged over the rows": lambda k: np.array([k.sum(axis=1).mean()]),
     "the whole batch": lambda k: np.array([k.sum()]),
-    "all entries, as a mean": lambda k: np.array([k.mean()]),
+    "one entry, averaged over all entries": lambda k: np.array([k.mean()]),
 }
 BENDS = {
-    "free-bits": (np.maximum, "max(KL, {:.6g})", "free bits; below the level its gradient is 0"),
-    "capacity": (lambda k, level: np.abs(k - level), "|KL - {:.6g}|", "a capacity; the KL is pulled towards it"),
+    "free-bits": (np.maximum, "max(KL, {:.6g})", "free bits: below this level, the gradient is 0"),
+    "capacity": (lambda k, level: np.abs(k - level), "|KL - {:.6g}|", "a capacity: the KL is pulled towards it"),
 }
 
 
 def bent(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> Finding | None:
-    """Return a finding if the KL enters by max(KL, level) (free bits) or |KL - level| (a capacity), else None.
+    """Return a finding if the loss has max(KL, level) (free bits) or |KL - level| (a capacity), else None.
 
-    The level is found on a scan that moves all entries together; fresh draws then have to confirm formula and level.
+    The level is found on a scan in which all entries move together. Random draws then have to confirm the formula.
     """
     x, o, m, s = target.draw(rng, sizes, DRAWS)
     m = m * np.linspace(0.05, 1.5, DRAWS)[:, None, None]
@@ -85,7 +85,7 @@ def bent(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> 
     def values_at(means, seconds):
         return target.values(*(np.repeat(a[:1], len(means), axis=0) for a in (x, o)), means, seconds)
 
-    measured = {}                                           # where sigma is 1 -> the draws and the scan
+    measured = {}                                           # s with sigma = 1 -> results at the draws and on the scan
     for reading in READINGS:
         s_near = reading.neutral + (s - 1.6) * np.linspace(0, 0.3, DRAWS)[:, None, None]
         scan_s = np.full_like(scan_m, reading.neutral)
@@ -99,13 +99,14 @@ def bent(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> 
                 bend, form, meaning = BENDS[key]
                 column = np.array([bend(total(kl), level).sum() for kl in kl_of(reading, m, s_near)])
                 if line := straight(column, values, enough):
-                    words = f"the KL enters as {line[0]:.6g} x the sum of {form.format(level)}, KL over {over}: {meaning}"
+                    words = (f"the KL enters as {line[0]:.6g} x the sum of {form.format(level)}, with the KL of {over}. "
+                             f"This is {meaning}")
                     return Finding("unusual", target.call.name, key, words, values[-1], line[0] * column[-1] + line[1])
     return None
 
 
 def levels(k: NDArray, y: NDArray, enough: float) -> Iterator[tuple[str, float]]:
-    """Yield ("free-bits", level) if y(k) is flat and then straight, ("capacity", level) if it is a V."""
+    """Yield ("free-bits", level) if y(k) is constant and then a line, ("capacity", level) if y(k) falls and then rises."""
     far = k > 0.6 * k[-1]
     if line := straight(k[far], y[far], enough):
         slope, constant = line
@@ -116,7 +117,7 @@ def levels(k: NDArray, y: NDArray, enough: float) -> Iterator[tuple[str, float]]
 
 
 def far_from_the_fit(result: Measured) -> list[Finding]:
-    """Return findings about points outside the region of the fit."""
+    """Return findings about points far from those of the fit."""
     found = far_kl(result) if result.kl and result.kl.known else []
     if result.cost and result.cost.kind in NAMES:
         found += {"mse": far_square, "bce": at_certainty, "logits": far_logits}[result.cost.kind](result)
@@ -124,7 +125,7 @@ def far_from_the_fit(result: Measured) -> list[Finding]:
 
 
 def scan(result: Measured, which: int, points: Iterable[float]) -> dict[float, float]:
-    """Return {point: value} for one entry of one argument, everything else in the middle, where no error is raised."""
+    """Return {point: result} for points of one entry of an argument. Points that raise an error are left out."""
     found = {}
     for point in points:
         arguments = [np.full((result.sizes["B"], result.sizes[letter]), value)
@@ -136,12 +137,12 @@ def scan(result: Measured, which: int, points: Iterable[float]) -> dict[float, f
 
 
 def middle(result: Measured) -> float:
-    """Return the value of x in a scan."""
+    """Return the value of every x in a scan."""
     return 1.0 if result.target.binary else 0.5
 
 
 def scan_cost(result: Measured, points: Iterable[float]) -> list[tuple[float, float]]:
-    """Return (output, cost) of one entry of the output, in units of the weight, so that the formula holds at 0.5."""
+    """Return (output, cost) for points of one output. Costs are in units of the weight, and right at an output of 0.5."""
     scale, at_half = coefficient(result, "cost"), float(COSTS[NAMES[result.cost.kind]](middle(result), 0.5))
     costs = scan(result, 1, (0.5, *points))
     base = costs.pop(0.5, math.nan)
@@ -149,12 +150,12 @@ def scan_cost(result: Measured, points: Iterable[float]) -> list[tuple[float, fl
 
 
 def coefficient(result: Measured, part: str) -> float:
-    """Return the weight in front of one entry at the sizes of the probe."""
+    """Return the weight of one entry at the sizes of the probe."""
     return getattr(result, part).weight * factor(result.sizes, result.powers[part])
 
 
 def departure(seen: Iterable[tuple], formula: Callable[[float], float], rel: float, more: float) -> tuple | None:
-    """Return (point, value, formula) for the first value that is not finite or not near a finite formula, else None."""
+    """Return (point, value, formula) for the first value that is not near the formula, where this is finite, else None."""
     for point, value in seen:
         wanted = float(formula(point))
         if math.isfinite(wanted) and not abs(value - wanted) <= rel * abs(wanted) + more:
@@ -177,13 +178,13 @@ def far_kl(result: Measured) -> list[Finding]:
                 return [Finding("wrong" if abs(point) <= 20 else "unusual", name, "kl-overflow", words, value, wanted)]
             words = f"it differs from its formula where the second argument is {point:g}"
             if seen[-1][0] != point and abs(seen[-1][1] - value) <= 1e-6 * abs(value):
-                words = f"it is constant beyond {point:g} of the second argument: it is clipped, and its gradient there is 0"
+                words = f"it is constant where the second argument exceeds {point:g}: it is clipped, its gradient is 0"
             return [Finding("unusual", name, "clipped-log-var", words, value, wanted)]
     return []
 
 
 def far_square(result: Measured) -> list[Finding]:
-    """Compare a squared error with large residuals: Huber's cost is straight there."""
+    """Compare a squared error with its formula at large residuals, where a Huber cost is linear."""
     x = middle(result)
 
     def costs(*residuals):
@@ -194,15 +195,16 @@ def far_square(result: Measured) -> list[Finding]:
         return []
     key, words = "no-square", f"the reconstruction is no longer a square beyond a residual of {left[0]:g}"
     if delta := huber(lambda r: dict(costs(r)).get(r, math.nan)):
-        key, words = "huber", f"the reconstruction is a Huber cost: squared up to |x - o| = {delta:.4g}, straight beyond"
+        key, words = "huber", f"the reconstruction is a Huber cost: quadratic up to |x - o| = {delta:.4g}, linear beyond"
         result.cost.kind, result.cost.level = "huber", delta
-    return [Finding("unusual", result.target.call.name, key, words, *left[1:], "a squared error is")]
+    return [Finding("unusual", result.target.call.name, key, words, *left[1:],
+                    f"for a residual of {left[0]:g}, a squared error is")]
 
 
 def huber(value: Callable[[float], float]) -> float | None:
-    """Return delta if the cost of a residual r is squared up to delta and straight beyond, else None.
+    """Return delta if the cost of a residual r is quadratic up to delta and linear beyond, else None.
 
-    `value(r)` is the measured cost in units of r^2, so that value(r) = r^2 for a squared error, d (2 r - d) beyond d.
+    `value(r)` is the measured cost, scaled so that it is r^2 for small r. Beyond delta it is delta (2 r - delta).
     """
     delta = 50 - np.sqrt(max(50.0**2 - value(50.0), 0))
     for r in (delta / 2, 1.5 * delta + 0.1, 20.0, 100.0):
@@ -213,14 +215,14 @@ def huber(value: Callable[[float], float]) -> float | None:
 
 
 def at_certainty(result: Measured) -> list[Finding]:
-    """Look at outputs of exactly 0 and 1: the cross-entropy is infinite there, or its logarithm is guarded."""
+    """Measure outputs of exactly 0 and 1, where the cross-entropy is infinite unless probabilities are clipped."""
     name, seen = result.target.call.name, scan_cost(result, [0.0, 1.0])
     for point, value in seen:
         if not math.isfinite(value):
             words = (f"it is not finite at an output of exactly {point:g}, which float32 sigmoids reach; a cross-entropy of "
                      "logits stays finite")
-            return [Finding("unusual", name, "log-of-zero", words, value, math.log(2), "at an output of 0.5 it is", STABLE)]
-    words = "probabilities are kept away from 0 and 1: a certain error has a finite cost"
+            return [Finding("unusual", name, "log-of-zero", words, value, math.log(2), "at an output of 0.5, it is", STABLE)]
+    words = "probabilities are kept away from 0 and 1: a wrong output of exactly 0 or 1 has a finite cost"
     return [Finding("is", name, "clipped-probabilities", words, value, math.inf, "the formula gives", "",
                     "clipped-probabilities") for _, value in seen[:1]]
 
@@ -237,5 +239,5 @@ def far_logits(result: Measured) -> list[Finding]:
     words = f"it differs from its formula at a logit of {point:g}: probabilities are clipped, and the gradient there is 0"
     if not math.isfinite(value):
         verdict, key = "wrong" if abs(point) < reached else "unusual", "naive-softplus"
-        words = f"it overflows at a logit of {point:g}: log(1 + exp(a)) as it is printed"
+        words = f"it overflows at a logit of {point:g}, as log(1 + exp(a)) does in floating point"
     return [Finding(verdict, result.target.call.name, key, words, value, wanted, "the formula gives", STABLE, key)]

@@ -1,8 +1,8 @@
-"""The dictionary of known terms, and the fit: the smallest subset whose residual is only rounding.
+"""The dictionary of known terms, and a fit of few of them to measured numbers, up to rounding errors.
 
-Every term is a sum over entries, so a measured sum can be fitted by terms.
+A loss is a sum over entries. A term is the sum of one known function of the entries.
 
-`x` and `o` (output) have shape (N, B, D), `m` (mu) and `s` (second argument) (N, B, J); every column has shape (N,).
+`x` and `o` (output) have shape (N, B, D), `m` (mu) and `s` (the second argument) (N, B, J); terms have shape (N,).
 """
 
 import itertools
@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 
 from minivae.ops import sigmoid, softplus
 
-NOISE = {False: 2e-10, True: 6e-7}                          # relative to the values: float64, float32
+NOISE = {False: 2e-10, True: 6e-7}                          # rounding errors relative to the values: float64, float32
 
 
 class Reading(NamedTuple):
-    """One reading of the second argument of a KL: KL = m^2/2 + spread/2 - factor log - 1/2 for every entry."""
+    """A reading of the second argument s of a KL. The KL of one entry is m^2/2 + spread/2 - factor log - 1/2."""
 
     name: str
     spread: str                 # the term that is sigma^2
-    log: str                    # the term whose multiple is log sigma
-    factor: float               # log sigma = factor log
-    sigma: Callable             # of the second argument
-    neutral: float              # where sigma = 1
-    code: str                   # of sigma, as a line to write
+    log: str                    # the term that is a multiple of log sigma
+    factor: float               # log sigma = factor x this term
+    sigma: Callable             # sigma as a function of the second argument
+    neutral: float              # the second argument with sigma = 1
+    code: str                   # a line of Python that computes sigma
 
 
 READINGS = (
@@ -42,7 +42,7 @@ READINGS = (
 
 
 def kl_of(reading: Reading, m: NDArray, s: NDArray) -> NDArray:
-    """Return KL(N(m, sigma^2) || N(0, 1)) for every entry."""
+    """Return KL(N(m, sigma^2) || N(0, 1)) for each entry."""
     sigma = reading.sigma(s)
     return (m * m + sigma * sigma - 1) / 2 - np.log(sigma)
 
@@ -54,13 +54,16 @@ KL_TERMS = {
     "exp(-s)": lambda m, s: np.exp(-s), "exp(-2s)": lambda m, s: np.exp(-2 * s), "|m|": lambda m, s: np.abs(m),
     "m": lambda m, s: m,
     "m^2 exp(-s)": lambda m, s: m * m * np.exp(-s), "m s": lambda m, s: m * s, "m^2 exp(s)": lambda m, s: m * m * np.exp(s),
-    "m^2 / s": lambda m, s: m * m / s, "sqrt s": lambda m, s: np.sqrt(s), "1/s": lambda m, s: 1 / s,
+    "m^2 / s": lambda m, s: m * m / s, "sqrt s": lambda m, s: np.sqrt(s), "(1/s)": lambda m, s: 1 / s,
 }  # fmt: skip
 
 
 def kl_terms(m: NDArray, s: NDArray, guard: float = 0.0) -> dict[str, NDArray]:
-    """Return the terms of the KL, summed over rows and latents. A guard g makes "log s" log(s + g); -g, log(s^2 + g) / 2."""
-    with np.errstate(all="ignore"):                         # log s at s <= 0, in a point that only other terms use
+    """Return the terms of a KL, summed over rows and latents.
+
+    With a guard g > 0, "log s" is log(s + g). With a guard g < 0, it is log(s^2 - g) / 2.
+    """
+    with np.errstate(all="ignore"):                         # log s is NaN for s <= 0: the fit leaves it out
         terms = {name: term(m, s).sum(axis=(1, 2)) for name, term in KL_TERMS.items()}
     if guard:
         terms["log s"] = (np.log(s + guard) if guard > 0 else np.log(s * s - guard) / 2).sum(axis=(1, 2))
@@ -84,7 +87,7 @@ COSTS = {
     "exp(o)": lambda x, o: np.exp(o),
     "log o": lambda x, o: np.log(o),
     "log(1 - o)": lambda x, o: np.log(1 - o),
-    "x - o": lambda x, o: x - o,
+    "(x - o)": lambda x, o: x - o,
     "|x - o|^3": lambda x, o: np.abs(x - o) ** 3,
     "(x - o)^4": lambda x, o: (x - o) ** 4,
     "log cosh(x - o)": lambda x, o: np.log(np.cosh(x - o)),
@@ -93,20 +96,20 @@ COSTS = {
     "entropy of x": lambda x, o: -x * np.log(x) - (1 - x) * np.log(1 - x),
     "log C(o)": lambda x, o: np.log(2 * np.arctanh(1 - 2 * o) / (1 - 2 * o)),       # continuous Bernoulli
 }  # fmt: skip
-INNER = (1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)                 # small numbers inside a logarithm
+INNER = (1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)                 # guards, numbers inside a logarithm
 FIRST = {                                                   # subsets that are tried first
     "cost": (("o", "-x log o"), ("exp(o)", "x o"), ("BCE(x, o)", "log C(o)"), ("BCE(x, o)", "entropy of x")),
     "kl": tuple((*mean, reading.spread, reading.log) for mean in (("m^2",), ("m^2", "m")) for reading in READINGS),
 }
-MOST = {"cost": 2, "kl": 3}                                 # terms of any other subset
+MOST = {"cost": 2, "kl": 3}                                 # largest number of terms in other subsets
 GUARDED = {"cost": (("BCE(x, o)",), ("-x log o",)), "kl": (("m^2", "s^2", "log s"), ("m^2", "s", "log s"))}
 GUARDS = {"cost": INNER, "kl": (*INNER, *(-e for e in INNER))}
 
 
 def cost_terms(x: NDArray, o: NDArray, guard: float = 0.0) -> dict[str, NDArray]:
-    """Return the costs, summed over rows and features; those that are not finite here are left out.
+    """Return the costs, summed over rows and features, without those that are not finite at these points.
 
-    With a guard g the two halves of the cross-entropy have log(o + g) and log(1 - o + g).
+    With a guard g, the two halves of the cross-entropy have log(o + g) and log(1 - o + g).
     """
     with np.errstate(all="ignore"):
         terms = {name: cost(x, o).sum(axis=(1, 2)) for name, cost in COSTS.items()}
@@ -117,12 +120,12 @@ def cost_terms(x: NDArray, o: NDArray, guard: float = 0.0) -> dict[str, NDArray]
 
 
 class Fit(NamedTuple):
-    """values = sum over names of coefficient x term + constant, up to `residual`."""
+    """A fit: values = sum of coefficient x term + constant, with errors up to `residual`."""
 
     coefficients: dict[str, float]
     constant: float
-    residual: float             # largest
-    errors: dict[str, float]    # how far each coefficient may be off
+    residual: float             # largest error of a value
+    errors: dict[str, float]    # largest error of each coefficient
     guard: float = 0.0          # the small number inside a logarithm
 
     def at(self, terms: Mapping[str, NDArray]) -> NDArray:
@@ -138,7 +141,10 @@ def noise(values: NDArray, single: bool) -> float:
 
 def fit(values: NDArray, terms: Mapping[str, NDArray], single: bool, first: Iterable[tuple] = (),
         most: int = 3) -> Fit | None:
-    """Return the smallest fit by at most `most` terms and a constant, those of `first` before others; None without one."""
+    """Return the fit with the fewest terms, or None if none of at most `most` terms is exact up to rounding.
+
+    The first tuple of `first` is tried before all others; the rest of `first` before other tuples of their length.
+    """
     enough = noise(values, single)
     if not np.isfinite(values).all():
         return None
@@ -157,9 +163,9 @@ def fit(values: NDArray, terms: Mapping[str, NDArray], single: bool, first: Iter
 
 
 def by(values: NDArray, terms: Mapping[str, NDArray], names: tuple, enough: float) -> Fit | None:
-    """Return the least-squares fit by these terms and a constant, if its residual is at most `enough`, else None.
+    """Return the least-squares fit by these terms and a constant, or None if its residual is above `enough`.
 
-    None also if the terms are dependent at these points, or not finite.
+    Return None also if the terms are linearly dependent at these points, or not finite.
     """
     matrix = np.column_stack([*(terms[name] for name in names), np.ones(len(values))])
     scale = np.abs(matrix).max(axis=0)
@@ -179,7 +185,7 @@ def by(values: NDArray, terms: Mapping[str, NDArray], names: tuple, enough: floa
 
 
 def rounded(value: float, error: float) -> float:
-    """Return the number with the fewest digits within `error` of the value: 0.25 for 0.2500000003."""
+    """Return the number with the fewest digits that is within `error` of the value: 0.25 for 0.2500000003."""
     for digits in range(1, 16):
         short = float(f"{value:.{digits}g}")
         if abs(short - value) <= max(error, 1e-13 * abs(value)):

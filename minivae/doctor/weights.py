@@ -1,4 +1,4 @@
-"""The importance-weighted bound: which known function of the log weights it is, and whether it overflows."""
+"""Find out which known function of the log weights an importance-weighted bound is, and whether it overflows."""
 
 import itertools
 from collections.abc import Callable
@@ -10,18 +10,14 @@ from numpy.typing import NDArray
 from minivae.doctor.calls import Call, Failed, mutation, not_finite
 from minivae.doctor.findings import Finding
 from minivae.doctor.words import close
+from minivae.evidence.sums import log_mean_exp
 from minivae.ops import log_sum_exp
 
 LSE = "np.log(np.mean(np.exp(log_w - top), axis)) + top, with top = log_w.max(axis)"
 
 
-def log_mean_exp(a: NDArray, axis: int) -> NDArray:
-    """Return log mean exp(a), the importance-weighted bound for log weights a."""
-    return log_sum_exp(a, axis) - np.log(a.shape[axis])
-
-
 def self_weighted(a: NDArray, axis: int) -> NDArray:
-    """Return sum w log w with normalised weights w: its gradient, with w held fixed, is that of the bound."""
+    """Return sum w log w with normalised weights w. If w is held fixed, its gradient is that of the bound."""
     w = np.exp(a)
     return (w / w.sum(axis=axis, keepdims=True) * a).sum(axis=axis)
 
@@ -40,23 +36,23 @@ KNOWN = (
     Known("log mean exp", log_mean_exp, "is", "the importance-weighted bound"),
     Known("log sum exp", log_sum_exp, "wrong", "log K is not subtracted: it lies log K above the bound", "log-k-forgotten"),
     Known("mean", lambda a, axis: a.mean(axis=axis), "wrong",
-          "the mean of the logs stands for the log of the mean: it is the ELBO, however many draws", "mean-of-logs"),
+          "it is the mean of the logs, not the log of the mean: this is the ELBO for any number of draws", "mean-of-logs"),
     Known("sum", lambda a, axis: a.sum(axis=axis), "wrong", "the log weights are summed: the result is not a bound"),
     Known("max", lambda a, axis: a.max(axis=axis), "wrong",
-          "it is the largest log weight: it lies up to log K above the bound"),
+          "it is the largest log weight, which lies up to log K above the bound"),
     Known("sum w log w", self_weighted, "unusual",
-          "the log weights are averaged with the weights themselves: right for gradients if the weights are held fixed; "
-          "not the number of the bound", "weights-not-held-fixed"),
+          "the log weights are averaged with the weights themselves: the gradient is right if the weights are held fixed, "
+          "but the number is not the bound", "weights-not-held-fixed"),
     Known("sum w log w / K", lambda a, axis: self_weighted(a, axis) / a.shape[axis], "unusual",
-          "the log weights are averaged with the weights themselves and divided by K: not the number of a bound",
+          "the log weights are averaged with the weights themselves and divided by K: the number is not a bound",
           "weights-not-held-fixed"),
 )  # fmt: skip
-UPSIDE_DOWN = "the weights are upside down: exp(-log w), so the worst draw counts most"
+UPSIDE_DOWN = "the weights are upside down, exp(-log w): the worst draw counts most"
 OUTER = {"": lambda a: a, "mean of the ": np.mean, "sum of the ": np.sum}       # over the data points
 
 
 def measure(call: Call, rng: np.random.Generator, declared: int | None = None) -> list[Finding]:
-    """Examine iw_bound(log_w), or iw_bound(log_w, axis) with axis 0; `declared` is the axis of the draws in the file."""
+    """Examine iw_bound(log_w), or iw_bound(log_w, axis=0); `declared` is the axis of the draws that the file gives."""
     samples = [rng.normal(-3, 1.5, (7, 4)), rng.normal(-2, 1.0, (5, 3))]
     takes_axis = any(parameter.name == "axis" for parameter in call.parameters)
     draws_on = 0 if takes_axis else declared if declared is None else declared % 2
@@ -94,17 +90,17 @@ def measure(call: Call, rng: np.random.Generator, declared: int | None = None) -
         if all(close(g, w, rel) for g, w in zip(given, whole)):
             words = "the importance-weighted bound of all entries together: right for the weights of one data point only"
             return [*found, Finding("unusual", call.name, "all-entries", words, given[0], whole[0])]
-    words = "it is not a known function of log_w: log mean exp, log sum exp, mean, sum or max, over either axis"
+    words = "it is not one of the known functions: log mean exp, log sum exp, mean, sum or max of log_w over an axis"
     return [*found, Finding("cannot tell", call.name, "unknown", words, given[0].flat[0],
-                            np.mean(log_mean_exp(samples[0], 0)), "the mean bound over axis 0 is")]
+                            np.mean(log_mean_exp(samples[0], 0)), "the bound over axis 0 has the mean")]
 
 
 def far(call: Call, value: Callable, a: NDArray, sign: int, near: NDArray) -> list[Finding]:
-    """Return a finding if log weights near -2000, as images have them, give NaN or an infinite number."""
+    """Return a finding if log weights near -2000, which are common for images, give NaN or an infinite number."""
     moved = value(a - 2000)
     if np.isfinite(moved).all():
         return []
-    words = ("log weights near -2000, as for images, give no finite number: exp underflows because the largest is not "
+    words = ("log weights near -2000, common for images, give no finite number: exp underflows, because the largest is not "
              "subtracted")
     return [Finding("wrong", call.name, "no-max-subtracted", words, moved.flat[0], near.flat[0] - sign * 2000,
                     "it should be", LSE, "no-max-subtracted")]

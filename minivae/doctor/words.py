@@ -1,4 +1,4 @@
-"""Numbers to words: say in which known way an array differs from the right one."""
+"""Numbers to words: describe a known difference between an array and the right one."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ REL = 1e-6
 
 
 class Probe(NamedTuple):
-    """An array that was returned, the right one, and the sizes that hold at this probe: {"B": 3, "D": 7, "J": 5}."""
+    """A returned array, the right array, and the sizes that were used: {"B": 3, "D": 7, "J": 5}."""
 
     given: NDArray
     right: NDArray
@@ -26,7 +26,7 @@ def close(a: NDArray, b: NDArray, rel: float = REL) -> bool:
 
 
 def ratio(given: NDArray, right: NDArray, rel: float = REL) -> float | None:
-    """Return r if given = r x right in every entry; None if no number does."""
+    """Return the number r with given = r x right in every entry, or None."""
     given, right = np.ravel(given), np.ravel(right)
     square = right @ right
     if given.shape != right.shape or square == 0 or not np.isfinite(given).all():
@@ -38,7 +38,7 @@ def ratio(given: NDArray, right: NDArray, rel: float = REL) -> float | None:
 def name_ratio(found: Sequence[tuple[float, Mapping[str, int]]], rel: float = REL) -> str | None:
     """Return "1/2", "-1", "B", "2 D / J": the simplest product that equals the ratio at every probe, or None.
 
-    Several probes with different sizes are needed to tell B = 2 from the number 2: with one probe, sizes are not named.
+    Only probes of different sizes can tell B = 2 from the number 2. So a size that is equal at all probes is not named.
     """
     letters = [letter for letter in found[0][1] if len({sizes[letter] for _, sizes in found}) > 1]
     powers = sorted(itertools.product((0, 1, -1), repeat=len(letters)), key=lambda p: (sum(map(abs, p)), [-n for n in p]))
@@ -62,7 +62,7 @@ def _product(sign, number, letters, power):
 
 
 def known_function(given: NDArray, right: NDArray, functions: Mapping[str, NDArray], rel: float = REL) -> str | None:
-    """Return the name of the function with given = function x right in every entry, or None."""
+    """Return the name of the factor with given = factor x right in every entry, or None; `functions` are the factors."""
     for name, values in functions.items():
         if np.shape(values) == np.shape(right) and close(given, values * right, rel) and not close(given, right, rel):
             return name
@@ -70,7 +70,7 @@ def known_function(given: NDArray, right: NDArray, functions: Mapping[str, NDArr
 
 
 def combination(given: NDArray, paths: Mapping[str, NDArray], rel: float = REL) -> dict[str, float] | None:
-    """Return the factor of every path with given = sum of factor x path, or None if no factors do."""
+    """Return {path: factor} with given = sum of factor x path, or None if such factors do not exist."""
     if not paths:
         return None
     matrix = np.column_stack([np.ravel(path) for path in paths.values()])
@@ -83,7 +83,7 @@ def combination(given: NDArray, paths: Mapping[str, NDArray], rel: float = REL) 
 
 
 def variant(given: NDArray, right: NDArray, others: Mapping[str, NDArray], rel: float = REL) -> str | None:
-    """Return how an array relates to the right one: zero, transposed, clipped, exchanged with another; or None."""
+    """Return a phrase if an array is zero, another array, or the right one transposed or clipped, else None."""
     if not np.any(given) and np.any(right):
         return "zero everywhere"
     for name, other in others.items():
@@ -101,7 +101,7 @@ def variant(given: NDArray, right: NDArray, others: Mapping[str, NDArray], rel: 
 
 
 def columns(probes: Sequence[Probe], rel: float = REL) -> str | None:
-    """Return "right, except for columns 2, 3" if whole columns of a matrix are right and others are not; else None."""
+    """Return "right, except for columns 2, 3" if some columns of a matrix are right and the others are not, else None."""
     given, right, _ = probes[0]
     if given.ndim != 2 or given.shape != right.shape or given.shape[1] < 2:
         return None
@@ -118,9 +118,9 @@ def describe(
     others: Sequence[Mapping[str, NDArray]] = (),
     rel: float = REL,
 ) -> str | None:
-    """Return what the given array equals, if the same words hold at every probe; None if no words do.
+    """Return a phrase for what the given array equals, or None if no phrase is true at every probe.
 
-    `functions`, `paths` and `others` have one mapping for each probe: factors, parts of the right array, other arrays.
+    Each probe has a mapping in `functions` (factors), `paths` (parts of a sum) and `others` (arrays that it may equal).
     """
     empty = [{}] * len(probes)
     functions, paths, others = functions or empty, paths or empty, others or empty
@@ -146,9 +146,9 @@ def describe(
 
 
 def summed(combined: Sequence[Mapping[str, float]], probes: Sequence[Probe], rel: float = REL) -> str | None:
-    """Return the words for a sum, such as "the right array + 1/(2 B) x exp(log_var)".
+    """Return a sum as a phrase, such as "the right array + 1/(2 B) x exp(log_var)".
 
-    Returns None if a factor without a name differs between probes.
+    Return None if a factor that has no name is not the same at all probes.
     """
     words = []
     for name in combined[0]:

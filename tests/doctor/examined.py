@@ -6,7 +6,7 @@ REPORTS = {}                                                # id of the function
 
 
 def report_of(functions):
-    """Return the report on these functions, which are examined once; a copy of them is examined again."""
+    """Return the report on a dict of functions. The same dict is examined only once; a copy is examined again."""
     if id(functions) not in REPORTS:
         REPORTS[id(functions)] = functions, examine(**functions)
     return REPORTS[id(functions)][1]

@@ -1,6 +1,6 @@
 """Callables in the styles of public code, written before the doctor was run on any of them.
 
-`RIGHT`: nothing is wrong with them. `FAULTY`: each has one planted fault, and the keys of its findings.
+`RIGHT`: right implementations. `FAULTY`: implementations with one planted fault each, and the keys of its findings.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ def stable(x, a):
 
 
 class Tensor:
-    """A stand-in for a tensor of another library: float32 inside, numbers only by .detach().numpy()."""
+    """A stand-in for a tensor of another library: it is float32, and only .detach().numpy() returns its numbers."""
 
     def __init__(self, value):
         self.value = np.asarray(value, dtype=np.float32)
@@ -132,7 +132,7 @@ def tied_gradient(x, output, mu, log_var):
 
 
 def linear_vae():
-    """A one-hidden-layer VAE in plain NumPy: params, loss_and_gradient."""
+    """Return a linear VAE in plain NumPy: params, loss_and_gradient and sizes."""
     rng = np.random.default_rng(1)
     params = {"W": rng.normal(size=(6, 4)) * 0.1, "b": np.zeros(4), "V": rng.normal(size=(2, 6)) * 0.1, "c": np.zeros(6)}
 
@@ -154,7 +154,7 @@ def linear_vae():
 
 
 def with_gradient(change):
-    """The model of linear_vae with a changed gradient."""
+    """Return the model of linear_vae with a changed gradient."""
     made = linear_vae()
     right = made["loss_and_gradient"]
 
@@ -169,7 +169,7 @@ DECODER = RNG.normal(size=(1, 6))
 
 
 def whole(sampler, loss=lambda x, o, m, v: (stable(x, o).sum(1) + kl_rows(m, v)).mean()):
-    """A small model with all parts, J = 1: encoder, sampler, decoder, loss, log p(x|z)."""
+    """Return a model with encoder, sampler, decoder, loss and log p(x|z), for J = 1."""
     return {
         "encode": lambda x: (0.4 * (x - 0.5) @ DECODER.T, -1.0 + 0 * x[:, :1]),
         "sample": sampler,
@@ -244,7 +244,7 @@ RIGHT = {
 
 
 class Annealed:
-    """A loss whose KL weight warms up with its calls."""
+    """A loss whose KL weight grows with the number of calls."""
 
     def __init__(self):
         self.step = 0
@@ -261,7 +261,7 @@ def in_place(x, output, mu, log_var):
 
 
 def cost(kl, recon=bce):
-    """A loss with a right reconstruction and this KL of every entry."""
+    """Return a loss with a right reconstruction and this KL of each entry."""
     return {"loss": lambda x, o, m, v: (recon(x, o).sum(1) + kl(m, v).sum(1)).mean()}
 
 

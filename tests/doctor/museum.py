@@ -1,4 +1,4 @@
-"""The exhibits of the museum as a user would hand them to the doctor: plain functions of a copy of the package."""
+"""The exhibits of the museum as a user would give them to the doctor: plain functions of a copy of the package."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from minivae.museum.problems import likelihood_of
 
 
 def callables(changes, likelihood="bernoulli", sigma="learned", **settings):
-    """Return the functions of a changed copy of minivae, with the arguments that the doctor gives."""
+    """Return the functions of a changed copy of minivae, with the arguments that the doctor passes."""
     copy, samples = patched.package(changes), settings.get("samples", 1)
     settings = {name: value for name, value in settings.items() if name not in ("samples", "white", "data")}
     kind = likelihood_of(copy, "bernoulli" if likelihood == "binomial" else likelihood, sigma)

@@ -1,6 +1,6 @@
-"""Losses and samplers as public code writes them, found by searching, typed anew in NumPy. The doctor did not know them.
+"""Losses and samplers found in public code, rewritten in NumPy. The doctor was not developed with them.
 
-`PUBLIC[name] = (callables, keys)`: keys of the findings that are not "is", beside those of FINE.
+`PUBLIC[name] = (callables, keys)`: the keys of the findings that are not "is" and not in FINE.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ def mse(x, o):
 
 
 def total(recon, kl):
-    """A loss: recon(x, o) + kl(m, v)."""
+    """Return a loss: recon(x, o) + kl(m, v)."""
     return {"loss": lambda x, o, m, v: recon(x, o) + kl(m, v)}
 
 
@@ -42,7 +42,7 @@ def masked(x, o, m, v):
 
 
 def to_prior(mean, variance):
-    """KL to a prior N(mean, variance), as topic models write it."""
+    """Return the KL to a prior N(mean, variance), as topic models write it."""
     def kl(m, v):
         terms = np.exp(v) / variance + (m - mean) ** 2 / variance + np.log(variance) - v
         return 0.5 * (terms.sum(axis=1) - m.shape[1])

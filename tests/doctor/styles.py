@@ -1,4 +1,4 @@
-"""Right implementations in further styles: what is unusual about each is in its comment. None may be called wrong."""
+"""Right implementations in more styles. The doctor must not call any of them wrong."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ def normalised(m, axis):
 
 
 def kl_of_normalised(gamma, axis=0, tiny=0.0):
-    """The KL of a mean with a fixed mean square."""
+    """Return a KL that first normalises the mean to a fixed mean square."""
     def kl(mu, log_var):
         centred = mu - mu.mean(axis, keepdims=True)
         return kl_rows(gamma * centred / np.sqrt((centred**2).mean(axis, keepdims=True) + tiny), log_var)
@@ -57,7 +57,7 @@ def rows(x, output, mu, log_var):
 
 
 def relu_model():
-    """A VAE with ReLU layers: finite differences may cross a kink."""
+    """Return a VAE with ReLU layers, where finite differences may cross a kink."""
     rng = np.random.default_rng(4)
     params = {"W": rng.normal(size=(6, 24)), "U": rng.normal(size=(24, 4)) * 0.3, "V": rng.normal(size=(2, 24)),
               "T": rng.normal(size=(24, 6)) * 0.3}

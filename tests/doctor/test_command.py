@@ -1,4 +1,4 @@
-"""The command doctor: exit codes, one-line errors that give the line in the user's file, a timeout, nothing written."""
+"""The command doctor: exit codes, errors with the line in the user's file, the timeout; it writes no files."""
 
 import json
 import sys
@@ -18,7 +18,7 @@ SAMPLER = "def sample(mu, log_var, eps):\n    return mu + np.exp(log_var{}) * ep
 
 
 def doctor(tmp_path, capfd, source, *more):
-    """(exit code, stdout, stderr) of the command on a file with this source."""
+    """Return (exit code, stdout, stderr) of the command for a file with this source."""
     file = tmp_path / "my_vae.py"
     file.write_text(source, encoding="utf-8")
     code = cli.main(["doctor", str(file), *more])
@@ -28,7 +28,7 @@ def doctor(tmp_path, capfd, source, *more):
 
 @pytest.fixture
 def report_on(tmp_path, monkeypatch):
-    """Return a function of a source: its report as JSON, made in this process."""
+    """Return a function that examines a source in this process and returns the report as JSON."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setitem(sys.modules, "my_vae", None)
 
@@ -71,7 +71,7 @@ def test_doctor_exit_code_says_whether_something_is_wrong(tmp_path, capfd):
         ("x = 1\n", "at least one of loss, kl"),
     ],
 )
-def test_error_in_the_users_file_is_one_line_with_its_line(tmp_path, report_on, source, words):
+def test_error_in_the_users_file_is_reported_with_its_line_number(tmp_path, report_on, source, words):
     document = report_on(source)
     said = document.pop("error").replace(str(tmp_path), "DIR")
     assert document == {} and words in said and "\n" not in said and said.endswith(".")
@@ -91,7 +91,7 @@ def test_file_without_a_report_gives_exit_code_two(tmp_path, capfd, source, word
     assert code == 2 and out == "" and words in err and err.count("\n") == 1 and "Traceback" not in err
 
 
-def test_function_that_hangs_is_ended_with_its_line(tmp_path, capfd):
+def test_function_without_an_end_is_reported_with_its_line_number(tmp_path, capfd):
     source = "def kl(mu, log_var):\n    while True:\n        pass\n"
     code, out, err = doctor(tmp_path, capfd, source, "-q", "--timeout", "0.3")
     assert code == 2 and out == "" and err.count("\n") == 1
@@ -136,6 +136,6 @@ def test_main_block_of_the_file_is_not_executed(report_on):
 @pytest.mark.parametrize("arguments, words", [(["none.py"], "FILE must be an existing file"), ([__file__, "--seed", "-1"],
                                                                                             "--seed must be"),
                                               ([__file__, "--timeout", "0"], "--timeout must be")])  # fmt: skip
-def test_doctor_bad_arguments_are_one_line_on_stderr(arguments, words, capsys):
+def test_bad_argument_of_the_doctor_gives_one_line_on_stderr(arguments, words, capsys):
     assert cli.main(["doctor", *arguments]) == 2
     assert words in capsys.readouterr().err

@@ -41,7 +41,7 @@ def test_public_code_gets_exactly_its_recorded_findings(name):
     assert keys_of(report_of(functions)) - FINE == set(keys)
 
 
-# The museum: a verdict is recorded for every exhibit
+# The findings of each exhibit of the museum are recorded
 
 GRADIENT = {"gradient"}
 VISIBLE = {
@@ -78,7 +78,7 @@ def test_every_museum_exhibit_has_a_recorded_verdict():
 @pytest.mark.parametrize("name", [*VISIBLE, *(name for name in INVISIBLE if INVISIBLE[name] != OUTSIDE)])
 def test_museum_exhibit_gets_exactly_its_recorded_findings(name):
     bug = find(name)
-    unchanged = {"beta"} if "beta" in bug.settings else set()            # of the model without the exhibit, too
+    unchanged = {"beta"} if "beta" in bug.settings else set()            # the unchanged model has this finding, too
     assert keys_of(examine(**museum.callables(bug.changes, **bug.settings))) == VISIBLE.get(name, set()) | unchanged
 
 
@@ -86,7 +86,7 @@ def test_museum_without_a_change_has_nothing_wrong():
     assert keys_of(examine(**museum.callables(()))) == set()
 
 
-# A random convention comes back
+# The doctor recovers a random convention
 
 REDUCTIONS = st.sampled_from(["sum", "mean"])
 
@@ -116,7 +116,7 @@ def test_doctor_returns_the_convention_that_wrote_the_loss(cost, features, batch
 # Sizes and precision
 
 
-def test_float32_loss_of_784_features_is_read_exactly():
+def test_float32_loss_of_784_features_gets_the_right_beta():
     def loss(x, output, mu, log_var):
         x, output, mu, log_var = (a.astype(np.float32) for a in (x, output, mu, log_var))
         if x.shape[1] != 784:
@@ -147,7 +147,7 @@ def test_another_seed_gives_the_same_verdicts(seed):
 
 def test_doctor_restores_the_global_random_state():
     np.random.seed(5)
-    np.random.standard_normal()                             # leaves a second normal number in the state
+    np.random.standard_normal()                             # the state now also stores a second normal number
     before = np.random.get_state(legacy=False)
     examine(**fresh.RIGHT["global-noise"])
     after = np.random.get_state(legacy=False)
@@ -168,6 +168,9 @@ def test_doctor_restores_the_global_random_state():
         ({"loss": lambda x: 0.0}, "takes 1 positional argument"),
         ({"kl": fresh.kl_rows, "sample": lambda m, v, eps: m[0]}, "the shape of mu"),
         ({"loss": fresh.tied, "gradient": lambda *a: a[0]}, "must return arrays for output, mu and log_var"),
+        ({"loss": fresh.tied, "gradient": lambda x, o, m, v: (o, m[:1], v)}, "the array for mu must have the shape (3, 5)"),
+        ({"iw_bound": lambda w: (fresh.lme(w), fresh.lme(w))}, "got several parts"),
+        (fresh.with_gradient(lambda gradient, x: {"W": np.ones(3)}), "params['W'] differs"),
         ({"kl": fresh.kl_rows, "latent": 2.5}, "latent must be a whole number"),
         ({"iw_bound": fresh.lme, "axis": "rows"}, "axis must be 0 or 1"),
         ({"loss": lambda x, o, m, v: "1.0"}, "loss must return numbers; got str"),
@@ -197,7 +200,7 @@ def test_unusable_function_is_refused_with_a_remedy(functions, words):
 
 
 def one_latent(functions):
-    """The functions, which now refuse everything but one latent dimension, and write it into the file."""
+    """Return these functions with a check that accepts only one latent dimension, and `latent` = 1."""
     def checked(f):
         @functools.wraps(f)
         def g(m, v, *rest):
@@ -228,7 +231,7 @@ def test_functions_of_one_latent_dimension_are_measured(sample):
     assert report.wrong == []
 
 
-def test_kl_that_is_flat_wherever_it_is_measured_gets_no_name():
+def test_kl_that_is_constant_at_all_measured_points_gets_no_name():
     named = {finding.key: finding.verdict for finding in report_of(STYLES["free-bits-8"]).findings}
     assert named["unknown-kl"] == "cannot tell" and "free-bits" not in named
 
@@ -238,7 +241,7 @@ def test_prior_of_a_kl_is_named_with_its_mean_and_variance():
     assert "N(0.3, 0.98)" in found.words and found.measured == pytest.approx(0.98)
 
 
-def test_normaliser_without_log_sigma_is_said_to_have_only_log_two_pi():
+def test_normaliser_without_log_sigma_is_reported_as_log_two_pi_only():
     def log_px(x, o):
         return -(((x - o) ** 2) / 0.08 + np.log(2 * np.pi) / 2).sum(1)
 
@@ -246,7 +249,7 @@ def test_normaliser_without_log_sigma_is_said_to_have_only_log_two_pi():
     assert "has only its log 2 pi" in found.words and found.expected == pytest.approx(found.measured - 21 * np.log(0.2))
 
 
-def test_weight_that_grows_with_the_features_is_translated_at_their_number():
+def test_weight_that_grows_with_the_features_is_translated_at_the_given_number():
     def loss(x, o, m, v):
         return (x.shape[1] * fresh.stable(x, o).sum(1) + fresh.kl_rows(m, v)).mean()
 
@@ -255,7 +258,7 @@ def test_weight_that_grows_with_the_features_is_translated_at_their_number():
 
 
 def two_latents(kl):
-    """A model with two latent dimensions and this KL."""
+    """Return a model with two latent dimensions and this KL."""
     decoder = np.random.default_rng(5).normal(size=(2, 6))
     return fresh.whole(fresh.right_draw, lambda x, o, m, v: (fresh.stable(x, o).sum(1) + kl(m, v)).mean()) | {
         "encode": lambda x: (0.2 * (x - 0.5) @ decoder.T, np.full((len(x), 2), -1.0)),
@@ -269,9 +272,38 @@ def bound_of(functions):
 
 def test_bound_does_not_change_if_the_kl_lacks_its_minus_one():
     [right] = bound_of(two_latents(fresh.kl_rows))
-    [dropped] = bound_of(two_latents(lambda m, v: (m**2 + np.exp(v) - v).mean(1)))          # 2 x the mean of two
+    [dropped] = bound_of(two_latents(lambda m, v: (m**2 + np.exp(v) - v).mean(1)))          # 2 x the mean of two latents
     assert right.verdict == dropped.verdict == "is"
     assert [dropped.measured, dropped.expected] == pytest.approx([right.measured, right.expected])
+
+
+def sigma_draw(mu, std, eps):
+    return mu + std * eps
+
+
+def named_loss(x, output, mu, log_var):
+    return (fresh.stable(x, output).sum(1) + fresh.kl_rows(mu, log_var)).mean()
+
+
+WRONG_DRAW, RIGHT_BOUND = "no: sample does not draw z from the Gaussian of the KL. ", "yes: minus the ELBO"
+
+
+@pytest.mark.parametrize(
+    "functions, words",
+    [
+        (fresh.whole(fresh.right_draw), RIGHT_BOUND),
+        (fresh.FAULTY["bound-exp-log-var"][0], f"{WRONG_DRAW}The formula alone says {RIGHT_BOUND}"),
+        (fresh.whole(lambda m, v, eps: m), f"{WRONG_DRAW}The formula alone says {RIGHT_BOUND}"),
+        (fresh.whole(lambda m, v, eps: m + np.exp(v / 2) * eps[:1]), RIGHT_BOUND),
+        (fresh.whole(sigma_draw, named_loss) | {"encode": lambda x: (0.2 * (x - 0.5) @ fresh.DECODER.T, 0.1 + 0 * x[:, :1])},
+         f"no: minus the loss was measured above log p(x). The formula alone says {RIGHT_BOUND}"),
+        ({"loss": lambda x, o, m, v: fresh.stable(x, o).sum(1).mean(), "sample": lambda m, v, eps: m},
+         "no: without a KL this is the loss of a plain autoencoder"),
+    ],
+)  # fmt: skip
+def test_loss_is_no_bound_if_sample_does_not_draw_from_the_kl(functions, words):
+    report = examine(**functions)
+    assert report.rosetta["bound_in_words"] == words and f"a bound   {words}\n" in str(report)
 
 
 @pytest.mark.parametrize(
@@ -283,13 +315,54 @@ def test_loss_is_not_compared_with_a_density_that_is_not_normalised(log_px):
     assert bound_of(fresh.whole(fresh.right_draw) | {"log_px_given_z": log_px}) == []
 
 
+def all_rows(x, o):
+    return -fresh.stable(x, o).sum()
+
+
+@pytest.mark.parametrize("log_px", [lambda x, o: -fresh.stable(x, o), all_rows])
+def test_bound_is_the_same_for_every_shape_of_log_px(log_px):
+    [right] = bound_of(fresh.whole(fresh.right_draw))
+    [found] = bound_of(fresh.whole(fresh.right_draw) | {"log_px_given_z": log_px})
+    assert [found.measured, found.expected] == pytest.approx([right.measured, right.expected])
+
+
+def test_bound_is_the_same_for_a_loss_with_a_factor():
+    [right] = bound_of(fresh.whole(fresh.right_draw))
+    [found] = bound_of(fresh.whole(fresh.right_draw, lambda *a: -3 * named_loss(*a)))
+    assert [found.measured, found.expected] == pytest.approx([right.measured, right.expected])
+
+
+def test_bound_is_measured_at_the_data_of_the_file():
+    x = np.array([[0, 1, 1, 0, 0, 1], [1, 1, 1, 0, 0, 0]])
+    [found] = bound_of(fresh.whole(fresh.right_draw) | {"x": x.ravel()})
+    assert found.verdict == "is" and "for each of 2 data points" in found.words
+    z = np.linspace(-9, 9, 2001)[:, None]
+    log_px_given_z = -fresh.stable(x[:, None], z @ fresh.DECODER).sum(axis=2)
+    log_joint = log_px_given_z - z[:, 0] ** 2 / 2 - np.log(2 * np.pi) / 2
+    assert np.isclose(np.log(np.exp(log_joint).sum(axis=1) * 0.009), found.expected).sum() == 1
+
+
+def test_loss_with_half_the_kl_is_not_compared_with_log_px():
+    def loss(x, o, m, v):
+        return (fresh.stable(x, o).sum(1) + fresh.kl_rows(m, v) / 2).mean()
+
+    [found] = bound_of(fresh.whole(fresh.right_draw, loss))
+    assert (found.verdict, found.measured, found.expected) == ("cannot tell", 0.5, 1) and "beta is below 1" in found.words
+
+
+def test_bound_of_a_decoder_that_oscillates_does_not_converge():
+    sharp = {"decode": lambda z: 4000 * np.sin(40 * z) @ fresh.DECODER}
+    [found] = bound_of(fresh.whole(fresh.right_draw) | sharp)
+    assert found.verdict == "cannot tell" and "did not converge" in found.words
+
+
 @pytest.mark.parametrize("data", [[[1], [2, 3]], "text", np.nan])
-def test_text_ragged_and_nan_data_are_refused_for_one_feature_too(data):
+def test_text_ragged_and_nan_data_are_refused_for_one_feature(data):
     with pytest.raises(ValueError, match="1 in a row"):
         bound.rows_of_data(data, 1)
 
 
-def test_kl_of_one_batch_size_is_measured_at_that_batch():
+def test_kl_that_takes_one_batch_size_is_measured_at_that_size():
     assert ("kl", "formula", "is") in named(examine(kl=thousand_rows, batch=1000))
 
 
@@ -302,7 +375,51 @@ def test_gradient_in_a_scalar_parameter_is_compared_with_differences():
     assert "1.25 x the right array" in report.wrong[0].words
 
 
-def test_constant_kl_is_wrong_because_nothing_changes_it():
+def test_gradient_in_a_list_of_parameters_is_compared_by_position():
+    def squares(p, x, eps):
+        return (p[0] ** 2).sum() + (p[1] ** 2).sum(), [2 * p[0], 3 * p[1]]
+
+    report = examine(loss_and_gradient=squares, params=[np.ones(2), np.ones(3)], features=4, latent=2)
+    assert [finding.verdict for finding in report.findings] == ["is", "wrong"]
+    assert "the gradient in params[1] " in report.wrong[0].words
+
+
+def test_noise_inside_a_network_or_model_is_reported():
+    model = fresh.linear_vae()
+
+    def loss_and_gradient(params, x, eps):
+        return model["loss_and_gradient"](params, x, np.random.standard_normal(eps.shape))
+
+    assert named(examine(**model | {"loss_and_gradient": loss_and_gradient})) == {
+        ("loss_and_gradient", "noise-inside", "cannot tell")}
+    decode = {"decode": lambda z: np.repeat(z, 3, axis=1) + np.random.standard_normal((len(z), 6)), "latent": 2}
+    assert named(examine(**decode)) == {("decode", "not-repeatable", "unusual")}
+
+
+def test_kl_that_differs_near_the_prior_is_shown_beside_its_formula():
+    def doubled(mu, log_var):
+        total = fresh.kl_rows(mu, log_var).sum()
+        return 2 * total if total < 1 else total
+
+    [found] = [finding for finding in examine(kl=doubled).findings if finding.key == "unknown-kl"]
+    assert found.measured == pytest.approx(2 * found.expected) and 0 < found.expected < 1
+
+
+def test_clipped_probabilities_are_reported_once():
+    keys = [finding.key for finding in report_of(fresh.RIGHT["bce-clipped"]).findings]
+    assert keys.count("clipped-probabilities") == 1
+
+
+def test_error_of_a_function_in_python_gives_its_file_and_line():
+    def kl(mu, log_var):
+        raise ZeroDivisionError("a reason")
+
+    line = kl.__code__.co_firstlineno + 1
+    with pytest.raises(ValueError, match=f"test_doctor.py, line {line}, in kl: ZeroDivisionError: a reason"):
+        examine(kl=kl)
+
+
+def test_constant_kl_is_reported_as_wrong():
     report = examine(kl=lambda m, v: 1.5)
     assert [finding.key for finding in report.wrong] == ["no-kl"] and report.wrong[0].measured == 1.5
 
@@ -313,7 +430,7 @@ def test_numbers_near_the_largest_float_give_no_false_name():
 
 
 def one_nan(f):
-    """The function with NaN in the first row of its result."""
+    """Return the function with NaN in the first row of its result."""
     @functools.wraps(f)
     def g(*arguments):
         result = f(*arguments)
@@ -343,7 +460,7 @@ def test_nan_in_one_row_is_not_named_as_another_fault(name, function):
     assert of_it[0].measured >= 1 and of_it[0].expected == 0
 
 
-def test_nan_in_a_gradient_is_wrong_and_counted_as_such():
+def test_nan_in_a_gradient_is_reported_as_wrong():
     def gradient(x, o, m, v):
         in_mu = m / len(m)
         in_mu[0] = np.nan
@@ -377,7 +494,7 @@ OUTPUT, MU, LOG_VAR = "the gradient in output", "the gradient in mu", "the gradi
         (2, lambda g, x, o, m, v: g * fresh.sigmoid(v) * (1 - fresh.sigmoid(v)), "s (1 - s), s = sigmoid(log_var)"),
     ],
 )  # fmt: skip
-def test_factor_too_many_in_a_gradient_is_named(which, change, factor):
+def test_extra_factor_in_a_gradient_is_named(which, change, factor):
     def gradient(*arguments):
         right = list(fresh.tied_gradient(*arguments))
         right[which] = change(right[which], *arguments)
@@ -386,6 +503,28 @@ def test_factor_too_many_in_a_gradient_is_named(which, change, factor):
     [wrong] = examine(loss=fresh.tied, gradient=gradient).wrong
     assert wrong.words.startswith((OUTPUT, MU, LOG_VAR)[which])
     assert wrong.words.endswith(f"what you return equals the right array x {factor}")
+
+
+def test_exchanged_gradients_are_each_named_as_the_other():
+    def gradient(*arguments):
+        in_output, in_mu, in_log_var = fresh.tied_gradient(*arguments)
+        return in_output, in_log_var, in_mu
+
+    wrong = [finding.words for finding in examine(loss=fresh.tied, gradient=gradient).wrong]
+    assert [words.partition(" is not that of your loss; ")[::2] for words in wrong] == [
+        (MU, f"what you return equals {LOG_VAR}"), (LOG_VAR, f"what you return equals {MU}"),
+    ]  # fmt: skip
+
+
+def test_huber_loss_in_single_precision_is_named_with_its_delta():
+    def loss(x, o, m, v):
+        x, o, m, v = (a.astype(np.float32) for a in (x, o, m, v))
+        r = np.abs(x - o)
+        huber = np.where(r < 3, r**2 / 2, 3 * r - np.float32(4.5)).sum(1)
+        return np.mean(huber + fresh.kl_rows(m, v))
+
+    [found] = [finding for finding in examine(loss=loss).findings if finding.key == "huber"]
+    assert "quadratic up to |x - o| = 3, linear beyond" in found.words
 
 
 def test_wrong_column_of_a_weight_gradient_is_named():
@@ -403,13 +542,13 @@ def test_translation_of_a_loss_for_one_size_uses_that_size():
     assert [convention[name] for name in ("features", "recon_weight", "kl_weight")] == [784, 1, 1]
 
 
-def test_kl_of_a_clipped_sigma_is_said_to_be_constant_from_there():
+def test_kl_of_a_clipped_sigma_is_reported_as_constant_beyond_it():
     def kl(mu, sigma):
         sigma = np.minimum(sigma, 3.5)
         return (0.5 * (mu**2 + sigma**2 - 1) - np.log(sigma)).sum(1)
 
     [clip] = [finding for finding in examine(kl=kl).findings if finding.key == "clipped-log-var"]
-    assert "it is constant beyond 4 of the second argument" in clip.words
+    assert "it is constant where the second argument exceeds 4" in clip.words
     assert clip.measured < clip.expected
 
 
@@ -437,7 +576,7 @@ def test_bound_of_every_data_point_is_shown_with_its_own_number():
     assert found.key == "log-mean-exp" and found.verdict == "is" and found.measured == pytest.approx(found.expected)
 
 
-def test_decoder_with_values_from_minus_to_one_is_shown_with_its_smallest():
+def test_decoder_with_negative_values_is_shown_with_its_smallest_value():
     bernoulli = fresh.RIGHT["bce-sums"]
     [wrong] = examine(decode=lambda z: np.minimum(z[:, :1], 1) * np.ones(6), latent=2, **bernoulli).wrong
     assert wrong.key == "not-probabilities" and wrong.measured < 0 and wrong.expected == 0

@@ -16,12 +16,12 @@ from tests.doctor.styles import STYLES, free_bits, normalised
 
 
 def loss(recon=lambda x, o: bce(x, o).sum(1), kl=kl_rows):
-    """A loss of rows: reconstruction + KL, mean over the batch."""
+    """Return a loss: the mean over the batch of reconstruction + KL."""
     return {"loss": lambda x, o, m, v: (recon(x, o) + kl(m, v)).mean()}
 
 
 def kl(f):
-    """A KL of entries, summed over the latents."""
+    """Return a KL that is the sum of f over the latents."""
     return {"kl": lambda m, v: f(m, v).sum(1)}
 
 
@@ -58,13 +58,13 @@ def smooth(x, o):
 
 
 def unchanged(m, v):
-    """Write into the argument, but the numbers that are there."""
+    """Return a KL after writing equal numbers into the argument."""
     m[...] = -(-m)
     return 0.5 * (m**2 + np.exp(v) - 1 - v)
 
 
 class Stateful:
-    """A loss that returns something else at every third call."""
+    """A loss that adds 1 at the first of every `period` calls."""
 
     def __init__(self, period):
         self.calls, self.period = 0, period
@@ -204,11 +204,11 @@ PAIRS = {                                                   # key -> (a function
 
 
 RECORDED = json.loads((Path(__file__).parent / "shown.json").read_text(encoding="utf-8"))
-DRAWN = {"noise-inside", "not-normal"}             # their numbers differ from run to run
+DRAWN = {"noise-inside", "not-normal"}             # their numbers are different in each run
 
 
 def shown(finding):
-    """Return the verdict, two numbers with four digits, and the exhibit of a finding."""
+    """Return the verdict, the two numbers (four digits) and the exhibit of a finding."""
     numbers = [None if n is None else f"{n:.4g}" for n in (finding.measured, finding.expected)]
     return [finding.verdict, *numbers, finding.exhibit]
 

@@ -1,7 +1,8 @@
-"""The doctor on files that were written without knowledge of it: nothing right is wrong, and the verdicts are recorded.
+"""The doctor on files whose author did not know it: it calls no right file wrong, and its findings are recorded.
 
-Before anybody looked at the files: of 36 faulty files 24 named, 4 located, 1 misnamed, 7 silent; no false alarm on 24
-right ones. `recorded.json` has the keys of all findings that are not "is"; `truth.json` the fault of each file.
+Before the doctor was improved with these files, it named the fault in 24 of 36 faulty files, showed the place in 4, named
+another fault in 1 and missed 7. It called none of the 24 right files wrong. `recorded.json` has the keys of all findings
+that are not "is", `truth.json` the fault of each file.
 """
 
 import json
@@ -25,7 +26,7 @@ def test_every_file_of_the_first_contact_has_a_record():
 @pytest.mark.slow
 @pytest.mark.parametrize("file", RECORDED)
 def test_first_contact_file_gets_exactly_its_recorded_findings(file, monkeypatch):
-    monkeypatch.setattr(sys, "path", [*sys.path])            # the folder of the file is added to it
+    monkeypatch.setattr(sys, "path", [*sys.path])            # names_of adds the folder of the file
     report = examine(0, str(HERE / file), **names_of(HERE / file))
     assert sorted({finding.key for finding in report.findings if finding.verdict != "is"}) == RECORDED[file]
     assert not TRUTH[file]["right"] or report.wrong == []

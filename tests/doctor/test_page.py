@@ -17,7 +17,7 @@ from tests.helpers.readme import PAGES
 
 
 class Convertible:
-    """A stand-in for an array of JAX: float32, which only np.asarray converts to NumPy."""
+    """A stand-in for an array of JAX: it is float32, and only np.asarray converts it to NumPy."""
 
     def __init__(self, value):
         self.value = np.asarray(value, dtype=np.float32)
@@ -27,7 +27,7 @@ class Convertible:
 
 
 class Eager:
-    """A stand-in for a tensor of TensorFlow: float32, a number only by .numpy()."""
+    """A stand-in for a tensor of TensorFlow: it is float32, and only .numpy() returns its numbers."""
 
     def __init__(self, value):
         self.value = np.asarray(value, dtype=np.float32)
@@ -37,7 +37,7 @@ class Eager:
 
 
 class FromNumPy:
-    """The result of torch.from_numpy: float64 until float() is called."""
+    """A stand-in for the result of torch.from_numpy: it is float64 until float() is called."""
 
     def __init__(self, array):
         self.array = array

@@ -1,4 +1,4 @@
-"""The dictionary of the doctor: each term is what its name says, and the fit finds few terms with their errors."""
+"""The dictionary of the doctor: names of terms are right, and a fit finds few terms with their errors."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ COSTS = {
     "(x - tanh(o))^2": (X - np.tanh(O)) ** 2, "softplus(o)": np.log(1 + np.exp(O)), "x o": X * O, "o": O,
     "exp(o)": np.exp(O),
     "log o": np.log(O),
-    "log(1 - o)": np.log(1 - O), "x - o": X - O, "|x - o|^3": abs(X - O) ** 3, "(x - o)^4": (X - O) ** 4,
+    "log(1 - o)": np.log(1 - O), "(x - o)": X - O, "|x - o|^3": abs(X - O) ** 3, "(x - o)^4": (X - O) ** 4,
     "log cosh(x - o)": np.log((np.exp(X - O) + np.exp(O - X)) / 2), "x^2": X**2, "x": X, "entropy of x": bce(X, X),
     "log C(o)": np.log(2 * np.arctanh(1 - 2 * O) / (1 - 2 * O)),
 }  # fmt: skip
@@ -26,7 +26,7 @@ KL = {
     "m^2": M**2, "exp(s)": np.exp(S), "s": S, "exp(2s)": np.exp(S) ** 2, "s^2": S**2, "log s": np.log(S), "sp^2": SP**2,
     "log sp": np.log(SP), "sp": SP, "exp(s/2)": np.exp(S) ** 0.5, "exp(-s)": 1 / np.exp(S), "exp(-2s)": np.exp(S) ** -2.0,
     "|m|": -M, "m": M, "m^2 exp(-s)": M**2 / np.exp(S), "m s": M * S, "m^2 exp(s)": M**2 * np.exp(S), "m^2 / s": M**2 / S,
-    "sqrt s": S**0.5, "1/s": S**-1.0,
+    "sqrt s": S**0.5, "(1/s)": S**-1.0,
 }  # fmt: skip
 
 
@@ -61,8 +61,9 @@ def test_fit_errors_grow_with_the_noise_and_with_small_terms():
     rng = np.random.default_rng(2)
     a, b = rng.normal(size=(2, 30))
     noisy = 3 * a + 2000 * (b / 1000) + rng.uniform(-5e-5, 5e-5, 30)
-    found = by(noisy, {"a": a, "b": b / 1000}, ("a", "b"), 1e-4)
+    found = by(noisy + 4, {"a": a, "b": b / 1000}, ("a", "b"), 1e-4)
     assert 1e-5 < found.errors["a"] < 1e-2 and 1e-2 < found.errors["b"] < 10
+    assert found.constant == pytest.approx(4, abs=1e-4)
     assert abs(found.coefficients["a"] - 3) <= found.errors["a"] and abs(found.coefficients["b"] - 2000) <= found.errors["b"]
 
 
@@ -79,7 +80,7 @@ SQUARES = "mean_B sum_D (x - o)^2 + mean_B sum_J KL"
         (lambda x, o: ((x - o) ** 2 / 0.02 + np.log(0.1)).sum(1), kl_rows, f"50 {SQUARES} + constant"),
         (lambda x, o: ((x - o) ** 2).mean(1), lambda m, v: -kl_rows(m, v) / m.shape[1],
          "mean_B mean_D (x - o)^2 - mean_B mean_J KL"),
-        (lambda x, o: ((x - o) ** 2).sum(1) * x.shape[1], lambda m, v: 0, "mean_B D^1 sum_D (x - o)^2"),
+        (lambda x, o: ((x - o) ** 2).sum(1) * x.shape[1], lambda m, v: 0, "mean_B D sum_D (x - o)^2"),
         (lambda x, o: (o - x * np.log(o)).sum(1), lambda m, v: 4 * m.sum(1),
          "mean_B sum_D (o - x log o) + mean_B sum_J ( 4 m )"),
         (lambda x, o: 3, kl_rows, "mean_B sum_J KL + constant"), (lambda x, o: 0, kl_rows, "mean_B sum_J KL"),
@@ -89,10 +90,53 @@ SQUARES = "mean_B sum_D (x - o)^2 + mean_B sum_J KL"
          "mean_B sum_D BCE(x, o) + constant"),
         (lambda x, o: 0, lambda m, v: 0, "a constant"),
         (lambda x, o: (np.exp(o) - x * o).sum(1), kl_rows, "mean_B sum_D (exp(o) - x o) + mean_B sum_J KL"),
-        (lambda x, o: (np.exp(o) + x * o).sum(1), kl_rows, "mean_B sum_D ( 1 exp(o) + 1 x o ) + mean_B sum_J KL"),
+        (lambda x, o: (np.exp(o) + x * o).sum(1), kl_rows, "mean_B sum_D ( exp(o) + x o ) + mean_B sum_J KL"),
+        (lambda x, o: -((1 - x) * np.log(1 - o)).sum(1), kl_rows, "mean_B sum_D ( -(1 - x) log(1 - o) ) + mean_B sum_J KL"),
+        (lambda x, o: 2 * (x * np.log(o)).sum(1), kl_rows, "mean_B sum_D ( 2 x log o ) + mean_B sum_J KL"),
+        (lambda x, o: (2 * o - x * np.log(o)).sum(1), kl_rows, "mean_B sum_D ( 2 o - x log o ) + mean_B sum_J KL"),
+        (lambda x, o: 4 * (x - o).sum(1), kl_rows, "mean_B sum_D ( 4 (x - o) ) + mean_B sum_J KL"),
+        (lambda x, o: (4 * bce(x, o) - np.log(o)).sum(1), lambda m, v: (4 / v).sum(1),
+         "mean_B sum_D ( 4 BCE(x, o) - log o ) + mean_B sum_J ( 4 (1/s) )"),
+        (lambda x, o: np.where(np.abs(x - o) < 1, (x - o) ** 2, 2 * np.abs(x - o) - 1).sum(1), kl_rows,
+         "mean_B sum_D Huber(x - o; delta = 1) + mean_B sum_J KL"),
     ],
 )  # fmt: skip
-def test_loss_is_written_as_a_formula_in_letters(cost, kl, formula):
+def test_loss_is_written_as_a_formula(cost, kl, formula):
     found = examine(loss=lambda x, o, m, v: np.mean(cost(x, o) + kl(m, v))).findings
     words = next(finding.words for finding in found if finding.key == "formula")
     assert words == formula
+
+
+@pytest.mark.parametrize("power, formula", [(1, "0.5 J mean_B sum_D (x - o)^2"), (-1, "0.5 (1/J) mean_B sum_D (x - o)^2")])
+def test_power_of_another_size_stands_before_the_sum(power, formula):
+    found = examine(loss=lambda x, o, m, v: (((x - o) ** 2).sum(1) * m.shape[1] ** power / 2 + kl_rows(m, v)).mean())
+    assert found.findings[0].words == f"{formula} + mean_B sum_J KL"
+
+
+@pytest.mark.parametrize(
+    "cost, measured, expected",
+    [
+        (lambda x, o: 2 * bce(x, o) + 0.6 * np.log(o), 0.6, 0.0), (lambda x, o: 2 * o - x * np.log(o), 2, 1),
+        (lambda x, o: bce(x, o) - 2 * np.log(2 * np.arctanh(1 - 2 * o) / (1 - 2 * o)), -2, -1),
+        (lambda x, o: bce(x, o) - bce(x, x), -1, 0), (lambda x, o: bce(x, o) - x * np.log(o), -1, 0),
+        (lambda x, o: 3 * np.log(o) + x * o, 1, 0),
+    ],
+)  # fmt: skip
+def test_unknown_sum_is_shown_with_a_coefficient_of_a_known_cost(cost, measured, expected):
+    report = examine(loss=lambda x, o, m, v: (cost(x, o).sum(1) + kl_rows(m, v)).mean())
+    [found] = [finding for finding in report.findings if finding.key == "other-cost"]
+    assert (found.measured, found.expected) == pytest.approx((measured, expected))
+
+
+@pytest.mark.parametrize(
+    "kl, odd, measured, expected",
+    [
+        (lambda m, v: m**2 / 2, "exp(s)", 0, 0.5), (lambda m, v: m**2 + v**0.5, "sqrt s", 1, 0),
+        (lambda m, v: (np.abs(m) + np.exp(v) - 1 - v) / 2, "|m|", 0.5, 0), (lambda m, v: 3 * m, "m", 3, 0),
+        (lambda m, v: (v + (1 + m**2) / np.exp(v) - 1) / 2, "exp(-s)", 0.5, 0),
+    ],
+)  # fmt: skip
+def test_unknown_kl_is_shown_with_a_coefficient_that_no_kl_has(kl, odd, measured, expected):
+    report = examine(kl=lambda m, v: kl(m, v).sum())
+    [found] = [finding for finding in report.findings if finding.key in ("only-mu", "other-kl", "reverse-kl")]
+    assert (found.measured, found.expected) == pytest.approx((measured, expected)) and f"of {odd} is" in found.compared

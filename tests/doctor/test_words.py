@@ -38,7 +38,7 @@ def test_ratio_to_the_right_array_becomes_words(change, said):
     assert words.describe(probes(change)) == said
 
 
-def test_ratio_two_is_not_named_as_a_batch_of_two_rows():
+def test_ratio_two_is_not_named_as_a_batch_size():
     one = [(2.0, {"B": 2})]
     assert words.name_ratio(one) == "2"
     assert words.name_ratio([(2.0, {"B": 2}), (3.0, {"B": 3})]) == "B"
