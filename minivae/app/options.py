@@ -136,7 +136,7 @@ def add_museum(museum: argparse.ArgumentParser) -> None:
     add("name", nargs="?", metavar="NAME", help="name of an exhibit")
     add("--matrix", action="store_true", help="run all checks on all bugs: a table and a figure")
     add("--markdown", action="store_true", help="with --matrix: print the table as Markdown, draw no figure")
-    add("--blind", action="store_true", help="find a bug yourself: --seed chooses it, a hint is the report of one layer")
+    add("--blind", action="store_true", help="hide the name of a bug and give hints to find it; --seed chooses the bug")
     add("--hints", type=int, metavar="N", help="with --blind: print N hints at once, instead of one per press of Return")
     add("--reveal", action="store_true", help="with --blind: print the answer")
     add("--epochs", type=int, default=40, metavar="N", help="epochs of training for each model (default: %(default)s)")
