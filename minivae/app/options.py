@@ -115,7 +115,7 @@ def add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     add_place(evaluate)
     k = "numbers of importance weights of the bounds (default: 1,10,100,1000)"
     add("--k", type=several(int), default=(1, 10, 100, 1000), metavar="K,K,...", help=k)
-    gap = "split the gap log p(x) - ELBO into the encoder's error and the limit of any diagonal Gaussian"
+    gap = "split the gap log p(x) - ELBO into the encoder's error and the error of the best diagonal Gaussian"
     gap += " (one or two latent dimensions)"
     add("--gap", action="store_true", help=gap)
     ais = "add annealed importance sampling from the prior, for any number of latent dimensions"
