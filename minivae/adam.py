@@ -16,7 +16,7 @@ class Adam:
     this gives the same update, but takes 5 % more time per step at 784-200-200-50. t counts steps, not epochs.
 
     `params` are updated in place. lr > 0 is the learning rate; b is b1 for m and b2 for v, both in [0, 1); tiny > 0 keeps
-    the division finite. Raises ValueError if an argument breaks its rule.
+    the division finite. Raises ValueError if an argument is invalid.
     """
 
     def __init__(self, params: Params, lr: float = 1e-3, b1: float = 0.9, b2: float = 0.999, tiny: float = 1e-8):

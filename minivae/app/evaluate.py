@@ -260,10 +260,10 @@ def table_line(label: str, mean: float, error: float | None, about: str) -> str:
 def gap_lines(parts: dict | None) -> list[str]:
     """Return the definition of the gap and, if `parts` are given, a line for each part and their sum."""
     if parts is None:
-        return [GAP, "--gap splits it into the encoder's error and the limit of any diagonal Gaussian"]
+        return [GAP, "--gap splits it into the encoder's error and the error of the best diagonal Gaussian"]
     text = (
         "  {amortisation:7.3f}  the encoder's error: the best diagonal Gaussian of each x has a higher ELBO (amortisation)",
-        "  {approximation:7.3f}  the limit of any diagonal Gaussian: even the best is not the posterior (approximation)",
+        "  {approximation:7.3f}  the error of the best diagonal Gaussian: it is not the posterior (approximation)",
         "  {total:7.3f}  their sum: log p(x) {log_px:.3f} minus ELBO {elbo:.3f}, both by numerical integration, no draws",
     )
     return [GAP, *(row.format(**parts, total=parts["amortisation"] + parts["approximation"]) for row in text)]

@@ -115,7 +115,7 @@ def add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     add_place(evaluate)
     k = "numbers of importance weights of the bounds (default: 1,10,100,1000)"
     add("--k", type=several(int), default=(1, 10, 100, 1000), metavar="K,K,...", help=k)
-    gap = "split the gap log p(x) - ELBO into the encoder's error and the limit of any diagonal Gaussian"
+    gap = "split the gap log p(x) - ELBO into the encoder's error and the error of the best diagonal Gaussian"
     gap += " (one or two latent dimensions)"
     add("--gap", action="store_true", help=gap)
     ais = "add annealed importance sampling from the prior, for any number of latent dimensions"
@@ -136,7 +136,7 @@ def add_museum(museum: argparse.ArgumentParser) -> None:
     add("name", nargs="?", metavar="NAME", help="name of an exhibit")
     add("--matrix", action="store_true", help="run all checks on all bugs: a table and a figure")
     add("--markdown", action="store_true", help="with --matrix: print the table as Markdown, draw no figure")
-    add("--blind", action="store_true", help="find a bug yourself: --seed chooses it, a hint is the report of one layer")
+    add("--blind", action="store_true", help="hide the name of a bug and give hints to find it; --seed chooses the bug")
     add("--hints", type=int, metavar="N", help="with --blind: print N hints at once, instead of one per press of Return")
     add("--reveal", action="store_true", help="with --blind: print the answer")
     add("--epochs", type=int, default=40, metavar="N", help="epochs of training for each model (default: %(default)s)")

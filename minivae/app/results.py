@@ -115,7 +115,7 @@ def table(results: dict) -> list[str]:
         return [*lines, "  (the exact log p(x) is computed for one or two latent dimensions)"]
     if results["gap"] is None:
         return lines
-    parts = "the command after `next` splits it into the encoder's error and the limit of any diagonal Gaussian"
+    parts = "the command after `next` splits it into the encoder's error and the error of the best diagonal Gaussian"
     return [*lines, GAP, parts]
 
 

@@ -111,7 +111,7 @@ def swept_option(options: argparse.Namespace) -> str:
 
 
 def settings_of(options: argparse.Namespace, swept: str, whole: data.Dataset) -> Iterator[Setting]:
-    """Yield the settings of each training. Raises ValueError for settings that break a rule."""
+    """Yield the settings of each training. Raises ValueError for invalid settings."""
     fixed = {"beta": 1.0, "sigma": None, "latent": 2}
     fixed |= {name: getattr(options, name)[0] for name in SWEPT if getattr(options, name)}
     for value in getattr(options, swept):

@@ -10,7 +10,7 @@ is at most log p(x); the gap, log p(x) - ELBO, is KL( q(z|x) || p(z|x) ).
     annealing    log p(x) by annealed importance sampling, for any number of latent dimensions
     linear       log p(x), posterior and best fit in closed form, for a model without hidden layers
 
-    gaps         the gap, split into the encoder's error and the limit of a diagonal Gaussian
+    gaps         the gap, split into the encoder's error and the error of the best diagonal Gaussian
     rates        rate and distortion, mutual information, active latent dimensions
     gradients    mean and variance of the estimators of the gradient
     sweep        many short trainings, and which of the models collapse

@@ -70,12 +70,12 @@ def annealed(
     T gives a smaller variance.
 
     `error` comes from the variation between chains, so it ignores any part of the posterior that no chain reaches. If q(z|x)
-    is narrower than the posterior, most chains that start from q(z|x) miss the rest of the posterior. These chains agree
-    with each other, so log_px is too low by many times `error`, although the acceptance rate is normal. The prior is the
-    safe default: it covers all z, but the chains vary more. If the modes of the posterior are far apart, chains that start
-    from the prior can miss some modes, too.
+    is narrower than the posterior, most chains that start from q(z|x) miss the rest of the posterior. Then log_px is too low
+    by many times `error`: the chains agree with each other, so `error` is small. The acceptance rate is normal in this case.
+    The prior is the safe default: it covers all z, but the chains vary more. If the modes of the posterior are far apart,
+    chains that start from the prior can miss some modes, too.
 
-    Raises ValueError if an argument breaks its rule, or the decoder overflows.
+    Raises ValueError if an argument is invalid, or the decoder overflows.
     """
     vae, x, settings = _checked(vae, x, rng, chains, distributions, leapfrogs, start)
     parts = []
@@ -123,7 +123,7 @@ def sandwich(
 
 
 def _checked(vae, x, rng, chains, distributions, leapfrogs, start):
-    """Return the model and x in float64, and the last three arguments. Raises ValueError if an argument breaks its rule."""
+    """Check all arguments; return the model and x in float64, and the tuple (distributions, leapfrogs, start)."""
     checks.generator("rng", rng)
     checks.whole_number("chains", chains, 2)
     checks.whole_number("distributions", distributions, 1)

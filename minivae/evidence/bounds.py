@@ -41,13 +41,13 @@ def lower_bounds(vae: VAE, x: NDArray, k: int | Sequence[int], rng: np.random.Ge
     x : ndarray, shape (N, D)
     k : a whole number, or several in increasing order
         The largest k, at least 2, is the number of z that are drawn for each data point. All k use these draws: IW_k is the
-        mean over blocks of k draws. If each k divides the next one, IW_k increases with k for every data point, not only in
-        expectation.
+        mean of log(mean weight of a block) over blocks of k draws. If each k divides the next one, IW_k increases with k for
+        every data point, not only in expectation.
 
-    Returns nats for each data point, computed in float64; the memory does not grow with k. The error of the largest k is
-    the first-order error of the log of a mean. If a few weights are far larger than all others, this error is too small
-    and the bound is too low. If all weights are 0, the bound is -inf and its error is inf. Raises ValueError if an argument
-    breaks its rule, the model has no noise, or the decoder overflows.
+    Returns nats for each data point, computed in float64; the memory does not grow with k. The largest k has only one block:
+    its error is the standard error of the mean weight divided by the mean weight (first order). If a few weights are far
+    larger than all others, this error is too small and the bound is too low. If all weights are 0, the bound is -inf and its
+    error is inf. Raises ValueError if an argument is invalid, the model has no noise, or the decoder overflows.
     """
     counts = checked_counts(k)
     checks.generator("rng", rng)
@@ -104,7 +104,7 @@ class _Blocks:
     def __init__(self, k):
         self.k = k
         self.whole = Moments()                              # mean of log(mean weight) over the complete blocks
-        self.part, self.part_size = -np.inf, 0              # incomplete block: log of the sum of its weights, their number
+        self.part, self.part_size = -np.inf, 0              # incomplete block: log of the sum of its weights; its size
 
     def add(self, log_w):
         """Add a chunk of log weights (L, N). A block may begin in one chunk and end in a later one."""

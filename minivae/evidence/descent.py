@@ -1,4 +1,4 @@
-"""Minimise many functions in parallel, each of a few numbers, by the quasi-Newton method BFGS."""
+"""Minimise many functions of a few numbers each, in parallel, by the quasi-Newton method BFGS."""
 
 from collections.abc import Callable
 
@@ -44,12 +44,12 @@ def minimise(
         s, y = moved - points[active], new_gradients - gradients[active]
         _update(inverse, active, s, y, first=step == 0 and scale is None)
         points[active], values[active], gradients[active] = moved, new_values, new_gradients
-        active = active[(s != 0).any(axis=1)]               # a function that did not move has only rounding error left
+        active = active[(s != 0).any(axis=1)]               # if no step lowers a value, only rounding error is left
     return points, values
 
 
 def _line_search(f, points, values, active, direction, slope):
-    """Halve each step until the value decreases enough; if it never does, the point does not change."""
+    """Halve each step until the value decreases enough; if no step does this, the point does not change."""
     length, waiting = np.ones(len(active)), np.arange(len(active))
     moved = points[active].copy()
     new_values, new_gradients = values[active].copy(), np.zeros_like(moved)

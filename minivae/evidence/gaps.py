@@ -27,7 +27,7 @@ from minivae.vae import VAE
 FINE = {1: (1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64), 2: (1 / 4, 1 / 8)}           # grid spacings, in standard deviations of q
 SEARCH = {1: 24, 2: 12}                                     # nodes on each axis in the search for the best Gaussian
 POLISH = {1: 64, 2: 32}                                     # nodes on each axis for the last steps of this search
-LIGHT = 1e-7                                                # nodes of smaller weight, at least a third, are left out
+LIGHT = 1e-7                                                # nodes with smaller weights (at least a third) are not used
 
 
 class Gap(NamedTuple):
@@ -83,7 +83,7 @@ def expected(vae: VAE, x: NDArray, mu: NDArray, log_var: NDArray, tolerance: flo
     def integrand(rows, eps):
         return vae.log_likelihood(x[rows], reparameterize(mu[rows], log_var[rows], eps))
 
-    rules = [gauss_hermite(nodes, vae.latent) for nodes in (8, 16, 32)]                    # these are enough if q is narrow
+    rules = [gauss_hermite(nodes, vae.latent) for nodes in (8, 16, 32)]                    # these rules suit a narrow q
     rules += [_trapezoid(spacing, vae.latent, 0.5) for spacing in FINE[vae.latent]]
     mean, error = _refine(vae, x, rules, integrand, tolerance)
     return mean - kl_standard_normal(mu, log_var).sum(axis=-1), error

@@ -1,4 +1,4 @@
-"""Noise of gradients: of the ELBO, by three estimators, and of the importance-weighted bound, for several k."""
+"""Noise of the gradient of the ELBO (three estimators) and of the gradient of the importance-weighted bound (several k)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,7 +32,7 @@ class GradientNoise(NamedTuple):
 
 
 class SignalToNoise(NamedTuple):
-    """Signal-to-noise ratio |mean| / sd of the gradient of IW_k: root mean square over parameters, for each k, (K,) each."""
+    """Signal-to-noise ratio |mean| / sd of the gradient of IW_k, for each k (K,): a root mean square over parameters."""
 
     k: NDArray
     encoder: NDArray            # over the parameters of the encoder
@@ -47,7 +47,7 @@ def gradient_noise(vae: VAE, x: NDArray, rng: np.random.Generator, draws: int = 
 
     The gradient of the KL is subtracted from each estimate; it has a closed form, so it adds no noise. Pathwise: Kingma and
     Welling 2014. Score function: Williams 1992. Baseline, the mean of log p(x|z) over all other draws: Mnih and Rezende
-    2016. Raises ValueError if an argument breaks its rule, or the model has no noise.
+    2016. Raises ValueError if an argument is invalid, or the model has no noise.
     """
     vae.check_noise()
     checks.generator("rng", rng)
@@ -83,7 +83,7 @@ def iw_signal_to_noise(
     Each of `repeats` gradients uses new draws and is a mean over the data x (N, D). A larger k makes the bound tighter. The
     ratio grows as sqrt(k) for the decoder, but falls as 1 / sqrt(k) for the encoder (Rainforth et al. 2018). Parameters
     whose gradient is the same in all repeats are left out. The estimate is corrected for the ratio that pure noise would
-    show; 0 means that no signal was found. Raises ValueError if an argument breaks its rule, or the model has no noise.
+    show; 0 means that no signal was found. Raises ValueError if an argument is invalid, or the model has no noise.
     """
     checks.generator("rng", rng)
     repeats = checks.whole_number("repeats", repeats, 4)
@@ -118,7 +118,7 @@ def signal_squared(values: NDArray) -> NDArray:
 def iw_gradient(vae: VAE, x: NDArray, eps: NDArray) -> Params:
     """Return the gradient of the objective "iwae", the mean of -IW_k over data x (B, D), for the noise eps (k, B, J)."""
     likelihood = vae.likelihood
-    if getattr(likelihood, "sigma", None) == "optimal":     # fix sigma at its value at the end of training
+    if getattr(likelihood, "sigma", None) == "optimal":     # sigma is a constant here: its value after training
         likelihood = Gaussian(float(np.exp(vae.params["log_sigma"])))
     vae = replace(vae, beta=1.0, estimator="sampled", objective="iwae", likelihood=likelihood)
     f = vae.forward(x, eps, fit=False)

@@ -41,8 +41,8 @@ def exact_linear(vae: VAE, x: NDArray) -> Linear:
 
     log p(x) = log N(x; b, W'W + sigma^2 I),   p(z|x) = N( cov W (x - b) / sigma^2, cov ),   cov = (I + W W' / sigma^2)^-1
 
-    The code uses a QR decomposition instead of these inverses, because it loses fewer digits if sigma is small. Raises
-    ValueError if the model has hidden layers, or its likelihood is not Gaussian.
+    The code computes a QR decomposition, not an inverse: QR loses fewer digits if sigma is small. Raises ValueError
+    if the model has hidden layers, or its likelihood is not Gaussian.
     """
     vae, weight, bias, sigma = _linear(vae)
     x = vae.check_data(x)
@@ -51,7 +51,7 @@ def exact_linear(vae: VAE, x: NDArray) -> Linear:
     projected = r @ Q[: vae.features]                       # (N, J)
     mean = np.linalg.solve(R, projected.T).T                # (N, J)
     residual = r - projected @ Q[: vae.features].T          # (N, D)
-    squares = (residual**2).sum(axis=1) + (mean**2).sum(axis=1)                             # squares: no digits cancel
+    squares = (residual**2).sum(axis=1) + (mean**2).sum(axis=1)                             # squares do not cancel
     log_det = 2 * np.log(np.abs(np.diagonal(R))).sum() + 2 * vae.features * math.log(sigma)
     root = np.linalg.inv(R)
     return Linear(-(squares + log_det + vae.features * LOG_2PI) / 2, mean, root @ root.T)
@@ -104,7 +104,7 @@ def ppca(x: NDArray, latent: int, sigma: float | None = None) -> PPCA:
     mean of log p(x) over the data = -1/2 sum_j ( log 2 pi + log c_j + l_j / c_j ),   c_j = |W_j|^2 + sigma^2
 
     A latent dimension whose eigenvalue is at most sigma^2 collapses: W_j is 0, so z_j has no influence on x. Raises
-    ValueError if an argument breaks its rule, or if the best sigma is 0, where the likelihood has no maximum.
+    ValueError if an argument is invalid, or if the best sigma is 0, where the likelihood has no maximum.
     """
     x = checks.real_array("x", x, (None, None), np.float64)
     latent = checks.whole_number("latent", latent, 1)
@@ -116,7 +116,7 @@ def ppca(x: NDArray, latent: int, sigma: float | None = None) -> PPCA:
     values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
     if sigma is None:
         left_out = values[latent:].sum() / max(D - latent, 1)
-        if left_out <= 1e-14 * values[0]:                   # within the rounding error of the largest eigenvalue
+        if left_out <= 1e-14 * values[0]:                   # 0 up to the rounding error of the largest eigenvalue
             remedy = "Pass a number as sigma, or fewer latent dimensions."
             checks.refuse("latent", "so small that the model does not fit x perfectly", f"{latent}", remedy)
         sigma = math.sqrt(left_out)

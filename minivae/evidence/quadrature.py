@@ -19,14 +19,14 @@ COARSE = {1: 1024, 2: 128}                                  # intervals of the f
 MAX_NODES = 50_000                                          # largest number of nodes for a data point, after the first grid
 SPARE = 16.0                                                # p(x, z) at left-out nodes < exp(-16) * tolerance * maximum
 NEGLIGIBLE = 8.0                                            # `box` ignores nodes this many nats below the maximum
-PLACES = 32                                                 # number of codes z at which the rounding error is measured
+PLACES = 32                                                 # number of z at which the rounding error is measured
 
 
 class Exact(NamedTuple):
-    """log p(x) by quadrature in nats, (N,), with mean, covariance and box of the posterior p(z|x) of each data point."""
+    """log p(x) in nats by quadrature, with mean, covariance and bounding box of p(z|x), for each of N data points."""
 
-    log_px: NDArray
-    error: NDArray              # upper estimate of the absolute error in nats; inf if the finest grid is too coarse
+    log_px: NDArray             # (N,)
+    error: NDArray              # (N,) upper estimate of the absolute error in nats; inf if the finest grid is too coarse
     mean: NDArray               # (N, J)
     cov: NDArray                # (N, J, J)
     box: NDArray                # (N, 2, J) lowest and highest corner of a box; outside of it p(z|x) is negligible
@@ -40,13 +40,13 @@ def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 
     grids of spacing 3h, whose sums should agree (see `_discretisation`). If a data point would need more than `finest`
     intervals on an axis, or more than MAX_NODES nodes, its last value and error are returned.
 
-    A posterior can be a thousand times narrower than the prior. So all data points share the first grid, but a finer grid
-    has, for each data point, only the nodes that may matter. A node may matter if its log p(x, z) is at most SPARE -
-    log(tolerance) nats below the maximum over the nodes. For this comparison, log p(x, z) of a node is first raised by its
-    largest difference from a neighbour, because between two nodes it can be higher by that much. `error` includes the nodes
-    that are left out, an estimate for z outside the grid, and rounding, which dominates if data are far from zero. A mode is
-    missed if no node of the first grid is near it. Such a mode is a peak that is far narrower than the spacing of the first
-    grid and surrounded by a plateau.
+    All data points share the first grid. A posterior can be a thousand times narrower than the prior, so a finer grid has,
+    for each data point, only the nodes that may matter. A node may matter if its log p(x, z) is at most
+    SPARE - log(tolerance) nats below the maximum over the nodes. For this comparison, log p(x, z) of a node is first raised
+    by its largest difference from a neighbour, because log p(x, z) can be higher by that much between two nodes. `error`
+    includes the nodes that are left out, an estimate for z outside the grid, and rounding, which dominates if data are far
+    from zero. A mode is missed if no node of the first grid is near it. Such a mode is a peak that is far narrower than the
+    spacing of the first grid and surrounded by a plateau.
 
     Three dimensions are refused: the first grid would have two million nodes for each data point, and a coarser grid can
     miss a narrow posterior entirely.
@@ -62,7 +62,7 @@ def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 
     Raises
     ------
     ValueError
-        If an argument breaks its rule, there are more than two latent dimensions, the decoder overflows, or p(x, z) is
+        If an argument is invalid, there are more than two latent dimensions, the decoder overflows, or p(x, z) is
         0 in floating point at every node.
     """
     tolerance = checks.real_number("tolerance", tolerance, above=0)
@@ -151,7 +151,7 @@ def _pairs_of_neighbours(key, step):
 
 
 def _rise(log_joint, neighbours):
-    """Return, for each node, the largest difference from a neighbour.
+    """Return, for each node, the largest difference of log p(x, z) from a neighbour.
 
     A maximum between nodes is higher than the highest node near it, but by less than this difference: by up to a quarter
     of it for a quadratic function of two variables, and by up to 0.8 of it for a cone.
@@ -161,7 +161,7 @@ def _rise(log_joint, neighbours):
         with np.errstate(invalid="ignore"):                 # -inf - -inf is NaN, which fmax ignores
             difference = np.abs(log_joint[there] - log_joint[here])
         for place in (here, there):
-            before = rise[place]                            # out=before: takes half the time on the first grid
+            before = rise[place]                            # with out=before, twice as fast on the first grid
             rise[place] = np.fmax(before, difference, out=before)
     return rise
 
@@ -193,7 +193,7 @@ def _outside(index, p, row, shape, left_out):
     """Return twice an estimate of the share of p(x, z) outside the grid, for each data point that has nodes, (data,).
 
     Let a be the sum of p on a face of the grid, and b the sum on the next layer inside. We assume that each layer beyond the
-    face has a / b times the sum of the previous layer. All these layers have the sum a (a / b) / (1 - a / b), which is
+    face has a / b times the sum of the previous layer. The sum of all these layers is a (a / b) / (1 - a / b), which is
     a^2 / (b - a). If a is below the share `left_out`, b may be too small, because nodes of its layer are left out: then we
     assume that a / b = 1/2, so the sum is a.
     """
@@ -210,15 +210,16 @@ def _outside(index, p, row, shape, left_out):
 def _discretisation(index, p, row, kinks):
     """Return an upper estimate of the relative error that the spacing h causes, for each data point that has nodes.
 
-    Let s(n) be the largest relative difference between the sums on the n^J interleaved grids of spacing nh and their mean,
-    which is the sum on the grid of spacing h. So s(3) estimates the error at spacing 3h. The error of a smooth integrand
-    falls faster than any power of h. So it falls by a larger factor from 3h to h than from 6h to 3h, where the factor is
-    s(6) / s(3). With kinks (relu) the factor from 3h to h is 9 on average; 3 is a safe value. s(2) is a second estimate: its
-    grids are finer, but these 2^J grids are so few that they can agree by chance.
+    The nodes form n^J interleaved grids of spacing nh. Each grid gives a value of the integral, and the mean of these values
+    is the value for spacing h. Let s(n) be the largest relative difference between one of these values and their mean. So
+    s(3) estimates the error at spacing 3h. The error of a smooth integrand falls faster than any power of h. So it falls by
+    a larger factor from 3h to h than from 6h to 3h, where the factor is s(6) / s(3). With kinks (relu) the factor from 3h to
+    h is 9 on average; 3 is a safe value. s(2) is a second estimate: its grids are finer, but these 2^J grids are so few that
+    they can agree by chance.
     """
     two, three, six = (_disagreement(index, p, row, n) for n in (2, 3, 6))
     ratio = 1 / 3 if kinks else three / six
-    return np.maximum(two, three * ratio)                   # ratio <= 1, as each grid of 3h is a mean of grids of 6h
+    return np.maximum(two, three * ratio)                   # ratio <= 1: a value at 3h is a mean of values at 6h
 
 
 def _disagreement(index, p, row, n):
@@ -233,8 +234,8 @@ def _disagreement(index, p, row, n):
 def _rounding(vae, x, log_px, mean, cov):
     """Return an upper estimate of the rounding error in nats, (N,): the sum of two parts.
 
-    First part: if all data share a z, the code may compute log p(x|z) by a matrix product, which loses digits if data are
-    far from zero. The result is compared with the sum over features at a few codes (PLACES), each near the posterior mean of
+    First part: for a z that all data share, log p(x|z) may be computed by a matrix product, which loses digits if data are
+    far from zero. The result is compared with a sum over features, at PLACES values of z, each near the posterior mean of
     some data point. Second part: the decoder's output has a relative error of a few units of float64 precision (2.2e-16),
     which is multiplied by the slope of log p(x|z) in that output.
     """
@@ -281,7 +282,7 @@ def _on_pairs(vae, x, which, index, z):
 
 
 def _with_neighbours(which, index, data, shape):
-    """Return all pairs of a data point with its nodes and their neighbours, each pair once, sorted by data point."""
+    """Add the neighbours of every node to the pairs; return each pair (data point, node) once, sorted by data point."""
     steps = np.indices((3,) * index.shape[1]).reshape(index.shape[1], -1).T - 1             # (3^J, J)
     around = (index[:, None, :] + steps).clip(0, np.array(shape) - 1)                       # (pairs, 3^J, J)
     key = np.ravel_multi_index((which[:, None], *np.moveaxis(around, -1, 0)), (data, *shape))

@@ -44,7 +44,7 @@ def rate_distortion(vae: VAE, x: NDArray, rng: np.random.Generator, draws: int =
 
     The split of the rate is the ELBO surgery of Hoffman and Johnson (2016); active dimensions are defined by Burda et al.
     (2016). log q(z) is exact: a log-sum-exp over all N data for each draw. So the time grows as `draws * N^2 * J`; the
-    memory is bounded. Raises ValueError if an argument breaks its rule, the model has no noise, or the decoder overflows.
+    memory is bounded. Raises ValueError if an argument is invalid, the model has no noise, or the decoder overflows.
     """
     checks.generator("rng", rng)
     draws = checks.whole_number("draws", draws, 2)

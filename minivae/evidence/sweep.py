@@ -39,7 +39,7 @@ class Point(NamedTuple):
     distortion: float           # -E log p(x|z)
     distortion_se: float        # standard error due to the draws of z
     rate: float                 # KL( q(z|x) || p(z) )
-    elbo: float                 # -(distortion + rate), for every beta
+    elbo: float                 # -(distortion + rate), whatever beta was used in training
     kls: tuple[float, ...]      # KL of each latent dimension, largest first
     active: int                 # number of latent dimensions j for which the variance of mu_j(x) is above ACTIVE
     spread: float | None        # sd of the decoded means / sd of the data; None if the data do not vary
@@ -57,7 +57,7 @@ def sweep(
     """Train one model for each setting, all from the same seed; yields a Point after each training.
 
     `stop` is called after each step. When it returns True, the generator ends; an unfinished training gives no Point.
-    Raises ValueError if an argument breaks its rule or the data do not suit the likelihood. The generator raises Diverged
+    Raises ValueError if an argument is invalid or the data do not suit the likelihood. The generator raises Diverged
     if the loss or a parameter becomes infinite or NaN.
     """
     checks.whole_number("seed", seed, 0)

@@ -26,7 +26,7 @@ from minivae.vae import VAE
 ROWS = 500                                                  # largest number of held-out rows, unless the user asks for more
 WEIGHTS = 100                                               # importance weights of the bound, for more than two dimensions
 NODES = {1: 32, 2: 16}                                      # Gauss-Hermite nodes per axis for the ELBO, if J is 1 or 2
-PAPERS = {"#ffffff": 4.5, "#16191d": 7}                     # backgrounds in page.css; least contrast of the map's letters
+PAPERS = {"#ffffff": 4.5, "#16191d": 7}                     # {background in page.css: least contrast of the map's letters}
 
 
 def evidence_for(vae: VAE, x: NDArray) -> Evidence:
@@ -113,7 +113,7 @@ def rule(J: int) -> tuple[NDArray, NDArray]:
 
 
 def ink(vae: VAE, x: NDArray) -> list[float]:
-    """Return the values that are drawn white and black or, for a table, as an empty and a full bar."""
+    """Return two values: images draw them white and black; tables draw them as an empty and a full bar."""
     low, high = ink_range(vae, x)
     return [low, high if high > low else low + 1]
 
@@ -147,7 +147,7 @@ def luminance(rgb: NDArray) -> float:
 
 
 def compact(x: NDArray) -> tuple[NDArray, int]:
-    """Return x as bytes and their divisor if that loses no precision; else x itself and 1."""
+    """Return bytes and a divisor with x = bytes / divisor, if this loses no precision; otherwise x itself and 1."""
     for divisor in (1, 255):
         levels = np.rint(np.asarray(x, np.float64) * divisor)
         if levels.min() >= 0 and levels.max() <= 255 and (np.float32(levels / divisor) == x).all():

@@ -14,7 +14,7 @@ from minivae.figures.style import CLASSES, Shape
 from minivae.vae import VAE
 
 Names = Mapping[int, str] | None
-LONGEST = 16                                                # most characters of a class name in a figure
+LONGEST = 16                                                # largest length of a class name in a figure, in characters
 SYMBOLS = "os^DvPX*<>"                                      # markers of the classes, if not all names are short
 
 
@@ -51,7 +51,7 @@ def classes_of(
 
     `classes` gives the names of all classes of the data set, so that a class has the same colour in every figure; without
     it, the classes are those of `labels`. The number of a class selects its colour if all numbers are from 0 to 9; otherwise
-    its rank does.
+    the rank of this number selects the colour.
     """
     if labels is None:
         return None, {}
@@ -82,7 +82,7 @@ def class_names(data: Dataset) -> Names:
 def shown(names: list[str], longest: int = LONGEST) -> list[str]:
     """Return short names for the figure: at most `longest` characters, all different, only characters of the font.
 
-    If the font lacks a character of a name, # and the number of the name replace it; numbers count from 1.
+    If the font lacks a character of a name, the whole name is replaced: #1 for the first name, #2 for the second, ...
     """
     known = get_font(findfont("DejaVu Sans")).get_charmap()
     ends = [name if len(name) <= longest else f"{name[: longest - 6]}\u2026{name[-5:]}" for name in names]

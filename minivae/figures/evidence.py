@@ -63,7 +63,7 @@ def bounds_by_k(k: Sequence[int], bounds: Bounds, exact: NDArray | None = None) 
     if exact is not None:
         left = exact - bounds.iw_bound                      # (K, N)
         draw_distance(panels[1], k, left)
-        side = "below" if mean[-1] <= exact.mean() else "above"           # random errors can lead to "above"
+        side = "below" if mean[-1] <= exact.mean() else "above"           # random errors can raise the bound
         finding += f" and ends {number(abs(left[-1].mean()))} {side} log p(x)"
         caption += " Right: log p(x) minus the bound of each data point; shaded: the middle 80 % of the points."
         if np.quantile(left, 0.1, axis=1).min() < 0:
@@ -141,7 +141,7 @@ def gap_split(parts: Gap) -> Drawn:
     tenth = f"the 10 % of points with the largest gaps have {100 * share:.0f} % of the total gap"
     caption = (
         "Amortisation, the encoder's error: the ELBO of the best Gaussian for each data point minus the ELBO. "
-        "Approximation, the limit of any diagonal Gaussian: log p(x) minus the ELBO of the best Gaussian. "
+        "Approximation, the error of the best Gaussian: log p(x) minus the ELBO of the best Gaussian. "
         f"Below: one bar for each of {len(parts.elbo)} data points; {tenth}."
     )
     explain(figure, finding, caption)
@@ -150,7 +150,7 @@ def gap_split(parts: Gap) -> Drawn:
 
 
 def draw_bar(axes: Axes, elbo: float, amortisation: float, approximation: float, log_px: float) -> None:
-    """Draw one bar that ends at log p(x): the last part of the ELBO, the amortisation gap and the approximation gap."""
+    """Draw one bar that ends at log p(x). Its parts: the right end of the ELBO, the amortisation, the approximation."""
     total = log_px - elbo or 1.0
     left = elbo - 0.3 * total
     pieces = ((left, elbo, GREY), (elbo, elbo + amortisation, BLUE), (elbo + amortisation, log_px, ORANGE))

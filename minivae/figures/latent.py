@@ -37,7 +37,9 @@ from minivae.vae import VAE
 PRIOR = NormalDist()
 RADII = (1, 2, 3)
 MASS_WITHIN = [1 - math.exp(-r * r / 2) for r in RADII]     # prior probability within these radii, in two dimensions
-MOST_CODES, MOST_NAMED, MOST_BARS = 2000, 10, 24            # limits: points in a map, dimensions in an alt text, named bars
+MOST_CODES = 2000                                           # largest number of points in a map
+MOST_NAMED = 10                                             # largest number of KL values in an alt text
+MOST_BARS = 24                                              # if there are more bars, they have no names
 
 
 def prior_quantiles(n: int) -> NDArray:
@@ -78,7 +80,7 @@ def kl_per_dimension(vae: VAE, x: NDArray) -> Drawn:
 
 
 def small(value: float, largest: float) -> str:
-    """Format the value of a bar with two decimals, or with one digit if all bars are small."""
+    """Format the value of a bar with two decimals, or with one significant digit if all bars are below 0.1."""
     if largest < 0.1:
         return f"{value:.1g}"
     return f"{value:.2f}" if value >= 0.005 else "<0.01"
@@ -171,8 +173,8 @@ def draw_classes(
 ) -> tuple[float, NDArray]:
     """Write the name of each class at a free place near the median of its codes; draw a line from the name to the median.
 
-    A name must not cover the points `drawn` (M, 2). Returns the fraction of codes mu (N, 2) whose nearest median is the
-    median of their own class, and points that the names cover, (K or 3K, 2).
+    A name must not cover the points `drawn` (M, 2). Returns two results: the fraction of codes mu (N, 2) whose nearest
+    median is the median of their own class; and points that the names cover, (K, 2), or (3K, 2) for long names.
     """
     classes = np.unique(labels)
     medians = np.array([np.median(mu[labels == label], axis=0) for label in classes])   # (K, 2)
@@ -188,7 +190,7 @@ def draw_classes(
             axes.plot(*zip(median, place), color=colour, lw=0.9, zorder=1)
         write(axes, *place, minus(named[label].name), size=size, weight="bold", color=colour)
     distance = np.linalg.norm(mu[:, None] - medians, axis=-1)                   # (N, K)
-    if longest > 2:                                         # a long name also covers both its ends
+    if longest > 2:                                         # for a long name, add its left and right end
         half = np.array([0.007 * longest * (high - low).max(), 0])
         places = np.concatenate([places, places - half, places + half])
     return float((classes[distance.argmin(axis=1)] == labels).mean()), places
@@ -205,7 +207,7 @@ def free_places(
     """
     scale, scale_apart = np.array([wide, 1.0]), np.array([wide_apart, 1.0])
     size = (high - low).max()
-    clear, apart = 0.03 * size, 0.055 * size                # smallest distance from points, from other labels
+    clear, apart = 0.03 * size, 0.055 * size                # smallest distances: from points; from other labels
     edges = np.minimum(apart * scale, 0.3 * (high - low))
     axis_1, axis_2 = (np.arange(a + edge, b - edge, size / 80) for a, b, edge in zip(low, high, edges))
     grid = np.stack(np.meshgrid(axis_1, axis_2), axis=-1).reshape(-1, 2)        # (G, 2)

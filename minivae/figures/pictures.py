@@ -18,7 +18,7 @@ from minivae.figures.style import DARK, GREY, Drawn, Shape, at_right, explain, m
 from minivae.gaussian import kl_standard_normal, reparameterize
 from minivae.vae import VAE
 
-MOST_ROWS = 10                                              # most latent dimensions in the traversals
+MOST_ROWS = 10                                              # largest number of latent dimensions in the traversals
 
 
 def one_of_each(labels: NDArray) -> NDArray:
@@ -79,8 +79,9 @@ def prior_samples(
 ) -> Drawn:  # fmt: skip
     """Draw n new images: for each z ~ N(0, I), the mean of p(x|z) and a sample from p(x|z).
 
-    Given the data x, or their smallest, average and largest pixel in `pixels`, the caption adds the average pixel of the
-    data. The average pixel of the images may differ: the decoder is not trained at values of z far from all codes.
+    `pixels` contains the smallest, the average and the largest pixel value of the data. If `pixels` or the data x are
+    given, the caption adds this average. The average of the images may differ: the decoder is not trained at values of z
+    far from all codes.
     """
     shape, n = shape_of(vae, image_shape), checks.whole_number("n", n, 1)
     z = checks.generator("rng", rng).standard_normal((n, vae.latent))

@@ -13,7 +13,7 @@ from minivae.figures.pictures import one_of_each
 from minivae.figures.style import Drawn, explain, number, page, styled
 
 MOST_NAMED = 25                                             # a table with more rows is drawn without class names
-NAME = 9                                                    # most characters of a class name above a tile
+NAME = 9                                                    # largest length of a class name above a tile, in characters
 
 
 @styled
@@ -56,7 +56,7 @@ def draw_tiles(axes: Axes, x: NDArray, shape: tuple[int, int], names: list[Class
 
 
 def draw_rows(axes: Axes, x: NDArray, names: list[Class] | None) -> str:
-    """Draw each row as a line of grey cells, one per feature, scaled to its range; return a sentence for the caption."""
+    """Draw each row as a line of grey cells; each feature is scaled to its range. Return a sentence for the caption."""
     low, high = x.min(axis=0), x.max(axis=0)
     axes.imshow((x - low) / np.where(high > low, high - low, 1), "gray_r", aspect="auto", vmin=0, vmax=1)
     axes.set(xlabel="feature, counted from 0", ylabel="training row")

@@ -66,7 +66,7 @@ def loss_curves(
     epochs, first, last = columns["epoch"], columns["test_elbo"][0], columns["test_elbo"][-1] if elbo is None else elbo
     finding = f"The held-out ELBO ends at {number(last)} nats"
     if log_px is not None:
-        side = "below" if last <= log_px else "above"       # random errors can lead to "above"
+        side = "below" if last <= log_px else "above"       # random errors can raise the ELBO
         finding += f", {number(abs(log_px - last))} {side} the exact log p(x)"
     explain(figure, finding, how_measured(log_px, elbo, rows))
     return figure, (
@@ -187,7 +187,7 @@ def sigma_and_error(history: Sequence, features: int) -> Drawn:
 
 
 def draw_noise(axes: Axes, epochs: NDArray, variance: NDArray, error: NDArray) -> None:
-    """Draw both curves with labels at the right ends; the error is a broad line, so that sigma^2 is visible on top of it."""
+    """Draw sigma^2 and the mean squared error, with labels at the right. The error is a broad line, so both are visible."""
     marker = "o" if len(epochs) == 1 else None
     axes.plot(epochs, error, color=BLUE, lw=5, alpha=0.4, marker=marker, ms=9, solid_capstyle="round")
     axes.plot(epochs, variance, color=ORANGE, lw=1.6, marker=marker, ms=4)
@@ -204,7 +204,7 @@ def draw_noise(axes: Axes, epochs: NDArray, variance: NDArray, error: NDArray) -
 
 
 def compared(variance: float, error: float) -> str:
-    """Return a comparison of sigma^2 with the error as text, without the difference if it is below 0.01 %."""
+    """Return text that compares sigma^2 with the mean squared error; a difference below 0.01 % is left out."""
     off = 100 * (variance / error - 1)
     if abs(off) < 0.01:
         return f"the mean squared error, {number(error)}"
@@ -299,7 +299,7 @@ def label_places(points: NDArray, names: Sequence[str]) -> NDArray:
 
 
 def draw_use(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -> None:
-    """Draw a bar for each training, the stacked KL of its latent dimensions, and above it the number of active ones."""
+    """Draw a bar for each training: the KLs of its latent dimensions, stacked. Write the number of active ones above it."""
     highest = max(point.rate for point in points) or 1.0
     for i, point in enumerate(points):
         top = np.cumsum(point.kls)

@@ -132,7 +132,7 @@ def blocks(source: str) -> list[ast.ClassDef | ast.FunctionDef]:
 
 def side_by_side(shown: Exhibit, options: argparse.Namespace) -> list[str]:
     """Return the table of the results of the two models, and remarks about it."""
-    settings = f"{options.epochs} epochs, seed {options.seed}; nats per digit"
+    settings = f"{options.epochs} epochs, seed {options.seed}; nats per image"
     lines = [f"{settings:44} {'right':>12} {'broken':>12}"]
     for key, label in ROWS.items():
         lines.append(f"  {label:42} {amount(shown.right, key):>12} {amount(shown.broken, key):>12}")
@@ -157,7 +157,7 @@ def layer_lines(messages: dict[str, str | None]) -> list[str]:
 
 
 def show_matrix(options: argparse.Namespace) -> int:
-    """Print and draw all bugs against all layers; return 1 if the museum itself has a fault."""
+    """Print and draw the table of bugs and layers; return 1 if the museum itself has a fault."""
     path = options.out / "museum.png"
     if not options.markdown:
         must_be_free("--out", "without an earlier figure", [path], options.overwrite)

@@ -1,4 +1,4 @@
-"""The figure of the museum: all bugs against all layers of checks."""
+"""The figure of the museum: a row for each bug, a column for each layer of checks."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The layer that checks the training loop and the data, by a second, plain implementation of each."""
+"""The layer that compares Adam and the training loop with plain versions, and checks the split of the data."""
 
 from types import SimpleNamespace
 
@@ -75,7 +75,7 @@ def start(copy: SimpleNamespace, vae: object, x: NDArray) -> object:
 
 
 def resume(copy: SimpleNamespace) -> None:
-    """Check that a training saved after two of six steps and resumed ends with the same bits as an uninterrupted one."""
+    """Save a training after two of six steps, resume it, and check that it ends like an uninterrupted one, bit by bit."""
     whole, x, _ = problem(copy, rows=9)
     list(start(copy, whole, x).steps())
     part, *_ = problem(copy, rows=9)

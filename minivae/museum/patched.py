@@ -39,7 +39,7 @@ class Change(NamedTuple):
 
 
 def package(changes: Sequence[Change] = ()) -> SimpleNamespace:
-    """Return a copy of the computing modules with these changes: `package(...).vae.VAE` is its model."""
+    """Return a copy of the modules in CORE with these changes: `package(...).vae.VAE` is the model of the copy."""
     modules = load([f"minivae.{name}" for name in CORE], changes)
     return SimpleNamespace(changes=tuple(changes), **{name: modules[f"minivae.{name}"] for name in CORE})
 
@@ -50,7 +50,7 @@ def load(names: Iterable[str], changes: Sequence[Change] = ()) -> dict[str, Modu
     Raises ValueError if the lines to replace do not occur exactly once.
     """
     names = list(names)
-    packages = frozenset({"minivae", "derivations"})        # the same in all calls: `compiled` caches its results
+    packages = frozenset({"minivae", "derivations"})        # the same in all calls, for the cache of `compiled`
     finder = Finder(packages, tuple(changes))
     sys.meta_path.insert(0, finder)
     try:
@@ -63,7 +63,7 @@ def load(names: Iterable[str], changes: Sequence[Change] = ()) -> dict[str, Modu
 
 
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finder and loader of copied modules: executes their changed source."""
+    """Finder and loader of copied modules; it executes their changed source."""
 
     def __init__(self, packages: frozenset, changes: tuple[Change, ...]):
         self.packages, self.changes = packages, changes

@@ -23,12 +23,12 @@ from minivae.vae import VAE
 EPOCHS, DRAWS, WEIGHTS = 40, 20, 100
 QUADRATURE = 0.01, 1 << 11                                  # tolerance and finest grid of exact_log_px
 CLEAR = 0.3                                                 # smallest difference that is reported, in nats: above the noise
-SEVERAL = {0: 4}                                            # seed of --blind: layers that must notice its bug; else 2
+SEVERAL = {0: 4}                                            # {seed: least number of layers that notice the bug}
 OF_MODEL = ("beta", "estimator", "objective")
 
 
 class Report(NamedTuple):
-    """Results of a trained model in nats per digit, computed by its copy of the package; `log_px` by the right package."""
+    """Results of a trained model in nats per image, computed by its copy of the package; `log_px` by the right package."""
 
     loss: float | None = None                               # loss of the training rows
     logged: float | None = None                             # ELBO of the training rows, in the last epoch's record
@@ -80,7 +80,7 @@ def report(copy: SimpleNamespace, bug: Bug, vae: object, data: object, last: obj
 def right_log_px(vae: object, bug: Bug) -> float:
     """Return the mean exact log p(x), by the right code, or by the copy if the bug changes the decoder.
 
-    It is NaN if a white pixel is not 1.
+    Returns NaN if the model was trained with white pixels of another value than 1.
     """
     if bug.settings.get("white"):
         return math.nan
@@ -129,7 +129,7 @@ def remarks(shown: Exhibit) -> list[str]:
     return sentences
 
 
-# All bugs against all layers
+# The table of bugs and layers
 
 
 def matrix(done: Callable[[int, str], None] = lambda count, name: None, run: Callable = map) -> dict[str, dict]:
@@ -157,7 +157,7 @@ def alone(found: dict[str, dict[str, str | None]]) -> dict[str, list[str]]:
 
 
 def faults(found: dict[str, dict[str, str | None]]) -> list[str]:
-    """Return the faults of the museum itself: a layer that notices the right model, a bug that no layer notices."""
+    """Return the faults of the museum: a layer that finds a fault in the right model, a bug that no layer notices."""
     wrong = [f"layer {layer} finds a fault in the right model: {words}" for layer, words in found[""].items() if words]
     missed = [name for name, messages in found.items() if name and not any(messages.values())]
     return wrong + [f"no layer notices {name}" for name in missed]

@@ -225,7 +225,7 @@ def cells(found: dict) -> list[str]:
 
 
 def short_bound(found: dict) -> str:
-    """Return 'yes', 'no', or 'loose' if minus the loss is a bound below the ELBO."""
+    """Return 'yes' or 'no'; return 'loose' for a bound that is below the ELBO."""
     return {"none": "no", "looser": "loose"}.get(found["bound"], "yes")
 
 

@@ -27,7 +27,7 @@ BOUNDS = ("elbo", "elbo of another sigma", "looser", "none")
 class Convention:
     """A written loss: its costs, reductions, weights and sizes.
 
-    Raises ValueError if an argument breaks its rule, or a mean or a sum needs a size that is missing.
+    Raises ValueError if an argument is invalid, or a mean or a sum needs a size that is missing.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ class Translation(NamedTuple):
     """The translations of a convention, the kind of bound, and the weight of the KL for beta = 1."""
 
     reading: Reading            # the translation at the sigma of the convention
-    elbo: Reading | None        # the translation with beta = 1, if one exists: there, minus the loss is the ELBO
+    elbo: Reading | None        # the translation with beta = 1, if one exists; then minus the loss is the ELBO
     bound: str                  # one of BOUNDS
     kl_weight: float            # weight of the KL that gives beta = 1 with the convention's sigma, sums and means
 

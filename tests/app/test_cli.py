@@ -99,7 +99,7 @@ def test_train_explains_nats_and_the_gap_and_names_the_next_command(quick, capsy
     out, document, _ = quick
     printed = printed_report(out, document, capsys)
     assert printed.count("1 nat = 1.44 bits") == 1 and "by numerical integration over z, error below 0.001 nats" in printed
-    assert f"\n{results.GAP}\n" in printed and "the encoder's error and the limit of any diagonal Gaussian" in printed
+    assert f"\n{results.GAP}\n" in printed and "the encoder's error and the error of the best diagonal Gaussian" in printed
     assert printed.endswith(f"\nnext   minivae evaluate {out} --gap\n")
 
 

@@ -146,7 +146,7 @@ def test_evaluate_page_has_the_numbers_of_the_json_document(run, capsys, tmp_pat
         assert f"  {row['label']:10} {row['mean']:10.3f}" in text and row["meaning"] in text
     assert text.startswith("the first 2 of 355 held-out data points") and document["meaning"] in text
     assert "in order: ELBO <= IW_k <= log p(x)" in text and evaluate.GAP in text and text.count("1 nat = ") == 1
-    meanings = {"amortisation": "the encoder's error", "approximation": "the limit of any diagonal Gaussian"}
+    meanings = {"amortisation": "the encoder's error", "approximation": "the error of the best diagonal Gaussian"}
     for part, about in meanings.items():
         assert f"  {document['gap'][part]:7.3f}  {about}" in text
     assert f"again  {document['command']}" in text

@@ -57,7 +57,7 @@ def bugs() -> tuple[Bug, ...]:
 
 
 def find(name: str) -> Bug:
-    """Return the exhibit with this name. Raises ValueError with the nearest names if it is unknown."""
+    """Return the exhibit with this name. Raises ValueError if the name is unknown; the message suggests similar names."""
     known = {bug.name: bug for bug in bugs()}
     if name not in known:
         near = difflib.get_close_matches(name, known, 3, 0)

@@ -70,7 +70,7 @@ BUGS = (
     ),
     Bug(
         "more-draws-than-asked",
-        "more draws than requested: as many as are computed at once",
+        "all draws of a chunk used, not only the requested number",
         "clementchadebec/benchmark_VAE, src/pythae/models/vae/vae_model.py (24939dc): get_nll",
         "A call for 2 draws uses thousands, so its result cannot be compared with other bounds from 2 draws.",
         (

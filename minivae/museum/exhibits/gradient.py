@@ -116,7 +116,7 @@ LAYERS = (
         "before-the-activation",
         "weight gradients from values before the activation",
         COMMON,
-        "dW = x' dy, with x before the activation: the shape is right, and the numbers are nearly right while x is small.",
+        "In dW = x^T dy, x is taken before the activation. The shape is right; the numbers are nearly right for small x.",
         (
             Change(
                 "ops",

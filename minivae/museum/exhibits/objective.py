@@ -41,7 +41,7 @@ SAMPLER = (
         "noise-too-small",
         "noise of standard deviation 0.01",
         "keras-team/keras, PR #4211: epsilon_std = 0.01",
-        "The draws are a hundred times nearer to mu than the KL assumes. Results look better, but there is no lower bound.",
+        "Draws are 100 times nearer to mu than the KL assumes. Results look better, but minus the loss is no lower bound.",
         (Change("vae", NOISE, "return 0.01 * rng.standard_normal(shape, self.dtype) if self.noise"),),
     ),
     Bug(
@@ -122,7 +122,7 @@ DIVERGENCE = (
         "prior-too-wide",
         "log of the prior's standard deviation passed as 1 instead of 0",
         "HIPS/autograd, fixed in PR #266",
-        "The density of the prior is that of N(0, e^2), but the closed form of the KL assumes N(0, 1): the two KLs differ.",
+        "The prior has the density of N(0, e^2), but the closed-form KL assumes N(0, 1): a KL from draws is different.",
         (
             Change(
                 "gaussian",
@@ -230,7 +230,7 @@ RECONSTRUCTION = (
         "clipped-probabilities",
         "probabilities clipped to [1e-7, 1 - 1e-7]",
         "oakleafwarrior/numpy_VAE (3136323)",
-        "Where a prediction is confident but wrong, the clipped loss is constant, but the code's gradient is not 0.",
+        "Where a prediction is confident but wrong, the clipped loss is constant, but the computed gradient is not 0.",
         (
             Change(
                 "likelihood",
