@@ -288,7 +288,7 @@ def with_an_axis_of_one(arrays):
 
 
 @pytest.mark.parametrize("name", [name for name in TABLE if not name.startswith(("ops", "vae"))])
-def test_axis_of_length_one_is_refused_and_not_stretched(name):
+def test_axis_of_length_one_is_refused_and_not_broadcast(name):
     inputs, d_out = draw_once(TABLE[name], np.random.default_rng(0), DIFFERENT)
     tried = [(TABLE[name].forward, *cut) for cut in with_an_axis_of_one(inputs)]
     if name not in COMBINES_NOTHING:
