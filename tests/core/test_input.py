@@ -148,7 +148,7 @@ NOT_GENERATORS = [None, 0, np.random.RandomState(0), np.random, np.random.defaul
 
 
 @pytest.mark.parametrize("bad", NOT_GENERATORS, ids=lambda bad: type(bad).__name__)
-def test_drawing_methods_refuse_anything_but_a_generator(bad):
+def test_methods_that_draw_random_numbers_accept_only_a_generator(bad):
     vae, deterministic = (random_vae(np.random.default_rng(0), noise=noise) for noise in (True, False))
     for call in (
         lambda: VAE.init(bad, 3),
