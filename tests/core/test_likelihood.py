@@ -97,7 +97,7 @@ def test_gaussian_is_the_normal_density_and_integrates_to_one(log_sigma):
     close(weights @ (x - mean) ** 2, np.full(2, np.exp(2 * log_sigma)), rel=1e-12)
 
 
-def test_only_the_binomial_takes_counts():
+def test_binomial_is_the_only_likelihood_for_counts():
     assert [name for name, kind in KINDS.items() if kind.takes_counts] == ["binomial"]
 
 
@@ -182,7 +182,7 @@ def test_only_learned_sigma_has_a_gradient_and_only_optimal_sigma_is_fitted(sigm
 
 
 @pytest.mark.parametrize("sigma, log_sigma", [(2, math.log(2)), ("learned", 0.0), ("optimal", 0.0), (1, 0.0)])
-def test_sigma_starts_as_given_or_at_one(sigma, log_sigma):
+def test_initial_sigma_is_the_given_number_or_one(sigma, log_sigma):
     assert Gaussian(sigma).start() == (pytest.approx(log_sigma, rel=1e-15),)
 
 
