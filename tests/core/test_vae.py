@@ -327,7 +327,7 @@ def test_planted_error_in_forward_or_backward_is_noticed(plant, oracle, monkeypa
                 continue
             wrong = problem[0].gradient(*problem[1:])
             assert any(np.abs(wrong[n] - right[n]).max() > 1e-2 * np.abs(right[n]).max() for n in right)
-            with pytest.raises(AssertionError, match=f"gradient in .*, by {oracle}: .* entries differ"):
+            with pytest.raises(AssertionError, match=f"gradient for .*, by {oracle}: .* entries differ"):
                 check_model_gradient(*problem, oracle)
 
 
