@@ -137,7 +137,7 @@ def test_binarizing_with_probability_level_divided_by_256_is_noticed():
     assert frequency_error(biased) > 5.5
 
 
-def test_binarized_batches_are_fresh_and_held_out_rows_fixed(tmp_path):
+def test_binarized_batches_are_drawn_again_and_held_out_rows_stay_the_same(tmp_path):
     for binary in (data.digits().binarized(), data.load(mnist(tmp_path)).binarized()):
         rng = np.random.default_rng(0)
         one, two = (binary.take(np.arange(5), rng) for _ in range(2))
@@ -200,7 +200,7 @@ def test_idx_directory_with_files_of_different_sets_is_refused(tmp_path, name, a
         data.load(mnist(tmp_path, **{name: array}))
 
 
-def test_unreadable_file_of_an_idx_directory_is_named(tmp_path, monkeypatch):
+def test_error_for_an_unreadable_file_in_an_idx_directory_names_it(tmp_path, monkeypatch):
     def refusing(path):
         raise PermissionError(13, "Permission denied", str(path))
 
