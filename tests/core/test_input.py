@@ -83,7 +83,7 @@ def test_bad_data_are_refused_by_every_public_method(likelihood, method, bad, ru
 )
 def test_data_of_another_likelihood_are_refused(method, likelihood, value, rule, got, remedy):
     vae = random_vae(np.random.default_rng(0), likelihood, features=3)
-    assert {0, 1} == set(np.delete(coins().ravel(), 7))     # the data without entry 7, which becomes bad
+    assert {0, 1} == set(np.delete(coins().ravel(), 7))     # all data except entry 7, which `spoilt` replaces
     for dtype in (np.float64, np.float32) if value % 1 else (np.float64, np.float32, np.int16):
         bad = spoilt(value).astype(dtype)
         refused(lambda bad=bad: METHODS[method](vae, bad), "x", rule, got, remedy)
