@@ -22,8 +22,9 @@ from tests.helpers.two_cores import run_on_two_cores
 
 ROOT = Path(__file__).parents[1]
 
+# One thread per process, because a second process uses the other core. NumPy reads these variables when it is imported.
 for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(name, "1")                        # set before NumPy is imported; the other core runs other tests
+    os.environ.setdefault(name, "1")
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=100)
 settings.register_profile("new", deadline=None, max_examples=200, database=None)

@@ -34,7 +34,7 @@ def minivae(*arguments, **environment):
 
 @pytest.fixture(scope="module", autouse=True)
 def forty_rows():
-    """Let commands in this process measure and draw 40 held-out rows instead of 355, to save time."""
+    """Let commands in this process use only 40 of the 355 held-out rows for numbers and figures, to save time."""
     with pytest.MonkeyPatch.context() as patch:
         for command in (train, results, evaluate):
             patch.setattr(command, "MEASURED", 40)
@@ -160,7 +160,7 @@ def test_train_options_are_kept_in_the_printed_command(options, tmp_path, monkey
     assert "prior_samples" in names and "latent_map" not in names if drawn else not names
 
 
-def test_option_autoencoder_refuses_beta_and_prints_no_elbo(tmp_path, monkeypatch, capsys):
+def test_train_with_autoencoder_refuses_beta_and_prints_no_elbo(tmp_path, monkeypatch, capsys):
     out = tmp_path / "plain"
     assert cli.main([*QUICK, "--autoencoder", "--beta", "1", "--out", str(out)]) == 2
     assert "--beta must be left out with --autoencoder" in capsys.readouterr().err and not out.exists()
@@ -184,7 +184,7 @@ def test_option_autoencoder_refuses_beta_and_prints_no_elbo(tmp_path, monkeypatc
         assert "history.csv is damaged" in capsys.readouterr().err
 
 
-def test_vae_history_without_elbo_is_refused(quick, tmp_path, capsys):
+def test_history_file_of_a_vae_must_contain_the_elbo(quick, tmp_path, capsys):
     copy = tmp_path / "copy"
     shutil.copytree(quick[0], copy)
     names, *rows = csv.reader(io.StringIO((copy / "history.csv").read_text()))
@@ -223,7 +223,7 @@ def test_file_in_place_of_a_directory_is_refused(quick, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_plot_draws_the_same_pictures_again(quick, tmp_path, capsys):
+def test_plot_makes_the_same_pictures_as_train(quick, tmp_path, capsys):
     out, document, _ = quick
     assert cli.main(["plot", str(out), "--out", str(tmp_path), "--json"]) == 0
     redrawn = json.loads(capsys.readouterr().out)["files"]
@@ -274,7 +274,7 @@ def test_bad_input_prints_one_line_on_stderr_and_exits_with_2(arguments, message
     assert list(tmp_path.iterdir()) == []
 
 
-def test_usage_errors_exit_with_2_and_no_command_prints_help(capsys):
+def test_usage_errors_exit_with_2_and_an_empty_command_line_prints_help(capsys):
     for arguments in (["train", "--epochs", "many"], ["juggle"], ["train", "--hidden", "a,b"]):
         assert cli.main(arguments) == 2
     assert capsys.readouterr().err.count("error: ") == 3
@@ -454,12 +454,12 @@ def run_with_20_rows(tmp_path, monkeypatch, capsys):
     return tmp_path / "run", json.loads(capsys.readouterr().out), shown
 
 
-def test_train_measures_and_draws_the_same_held_out_rows(run_with_20_rows):
+def test_train_uses_the_same_held_out_rows_for_numbers_and_figures(run_with_20_rows):
     _, results, shown = run_with_20_rows
     assert [results["held_out"]] == shown == [20]
 
 
-def test_evaluate_gap_prints_the_same_elbo_log_px_and_gap_as_train(run_with_20_rows, capsys):
+def test_evaluate_with_option_gap_prints_the_same_elbo_and_gap_as_train(run_with_20_rows, capsys):
     run, results, _ = run_with_20_rows
     next_command = printed_report(run, results, capsys).splitlines()[-1].removeprefix("next   minivae ")
     assert cli.main([*shlex.split(next_command), "-q"]) == 0
@@ -470,7 +470,7 @@ def test_evaluate_gap_prints_the_same_elbo_log_px_and_gap_as_train(run_with_20_r
     assert abs(total - results["gap"]) < 6 * results["elbo_se"] + 0.001     # 6 standard errors: fails for 2 of 10^9 seeds
 
 
-def test_command_runs_lists_the_models_and_skips_edited_runs(quick, tmp_path, capsys):
+def test_list_of_runs_contains_the_models_and_skips_edited_runs(quick, tmp_path, capsys):
     for name, model in (("whole", {}), ("older", {"objective": None}), ("edited", {"latent": "many"})):
         copy = shutil.copytree(quick[0], tmp_path / name)
         config = json.loads((copy / "config.json").read_text())
@@ -506,7 +506,7 @@ def test_command_with_a_closed_stdout_pipe_exits_with_0_and_no_message(quick):
 
 
 def shell(words, **environment):
-    """Run a command of either package in a shell, with buffered output; return exit code, stdout and stderr."""
+    """Run a command of minivae or derivations in a shell, with buffered output; return exit code, stdout and stderr."""
     line = f"{shlex.quote(sys.executable)} -m {words}"
     environment = {**os.environ, "PYTHONUNBUFFERED": "", **environment}
     done = subprocess.run(["bash", "-c", line], capture_output=True, env=environment, timeout=120)

@@ -25,7 +25,7 @@ QUICK = ["--k", "1,10,100", "--rows", "12", "-q"]
 
 @functools.cache
 def measured():
-    """Return all measurements of ten digits and a model with two latent dimensions."""
+    """Return all measurements of a model with two latent dimensions on ten images of digits."""
     vae, digits, _ = trained()
     return evaluate.measure(vae, digits.test_x[:10], K, 0, ais=True, split=True)
 
@@ -66,7 +66,7 @@ def test_evaluate_table_is_sorted_from_the_lowest_bound_to_log_px():
     assert iw == sorted(iw) and iw[-1] < exact.mean() and abs(m.ais.mean - exact.mean()) < 1
 
 
-def test_errors_of_draws_are_independent_and_errors_of_integrals_are_averaged():
+def test_error_of_a_mean_assumes_independent_draws_and_averages_integral_errors():
     m = measured()
     assert m.table[0].error == pytest.approx(np.linalg.norm(m.bounds.elbo_se) / 10)
     assert m.exact.error == pytest.approx(m.parts.error.mean())
@@ -105,7 +105,7 @@ def test_wrong_order_of_bounds_is_noticed_without_exact_log_px():
 
 
 @pytest.mark.parametrize("label", ["ELBO", "IW_1", "IW_64", "AIS"])
-def test_bound_above_log_px_is_noticed_beyond_four_standard_errors(label):
+def test_bound_more_than_four_standard_errors_above_log_px_is_noticed(label):
     m = measured()
     row, = (row for row in m.table if row.label == label)
     for errors, noticed in ((3, False), (5, True)):
@@ -127,7 +127,7 @@ def test_infinite_bound_is_not_a_violation_and_is_null_in_json():
 
 
 @pytest.mark.slow
-def test_evaluate_page_has_the_numbers_of_the_json_document(run, capsys, tmp_path, monkeypatch):
+def test_text_of_evaluate_has_the_numbers_of_its_json_document(run, capsys, tmp_path, monkeypatch):
     asked = ["--k", "1,10", "--rows", "2", "-q", "--gap", "--ais", "--exact", "--out", tmp_path]
     drawn, save = figures(), style.save
     monkeypatch.setattr(evaluate, "pictures", lambda *anything: drawn)
@@ -186,7 +186,7 @@ def test_evaluate_uses_the_rows_that_train_measured_or_the_first_n(run, monkeypa
     assert (asked[4] == data.digits().few(200).test_x).all()
 
 
-def test_evaluate_prints_the_means_of_train_if_rows_differ(run, tmp_path, capsys):
+def test_evaluate_prints_the_means_that_train_measured_on_other_rows(run, tmp_path, capsys):
     copy = shutil.copytree(run, tmp_path / "copy")
     results = {"held_out": 355, "elbo": -135.0, "log_px": -123.5, "gap": 11.5}
     (copy / "results.json").write_text(json.dumps(results))
@@ -216,7 +216,7 @@ def test_impossible_evaluation_prints_one_line_and_exits_with_2(tmp_path, capsys
     assert error.startswith(f"minivae: {message}") and error.count("\n") == 1
 
 
-def test_evaluate_refuses_a_missing_run_and_an_earlier_evaluation(tmp_path, run, capsys):
+def test_evaluate_refuses_a_missing_run_and_keeps_an_earlier_evaluation(tmp_path, run, capsys):
     assert "RUN must be the directory of a run" in printed(capsys, tmp_path, code=2).err
     (tmp_path / "evaluate.json").write_text("mine")
     assert "without an earlier evaluation" in printed(capsys, run, *QUICK, "--out", tmp_path, code=2).err
@@ -236,13 +236,13 @@ def test_evaluate_prints_bounds_and_ais_for_three_latent_dimensions(tmp_path, ca
 
 @functools.cache
 def figures():
-    """Return every figure of ten digits, and its alt text."""
+    """Return {name: (figure, alt text)} of all figures that evaluate draws for ten images of digits."""
     vae, digits, _ = trained()
     return evaluate.pictures(vae, measured(), digits.test_y[:10], digits.image_shape)
 
 
 def figure(name):
-    """Return one of the figures of ten digits, and its alt text."""
+    """Return (figure, alt text) of the figure with this name, for ten images of digits."""
     return figures()[name]
 
 
@@ -296,7 +296,7 @@ def test_posterior_contours_equal_the_ellipses_of_an_exact_encoder():
     assert "KL" in axes.get_title("left")
 
 
-def test_posterior_is_drawn_finely_where_the_encoder_is_far_away():
+def test_posterior_is_drawn_finely_if_the_encoder_mean_is_far_from_it():
     vae, x = linear_model(5, 2, sigma=0.01)
     vae.layers("decoder")[0][0][...] = [[1, 0.5, 0, 0, 0], [0, 0, 1, 1, 0]]
     vae = with_best_encoder(vae)
@@ -335,7 +335,7 @@ def test_probability_inside_circles_agrees_with_draws():
     assert origin == pytest.approx([1 - np.exp(-r * r / 2) for r in evidence.RADII], abs=0.03)
 
 
-def test_aggregate_figure_has_prior_circles_and_the_marginal_kl():
+def test_aggregate_posterior_figure_shows_prior_circles_and_the_marginal_kl():
     rates, (drawn, alt) = measured().rates, figure("aggregate")
     axes, = drawn.axes
     assert sorted(patch.radius for patch in axes.patches) == [1, 2, 3]
@@ -372,7 +372,7 @@ def test_evidence_figures_refuse_wrong_arguments():
         evidence.aggregate(three, x, m.rates)
 
 
-def test_printed_negative_marginal_kl_is_explained_as_an_estimate():
+def test_negative_estimate_of_the_marginal_kl_is_explained_in_the_text():
     rates = {"rate": 1.0, "mutual_information": 1.1, "surgery_se": 0.2, "distortion": 9.0, "active": 2, "latent": 2}
     printed = {kl: " ".join(evaluate.rate_lines(rates | {"marginal_kl": kl})) for kl in (-0.1, 0.1)}
     assert "the estimate can be negative, although a KL cannot" in printed[-0.1] and "negative" not in printed[0.1]

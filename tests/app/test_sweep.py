@@ -120,7 +120,7 @@ def undrawn(monkeypatch):
 
 
 @pytest.mark.slow
-def test_sweep_prints_one_json_document_whose_command_repeats_the_sweep(tmp_path, capsys):
+def test_sweep_prints_json_with_a_command_that_repeats_the_sweep(tmp_path, capsys):
     assert cli.main([*QUICK, "--beta", "0.25,1", "--latent", "3", "--out", str(tmp_path / "a"), "--json"]) == 0
     printed = capsys.readouterr()
     document = json.loads(printed.out)
@@ -285,7 +285,7 @@ def test_sweep_overwrites_only_with_option_overwrite(undrawn, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("fixed", [[], ["--latent", "3"]])
-def test_sweep_without_several_values_sweeps_five_betas(undrawn, tmp_path, capsys, fixed):
+def test_sweep_uses_five_betas_if_no_option_has_several_values(undrawn, tmp_path, capsys, fixed):
     assert cli.main([*QUICK, *fixed, "--out", str(tmp_path / "run"), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["swept"] == "beta" and [point["value"] for point in document["points"]] == [0.25, 1, 4, 16, 64]

@@ -84,7 +84,7 @@ def test_moved_data_are_found_after_an_option_names_them(tmp_path, capsys):
     assert needs_data(run) == [0, 0, 0]                     # the resumed run stores the new path
 
 
-def test_refusal_of_another_kind_of_data_names_the_settings_of_the_run(tmp_path, capsys):
+def test_error_for_data_of_another_kind_names_the_options_of_training(tmp_path, capsys):
     table = tmp_path / "a.csv"
     table.write_text("kind,a\n" + "cat,1\ndog,0\n" * 20)
     train = ["train", "--data", str(table), "--label", "kind", "--epochs", "1", "--hidden", "4", "-q", "--no-explorer"]
@@ -128,7 +128,7 @@ def test_sample_needs_no_data(tmp_path, capsys):
     assert "its pixels are" in capsys.readouterr().err
 
 
-def test_older_run_without_data_places_or_image_shape_works(tmp_path, monkeypatch, capsys):
+def test_older_run_that_stores_no_data_path_or_image_shape_works(tmp_path, monkeypatch, capsys):
     run = trained_in(tmp_path / "home")
     config = runs.read(run).config
     del config["data_places"], config["image_shape"]
@@ -142,13 +142,13 @@ def test_older_run_without_data_places_or_image_shape_works(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("places", [[], "home", {"absolute": 3}])
-def test_damaged_data_places_in_the_config_are_refused(places, tmp_path, capsys):
+def test_invalid_data_paths_in_the_config_are_refused(places, tmp_path, capsys):
     run = trained_in(tmp_path / "home")
     runs.write_json(run / "config.json", runs.read(run).config | {"data_places": places})
     assert cli.main(["plot", str(run)]) == 2 and "its data_places are" in capsys.readouterr().err
 
 
-def test_refusal_of_too_few_epochs_suggests_the_option_epochs(tmp_path, capsys):
+def test_resume_with_fewer_epochs_than_already_trained_suggests_the_right_number(tmp_path, capsys):
     run = trained_in(tmp_path / "home")
     assert cli.main(["train", "--resume", str(run), "--epochs", "3", "-q"]) == 0
     assert cli.main(["train", "--resume", str(run), "--epochs", "2"]) == 2
@@ -222,12 +222,12 @@ def test_printed_commands_work_for_names_that_begin_with_a_dash(tmp_path, monkey
     assert cli.main([*shlex.split(evaluated), "-q"]) == 0
 
 
-def test_one_held_out_data_point_is_written_in_the_singular():
+def test_text_about_one_held_out_data_point_uses_the_singular():
     assert [typed.held_out_points(held_out) for held_out in (1, 2)] == ["1 held-out data point", "2 held-out data points"]
     assert results.table(dict.fromkeys(RESULTS) | {"held_out": 1, "iw_k": 10})[0].startswith("1 held-out data point;")
 
 
-def test_column_named_two_dashes_can_be_the_label(tmp_path, capsys):
+def test_column_whose_name_is_two_hyphens_can_be_the_label(tmp_path, capsys):
     path = tmp_path / "x.csv"
     path.write_text("a,--\n" + "0.5,1\n0,0\n" * 9)
     assert cli.main(["data", str(path), "--label=--", "--out", str(tmp_path / "sheet")]) == 0

@@ -4,9 +4,9 @@
     python -m tests.benchmarks.evidence memory [--k 50 500 5000] [--rows 10000] [--features 784]  (about five minutes)
 
 linear: compare a trained linear VAE with probabilistic PCA (pPCA), its analytic optimum. The model has a Gaussian
-likelihood with learned sigma; the data are the 1,442 training digits as fractions. The noise is a set of points for
-which the mean loss is exact. BFGS minimises this loss, so only the initial weights are random. The exit code is 1 if
-log p(x) misses the optimum by more than 1e-6 nats.
+likelihood with learned sigma; the data are the 1,442 training digits, with pixels from 0 to 1. The noise is a set of
+points for which the mean loss is exact. BFGS minimises this loss, so only the initial weights are random. The exit code
+is 1 if log p(x) misses the optimum by more than 1e-6 nats.
 
 memory: measure the peak memory of `lower_bounds` for each k, in a separate process, on synthetic data and a linear
 decoder with a Gaussian likelihood. The peak is that of the whole process, with Python, NumPy and the data.

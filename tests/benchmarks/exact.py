@@ -6,14 +6,14 @@
     log p(x)    mean over the data, nats
     reported    the largest error that `exact_log_px` reports
     off         the largest difference from the reference
-    off / err   the largest ratio of difference and reported error for one datum; it must be at most 1
+    off / err   difference divided by reported error, for the datum where this is largest; it must be at most 1
     s           seconds of `exact_log_px`
 
 The reference divides a square into cells and integrates each with a product of Gauss-Legendre rules. It divides a cell
 again while the integral over the cell differs from the sum over its quarters. `exact_log_px` has other nodes and another
 stopping rule.
 
-The exit code is 1 if a ratio exceeds 1.
+The exit code is 1 if off / err exceeds 1.
 """
 
 import argparse

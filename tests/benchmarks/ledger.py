@@ -25,7 +25,7 @@ STEADY = 10_000  # with at least this number of draws, one measurement is precis
 
 
 def seconds_of_check(draws: int, seed: int) -> dict[str, float]:
-    """Return the seconds that each entry takes to judge; print unexpected verdicts on stderr."""
+    """Judge every entry; return the seconds for each, and print unexpected verdicts on stderr."""
     from derivations.engine import ledger
     from derivations.engine.judge import judge
 
@@ -43,7 +43,7 @@ def seconds_of_check(draws: int, seed: int) -> dict[str, float]:
 
 def seconds_of_checks(counts: Sequence[int], rounds: int) -> dict[int, list[float]]:
     """Return {draws: seconds of whole checks}: one per round, but only one for large numbers of draws."""
-    seconds_of_check(10, 0)  # warm up: imports and caches
+    seconds_of_check(10, 0)  # not timed: imports modules and fills caches
     taken = {draws: [] for draws in counts}
     for seed in range(rounds):
         for draws in counts:

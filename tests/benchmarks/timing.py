@@ -23,12 +23,13 @@ class Contender(Protocol):
 
 
 def run_with_threads(module: str, threads: int, cores: int | None = None) -> int | None:
-    """Run `module` with the same arguments in a process limited to this many threads; return its exit code.
+    """Run `module` with the same arguments in a new process limited to this many threads; return its exit code.
 
-    The process may also use only this many cores, or `cores` cores if it starts more processes.
+    The new process calls this function again; there it does nothing and returns None. The new process can use
+    `threads` cores, or `cores` cores if it starts more processes.
 
-    In the limited process, the function returns None. A new process is needed because NumPy reads the thread variables
-    when it is imported. XLA ignores these variables, so it is limited only where the system can limit the cores.
+    A new process is needed because NumPy reads the thread variables when it is imported. XLA ignores these variables, so
+    it is limited only where the system can limit the cores.
     """
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-(cores or threads) :])
@@ -98,7 +99,7 @@ def exponent(values: dict[int, float], start: int = 0) -> float:
 
 
 def environment(threads: int) -> dict[str, str | int]:
-    """Return the machine and software that times depend on."""
+    """Return a description of the machine and the software, on which times depend."""
     import numpy as np
 
     return {

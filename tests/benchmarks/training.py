@@ -14,7 +14,7 @@ Contenders (those that are not installed are listed before the tables):
     minivae         this project
     torch           PyTorch, eager, `torch.optim.Adam(fused=True)`
     torch.compile   PyTorch, the whole step (noise, gradient, Adam) as one compiled function
-    jax             JAX, the whole step as one `jax.jit`, parameters and moments donated
+    jax             JAX, the whole step as one `jax.jit`, which may overwrite its input (donated parameters and moments)
 
 Columns of the table:
     ms              median time of one step over the rounds
@@ -159,7 +159,7 @@ class TorchCompile(Torch):
     name = "torch.compile"
 
     def prepare(self):
-        torch.compiler.reset()                              # otherwise torch gives the next model slower dynamic shapes
+        torch.compiler.reset()                              # else the next model is compiled for any shapes: slower
         self.params, self.m, self.v = ([p.clone() for p in self.first] for _ in range(3))
         self.t = torch.zeros(())
         self.loss_and_d = torch.compile(torch.func.grad_and_value(self.loss))   # used only in the comparison

@@ -1,4 +1,4 @@
-"""Adam equals the textbook's algorithm to rounding, works in place and allocates no large array."""
+"""Adam equals the textbook's algorithm except for rounding errors, works in place and allocates no large array."""
 
 import tracemalloc
 
@@ -40,7 +40,7 @@ SETTINGS = [
     {"b2": 0.0},
     {"b1": 0.5, "b2": 0.9, "lr": 2.0},
     {"b1": 0.99, "b2": 0.9999},
-    {"tiny": 1e-2},                                         # large enough to notice a wrong place in the formula
+    {"tiny": 1e-2},                                         # large: adding it at a wrong place changes the result
     {"tiny": 1.0, "b2": 0.9},
 ]
 
@@ -57,7 +57,7 @@ def test_adam_equals_the_textbook_update_for_sixty_steps(settings, scale):
 
 
 def test_resetting_tiny_moments_changes_no_step():
-    """Parameters equal those of the textbook after 20 resets, although the gradient of half of them becomes 0."""
+    """Adam equals the textbook, which resets nothing, after 20 resets. From step 6, half of the gradient is 0."""
     start = np.random.default_rng(1).normal(size=8)
     gradients = random_gradients(8, steps=20 * RESET)
     for gradient in gradients[5:]:
@@ -129,7 +129,7 @@ def test_adam_in_float32_agrees_with_float64(dtype):
     close(optimiser.params.flat, expected, rel=1e-6)
 
 
-def test_adam_step_allocates_at_most_three_blocks():
+def test_adam_step_allocates_less_memory_than_three_blocks_of_numbers():
     params = vector(np.ones(16 * BLOCK))
     gradient, optimiser = vector(np.ones(16 * BLOCK)), Adam(params)
     optimiser.step(gradient)                                # warm up: allocate arrays that are reused
@@ -159,15 +159,15 @@ def test_a_learning_rate_that_is_not_positive_is_refused(bad):
 
 @pytest.mark.parametrize("name", ["b1", "b2"])
 @pytest.mark.parametrize("bad", [1.0, 1.5, -0.1, np.nan, None, "0.9"])
-def test_a_decay_outside_its_range_is_refused(name, bad):
+def test_a_decay_rate_outside_its_range_is_refused(name, bad):
     refused(lambda: Adam(vector(np.zeros(1)), **{name: bad}), name, "1", repr(bad), "")
 
 
 @pytest.mark.parametrize("bad", [0.0, -1e-8, np.nan, None])
-def test_a_stabiliser_that_cannot_keep_the_division_finite_is_refused(bad):
+def test_adam_epsilon_that_is_not_positive_is_refused(bad):
     refused(lambda: Adam(vector(np.zeros(1)), tiny=bad), "tiny", "a finite number > 0", repr(bad), "scale")
 
 
 @pytest.mark.parametrize("bad", [None, np.zeros(2)])
-def test_adam_refuses_anything_but_params(bad):
+def test_adam_accepts_only_an_object_of_class_params(bad):
     refused(lambda: Adam(bad), "params", "a Params", type(bad).__name__, "vae.params")

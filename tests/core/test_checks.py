@@ -11,7 +11,7 @@ from minivae import checks
 from tests.helpers.numeric import close, refused
 
 
-def test_refusal_contains_argument_rule_value_and_remedy():
+def test_error_message_names_argument_rule_and_value_and_suggests_a_remedy():
     refused(lambda: checks.refuse("x", "small", "a big one", "Divide."), "x", "small", "a big one", "Divide.")
 
 
@@ -64,7 +64,7 @@ def test_array_of_the_right_type_is_not_copied_and_no_input_changes():
         ([[1.0], [-np.inf]], (2, 1), "finite", "-inf at index (1, 0)", "Find where"),
     ],
 )
-def test_real_array_refuses_wrong_shapes_and_non_finite_numbers(bad, shape, rule, got, remedy):
+def test_check_of_an_array_refuses_wrong_shapes_and_non_finite_numbers(bad, shape, rule, got, remedy):
     for dtype in (None, np.float32, np.float64):
         refused(lambda dtype=dtype: checks.real_array("x", bad, shape, dtype), "x", rule, got, remedy)
 
@@ -84,11 +84,11 @@ def test_whole_numbers_of_every_type_are_returned_as_int(good):
 
 
 @pytest.mark.parametrize("bad", [0, -3, 1.0, 1.5, np.float64(2), True, np.True_, "3", None, [3], 1j, np.nan])
-def test_whole_number_refuses_values_of_other_types_and_small_numbers(bad):
+def test_check_of_a_whole_number_refuses_other_types_and_too_small_numbers(bad):
     refused(lambda: checks.whole_number("k", bad, 1), "k", "a whole number >= 1", repr(bad), "k=1")
 
 
-def test_suggested_whole_number_satisfies_the_rule():
+def test_whole_number_suggested_by_the_error_message_is_valid():
     refused(lambda: checks.whole_number("k", 3, 5), "k", "a whole number >= 5", "3", "k=5")
     refused(lambda: checks.whole_number("k", -1, 0), "k", "a whole number >= 0", "-1", "k=1")
     assert checks.whole_number("k", 0, 0) == 0
@@ -104,14 +104,14 @@ NO_NUMBERS = [np.nan, np.inf, -np.inf, -0.1, "1", b"1", None, True, np.True_, 1j
 
 
 @pytest.mark.parametrize("bad", NO_NUMBERS, ids=lambda bad: repr(bad)[:20])
-def test_real_number_refuses_non_finite_numbers_and_numbers_out_of_range(bad):
+def test_non_finite_numbers_and_numbers_out_of_range_are_refused(bad):
     got, remedy = repr(bad), "scale"
     refused(lambda: checks.real_number("beta", bad, at_least=0), "beta", "a finite number >= 0", got, remedy)
     refused(lambda: checks.real_number("lr", bad, above=0), "lr", "a finite number > 0", got, remedy)
 
 
 @pytest.mark.parametrize("bad", [np.array([0.5]), np.ma.masked, np.ma.array(0.5)])
-def test_real_number_refuses_arrays(bad):
+def test_check_of_a_real_number_refuses_arrays(bad):
     refused(lambda: checks.real_number("beta", bad, at_least=0), "beta", "a finite number >= 0", "", "scale")
 
 
@@ -130,7 +130,7 @@ def test_refusal_of_a_number_names_only_the_limits_given(limits, rule):
     assert str(info.value) == f"b1 must be {rule}; got nan. Check its sign and scale."
 
 
-def test_limit_above_is_exclusive_and_limit_at_least_is_inclusive():
+def test_argument_above_excludes_its_limit_and_argument_at_least_includes_it():
     assert checks.real_number("beta", 0, at_least=0) == 0
     refused(lambda: checks.real_number("lr", 0, above=0), "lr", "a finite number > 0", "0", "scale")
     assert checks.real_number("any", -1e300) == -1e300
@@ -152,7 +152,7 @@ def test_layer_widths_are_returned_as_a_tuple_of_ints(good):
 
 @pytest.mark.parametrize("bad", [3, "3", b"3", None, 3.5, np.array(3)])
 def test_layer_widths_must_be_a_sequence(bad):
-    width = bad if str(bad) == "3" else 128                 # the message suggests 3 if that can be read
+    width = bad if str(bad) == "3" else 128                 # the message suggests 3 if the input is 3 or "3"
     words = "hidden", "a tuple of layer widths", repr(bad), f"hidden=({width},)"
     refused(lambda: checks.sizes("hidden", bad), *words)
 
@@ -171,7 +171,7 @@ def test_generator_check_refuses_values_of_other_types():
         refused(lambda bad=bad: checks.generator("rng", bad), *words)
 
 
-def test_arrays_with_fewer_leading_axes_are_accepted_in_any_order():
+def test_any_of_the_arrays_may_have_fewer_leading_axes():
     one, many = np.zeros(3), np.zeros((2, 4, 3))
     checks.same_axes(one, many, 0.5)
     checks.same_axes(many, one, 0.5)

@@ -1,7 +1,8 @@
 """Densities, draws, KLs and entropies describe the same Gaussian and equal their definitions.
 
-The joint check comes first. If sampler, density and KL disagree about log_var, each may still have the right gradient
-of its own value, so a gradient check passes. Quadrature nodes passed as noise show the disagreement.
+The first test checks sampler, density and KL together. If they disagree about log_var, each may still have the right
+gradient of its own value, so a gradient check passes. With quadrature nodes instead of noise, means are exact, so the
+disagreement is visible.
 """
 
 import math
@@ -138,12 +139,12 @@ NEAR_THE_PRIOR = st.builds(lambda digits, power: digits * 10.0**power, st.floats
 @example(1e-9, 0.0)
 @example(0.0, -1e-4)
 def test_kl_near_the_prior_is_accurate_and_never_negative(mu, log_var):
-    """Compare with the series of e^t - 1 - t in exact fractions; the error is at most one rounding of log_var."""
+    """Compare with the series of `e^t - 1 - t` in exact fractions; the tolerance is the rounding error of log_var."""
     series = sum(Fraction(log_var) ** k / math.factorial(k) for k in range(2, 16))
     exact = float((Fraction(mu) ** 2 + series) / 2)
     kl = kl_standard_normal(np.array(mu), np.array(log_var))
     assert kl >= 0
-    assume(mu == 0 or mu * mu > 4 * np.finfo(float).tiny)   # below this limit, mu * mu has fewer digits
+    assume(mu == 0 or mu * mu > 4 * np.finfo(float).tiny)   # otherwise mu * mu is subnormal: it has fewer digits
     close(kl, exact, rel=1e-14, abs_=2.3e-16 * abs(log_var))
 
 
@@ -169,7 +170,7 @@ def log_density_full(z, mu, cov):
 
 
 def expectation_full(f, mu, cov):
-    """Return E f(z) over N(mu, cov), exact for quadratic f, with noise nodes along the eigenvectors of cov."""
+    """Return the mean of f(z) over N(mu, cov), exact for quadratic f: a sum over a grid along the eigenvectors of cov."""
     eps, weights = noise_nodes(latent=len(mu), rows=1, nodes=3)
     variances, axes = np.linalg.eigh(cov)
     return weights @ f(mu + eps[:, 0] * np.sqrt(variances) @ axes.T)
@@ -256,7 +257,7 @@ BAD_COVARIANCES = {
 
 
 @pytest.mark.parametrize("bad, rule", BAD_COVARIANCES.values(), ids=BAD_COVARIANCES)
-def test_bad_covariance_is_refused_by_argument_name(bad, rule):
+def test_refusal_of_a_bad_covariance_names_the_argument(bad, rule):
     good, mu = np.eye(2), np.zeros(2)
     refused(lambda: kl_full(mu, bad, mu, good), "cov_q", rule, "", "")
     refused(lambda: kl_full(mu, good, mu, bad), "cov_p", rule, "", "")
@@ -291,7 +292,7 @@ def test_covariances_of_different_sizes_are_refused():
     refused(lambda: kl_full(np.zeros(2), np.eye(2), np.zeros((4, 2)), np.tile(np.eye(2), (4, 1, 1))), *words)
 
 
-def test_noise_shared_by_all_data_gives_the_result_of_copies():
+def test_shared_noise_gives_the_results_of_noise_copied_for_every_datum():
     rng = np.random.default_rng(0)
     eps, d_z = rng.normal(size=(4, 1, 2)), rng.normal(size=(4, 3, 2))
     copies = eps.repeat(3, axis=1)

@@ -30,8 +30,8 @@ class Case(NamedTuple):
     """A forward, its backward, and the random inputs to check them on."""
 
     forward: Callable                                       # (*inputs) -> output
-    backward: Callable                                      # (d_out, *inputs) -> gradients in inputs `wrt`
-    inputs: str                                             # "BI I .": a word for each input, a letter for each axis
+    backward: Callable                                      # (d_out, *inputs) -> one gradient for each input in `wrt`
+    inputs: str                                             # "BI I .": a word for each input, with a letter for each axis
     wrt: tuple[int, ...]
     fit: Callable = lambda *inputs: inputs                  # standard normal draws -> legal inputs
 
@@ -47,9 +47,9 @@ def half_integers(a):
 
 
 def whole_with_odd_biases(*inputs):
-    """Return whole numbers as x and weights, and biases that are odd multiples of 1/2, then of 1/4, then of 1/8.
+    """Return whole numbers as x and weights. Biases are odd multiples of 1/2 in layer 1, 1/4 in layer 2, 1/8 in layer 3.
 
-    The first ReLU gets odd multiples of 1/2, the second one gets odd multiples of 1/4: both are far from the kink.
+    So the first ReLU gets odd multiples of 1/2, and the second odd multiples of 1/4: all are far from the kink.
     """
     fitted, grid = [], 1.0
     for a in inputs:
@@ -63,12 +63,12 @@ def counts(n):
 
 
 def from_output(act, act_backward):
-    """Return the case of an activation, whose backward takes the output of the activation instead of its input."""
+    """Return the Case of an activation. Its backward takes the output of the activation, not its input."""
     return Case(act, lambda d_h, a: [act_backward(d_h, act(a))], "BH", (0,))
 
 
 def affine_into(d_out, x, weight, bias):
-    """Return d_x, and the gradients in W and b that were written into the given arrays."""
+    """Return d_x, d_W and d_b. The last two are existing arrays, into which `affine_backward` writes."""
     into = np.full_like(weight, np.nan), np.full_like(bias, np.nan)
     d_x, _, _ = ops.affine_backward(d_out, x, weight, bias, into=into)
     return d_x, *into
@@ -92,19 +92,19 @@ def mlp_case(activation, wrt_x):
 
 
 def log_prob_case(kind, fit=lambda *inputs: inputs):
-    """Return the case of a likelihood's methods, with gradients in the decoder's output and in log_sigma, if any."""
+    """Return the Case of a likelihood's methods, with gradients for the decoder's output and for log_sigma, if any."""
     scales = len(kind.scale)
     inputs = "BD LBD" + " ." * scales
     return Case(kind.log_prob, kind.log_prob_backward, inputs, tuple(range(1, 2 + scales)), fit)
 
 
 def loss_case(loss, loss_backward, inputs, beta):
-    """Return the case of the loss, step 7 of the model, with constant beta."""
+    """Return the Case of a loss, the last step of the forward pass, with constant beta."""
     return Case(lambda *terms: loss(*terms, beta), lambda d, *terms: loss_backward(d, *terms, beta), inputs, (0, 1))
 
 
 def whole_model_case(**settings):
-    """Return the case of a whole model as a function of its P parameters; test_vae.py checks more settings."""
+    """Return the Case of a whole model as a function of its P parameters; test_vae.py checks more settings."""
     vae, x, eps = random_problem(1, samples=2, features=3, **settings)
     models = {}                                             # dtype -> model; cached, because making a model is slow
 
@@ -179,7 +179,7 @@ TABLE = {
         objective.kl_analytic, lambda *inputs: objective.kl_analytic_backward(*inputs)[1:], "LBJ BJ BJ", (1, 2)
     ),
     "objective.kl_sampled_backward": Case(objective.kl_sampled, objective.kl_sampled_backward, "LBJ BJ BJ", (0, 1, 2)),
-    "objective.kl_path_backward": Case(                 # the gradients in mu and log_var are 0
+    "objective.kl_path_backward": Case(                 # the gradients for mu and log_var are 0
         objective.kl_sampled, lambda *inputs: objective.kl_path_backward(*inputs)[:1], "LBJ BJ BJ", (0,)
     ),
     "objective.elbo_loss_backward: analytic": loss_case(objective.elbo_loss, objective.elbo_loss_backward, "LB B", 0.5),
@@ -216,7 +216,7 @@ def number(case, d_out):
 def resolvable(case, inputs, d_out, slopes):
     """Return True if the error of a central difference is well below its tolerance for every input.
 
-    The terms of `number` are rounded to 1e-16 of their size; division by the step, 1e-5, makes this 1e-11 of the terms.
+    Each term in the sum of `number` has a relative rounding error of 1e-16. Division by the step, 1e-5, makes it 1e-11.
     The difference also ignores the third derivative: an error of about 1e-10 of the terms. If a slope is at least
     1/100 of the terms, both errors are at most 1e-8 of the slope; 1e-7 is allowed.
     """
@@ -244,14 +244,14 @@ def backwards_in_the_source():
     return found - {"likelihood.Likelihood.log_prob_backward"}
 
 
-def test_path_gradient_omits_the_score_of_q():
+def test_path_gradient_reaches_mu_and_log_var_only_through_z():
     inputs, d_kl = draw(TABLE["objective.kl_path_backward"], 0, SQUARE)
     _, d_mu, d_log_var = objective.kl_path_backward(d_kl, *inputs)
     assert d_mu.shape == d_log_var.shape == (3, 3) and not d_mu.any() and not d_log_var.any()
 
 
 @pytest.mark.parametrize("eps", [0, 1])
-def test_path_gradient_is_finite_where_the_score_of_q_is_zero(eps):
+def test_path_gradient_is_finite_where_the_gradient_of_log_q_is_zero(eps):
     mu, log_var = np.array([[1.0, -2]]), np.zeros((1, 2))
     for d in objective.kl_path_backward(np.ones((1, 1)), mu[None] + eps, mu, log_var):
         assert np.isfinite(d).all()
@@ -278,7 +278,7 @@ COMBINES_NOTHING = {"objective.elbo_loss_backward: analytic", "objective.elbo_lo
 def with_an_axis_of_one(arrays):
     """Cut one axis of one array to length one, for every axis that another array has too.
 
-    Yield the index of the array, the letter of the axis in DIFFERENT, and a list of all arrays with this change.
+    Yield three things: the index of the array, the letter of the shortened axis, and the list of arrays with this change.
     """
     letters = {size: letter for letter, size in DIFFERENT.items()}
     for i, array in enumerate(arrays):
@@ -288,7 +288,7 @@ def with_an_axis_of_one(arrays):
 
 
 @pytest.mark.parametrize("name", [name for name in TABLE if not name.startswith(("ops", "vae"))])
-def test_axis_of_length_one_is_refused_and_not_stretched(name):
+def test_axis_of_length_one_is_refused_and_not_broadcast(name):
     inputs, d_out = draw_once(TABLE[name], np.random.default_rng(0), DIFFERENT)
     tried = [(TABLE[name].forward, *cut) for cut in with_an_axis_of_one(inputs)]
     if name not in COMBINES_NOTHING:
@@ -392,11 +392,11 @@ def test_planted_error_in_any_backward_is_noticed(name, oracle):
             assert np.abs(spoilt - gradient).max() > 0.9e-4 * np.abs(gradient).max() > 0, plant
             with pytest.raises(AssertionError, match=f"input {index}, by {oracle}: .* entries differ"):
                 check_gradient(number(case, d_out), inputs, {index: spoilt}, oracle)
-                pytest.fail(f"the gradient in input {index}, {plant}, passes")
+                pytest.fail(f"the gradient for input {index}, {plant}, passes")
 
 
-def test_gradients_in_mu_and_log_var_sum_over_draws():
-    """The gradient of three draws is the sum of three gradients of one draw."""
+def test_gradients_for_mu_and_log_var_are_sums_over_draws():
+    """The gradient for three draws together is the sum of the gradients for each draw alone."""
     rng = np.random.default_rng(4)
     mu, log_var = rng.normal(size=(2, 3, 2))
     d_z, eps = rng.normal(size=(2, 3, 3, 2))

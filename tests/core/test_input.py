@@ -83,13 +83,13 @@ def test_bad_data_are_refused_by_every_public_method(likelihood, method, bad, ru
 )
 def test_data_of_another_likelihood_are_refused(method, likelihood, value, rule, got, remedy):
     vae = random_vae(np.random.default_rng(0), likelihood, features=3)
-    assert {0, 1} == set(np.delete(coins().ravel(), 7))     # without entry 7, both 0 and 1 remain
+    assert {0, 1} == set(np.delete(coins().ravel(), 7))     # all data except entry 7, which `spoilt` replaces
     for dtype in (np.float64, np.float32) if value % 1 else (np.float64, np.float32, np.int16):
         bad = spoilt(value).astype(dtype)
         refused(lambda bad=bad: METHODS[method](vae, bad), "x", rule, got, remedy)
 
 
-def test_remedy_for_pixels_is_offered_only_for_pixels():
+def test_message_suggests_division_by_255_only_for_pixels():
     vae = random_vae(np.random.default_rng(0), features=3)
     refused(lambda: vae.encode(255 * coins() - 1), "x", "within 0..1", "-1.0 to 254.0", "Rescale")
 
@@ -148,7 +148,7 @@ NOT_GENERATORS = [None, 0, np.random.RandomState(0), np.random, np.random.defaul
 
 
 @pytest.mark.parametrize("bad", NOT_GENERATORS, ids=lambda bad: type(bad).__name__)
-def test_drawing_methods_refuse_anything_but_a_generator(bad):
+def test_methods_that_draw_random_numbers_accept_only_a_generator(bad):
     vae, deterministic = (random_vae(np.random.default_rng(0), noise=noise) for noise in (True, False))
     for call in (
         lambda: VAE.init(bad, 3),
@@ -216,7 +216,7 @@ def test_bad_settings_of_a_model_are_refused(name, bad, rule, remedy):
     refused(lambda: VAE.init(**settings), name, rule, got, remedy)
 
 
-def test_impossible_data_mean_is_refused_by_the_likelihood():
+def test_impossible_mean_of_the_data_is_refused_by_the_likelihood():
     rng, mean = np.random.default_rng(0), [0.5, 3.0, 200.0]
     words = "data_mean", "0..16 for Binomial(16)", "0.5 to 200", "Rescale"
     refused(lambda: VAE.init(rng, 3, likelihood=Binomial(16), data_mean=mean), *words)
@@ -229,7 +229,7 @@ def test_astype_refuses_unsupported_dtypes(bad):
 
 
 @pytest.mark.parametrize("bad", [0, -1, 1.5, 1.0, True, "1", None, np.nan])
-def test_draw_noise_refuses_rows_and_samples_that_are_not_whole(bad):
+def test_noise_needs_whole_numbers_of_rows_and_samples(bad):
     vae, rng = random_vae(np.random.default_rng(0)), np.random.default_rng(0)
     refused(lambda: vae.draw_noise(rng, 3, bad), "samples", "a whole number >= 1", repr(bad), "samples=1")
     refused(lambda: vae.draw_noise(rng, bad), "rows", "a whole number >= 1", repr(bad), "rows=1")
@@ -311,7 +311,7 @@ def test_optimal_sigma_of_a_perfect_fit_is_refused():
     refused(lambda: vae.loss(np.zeros((2, 4)), np.zeros((1, 2, 2))), "sigma", "above zero", "0", "Give sigma a number")
 
 
-def test_missing_params_and_a_set_of_widths_are_refused():
+def test_bad_params_and_widths_without_an_order_are_refused():
     refused(lambda: VAE(params=None), "params", "a Params", "NoneType", "VAE.init")
     refused(lambda: VAE(Params({"a": (2,)}, np.zeros(2))), "params", "an encoder and a decoder", "['a']", "VAE.init")
     refused(lambda: VAE.init(np.random.default_rng(0), 4, hidden={4, 3}), "hidden", "a tuple", "{3, 4}", "hidden=(128,)")

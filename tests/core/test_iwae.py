@@ -48,7 +48,7 @@ def test_more_draws_do_not_lower_the_iwae_bound_on_average():
 
 
 def jensen_gain(log_w):
-    """Return the mean over data of the importance-weighted bound minus the mean of log w (L, B)."""
+    """Return the difference between the importance-weighted bound and the mean of log_w (L, B), averaged over data."""
     return (iw_bound(log_w) - log_w.mean(axis=0)).mean()
 
 
@@ -110,7 +110,7 @@ def test_iwae_refuses_settings_that_contradict_the_objective(settings, words):
     refused(lambda: VAE.init(rng, 4, 2, **IWAE | settings), *words)
 
 
-# The path gradient, without the score
+# The path gradient
 
 
 @every_likelihood
@@ -127,7 +127,7 @@ def test_path_gradient_has_the_same_mean_as_the_full_gradient(likelihood, beta):
 
 
 def at_its_posterior(estimator):
-    """Return a linear model x = z w + b + s eps (J = 1) whose encoder is the exact posterior, and data."""
+    """Return a model and data. The model is linear, `x = z w + b + s eps` with J = 1; its encoder is the exact posterior."""
     vae, x, _ = random_problem(5, Gaussian(0.8), rows=3, latent=1, hidden=(), estimator=estimator)
     ((w, b),), s2 = vae.layers("decoder"), 0.64
     variance = 1 / (1 + (w**2).sum() / s2)

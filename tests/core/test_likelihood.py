@@ -97,12 +97,12 @@ def test_gaussian_is_the_normal_density_and_integrates_to_one(log_sigma):
     close(weights @ (x - mean) ** 2, np.full(2, np.exp(2 * log_sigma)), rel=1e-12)
 
 
-def test_only_the_binomial_takes_counts():
+def test_binomial_is_the_only_likelihood_for_counts():
     assert [name for name, kind in KINDS.items() if kind.takes_counts] == ["binomial"]
 
 
 @every_likelihood
-def test_output_shared_by_all_data_gives_the_result_of_copies(likelihood):
+def test_shared_decoder_output_gives_the_log_prob_of_copied_output(likelihood):
     rng = np.random.default_rng(1)
     x, out = random_data(rng, likelihood, rows=5), rng.normal(size=(3, 1, 4))
     scale_values = (np.array(0.3),) * len(likelihood.scale)
@@ -133,12 +133,12 @@ def test_log_prob_of_shared_output_allocates_no_large_array(likelihood):
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 100 * 100 * 50                            # bytes: fewer than the numbers in a large array
+    assert peak < 100 * 100 * 50                            # in bytes; one array (L, B, D) has 8 times as many
 
 
 @every_likelihood
 def test_log_prob_keeps_the_order_of_draws_and_data(likelihood):
-    """Compare log p (L, B) with the log p of every draw of every datum alone."""
+    """Compare log p, (L, B), with values computed separately for each draw and each datum."""
     rng = np.random.default_rng(2)
     x, out = random_data(rng, likelihood, rows=3), rng.normal(size=(2, 3, 4))
     scale_values = (np.array(-0.2),) * len(likelihood.scale)
@@ -182,7 +182,7 @@ def test_only_learned_sigma_has_a_gradient_and_only_optimal_sigma_is_fitted(sigm
 
 
 @pytest.mark.parametrize("sigma, log_sigma", [(2, math.log(2)), ("learned", 0.0), ("optimal", 0.0), (1, 0.0)])
-def test_sigma_starts_as_given_or_at_one(sigma, log_sigma):
+def test_initial_sigma_is_the_given_number_or_one(sigma, log_sigma):
     assert Gaussian(sigma).start() == (pytest.approx(log_sigma, rel=1e-15),)
 
 
@@ -240,13 +240,13 @@ def test_likelihood_is_frozen_and_hashable(likelihood):
 
 
 @given(st.floats(0.01, 0.99))
-def test_function_output_for_is_the_inverse_of_mean(p):
+def test_decoder_output_for_a_mean_gives_this_mean(p):
     for likelihood, mean in ((Bernoulli(), p), (Binomial(16), 16 * p), (Gaussian(), p)):
         mean = np.array([mean])
         close(likelihood.mean(likelihood.output_for(mean)), mean, rel=1e-14)
 
 
-def test_constant_features_start_at_probability_0_01_or_0_99():
+def test_constant_features_start_at_a_probability_of_1_or_99_percent():
     close(Bernoulli().output_for(np.array([0.0, 1.0])), [math.log(1 / 99), math.log(99)], rel=1e-13)
     close(Binomial(16).output_for(np.array([0.0, 16.0])), [math.log(1 / 99), math.log(99)], rel=1e-13)
 
@@ -305,7 +305,7 @@ def test_number_of_trials_may_be_any_type_of_whole_number(whole):
         close(actual, right, rel=0)
 
 
-def test_cached_coefficients_are_read_only_and_draws_keep_the_dtype():
+def test_cached_coefficients_cannot_be_changed_and_samples_keep_the_dtype():
     with pytest.raises(ValueError, match="read-only"):
         log_binomials(3)[1] = 99
     out = np.zeros((2, 3), np.float32)
@@ -316,7 +316,7 @@ def test_cached_coefficients_are_read_only_and_draws_keep_the_dtype():
 
 HALF_LOG_2PI = 0.91893853320467274178
 EIGHT = np.array([20.25, -20.25, 0.5, -3.125, 104, -60.5, 7.75, -(2.0**-10)])           # logits, exact in float32
-SEEN = {                                                    # n -> x for these logits, and the sum of log p(x|z)
+SEEN = {                                                    # {number of trials: (x for these logits, sum of log p(x|z))}
     1: ([1, 0, 0, 0, 1, 0, 1, 1], -1.7111422974365195489),
     16: ([16, 0, 9, 2, 16, 0, 16, 7], -5.6422534238346890027),
 }
@@ -350,7 +350,7 @@ def test_log_prob_of_nearly_certain_pixels_is_accurate_and_never_positive(featur
     assert (bernoulli_log_prob(x, logits) <= 0).all() and (bernoulli_log_prob(x, logits[:, :1]) <= 0).all()
 
 
-OFF = np.array([3, -1, 0, 5, -2, 1, 0, -4.0])               # x - mean, in units that float32 resolves at the offset
+OFF = np.array([3, -1, 0, 5, -2, 1, 0, -4.0])               # x - mean, in units; offset + unit is exact in float32
 
 
 @pytest.mark.parametrize("times", [1, 98, 25_000])
@@ -412,6 +412,6 @@ def test_the_optimal_sigma_is_right_for_data_on_any_scale(dtype, power, right):
 
 def test_optimal_sigma_exists_unless_the_fit_is_perfect():
     x = np.array([[1.0, -1.0], [0.0, 0.5]])
-    close(optimal_log_sigma(x, np.array([[[1, -1], [0, -0.5]]])), np.log(0.5), rel=1e-15)   # x - mean: 0, 0, 0 and 1
+    close(optimal_log_sigma(x, np.array([[[1, -1], [0, -0.5]]])), np.log(0.5), rel=1e-15)   # x - mean: 0 three times, 1 once
     close(optimal_log_sigma(x, -x[None]), np.log(1.5), rel=1e-15)
     refused(lambda: optimal_log_sigma(x, x[None]), "sigma", "above zero", "error of 0", "Give sigma a number")

@@ -59,7 +59,7 @@ def close_lists(actual, desired, rel):
 
 @cache
 def problem(seed):
-    """Return a random model whose sizes all differ, data, noise, (reconstruction, KL, loss) and the gradient."""
+    """Return five things: a random model, data, noise, (reconstruction, KL, loss), the gradient. All sizes differ."""
     vae, x, eps = random_problem(seed, Binomial(16), rows=5, features=6, latent=2, hidden=(3,))
     kl = kl_standard_normal(*vae.encode(x)).sum(axis=-1)
     return vae, x, eps, (vae.elbo(x, eps) + kl, kl, vae.loss(x, eps)), page_arrays(vae.gradient(x, eps))
@@ -77,7 +77,7 @@ def compare_gradient(page, seeds=(0, 1)):
 
 @cache
 def adam_steps(scale):
-    """Return the initial parameters, and the gradient (of this size) and parameters of each of five Adam steps."""
+    """Return the initial parameters and a list of five Adam steps, each (gradient of size `scale`, new parameters)."""
     rng = np.random.default_rng(5)
     params = problem(0)[0].params.astype(np.float64)
     optimiser, start, path = Adam(params, lr=LR), page_arrays(params), []
@@ -181,7 +181,7 @@ def test_page_training_prints_the_numbers_of_vae():
 OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 OPERATORS |= {ast.Pow: ast.Mult, ast.MatMult: ast.Mult}
 FUNCTIONS = {"tanh": "sin", "exp": "expm1", "logaddexp": "maximum", "sqrt": "abs", "sum": "mean", "mean": "sum"}
-SAME_SHAPE = (                                                   # arrays of one shape: each name is replaced by the next
+SAME_SHAPE = (                                                   # a planted error replaces a name by the next in its line
     "mu log_var sigma z eps",
     "h g",
     "logits softplus x",
@@ -336,7 +336,7 @@ def test_backward_of_the_page_reverses_the_steps_of_forward():
         assert len(numbered(function)) == len(statements) - (3 if function is one_page.forward else 4)
 
 
-def test_page_adds_gradients_of_two_paths_with_a_visible_plus():
+def test_line_that_joins_two_gradient_paths_contains_a_plus_sign():
     met = [code for _, code, _, comment in numbered(one_page.backward) if "two paths" in comment]
     assert [code.split(" = ")[0] for code in met] == ["d_log_var", "d_mu", "d_h"]
     assert all(code.count(" + ") == 1 for code in met)

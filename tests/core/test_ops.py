@@ -53,7 +53,7 @@ def test_softplus_has_full_precision_in_its_tail(a):
 
 
 @given(st.floats(-800, 800))
-def test_sigmoid_is_accurate_to_one_ulp_of_one(a):
+def test_absolute_error_of_sigmoid_is_at_most_the_machine_epsilon(a):
     close(ops.sigmoid(np.array(a)), exact(exact_sigmoid, a), rel=0, abs_=2.3e-16)
 
 
@@ -95,7 +95,7 @@ def test_log_sum_exp_backward_is_the_softmax_along_its_axis(axis):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("shift", [0.0, 1e4, -1e4])
 def test_log_sum_exp_and_its_backward_do_not_overflow(dtype, shift):
-    """Columns: equal entries; weights 3 (or e) to 1; a weight of 0; a difference whose exp underflows."""
+    """The columns have equal entries, weights in the ratio 3:1 (or e:1), one weight 0, and a weight that underflows to 0."""
     log_3 = 1.0 if shift else math.log(3)                   # 1e4 + log 3 is rounded in float32; 1e4 + 1 is not
     three = math.exp(log_3)
     a = np.array([[0, log_3, -np.inf, -2e4], [0, 0, 0, 0]], dtype) + dtype(shift)
@@ -132,7 +132,7 @@ def test_mlp_of_one_layer_is_affine(activation):
     close(ops.mlp(x, layers, activation)[-1], ops.affine(x, *layers[0]), rel=0)
 
 
-def test_mlp_backward_skips_the_gradient_in_x_on_request():
+def test_mlp_backward_skips_the_gradient_for_x_on_request():
     rng = np.random.default_rng(3)
     x, layers = rng.normal(size=(3, 4)), random_layers(rng, 4, 5, 2)
     hs, d_out = ops.mlp(x, layers, "tanh"), rng.normal(size=(3, 2))
@@ -147,7 +147,7 @@ def test_mlp_backward_skips_the_gradient_in_x_on_request():
 
 
 @pytest.mark.parametrize("activation", ops.ACTIVATIONS)
-def test_mlp_backward_without_weight_gradients_returns_the_same_gradient_in_x(activation):
+def test_mlp_backward_without_weight_gradients_returns_the_same_gradient_for_x(activation):
     rng = np.random.default_rng(5)
     x, layers = rng.normal(size=(3, 4)), random_layers(rng, 4, 5, 6, 2)
     hs, d_out = ops.mlp(x, layers, activation), rng.normal(size=(3, 2))

@@ -86,7 +86,7 @@ def test_params_copy_has_equal_numbers_in_new_memory(make):
     close(params.flat, np.arange(10.0), rel=0)
 
 
-def test_layers_pair_weights_and_biases_in_order():
+def test_params_layers_are_pairs_of_weight_and_bias_in_order():
     shapes = {"a.1.weight": (1, 2), "a.1.bias": (2,), "b.1.weight": (2, 1), "b.1.bias": (1,), "log_sigma": ()}
     shapes |= {"a.2.weight": (2, 2), "a.2.bias": (2,)}
     params = Params(shapes, np.arange(14.0))

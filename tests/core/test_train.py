@@ -43,7 +43,7 @@ def test_epoch_means_give_every_training_row_equal_weight(monkeypatch):
 
     def spy(self, x, eps, **how):
         f = forward(self, x, eps, **how)
-        if not how:                                         # a training step; evaluation passes fit=False
+        if not how:                                         # only evaluation has an option here (fit=False)
             batches.append(f)
         return f
 
@@ -57,7 +57,7 @@ def test_epoch_means_give_every_training_row_equal_weight(monkeypatch):
 
 
 @pytest.mark.parametrize("chunk", [7, 15, 4096])            # 15 rows in three chunks or in one
-def test_held_out_means_over_chunks_equal_means_over_all_rows(chunk, monkeypatch):
+def test_means_of_held_out_rows_do_not_depend_on_the_chunk_size(chunk, monkeypatch):
     vae, data, rng = small(2, Gaussian("learned"), dtype=np.float64)
     monkeypatch.setattr(module, "CHUNK", chunk)
     (record,) = train(vae, data, rng, epochs=1, batch=8)
@@ -188,7 +188,7 @@ def test_learned_sigma_converges_to_the_analytic_optimum():
 
 
 def check_recorded_sigma(kind, **settings):
-    """Check sigma in every record, and the mean squared error in four records within 6 standard errors."""
+    """Check sigma in every record. In four records, check the mean squared error; its tolerance is 6 standard errors."""
     vae, data, rng = small(6, Gaussian(kind), **settings)
     for record in train(vae, data, rng, epochs=200, batch=8, lr=5e-3):
         assert record.sigma == pytest.approx(float(np.exp(vae.params["log_sigma"])), rel=1e-6)
@@ -329,7 +329,7 @@ def test_malloc_hint_reuses_freed_memory():
     assert kept < given_back / 5
 
 
-def test_function_first_bad_names_the_first_step_that_is_not_finite():
+def test_first_step_with_a_non_finite_result_is_named():
     vae, data, rng = small(2)
     f = vae.forward(data.train_x, vae.draw_noise(rng, 45))
     names = {"mu": "mu", "log_var": "log_var", "z": "z", "out": "the decoder's output", "log_px_z": "log p(x|z)", "kl": "KL"}

@@ -34,7 +34,7 @@ from tests.helpers.numeric import (
 )
 
 HIDDEN = {0: (), 1: (3,), 2: (4, 3), 3: (4, 3, 3)}
-EXACT = ("analytic", "sampled")  # exact gradients for every noise; those of "path" are right only on average
+EXACT = ("analytic", "sampled")  # the gradient is exact for any noise values; for "path" it is right only on average
 ESTIMATORS = tuple(estimator for objective, estimator in OBJECTIVES if objective == "elbo")
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
 every_exact_estimator = pytest.mark.parametrize("estimator", EXACT)
@@ -137,7 +137,7 @@ def test_loss_is_invariant_to_repeating_or_permuting_the_batch(likelihood, estim
 
 @every_likelihood
 @every_estimator
-def test_repeated_noise_gives_the_loss_of_one_draw(likelihood, estimator):
+def test_equal_noise_in_all_draws_gives_the_loss_of_one_draw(likelihood, estimator):
     vae, x, eps = random_problem(5, likelihood, estimator=estimator)
     copies = np.repeat(eps, 4, axis=0)
     close(vae.loss(x, copies), vae.loss(x, eps), rel=1e-12)
@@ -153,7 +153,7 @@ def test_elbo_of_a_datum_does_not_depend_on_its_batch(likelihood):
 
 
 @every_likelihood
-def test_log_likelihood_equals_the_term_of_the_loss_and_accepts_shared_codes(likelihood):
+def test_log_likelihood_equals_the_reconstruction_and_accepts_codes_shared_by_data(likelihood):
     vae, x, eps = random_problem(7, likelihood, samples=4)
     f = vae.forward(x, eps, fit=False)
     close(vae.log_likelihood(x, f.z), f.log_px_z, rel=1e-14)
@@ -170,7 +170,7 @@ def test_log_likelihood_equals_the_term_of_the_loss_and_accepts_shared_codes(lik
 def test_vae_gradient_is_the_gradient_of_its_loss(likelihood, activation, depth):
     """Check all cases by complex step, and some by central differences, which need no complex numbers.
 
-    Half of all combinations of the six settings are tried; they contain every combination of any five settings.
+    Only half of the combinations of the six settings are tried. For any five settings, all combinations occur.
     """
     turn = LIKELIHOODS.index(likelihood) + [*ops.ACTIVATIONS].index(activation) + [*HIDDEN].index(depth)
     for i, choice in enumerate(itertools.product([0, 1], range(4), [0, 1])):
@@ -189,8 +189,8 @@ def test_vae_gradient_is_the_gradient_of_its_loss(likelihood, activation, depth)
 
 @every_likelihood
 @every_estimator
-def test_gradient_in_an_unused_parameter_is_exactly_zero(likelihood, estimator):
-    """The gradient in a sigma that is not learned is 0, whatever the buffer contained before."""
+def test_gradient_for_an_unused_parameter_is_exactly_zero(likelihood, estimator):
+    """The gradient for a sigma that is not learned is 0, whatever the buffer contained before."""
     vae, x, eps = random_problem(8, likelihood, estimator=estimator)
     buffer = vae.params.like(np.full_like(vae.params.flat, np.nan))
     assert vae.backward(x, eps, vae.forward(x, eps), buffer) is buffer
@@ -245,7 +245,7 @@ def encoder_given_the_gradient_of_the_decoder(monkeypatch):
     right, decoder_gradients = vae_module.mlp_backward, []
 
     def wrong(d_out, *inputs, wrt_x=True):
-        if not wrt_x:                                       # only the encoder needs no gradient in its input
+        if not wrt_x:                                       # only the encoder needs no gradient for its input
             d_out = np.concatenate([decoder_gradients[0]] * 2, axis=1)
         decoder_gradients.append(right(d_out, *inputs, wrt_x=wrt_x))
         return decoder_gradients[-1]
@@ -327,7 +327,7 @@ def test_planted_error_in_forward_or_backward_is_noticed(plant, oracle, monkeypa
                 continue
             wrong = problem[0].gradient(*problem[1:])
             assert any(np.abs(wrong[n] - right[n]).max() > 1e-2 * np.abs(right[n]).max() for n in right)
-            with pytest.raises(AssertionError, match=f"gradient in .*, by {oracle}: .* entries differ"):
+            with pytest.raises(AssertionError, match=f"gradient for .*, by {oracle}: .* entries differ"):
                 check_model_gradient(*problem, oracle)
 
 
@@ -371,7 +371,7 @@ def test_fresh_decoder_outputs_the_mean_of_the_data(likelihood, depth):
 
 
 @pytest.mark.parametrize("sigma, log_sigma", [(0.7, math.log(0.7)), ("learned", 0.0), ("optimal", 0.0)])
-def test_fresh_gaussian_model_starts_at_its_sigma(sigma, log_sigma):
+def test_initial_sigma_of_a_gaussian_model_is_the_given_number_or_1(sigma, log_sigma):
     vae = VAE.init(np.random.default_rng(0), 3, likelihood=Gaussian(sigma), dtype=np.float64)
     close(vae.params["log_sigma"], np.array(log_sigma), rel=0)
 
@@ -431,7 +431,7 @@ def test_every_result_has_the_dtype_of_the_model(likelihood, estimator, dtype):
 @every_likelihood
 @every_estimator
 def test_backward_in_float32_never_uses_float64(likelihood, estimator, monkeypatch):
-    """Check the arrays of every step: a float64 result would be rounded when it is written into the gradient."""
+    """Check the arrays of every step, because the gradient is float32 even if a step computes with float64."""
     seen = []
 
     def spied_on(function):

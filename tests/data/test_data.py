@@ -41,7 +41,7 @@ def test_the_split_is_stratified_and_the_same_every_time():
     assert (np.abs(test / (train + test) - 0.2) < 0.01).all()
 
 
-def test_no_row_is_both_in_training_and_held_out():
+def test_no_row_is_in_both_training_and_held_out_data():
     x = np.arange(23)[:, None]
     train_x, test_x, _, _ = data.hold_out(x, None)
     assert sorted([*train_x[:, 0], *test_x[:, 0]]) == list(range(23))
@@ -115,7 +115,7 @@ def test_indexing_grey_bytes_returns_fractions():
 
 
 def frequency_error(draw, draws=20_000):
-    """Return the largest error, in standard errors, of the frequencies with which levels 1 to 254 become 1."""
+    """Return the largest error of the observed frequency of 1, in standard errors, over the grey levels 1 to 254."""
     levels = np.tile(np.arange(256, dtype=np.uint8), (draws, 1))
     p = np.arange(1, 255) / 255
     x = draw(levels)
@@ -137,7 +137,7 @@ def test_binarizing_with_probability_level_divided_by_256_is_noticed():
     assert frequency_error(biased) > 5.5
 
 
-def test_binarized_batches_are_fresh_and_held_out_rows_fixed(tmp_path):
+def test_binarized_batches_are_drawn_again_and_held_out_rows_stay_the_same(tmp_path):
     for binary in (data.digits().binarized(), data.load(mnist(tmp_path)).binarized()):
         rng = np.random.default_rng(0)
         one, two = (binary.take(np.arange(5), rng) for _ in range(2))
@@ -200,7 +200,7 @@ def test_idx_directory_with_files_of_different_sets_is_refused(tmp_path, name, a
         data.load(mnist(tmp_path, **{name: array}))
 
 
-def test_unreadable_file_of_an_idx_directory_is_named(tmp_path, monkeypatch):
+def test_error_for_an_unreadable_file_in_an_idx_directory_names_it(tmp_path, monkeypatch):
     def refusing(path):
         raise PermissionError(13, "Permission denied", str(path))
 
@@ -231,7 +231,7 @@ def test_csv_written_by_spreadsheets_is_read(tmp_path, encoding, end):
     assert data.load(str(tmp_path / "a.csv")).train_x[:4].tolist() == [[0, 0.5], [1, 0.25]] * 2
 
 
-def test_file_too_large_for_memory_is_refused_by_name(tmp_path, monkeypatch):
+def test_error_for_a_file_too_large_for_memory_names_the_file(tmp_path, monkeypatch):
     def full(path):
         raise MemoryError
 
@@ -261,7 +261,7 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
-def test_file_without_data_is_refused_by_name(tmp_path, name):
+def test_error_for_a_file_without_data_names_the_file(tmp_path, name):
     path = tmp_path / name
     if BAD_FILES[name] is not None:
         path.write_bytes(BAD_FILES[name])
@@ -278,7 +278,7 @@ def test_csv_comment_is_skipped_only_if_it_fills_the_line(tmp_path):
         data.load(str(tmp_path / "a.csv"))
 
 
-def test_a_fifth_of_each_class_is_held_out_for_any_class_count():
+def test_a_fifth_of_each_class_is_held_out_even_with_many_classes():
     y = np.random.default_rng(0).integers(-3, 4, 200)
     x = np.arange(200)[:, None]
     train_x, test_x, train_y, test_y = data.hold_out(x, y)
@@ -296,7 +296,7 @@ def test_limit_of_held_out_rows_is_at_least_one(bad):
 
 
 @pytest.mark.parametrize("bad", [None, 5, b"digits"])
-def test_load_refuses_anything_but_a_path(bad):
+def test_load_accepts_only_a_path(bad):
     refused(lambda: data.load(bad), "source", "'digits' or a path", repr(bad), "load()")
 
 
@@ -308,7 +308,7 @@ def test_data_whose_mean_overflows_are_refused(tmp_path, capsys):
     assert printed.startswith("minivae: --data must be small enough to have a mean") and printed.count("\n") == 1
 
 
-def test_csv_that_is_a_pipe_is_refused_without_waiting(tmp_path):
+def test_csv_from_a_pipe_is_refused_without_waiting(tmp_path):
     (tmp_path / "zeros.csv").symlink_to("/dev/zero")
     with pytest.raises(DataError, match=r"zeros\.csv: a regular file is expected"):
         data.load(str(tmp_path / "zeros.csv"))

@@ -1,4 +1,4 @@
-"""Readers return the right array or raise the documented error; the size that a file announces limits their memory.
+"""Readers return the right array or raise the documented error; the announced size of an array limits memory use.
 
 Some damaged files are written by hand, one for each known kind of damage; others are random.
 """
@@ -226,7 +226,7 @@ ARCHIVE = npz([("x.npy", WHOLE)])
 
 
 def with_bytes_before(content, before):
-    """Return an archive with eight extra bytes before the first `before`, and a correct offset of its directory."""
+    """Insert eight bytes where `before` first occurs, correct the directory offset of the archive, and return it."""
     place, end = content.index(before), content.rindex(b"PK\5\6")
     start = struct.pack("<I", struct.unpack_from("<I", content, end + 16)[0] + 8)
     return content[:place] + b"8 bytes!" + content[place : end + 16] + start + content[end + 20 :]
@@ -278,7 +278,7 @@ def test_a_damaged_npz_is_refused(tmp_path, content):
         read(tmp_path, formats.read_npz, content)
 
 
-def test_missing_file_and_directory_raise_os_errors(tmp_path):
+def test_reading_a_directory_or_a_missing_file_raises_an_os_error(tmp_path):
     for reader in (formats.read_idx, formats.read_npy, formats.read_npz):
         for path in (tmp_path, tmp_path / "nowhere"):
             with pytest.raises(OSError):

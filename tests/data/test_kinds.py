@@ -24,7 +24,7 @@ from tests.helpers.samples import csv_of, idx, pictures, write
 from tests.helpers.trained import end_quickly
 
 RNG = np.random.default_rng(5)
-GREY, Y = pictures(), np.arange(40) % 2                     # (40, 8, 8) of bytes
+GREY, Y = pictures(), np.arange(40) % 2                     # GREY: bytes, (40, 8, 8)
 FLAT, TABLE = GREY.reshape(40, 64), RNG.random((40, 9)).round(3)
 NAMES = np.where(Y, "cat", "a dog")
 PIXELS = [f"pixel{i}" for i in range(64)]
@@ -121,7 +121,7 @@ READ = {
 
 
 @pytest.mark.parametrize("kind", READ)
-def test_public_format_is_read_with_the_right_meaning(kind, tmp_path):
+def test_file_in_a_public_format_is_interpreted_correctly(kind, tmp_path):
     make, how, expected = READ[kind]
     read = data.load(make(tmp_path), **how)
     about = read.about
@@ -339,7 +339,7 @@ def run(words, capsys):
 
 
 @pytest.mark.slow
-def test_data_command_prints_what_is_read_and_draws_a_sheet(tmp_path, capsys):
+def test_data_command_prints_what_it_reads_and_draws_a_sheet_of_samples(tmp_path, capsys):
     for make, options in ((READ["kaggle csv"][0], ["--label", "label"]), (READ["one array of any name"][0], [])):
         words = ["data", make(tmp_path), *options, "--out", str(sheet := tmp_path / f"of{len(options)}")]
         code, printed = run(words, capsys)
@@ -351,7 +351,7 @@ def test_data_command_prints_what_is_read_and_draws_a_sheet(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_run_stores_how_its_data_were_read(tmp_path, capsys, monkeypatch):
+def test_saved_run_contains_the_options_that_read_its_data(tmp_path, capsys, monkeypatch):
     end_quickly(monkeypatch)
     path, out = write(tmp_path / "a.csv", csv_of(TABLE, ";", label=NAMES)), str(tmp_path / "run")
     words = ["train", "--data", path, "--delimiter", ";", "--label", "0", "--image", "3x3", "--epochs", "1", "--hidden", "4"]
@@ -399,14 +399,14 @@ def test_refusal_caused_by_a_label_column_names_the_column(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("kind", ["hdf5", "pickle", "libsvm", "sparse npz", "json"])
-def test_printed_lines_that_convert_a_file_are_valid_python(kind, tmp_path):
+def test_printed_conversion_of_a_file_is_valid_python(kind, tmp_path):
     with pytest.raises(DataError) as refused:
         data.load(REFUSED[kind][0](tmp_path))
     lines = [line.strip() for line in str(refused.value).split("\n")[1:]]
     assert len(lines) == 2 and compile("\n".join(lines), kind, "exec")
 
 
-def test_printed_lines_that_convert_json_or_npz_write_a_readable_file(tmp_path):
+def test_printed_conversion_of_json_or_npz_writes_a_readable_file(tmp_path):
     for make in (lambda p: write(p / "a.json", json.dumps(TABLE.tolist())), REFUSED["unknown names"][0]):
         with pytest.raises(DataError) as refused:
             data.load(make(tmp_path))
@@ -463,7 +463,7 @@ def test_only_numeric_columns_of_a_data_frame_are_accepted():
 
 
 @pytest.mark.parametrize("label", ["kind", -1, 1])
-def test_label_names_a_column_of_a_data_frame(label):
+def test_argument_label_selects_a_column_of_a_data_frame(label):
     frame = Frame(a=TABLE[:, 0], kind=NAMES)
     for read in (data.from_arrays(frame, label=label), data.from_arrays(frame, test_x=frame, label=label)):
         assert read.train_x.shape[1] == 1 and read.classes == ("a dog", "cat") and not read.about.notes
@@ -543,11 +543,11 @@ def test_reading_raises_no_warnings(tmp_path):
 
 
 def coloured(figure):
-    """Return {text: colours} of the texts in a figure and of the names above its columns."""
+    """Return {text: colours} of the texts in a figure and of the class names above its columns."""
     figure.draw_without_rendering()
     found = {}
     for axes in figure.axes:
-        above = [] if axes.get_xlabel() else axes.get_xticklabels()                 # names are above an axis without label
+        above = [] if axes.get_xlabel() else axes.get_xticklabels()                 # without an x label, its ticks are names
         for text in (*axes.texts, *above):
             found.setdefault(text.get_text(), set()).add(text.get_color())
     return found
@@ -586,7 +586,7 @@ def test_class_has_the_same_name_and_colour_in_every_figure(kind):
     assert drawn[max(drawn)].name.replace("-", "\u2212") in coloured(latent_map)
 
 
-def test_class_names_are_short_distinct_and_in_the_font():
+def test_class_names_are_short_and_distinct_and_the_font_can_draw_them():
     assert shown(["cat", "dog"]) == ["cat", "dog"]
     long = shown(["long name number one, a", "long name number one, b"])
     assert long == ["long name \u2026ne, a", "long name \u2026ne, b"]

@@ -18,7 +18,7 @@ from minivae.app.run_data import data_of
 from minivae.evidence.rates import ACTIVE
 from tests.helpers.samples import csv_of, idx, pictures, write
 
-GREY = pictures(60)                                         # (60, 8, 8) of bytes: bright on the left or on the right
+GREY = pictures(60)                                         # bytes (60, 8, 8): bright on the left or on the right
 FLAT, Y = GREY.reshape(60, 64), np.arange(60) % 2
 TABLE = (FLAT[:, 2:60:7] / 255).round(3)                    # (60, 9): large on the left or on the right
 KIND = np.where(Y, "cat", "dog")
@@ -27,7 +27,7 @@ COLUMNS = [f"{a},{b}" for a, b in TABLE[:, [0, 8]]]
 
 
 def lines(head, of_row):
-    """Return a CSV text whose row i is `of_row(i, columns)`; `columns` is a text of two informative numbers."""
+    """Return a CSV text. Row i is `of_row(i, columns)`; `columns` is a text with two numbers that depend on the class."""
     return f"{head}\n" + "\n".join(of_row(i, columns) for i, columns in enumerate(COLUMNS)) + "\n"
 
 
@@ -162,7 +162,7 @@ TABLE_OF_REMEDIES = {
 
 
 def followed(found, path, options):
-    """Follow the remedy that this match found in a message; return the path and the options of the next command."""
+    """Do what a message suggests; `found` is the match of its remedy. Return path and options of the next command."""
     before = set(os.listdir())
     done = {name: value for name, value in found.groupdict().items() if value}
     for name, value in done.items():
@@ -211,7 +211,7 @@ def trained(path, options):
 
 
 def most_active():
-    """Return the variance of the mean of the most active latent dimension of the run, over the held-out data."""
+    """Return the variance of mu over the held-out data, for the most active latent dimension of the run."""
     run = runs.read(Path("run"))
     return run.vae.encode(data_of(run).test_x)[0].var(axis=0).max()
 

@@ -35,7 +35,7 @@ def test_annealed_log_px_of_nonlinear_models_agrees_with_quadrature(seed, likeli
 @pytest.mark.parametrize("start", ["encoder", "prior"])
 @pytest.mark.parametrize("distributions", [1, 2, 7])
 def test_annealed_weights_have_the_right_mean_in_both_directions(start, distributions):
-    """Forward from the start, E[w] = p(x); in reverse from draws of the exact posterior, E[1/w] = 1/p(x)."""
+    """Chains from the start distribution have `E[w] = p(x)`; reverse chains from the posterior have `E[1/w] = 1/p(x)`."""
     vae, x = linear_model(2, 2, sigma=1.5, rows=2)
     (weight, bias), = vae.layers("encoder")
     weight[...], bias[:2], bias[2:] = 0, 0.1, -0.1          # q is near the prior, so w and 1/w are bounded
@@ -90,7 +90,7 @@ def test_annealing_with_one_distribution_is_importance_sampling():
     assert (np.abs(found.log_px - plain.iw_bound) <= LIMIT * error).all()
 
 
-def test_annealing_understates_its_error_from_a_narrow_encoder_but_not_from_prior():
+def test_annealing_underestimates_its_error_only_if_it_starts_from_a_narrow_encoder():
     """q(z|x) has the exact posterior mean and 1/30 of its sigma: all chains stay near the mean, so their spread is small."""
     vae, x = linear_model(3, 2, sigma=1.0, rows=50)
     W, b = vae.layers("decoder")[0]
@@ -147,7 +147,7 @@ def test_annealing_schedule_runs_from_0_to_1(start):
     assert beta[0] == 0 and beta[-1] == 1 and len(beta) == 21 and (np.diff(beta) > 0).all()
 
 
-def test_annealing_reports_weights_that_are_all_zero_without_nan():
+def test_annealing_reports_minus_infinity_if_all_weights_are_zero():
     vae, x = linear_model(0, 1)
     vae.layers("decoder")[0][0][...] = 1e200                # squares overflow: p(x|z) is 0
     found = annealed(vae, x, np.random.default_rng(0), distributions=3, start="prior")

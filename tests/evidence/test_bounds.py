@@ -27,7 +27,7 @@ def test_every_bound_of_a_linear_model_agrees_with_its_closed_form(model, seed):
     assert (np.abs(found.elbo - elbo) <= LIMIT * found.elbo_se + 1e-9).all()
     assert (np.abs(found.iw_bound[0] - elbo) <= LIMIT * found.iw_bound_se[0] + 1e-9).all()
     assert (found.iw_bound[0] <= found.iw_bound[1] + 1e-9).all()
-    assert (found.iw_bound[1] <= found.iw_bound[2] + 1e-9).all()        # for all draws: 1 divides 10, and 10 divides 1000
+    assert (found.iw_bound[1] <= found.iw_bound[2] + 1e-9).all()        # exact: both bounds use all 1000 draws
     assert (found.iw_bound[2] <= log_px + LIMIT * found.iw_bound_se[2] + 1e-9).all()
 
 
@@ -172,7 +172,7 @@ def test_bounds_refuse_numbers_of_draws_that_do_not_increase(k):
     refused(lambda: lower_bounds(vae, x, k, np.random.default_rng(0)), "k", "in increasing order", str(k), "Try k=")
 
 
-def test_bounds_refuse_numbers_of_draws_that_are_not_whole():
+def test_bounds_refuse_counts_of_draws_that_are_not_whole_numbers():
     vae, x = linear_model(0, 1)
     refused(lambda: lower_bounds(vae, x, (0.5, 2), np.random.default_rng(0)), "every k", "a whole number", "0.5", "Try")
 

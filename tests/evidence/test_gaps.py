@@ -82,7 +82,7 @@ def test_gap_and_kl_agree_on_a_trained_model():
     assert found.amortisation.mean() > 5 * found.approximation.mean()   # the encoder causes most of the gap
 
 
-def test_gap_at_a_loose_tolerance_is_within_its_error():
+def test_gap_with_a_loose_tolerance_has_an_error_near_this_tolerance():
     vae, data, _ = trained()
     loose, fine = gap(vae, data.test_x[:6], 1e-4), gap(vae, data.test_x[:6])
     for part in ("log_px", "elbo", "kl", "best_elbo", "approximation", "amortisation"):

@@ -19,7 +19,7 @@ LIMIT = 8                                                   # in standard errors
 
 
 def exact_gradient(vae, x):
-    """Return the gradient of the closed-form ELBO of a linear model in mu and log_var, (N, 2J)."""
+    """Return the gradient of a linear model's closed-form ELBO with respect to mu and log_var, (N, 2J)."""
     W, b = vae.layers("decoder")[0]
     precision = np.exp(-2 * vae.params["log_sigma"])
     mu, log_var = vae.encode(x)
@@ -92,7 +92,7 @@ def test_importance_weighted_gradient_is_the_gradient_of_its_bound(likelihood):
 
     desired = vae.params.like(central_difference(loss, [vae.params.flat], 0))
     if likelihood == Gaussian(0.7):
-        desired["log_sigma"][...] = 0                       # fixed by the user: no gradient
+        desired["log_sigma"][...] = 0                       # the user fixes sigma, so it has no gradient
     for name in vae.params:
         close(actual[name], desired[name], rel=1e-7)
 

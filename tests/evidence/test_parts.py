@@ -9,12 +9,12 @@ from minivae.vae import VAE
 from tests.helpers.numeric import close, random_problem, refused
 
 
-def test_first_grid_reaches_eight_sd_around_the_prior_and_every_encoder_gaussian():
+def test_first_grid_covers_eight_standard_deviations_of_prior_and_encoder_gaussians():
     mu, log_var = np.array([[10.0, 0], [-9, -1]]), np.full((2, 2), 2 * np.log([1, 0.5]))
     low, spacing, shape = quadrature._first_grid(mu, log_var, 64)
     close(low, [-17.0, -8.0], rel=1e-15)
     close(spacing, 35 / 64, rel=1e-15)
-    assert shape == (65, 31)                                # second axis, from -8 to 8: 16 / spacing is 29.3
+    assert shape == (65, 31)                                # -8 to 8: 16 / spacing = 29.3, rounded up to 30 steps
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_first_step_of_a_descent_has_length_one():
     close(values, np.full(2, -5.0), rel=1e-14)
 
 
-def test_scaled_first_step_of_a_descent_has_the_length_careful():
+def test_scaled_first_descent_step_has_the_length_of_the_constant_careful():
     """The constant CAREFUL is the length of the step, in units of the square root of the scale."""
     scale = np.array([[4.0, 1.0]])
     points, _ = descent.minimise(line, np.zeros((1, 2)), 1e-9, max_steps=1, scale=scale)
@@ -81,7 +81,7 @@ def test_scaled_first_step_of_a_descent_has_the_length_careful():
 
 @pytest.mark.parametrize("taken", [1.0, 0.5, 0.25])
 def test_step_with_just_enough_descent_is_taken(taken):
-    """The slope is -1 per unit; the value falls by SUFFICIENT times the predicted amount only at `taken`."""
+    """The slope is -1. Only at the point `taken`, the value falls by just enough: SUFFICIENT times the predicted amount."""
 
     def f(points, which):
         enough = np.where(points[:, 0] == taken, -descent.SUFFICIENT * taken, 1.0)
@@ -97,7 +97,7 @@ def small_model(seed=0):
 
 
 @pytest.mark.parametrize("start", ["prior", "encoder"])
-def test_annealing_start_returns_the_slope_of_its_log_density(start):
+def test_slope_of_the_annealing_start_density_agrees_with_central_differences(start):
     vae, x, rng = small_model()
     path = annealing._tuned(vae, x, rng, 3, 1, start)
     z, step = rng.normal(size=(1, 3, 2)), np.array([1e-6, 0])
@@ -164,7 +164,7 @@ def test_coordinate_is_active_only_above_the_threshold(monkeypatch):
     assert list(active) == [False, spread[1] > spread[0]]
 
 
-def test_integral_of_minus_infinity_on_both_grids_has_no_error():
+def test_log_integral_of_minus_infinity_on_both_grids_has_error_zero():
     vae, x, _ = small_model()
     rules = [gaps.gauss_hermite(nodes, 2) for nodes in (4, 8)]
     values, error = gaps._refine(vae, x, rules, lambda rows, eps: np.full((len(eps), len(rows)), -np.inf), 1e-9)
@@ -172,7 +172,7 @@ def test_integral_of_minus_infinity_on_both_grids_has_no_error():
 
 
 def pairs_of(shares):
-    """Return index (pairs, J), p and row of all nodes with p > 0; there is one grid for each data point."""
+    """Return three arrays with one entry per node with p > 0: its index in the grid, p, and the data point of the grid."""
     who, *index = np.nonzero(shares)
     return np.stack(index, axis=-1), shares[shares > 0], who
 
@@ -182,14 +182,14 @@ def test_mass_outside_the_grid_is_extrapolated_from_the_two_outermost_layers():
     right = np.array([2 * (0.02**2 / 0.08 + 0.01**2 / 0.06), np.inf, 0, np.inf])
     close(quadrature._outside(*pairs_of(np.array(lines)), (6,), np.zeros(4)), right, rel=1e-14)
     some_left_out = quadrature._outside(*pairs_of(np.array(lines)), (6,), np.array([0, 0.25, 0.25, 0.25]))
-    close(some_left_out, np.array([right[0], 2 * 0.2, 0, np.inf]), rel=1e-14)       # the outermost share 1 is more than 0.25
+    close(some_left_out, np.array([right[0], 2 * 0.2, 0, np.inf]), rel=1e-14)       # 1 is above its limit, 0.25
     square = np.outer([0.1, 0.4, 0.3, 0.2], [0.2, 0.3, 0.4, 0.1])
     right = 2 * (0.1**2 / 0.3 + 0.2**2 / 0.1 + 0.2**2 / 0.1 + 0.1**2 / 0.3)
     close(quadrature._outside(*pairs_of(square[None]), (4, 4), np.zeros(1)), np.array([right]), rel=1e-14)
 
 
 def disagreement(share, n):
-    """Return the largest relative difference of the n interleaved sums of a row from their mean."""
+    """Split a row into n interleaved parts; return the largest relative difference of their sums from the mean sum."""
     return max(abs(n * share[k::n].sum() / share.sum() - 1) for k in range(n))
 
 

@@ -16,14 +16,14 @@ from tests.helpers.trained import trained
 
 
 def linear_gaussian(rng, latent, features, sigma, scale=1.0):
-    """Return a VAE without hidden layers whose encoder is the exact posterior, data, and their exact log p(x).
+    """Return a VAE without hidden layers, data, and their exact log p(x). The encoder is the exact posterior.
 
     x = z W + b + sigma noise; the rows of W are orthogonal, so the posterior is a diagonal Gaussian.
     """
     vae = VAE.init(rng, features, latent, (), dtype=np.float64, likelihood=Gaussian(sigma), estimator="sampled")
     directions = np.linalg.qr(rng.normal(size=(features, latent)))[0].T                     # (J, D)
     W, b = directions * scale * rng.uniform(0.5, 2, (latent, 1)), rng.normal(size=features)
-    variance = 1 / (1 + (W * W).sum(axis=1) / sigma**2)                                     # (J,) of the posterior
+    variance = 1 / (1 + (W * W).sum(axis=1) / sigma**2)                                     # of the posterior, (J,)
     (encoder_weight, encoder_bias), = vae.layers("encoder")
     (decoder_weight, decoder_bias), = vae.layers("decoder")
     decoder_weight[...], decoder_bias[...] = W, b
@@ -58,7 +58,7 @@ def test_quadrature_agrees_with_the_closed_form_at_every_posterior_width(latent,
 
 
 def narrow_posterior(sd, mean):
-    """Return a linear model whose encoder returns N(0, I), and one datum with this two-dimensional posterior."""
+    """Return a linear model and one datum with this two-dimensional posterior. The encoder always returns N(0, I)."""
     vae = VAE.init(np.random.default_rng(0), 2, 2, (), dtype=np.float64, likelihood=Gaussian(1.0))
     slope = np.sqrt(1 / np.square(sd) - 1)
     vae.params.flat[...] = 0
@@ -161,7 +161,7 @@ def test_quadrature_finds_both_modes_of_a_posterior():
     close(exact_log_px(vae, x, tolerance=1e-5).log_px, brute, rel=1e-7)
 
 
-def test_elbo_importance_bound_and_log_px_increase_in_this_order():
+def test_elbo_is_below_importance_bound_and_importance_bound_below_log_px():
     vae, data, _ = trained()
     x = data.test_x[:100]
     bounds = lower_bounds(vae, x, 300, np.random.default_rng(0))
@@ -250,7 +250,7 @@ def test_quadrature_refuses_bad_arguments():
 
 
 def far_from_the_encoder(latent, mean):
-    """Return a linear model with encoder output 0, data whose posteriors have this `mean` and sd 0.4, and log p(x)."""
+    """Return a linear model with encoder output 0, data, and log p(x). The posteriors have this `mean` and sd 0.4."""
     rng = np.random.default_rng(4)
     vae, _, _ = linear_gaussian(rng, latent, 6, sigma=1.0)
     (weight, bias), = vae.layers("decoder")

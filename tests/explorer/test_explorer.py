@@ -194,7 +194,7 @@ def test_train_writes_the_explorer_among_its_files(run):
     assert json.loads((run / "results.json").read_text())["explorer"] == str(page)
 
 
-def test_explorer_page_of_all_digits_is_small_enough_for_train(digits):
+def test_explorer_page_of_all_digits_is_below_the_size_limit_of_train(digits):
     vae, data, _ = trained()
     nothing = np.zeros(len(data.test_x))
     page = build(vae, data, "digits", Evidence(nothing, nothing, np.zeros((len(nothing), 2, 2))))
@@ -377,7 +377,7 @@ PIECES = """(() => {
 
 
 @pytest.mark.slow
-def test_pieces_of_a_posterior_are_counted_and_outlines_are_closed(shown):
+def test_separate_pieces_of_a_posterior_are_counted_and_contours_are_closed(shown):
     page = wait(shown("#datum=7"))
     two, one, near, ends, closed = page.evaluate(PIECES)
     assert np.allclose(two, [0.8, 0.2], atol=1e-3) and np.allclose(one, [1]) and np.allclose(near, [1])
@@ -693,7 +693,7 @@ def test_table_shows_the_values_of_each_column(browser, tmp_path):
 
 
 @pytest.mark.slow
-def test_colours_of_the_map_have_contrast_on_both_papers():
+def test_map_colours_have_contrast_on_light_and_dark_background():
     def linear(colour):
         return np.array([((v / 255 + 0.055) / 1.055) ** 2.4 if v > 10 else v / 3294.6 for v in bytes.fromhex(colour[1:])])
 

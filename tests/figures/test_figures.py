@@ -66,7 +66,7 @@ def with_sigma(variances, errors, held_out):
 
 
 def decreasing_sigma(epochs=30):
-    """Return records whose sigma^2 falls from 1 to 3 % above the error, about 0.05; the held-out error is about 0.06."""
+    """Return records: sigma^2 falls from 1 to 0.0515, 3 % above the training error of 0.05; the held-out error is 0.06."""
     down = np.exp(-np.arange(epochs) / 3)
     return with_sigma(0.0515 + 0.95 * down, 0.05 + 0.02 * down, 0.06 + 0.02 * down)
 
@@ -124,7 +124,7 @@ def texts(figure):
 
 
 def tiles(axes, columns, shape=SHAPE, gap=0):
-    """Return the images in a picture, (rows columns, D), in reading order."""
+    """Return the images in a picture, (rows * columns, D), in reading order."""
     H, W = shape[0] + 2 * gap, shape[1] + 2 * gap
     picture = np.ma.filled(axes.images[0].get_array(), np.nan)
     rows = picture.shape[0] // H
@@ -136,7 +136,7 @@ def names(axis):
     return [label.get_text() for label in axis.get_ticklabels()]
 
 
-def test_rate_distortion_figure_circles_beta_1_and_stacks_the_kls():
+def test_rate_distortion_figure_marks_beta_1_and_shows_stacked_kls():
     figure, alt = drawn("rate_distortion")
     left, right = figure.axes
     rates = [[sum(point.kls), point.distortion] for point in points()]
@@ -171,7 +171,7 @@ def test_rate_distortion_labels_do_not_cover_points_or_each_other():
         assert min(np.hypot(*(dot - corner)) for corner in box.corners()) < 0.5 * figure.dpi
 
 
-def test_rate_distortion_figure_circles_no_point_when_sigma_is_swept():
+def test_rate_distortion_figure_marks_no_point_when_sigma_is_swept():
     figure, alt = training.rate_distortion(points(), "sigma")
     assert len(figure.axes[0].collections) == 1 and "beta = 1" not in alt
 
@@ -305,7 +305,7 @@ def test_loss_curves_draw_the_records_and_elbo_is_reconstruction_minus_kl():
     assert [len(axes.lines) for axes in (reconstruction, kl)] == [2, 2]
 
 
-def test_loss_curves_cut_off_a_far_start_and_state_its_elbo():
+def test_loss_curves_leave_out_a_very_low_start_and_state_its_elbo():
     figure, _ = training.loss_curves(history(200))
     low, high = figure.axes[0].get_ylim()
     settled = [record.test_elbo for record in history(200)[20:]]
@@ -344,7 +344,7 @@ def test_loss_curves_name_the_data_of_each_curve_and_line():
     assert "dashed" not in unmeasured.lower() and "dot" not in unmeasured.lower()
 
 
-def test_loss_curves_show_all_epochs_unless_the_start_hides_the_rest():
+def test_loss_curves_show_all_epochs_if_the_first_elbo_is_not_low():
     records = [Record(epoch, *3 * [-20.0 - epoch], *3 * [-21.0 - epoch]) for epoch in range(1, 31)]
     for axes in training.loss_curves(records)[0].axes:
         low, high = axes.get_ylim()
@@ -355,7 +355,7 @@ def test_loss_curve_labels_do_not_overlap_when_curves_end_together():
     same = [Record(epoch, -5.0, 2.0, -7.0, -5.0, 2.0, -7.0) for epoch in (1, 2)]
     figure, _ = training.loss_curves(same, -7.0)
     boxes = [box for text, box in texts(figure) if re.match("training|held out|exact", text)]
-    assert len(boxes) == 7                                  # three at the ELBO, two at each of its parts
+    assert len(boxes) == 7                                  # three for the ELBO, two for each of its two parts
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
@@ -370,7 +370,7 @@ def test_sigma_figure_draws_the_recorded_values_and_its_text_compares_them():
     finding = "sigma\u00b2 ends at 0.0516, 3.12 % above the mean squared error of 0.0500"
     assert finding in alt and figure.get_suptitle().replace("\u00a0", " ") == f"The decoder's {finding}"
     assert "begins at 1.00, the error at 0.0700" in alt
-    assert "On held-out data, the mean squared error ends at 0.0600." in alt            # from the reconstruction
+    assert "On held-out data, the mean squared error ends at 0.0600." in alt            # computed from log p(x|z)
     written = [text for text, _ in texts(figure)]
     assert "mean squared error\n0.0500" in written and "sigma\u00b2 of the decoder\n0.0516" in written
 
@@ -405,7 +405,7 @@ def test_sigma_equal_to_the_error_is_stated_without_overlapping_labels():
 
 
 @pytest.mark.parametrize("ends", [(0.031, 0.033), (0.034, 1), (1.01, 2.99), (290, 290), (1e-9, 1), (99, 101)])
-def test_logarithmic_axis_has_a_few_correct_ticks(ends):
+def test_ticks_of_a_logarithmic_axis_are_few_and_correct(ends):
     (axes,) = training.sigma_and_error(with_sigma(ends, ends, ends), D)[0].axes
     ticks, (low, high) = axes.get_yticks(), axes.get_ylim()
     assert 2 <= len(ticks) <= 14 and low <= min(ticks) and max(ticks) <= high and not len(axes.get_yticks(minor=True))
@@ -414,7 +414,7 @@ def test_logarithmic_axis_has_a_few_correct_ticks(ends):
 
 
 @pytest.mark.parametrize("J", [1, 2, 6, 30])
-def test_kl_bars_are_sorted_mean_kls_and_filled_for_active_dimensions(J):
+def test_kl_bars_are_sorted_and_only_active_dimensions_are_filled(J):
     vae, x, _ = problem(J)
     weight, bias = vae.layers("encoder")[-1]
     weight[:, : J // 2] = 0                                 # half of the means of q(z|x) are constant
@@ -485,7 +485,7 @@ def test_traversals_vary_one_coordinate_per_row_in_order_of_decreasing_kl():
 
 
 @pytest.mark.parametrize("likelihood", [Binomial(16), Bernoulli(), Gaussian("learned")], ids=repr)
-def test_manifold_decodes_normal_quantiles_with_the_first_latent_to_the_right(likelihood):
+def test_manifold_shows_decoded_normal_quantiles_with_z_1_on_the_horizontal_axis(likelihood):
     vae, _, _ = problem(2, likelihood)
     (axes,) = figures.manifold(vae, SHAPE, n=5)[0].axes
     z = [NormalDist().inv_cdf(p) for p in (0.1, 0.3, 0.5, 0.7, 0.9)]
@@ -504,7 +504,7 @@ def test_manifold_decodes_normal_quantiles_with_the_first_latent_to_the_right(li
     assert axes.images[0].cmap([0.0, 1.0]).tolist() == [[1, 1, 1, 1], [0, 0, 0, 1]]         # the largest value is black
 
 
-def test_latent_map_has_equal_axes_prior_circles_and_the_codes():
+def test_latent_map_shows_codes_and_prior_circles_on_axes_of_equal_scale():
     vae, x, y = problem()
     mu, _ = vae.encode(x)
     figure, _ = figures.latent_map(vae, x, y)
@@ -526,7 +526,7 @@ def test_latent_map_has_equal_axes_prior_circles_and_the_codes():
 @pytest.mark.parametrize("end", [(9, 0), (-9, 1), (0, 9), (0, -9), (1, 1), (5, -4)])
 def test_latent_map_has_no_empty_margin_around_codes_and_circles(end):
     low, high = latent.limits(np.array([[0.0, 0.0], end]))
-    first, last = np.minimum(-3, end), np.maximum(3, end)   # limits of the circle of radius 3 and of the code
+    first, last = np.minimum(-3, end), np.maximum(3, end)   # range of the circle of radius 3 and the code `end`
     assert (low < first).all() and (high > last).all()
     free = 1 - (last - first) / (high - low)
     assert free.max() < 0.1 or (high - low).min() == pytest.approx(0.6 * (high - low).max())
@@ -588,7 +588,7 @@ def test_class_numerals_are_near_their_median_or_connected_to_it():
     assert 0.33 < right < 1                                 # class 0 is separate, the other two overlap
 
 
-def test_circle_percentages_cover_no_code():
+def test_percentages_at_the_circles_do_not_cover_codes():
     def names_at(places):
         axes = Figure().subplots()
         latent.draw_prior(axes, np.reshape(places, (-1, 2)), named=True)
@@ -611,7 +611,8 @@ def test_codes_without_labels_are_drawn_as_dots():
     assert len(axes.collections) == 1
 
 
-def test_hero_shows_map_and_manifold_in_the_same_orientation():
+def test_both_parts_of_the_hero_figure_have_the_same_orientation():
+    """The hero is the picture at the top of the README: the latent map on the left, the manifold on the right."""
     vae, x, y = problem()
     left, right = drawn("hero")[0].axes
     assert left.get_xlabel() == "$z_1$" and right.get_xlabel().startswith("$z_1$")
@@ -654,7 +655,7 @@ def test_figures_of_the_smallest_models_and_data_can_be_drawn():
         figure.draw_without_rendering()                     # a warning would be an error
 
 
-def test_latent_line_draws_codes_by_class_under_the_decoded_axis():
+def test_latent_line_shows_codes_by_class_below_decoded_images():
     vae, x, y = problem(1)
     above, rows = drawn("latent_line")[0].axes
     z = vae.encode(x)[0][:, 0]
@@ -680,7 +681,7 @@ def test_latent_line_draws_codes_by_class_under_the_decoded_axis():
     ],
 )
 @pytest.mark.parametrize("labelled", [True, False])
-def test_all_figures_draws_the_figures_that_suit_model_and_data(J, of_images, of_others, labelled):
+def test_function_all_figures_draws_only_figures_that_suit_model_and_data(J, of_images, of_others, labelled):
     vae, x, y = problem(J)
     y = y if labelled else None
     data = SimpleNamespace(train_x=x, train_y=y, test_x=x, test_y=y, image_shape=SHAPE)

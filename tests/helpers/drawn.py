@@ -1,4 +1,4 @@
-"""Read the lines and texts of a drawn figure; find the claim that fails for a wrong figure."""
+"""Read the lines and texts of a drawn figure; find the line of code that rejects a wrong figure."""
 
 import functools
 import traceback
@@ -37,7 +37,7 @@ def words(figure):
 
 
 def refused(call, message):
-    """Check that `call` refuses the figure with this message; return (file, line) of the claim that failed."""
+    """Check that `call` raises NotShown with this message; return (file, line) of the code that rejects the figure."""
     with pytest.raises(figures.NotShown, match="would not show that") as error:
         call()
     assert message in str(error.value)

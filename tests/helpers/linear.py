@@ -12,7 +12,7 @@ from minivae.vae import VAE
 
 
 def linear_model(seed, latent, features=5, sigma=0.7, rows=6, spread=0.5):
-    """Return a VAE without hidden layers, with random weights (so its encoder is not the posterior), and its draws x."""
+    """Return a VAE without hidden layers and data x drawn from it. Its encoder is random, not the posterior."""
     rng = np.random.default_rng(seed)
     vae = VAE.init(rng, features, latent, (), dtype=np.float64, likelihood=Gaussian(sigma))
     vae.params.flat[...] = rng.normal(0, spread, vae.params.flat.shape)

@@ -42,7 +42,7 @@ def close(actual, desired, *, rel, abs_=0.0):
 
 
 def complex_step(f, arrays, index):
-    """Return the gradient of the number f(*arrays) in arrays[index] as Im f(a + ih) / h; no digits cancel."""
+    """Return the gradient of the number f(*arrays) with respect to arrays[index]: `Im f(a + ih) / h`; no digits cancel."""
     step = 1e-30
     return _entry_by_entry(arrays, index, lambda moved: f(*moved(step * 1j)).imag / step)
 
@@ -70,7 +70,7 @@ ORACLES = {"complex step": (complex_step, 1e-12), "central difference": (central
 
 
 def check_gradient(f, arrays, gradients, oracle):
-    """Raise AssertionError unless each gradients[i] is the gradient of the number f(*arrays) in arrays[i].
+    """Raise AssertionError unless each gradients[i] is the gradient of the number f(*arrays) with respect to arrays[i].
 
     The tolerance is relative to the largest entry of each array: an absolute tolerance would accept small wrong gradients.
     """
@@ -79,11 +79,11 @@ def check_gradient(f, arrays, gradients, oracle):
         try:
             close(gradient, slope(f, arrays, index), rel=rel)
         except AssertionError as error:
-            raise AssertionError(f"gradient in input {index}, by {oracle}: {error}") from None
+            raise AssertionError(f"gradient for input {index}, by {oracle}: {error}") from None
 
 
 def check_model_gradient(vae, x, eps, oracle):
-    """Raise AssertionError unless `vae.gradient` is the gradient of its loss in every parameter."""
+    """Raise AssertionError unless `vae.gradient` is the gradient of its loss with respect to every parameter."""
     slope, rel = ORACLES[oracle]
     actual = vae.gradient(x, eps)
 
@@ -102,7 +102,7 @@ def check_model_gradient(vae, x, eps, oracle):
         try:
             close(actual[name], desired[name], rel=rel)
         except AssertionError as error:
-            raise AssertionError(f"gradient in {name}, by {oracle}: {error}") from None
+            raise AssertionError(f"gradient for {name}, by {oracle}: {error}") from None
 
 
 def noise_nodes(latent, rows, nodes=5):
@@ -119,7 +119,7 @@ def noise_nodes(latent, rows, nodes=5):
 def gaussian_line(mu, sigma):
     """Return nodes and spacing: f(nodes).sum() * spacing is the integral of f, if f decays like N(mu, sigma^2).
 
-    For such f this trapezoid rule is exact to rounding; its error is about exp(-2 pi^2 / h^2).
+    For such f, the error of this trapezoid rule, about exp(-2 pi^2 / h^2) for spacing h sigma, is far below rounding.
     """
     h = 0.1
     return mu + sigma * h * np.arange(-140, 141), sigma * h
@@ -164,7 +164,7 @@ def random_problem(seed, likelihood=COINS, *, rows=3, samples=1, dtype=np.float6
 
 
 def arrays_in(value):
-    """Return a flat list of the arrays with at least one axis in `value`, nested tuples and lists."""
+    """Return all arrays in nested tuples and lists as one list, without numbers and arrays that have no axis."""
     if isinstance(value, (list, tuple)):
         return [array for part in value for array in arrays_in(part)]
     return [value] if np.ndim(value) else []

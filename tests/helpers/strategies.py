@@ -1,7 +1,7 @@
-"""Hypothesis strategies for the letters of an entry; `Symbol.make` turns raw numbers into values, as for random draws.
+"""Hypothesis strategies for the symbols of a ledger entry; `Symbol.make` turns raw numbers into a value of its symbol.
 
-Hypothesis shrinks the raw numbers towards 0. So a real letter shrinks to 0, a positive letter to 1, and weights become
-equal.
+Hypothesis shrinks the raw numbers towards 0. So a real symbol shrinks to 0, a positive symbol to 1, and symbols for
+weights to equal weights.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ def raw_numbers(count):
 
 
 def values_of(symbol):
-    """Return a strategy for one value of a symbol: (1,) for a number, (size,) for a vector, a table for a table."""
+    """Return a strategy for one value of a symbol, for example an array (1,) for a number or (size,) for a vector."""
     return raw_numbers(symbol.size).map(lambda raw: symbol.make(np.array([raw]))[0])
 
 

@@ -1,4 +1,4 @@
-"""Run a large suite in two processes: conftest.py hands pytest's loop over the tests to `run_on_two_cores`.
+"""Run a large suite in two processes: `run_on_two_cores` replaces the loop in which pytest runs the tests.
 
 The fork comes after collection, so nothing is imported or collected twice. Each process takes one file at a time; files
 that wait for long commands come first. The child writes its reports to a file, and the parent passes them on to
@@ -38,7 +38,7 @@ def run_on_two_cores(session: pytest.Session, slow_fixtures: frozenset) -> bool 
 
 
 def can_use_two_processes(session: pytest.Session, files: list) -> bool:
-    """Return whether there are many or slow tests and two cores, forking is safe, and no debugger is used."""
+    """Return True if there are many or slow tests and two cores, a fork is safe, and no debugger is used."""
     option = session.config.option
     alone = option.collectonly or option.usepdb or option.trace or option.capture != "fd" or session.testsfailed
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1      # on other systems threads make a fork unsafe
@@ -121,7 +121,7 @@ class Second:
 
     def pass_on_reports(self) -> bool:
         """Give pytest all reports that are complete; return whether more may come."""
-        alive = self.is_alive()                             # checked first, so that the last reports are read below
+        alive = self.is_alive()                             # checked before reading, so that no report is missed
         hook, written = self.session.config.hook, os.pread(self.reports.fileno(), 1 << 30, self.read)
         for line in written[: written.rfind(b"\n") + 1].splitlines(keepends=True):
             self.read += len(line)

@@ -27,7 +27,7 @@ def test_fitted_exponent_of_a_power_is_that_power(p, c):
     assert timing.exponent({n: c * n**p for n in SIZES}) == pytest.approx(p, abs=1e-12)
 
 
-def test_exponent_is_fitted_only_to_sizes_of_at_least_start():
+def test_exponent_fit_ignores_sizes_below_the_argument_start():
     values = {n: max(n, 50.0) for n in SIZES}
     assert timing.exponent(values, start=100) == pytest.approx(1) and timing.exponent(values) < 0.7
 
@@ -144,7 +144,7 @@ def test_contender_with_a_wrong_loss_or_gradient_is_noticed(other, message):
 
 # Common kinds of files
 
-def test_every_benchmark_file_is_read_as_its_kind(tmp_path):
+def test_format_of_every_benchmark_data_file_is_recognised(tmp_path):
     rng = np.random.default_rng(0)
     for name in ("mnist", "fashion_mnist"):
         (tmp_path / name).mkdir()

@@ -277,7 +277,7 @@ ADDED = {
 
 
 def check_gradient(name):
-    """Check the backward of a row of the table of gradients with both oracles."""
+    """Check the backward with this name in the gradient table with both numerical gradients."""
     from tests.core import test_gradients as table
 
     case = table.TABLE[name]
@@ -396,7 +396,7 @@ def test_train_help_names_every_likelihood_activation_and_estimator():
 
 
 def check_rules():
-    """Check that every new function has a row of the gradient table, an entry of the ledger and a word in the help."""
+    """Check that the gradient table, the ledger and the help of train contain everything that is new in the copy."""
     from tests.core import test_gradients as table
 
     assert {name.split(":")[0] for name in table.TABLE} == table.backwards_in_the_source()

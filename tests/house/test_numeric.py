@@ -49,12 +49,12 @@ def wrong_in_one_entry(value):
         (np.array([0], np.uint8), np.array([255], np.uint8)),
     ],
 )
-def test_checker_close_rejects_values_that_are_not_close(actual, desired):
+def test_function_close_rejects_distant_values(actual, desired):
     with pytest.raises(AssertionError):
         close(actual, desired, rel=1e-6)
 
 
-def test_checker_close_accepts_values_that_are_close():
+def test_function_close_accepts_nearly_equal_values():
     close(ONE_TO_SIX * (1 + 0.9e-6), ONE_TO_SIX, rel=1e-6)
     close(wrong_in_one_entry(4 + 0.9 * 6e-6), ONE_TO_SIX, rel=1e-6)         # relative to the largest entry, 6
     close(ONE_TO_SIX.astype(np.float32), ONE_TO_SIX, rel=0)
@@ -64,7 +64,7 @@ def test_checker_close_accepts_values_that_are_close():
     close(np.ones((0, 3)), np.ones((0, 3)), rel=0)
 
 
-def test_checker_close_reports_the_place_and_both_values():
+def test_function_close_reports_the_place_and_both_values():
     with pytest.raises(AssertionError, match=r"1 of 6 .* most at \(1, 0\): .*4\.5.* instead of .*4\.0.*"):
         close(wrong_in_one_entry(4.5), ONE_TO_SIX, rel=1e-6)
 
@@ -78,7 +78,7 @@ D_A, D_B = 3 * A**2 + np.sin(B).sum() * np.array([[1, 0, 0], [0, 0, 0]]), np.cos
 
 
 @pytest.mark.parametrize("slope, rel", [(complex_step, 1e-15), (central_difference, 1e-9)])
-def test_numerical_gradients_equal_a_known_gradient_and_keep_their_input(slope, rel):
+def test_numerical_gradients_equal_a_known_gradient_and_do_not_change_inputs(slope, rel):
     before = A.copy(), B.copy()
     close(slope(cubes_and_sines, [A, B], 0), D_A, rel=rel)
     close(slope(cubes_and_sines, [A, B], 1), D_B, rel=rel)
@@ -112,7 +112,7 @@ def test_the_gradient_checker_notices_a_wrong_gradient_in_any_input(oracle, spoi
 
 
 @pytest.mark.parametrize("oracle", ORACLES)
-def test_the_gradient_checker_is_not_fooled_by_small_gradients(oracle):
+def test_the_gradient_checker_notices_a_wrong_gradient_of_any_small_size(oracle):
     small = [1e-12 * A, 1e-12 * B]
     with pytest.raises(AssertionError):
         check_gradient(lambda a, b: 1e-9 * (a.sum() + b.sum()), small, {0: np.zeros(A.shape)}, oracle)
@@ -127,7 +127,7 @@ def test_the_model_checker_names_the_one_wrong_parameter(oracle, monkeypatch):
         wrong = right.copy()
         wrong[name][...] *= 1 + 1e-4
         monkeypatch.setattr(type(vae), "gradient", lambda self, x, eps, wrong=wrong: wrong)
-        with pytest.raises(AssertionError, match=f"gradient in {name}, by {oracle}"):
+        with pytest.raises(AssertionError, match=f"gradient for {name}, by {oracle}"):
             check_model_gradient(vae, x, eps, oracle)
 
 
@@ -142,7 +142,7 @@ def test_noise_nodes_have_the_moments_of_standard_normal_noise():
 
 
 @pytest.mark.parametrize("mu, sigma", [(0.0, 1.0), (-3.0, 0.01), (50.0, 7.0)])
-def test_line_nodes_integrate_gaussians_exactly(mu, sigma):
+def test_nodes_of_the_trapezoid_rule_integrate_gaussians_exactly(mu, sigma):
     nodes, spacing = gaussian_line(mu, sigma)
     density = gaussian_density(nodes, mu, sigma) * spacing
     close(density.sum(), 1.0, rel=1e-13)
@@ -150,7 +150,7 @@ def test_line_nodes_integrate_gaussians_exactly(mu, sigma):
     close((density * (nodes - mu) ** 2).sum(), sigma**2, rel=1e-13)
 
 
-def test_checker_refused_requires_all_four_parts_of_a_message():
+def test_checker_of_error_messages_requires_all_four_parts():
     def complain(message, kind=ValueError):
         def call():
             raise kind(message)

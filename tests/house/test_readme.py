@@ -22,7 +22,7 @@ every_page = pytest.mark.parametrize("name", PAGES)
 
 
 def same(printed, shown):
-    """Return whether the words are equal and the numbers close: within 5 %, or 50 % for numbers up to 20."""
+    """Return True if all words are equal and numbers differ by at most 5 %, or 50 % for numbers up to 20."""
     word = re.compile(r"-?\d+\.\d+|\S+")
     printed, shown = word.findall(printed), word.findall(shown)
     if len(printed) != len(shown):
@@ -52,7 +52,7 @@ def page_results(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["README.md", *(pytest.param(name, marks=pytest.mark.slow) for name in [*PAGES][1:])])
-def test_page_sessions_print_what_is_shown(name, page_results):
+def test_commands_and_examples_print_what_the_page_shows(name, page_results):
     for shown, code, printed, error in page_results:
         assert code == 0, error
         optional = not shown.text and shown.kind == "console"       # a page may leave out the output of a command
@@ -75,13 +75,13 @@ def test_running_a_page_reports_a_wrong_command_and_a_wrong_example(tmp_path):
     assert [(printed, code) for _, code, printed, _ in readme.run_page(page, tmp_path)] == [("2\n", 0), ("", 1)]
 
 
-def test_running_a_page_enters_the_text_after_the_debugger_prompt(tmp_path):
+def test_text_after_the_debugger_prompt_is_given_to_the_debugger(tmp_path):
     page = "```python\n>>> import pdb\n>>> pdb.runcall(lambda a: a + 1, 2)\n(Pdb) p a + 40\n42\n(Pdb) q\n```\n"
     *_, (_, code, printed, error) = readme.run_page(page, tmp_path)
     assert code == 0 and printed.endswith("(Pdb) p a + 40\n42\n(Pdb) q\n"), error
 
 
-def test_setup_commands_end_in_train_and_pytest_and_ci_runs_them():
+def test_ci_runs_the_setup_commands_for_train_and_pytest():
     shown = [line for fence in fences(README, "console") for line in fence[1].splitlines()]
     lines = [line[2:] for line in shown if line.startswith("$ " + SETUP)]
     assert [line.split()[-1] for line in lines] == ["train", "pytest"]
@@ -96,7 +96,7 @@ BLOCKS = [block for page in PAGES.values() for block in blocks(page)]
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.command)
-def test_generated_block_is_what_its_command_prints(block, capsys):
+def test_generated_block_of_a_page_equals_the_output_of_its_command(block, capsys):
     if block.command == MATRIX:
         return
     program, *arguments = block.command.split()
@@ -117,7 +117,7 @@ def test_pages_have_all_generated_tables():
     assert commands >= errata | tables | {MATRIX}
 
 
-def test_page_rewriting_replaces_outputs_blocks_and_alt_texts():
+def test_rewriting_a_page_updates_its_outputs_its_blocks_and_its_alt_texts():
     picture = "![old](tests/pictures/hero.png)\n"
     example = "```python\n>>> 1 + 1\n3\n```\n"
     block = "<!-- $ sed -n 1p LICENSE -->\n```\nold\n```\n<!-- end -->\n"
@@ -153,7 +153,7 @@ def test_readme_states_the_size_of_the_core():
     assert stated[1] < 600
 
 
-def test_readme_states_the_length_of_the_other_code():
+def test_readme_states_the_length_of_the_code_outside_the_core():
     stated = re.search(r"The rest, ([\d,]+) lines of `minivae` and ([\d,]+) of\s`derivations`", README).groups()
     for package, number in zip(("minivae", "derivations"), stated):
         read = [f"{name}.py" for name in (*CORE, "train", "one_page")] if package == "minivae" else []
@@ -163,7 +163,7 @@ def test_readme_states_the_length_of_the_other_code():
 
 
 
-def test_front_page_counts_the_exhibits_and_names_the_default_size():
+def test_front_page_states_the_number_of_exhibits_and_default_hidden_units():
     (exhibits,) = re.findall(r"which checks notice each of (\d+) bugs", README)
     assert int(exhibits) == len(bugs())
     words = r"with (\d+) hidden units \(the command has ([\d,]+)\) and (\d+) epochs:.*?hidden=\((\d+),\).*?epochs=(\d+)\)"
@@ -179,7 +179,7 @@ def rows_between(first, last):
     return [row for entry in entries[ids.index(first) : ids.index(last) + 1] for row in entry.rows]
 
 
-def test_errata_page_names_wrong_losses_and_steps_that_hold():
+def test_errata_page_lists_the_right_steps_and_the_wrong_losses():
     text = PAGES["derivations/ERRATA.md"]
     steps, wrong = re.search(r"Every equation (from.*?)\n(Five of the seven wrong lines.*?)\n\n", text, re.DOTALL).groups()
     chains = re.findall(r"`([\w.]+)` to `([\w.]+)`", steps)
@@ -260,7 +260,7 @@ def test_readme_of_the_ledger_states_its_size():
     assert int(re.search(r"(\d+) numbered equations", page)[1]) == len(numbered)
 
 
-def test_pages_explain_verdicts_with_the_texts_of_the_commands():
+def test_pages_explain_verdicts_in_the_same_words_as_the_commands():
     front = " ".join(README.split()).lower()
     for word in VERDICTS:
         assert f"| `{word}` | {MEANINGS[word]} |" in PAGES["derivations/README.md"]

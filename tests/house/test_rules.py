@@ -21,7 +21,7 @@ LAYERS = (                                                  # a module imports f
     {"adam"},
     {"train"},
     {"data"},                                               # folders, written to be used
-    {"one_page"},                                           # written to be read, but it needs the digits
+    {"one_page"},                                           # written to be read; it imports the digits
     {"runs", "evidence"},
     {"figures"},
     {"rosetta", "museum", "doctor", "explorer", "exercises", "app"},
@@ -58,7 +58,10 @@ def imported(tree, package):
 
 
 def module_of(dotted, modules):
-    """Return the module with this dotted name, or the module that defines it, or None; a package is its __init__."""
+    """Return the module with this dotted name or, for another name, the module that defines it, or None if neither exists.
+
+    For a package, return its __init__.
+    """
     while dotted:
         for module in (dotted, f"{dotted}.__init__"):
             if module in modules:
@@ -179,7 +182,7 @@ def global_randomness(path, tree):
             yield f"{path.parent.name}/{path.name}:{line} imports random"
 
 
-def test_randomness_is_always_an_argument():
+def test_random_generator_is_always_an_argument():
     assert [found for path in files_of(*SOURCE) for found in global_randomness(path, tree_of(path))] == []
 
 
@@ -233,7 +236,7 @@ def test_docstrings_begin_with_a_verb_or_a_noun():
     assert [found for path in files_of(*SOURCE) for found in without_verb_or_noun(path, tree_of(path))] == []
 
 
-ENOUGH = 5                                                  # lines are enough for a sentence, a formula, a reason, ids
+ENOUGH = 5                                                  # lines: for a sentence, a formula, a reason, ids of equations
 
 
 def long_docstrings(path, tree):
@@ -256,7 +259,7 @@ def test_public_names_have_docstrings():
 
 
 def without_hints(path, tree):
-    """Yield public functions and methods without a hint for every argument that has no default, and for the result.
+    """Yield public functions and methods that lack a type hint, for the result or for an argument without default.
 
     Four cases are exempt. A backward has the arguments of the forward above it. For methods of a likelihood, the
     base class `Likelihood` has the hints. An argument `value` may have any type. Users do not import the functions of
@@ -308,7 +311,7 @@ def test_test_names_are_unique_and_have_at_most_twelve_words():
 # Every rule notices a violation
 
 def applied(rule, module):
-    """Return the rule as a function of the source code of minivae/module.py."""
+    """Return a function that applies the rule to a source code, given as text, as if it were minivae/module.py."""
     path = Path(f"{module}.py")
     first = {wrong_imports: [module], foreign_imports: ["minivae", path]}.get(rule, [path])
     return lambda source: list(rule(*first, ast.parse(source)))

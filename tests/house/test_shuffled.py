@@ -17,7 +17,7 @@ def names(items):
     return [(item.path, item.name) for item in items]
 
 
-def test_shuffling_keeps_every_test_once_and_files_together():
+def test_shuffling_loses_no_test_and_keeps_tests_of_a_file_together():
     for seed in "123456":
         made = names(shuffle(ITEMS, seed))
         assert sorted(made) == names(ITEMS) != made

@@ -123,7 +123,7 @@ def test_option_x_stops_both_processes_at_the_first_failure(tmp_path):
 
 @needs_two_cores
 @pytest.mark.parametrize("end, status", [("os._exit(3)", "3"), ("os.kill(os.getpid(), 9)", "-9")])
-def test_death_of_the_second_process_is_reported_with_its_test(end, status, tmp_path):
+def test_error_for_a_dead_second_process_names_its_test(end, status, tmp_path):
     dies = f"import os\ndef test_first(meet):\n    if meet: {end}\ndef test_second(): pass\n"
     code, printed = run(tmp_path, {"test_a": dies, "test_b": dies})
     assert code == 1 and re.search(rf"the second process ended with {status} in test_[ab]\.py::test_first", printed)
@@ -146,7 +146,7 @@ WATCHED = {"collectonly": True, "usepdb": True, "trace": True, "capture": "no"}
 
 
 @needs_two_cores
-def test_small_failing_or_debugged_runs_use_one_process():
+def test_few_tests_or_a_failure_or_a_debugger_prevent_a_second_process():
     def session(tests=two_cores.MANY, failed=0, marker=None, **settings):
         option = SimpleNamespace(**{"collectonly": False, "usepdb": False, "trace": False, "capture": "fd"} | settings)
         item = SimpleNamespace(get_closest_marker={"slow": marker}.get)

@@ -80,7 +80,7 @@ def run_in(directory, built, commands):
 @pytest.mark.slow
 def test_built_packages_run_every_command_without_a_checkout(built, tmp_path):
     assert {path.name for path in built.iterdir()} == {"minivae", "derivations"}
-    assert (built / "minivae" / "museum" / "README.md").exists()       # the book of the ledger shows a table of this page
+    assert (built / "minivae" / "museum" / "README.md").exists()       # `derivations book` copies a table from this file
     found = run_in(tmp_path, built, COMMANDS)
     assert len(found["homes"]) == 2 and all(Path(home).is_relative_to(built) for home in found["homes"])
     for command, (code, printed, err) in found["ended"].items():

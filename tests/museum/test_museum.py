@@ -107,7 +107,7 @@ def test_copy_contains_nothing_of_the_original():
             assert str(home).partition(".")[0] != "minivae", (name, value)
 
 
-def test_failed_copy_leaves_no_finder_and_no_module():
+def test_failed_copy_leaves_no_trace_in_the_import_system():
     finders = list(sys.meta_path)
     with pytest.raises(ZeroDivisionError):
         package([Change("divergences", "LOG_2PI = math.log(2 * math.pi)", "LOG_2PI = 1 / 0")])
@@ -143,7 +143,7 @@ def test_museum_matrix_takes_less_than_a_minute(museum_matrix):
 
 
 @pytest.mark.slow
-def test_gradient_check_misses_exp_log_var_and_joint_check_notices_it(found):
+def test_gradient_check_misses_bug_exp_log_var_but_joint_check_notices_it(found):
     said_of = found
     assert not said_of["exp-log-var"]["gradient"] and not said_of["exp-log-var"]["loss"]
     assert said_of["exp-log-var"]["joint"] and "above log p(x)" in said_of["exp-log-var"]["ordering"]
@@ -189,12 +189,12 @@ def test_ledger_layer_names_the_changed_function(found, bug):
 
 
 @pytest.mark.slow
-def test_ledger_layer_names_the_sampler_and_not_the_density_of_its_draws(found):
+def test_ledger_layer_names_the_wrong_sampler_and_not_the_right_density(found):
     assert ": minivae.gaussian.reparameterize gives" in found["exp-log-var"]["ledger"]
     assert ": minivae.gaussian.reparameterize_backward gives" in found["noise-not-in-gradient"]["ledger"]
 
 
-def test_every_tie_runs_the_function_that_it_names():
+def test_code_tied_to_a_ledger_entry_runs_the_function_that_is_named():
     ran = ties.functions_run()
     names = {(id, number): tie.name for id in ties.computed() for number, tie in enumerate(LEDGER[id].ties)}
     assert ran.keys() == names.keys() and not [key for key, name in names.items() if name not in ran[key]]
@@ -216,7 +216,7 @@ def test_faults_of_the_museum_itself_are_reported():
 
 
 @pytest.mark.slow
-def test_bug_exp_log_var_has_a_smaller_loss_and_exceeds_log_px():
+def test_bug_exp_log_var_lowers_loss_and_raises_elbo_above_log_px():
     shown = tour.exhibit(find("exp-log-var"))
     assert shown.broken.loss < shown.right.loss - 0.3
     assert shown.broken.elbo > shown.broken.log_px + 0.3 and shown.right.elbo < shown.right.log_px + 0.1
@@ -279,7 +279,7 @@ def trained_once(monkeypatch):
 
 
 @pytest.mark.slow
-def test_exhibit_page_shows_change_numbers_and_layers(capsys, trained_once):
+def test_text_of_an_exhibit_shows_its_change_its_numbers_and_the_layers(capsys, trained_once):
     code, out, _ = printed(capsys, "minus-one-once", "--epochs", "1", "--seed", "3")
     assert code == 0
     change = "  +     return (squares - 1 +"

@@ -76,7 +76,7 @@ def test_printed_command_trains_on_a_multiple_of_the_loss(capsys, line):
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_rosetta_page_has_the_numbers_of_the_json_document(capsys, line):
+def test_text_of_rosetta_has_the_numbers_of_its_json_document(capsys, line):
     found = document(capsys, line)
     code, page, err = rosetta(capsys, line)
     assert code == 0 and err == ""

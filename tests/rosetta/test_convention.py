@@ -63,7 +63,7 @@ def gradient_by_complex_step(c, vae, x, eps):
 
 
 def loss_weights(c, costs, kls):
-    """Return the weights of one cost and one KL: the loss if this cost or KL is 1 and all others are 0."""
+    """Return the weight of one cost and the weight of one KL: the loss if it is 1 and all other costs and KLs are 0."""
     one_cost, one_kl = np.zeros_like(costs), np.zeros_like(kls)
     one_cost[0, 0, 0] = one_kl[0, 0] = 1
     return sum(loss_terms(c, one_cost, 0 * kls)), sum(loss_terms(c, 0 * costs, one_kl))
@@ -155,7 +155,7 @@ def test_printed_loss_can_be_converted_to_nats(c, seed):
 
 
 @given(conventions(), SEEDS, st.sampled_from(["beta", "factor", "sigma"]))
-def test_error_of_one_percent_in_a_reading_is_noticed(c, seed, part):
+def test_translation_that_is_wrong_by_one_percent_is_noticed(c, seed, part):
     vae, x, eps = problem(c, seed)
     reading = translate(c).reading
     assume(1e-3 < reading.beta < 1e3)                       # otherwise rounding loses one of the terms
@@ -169,7 +169,7 @@ def test_error_of_one_percent_in_a_reading_is_noticed(c, seed, part):
 
 
 @given(conventions(("mse", "gaussian"), fitted=()), powers_of_ten(-2, 2))
-def test_squared_error_determines_only_beta_times_variance(c, sigma):
+def test_with_squared_error_only_the_product_beta_sigma_squared_is_determined(c, sigma):
     here, there = translate(c).reading, read(c, sigma)
     assert there.beta * sigma**2 == pytest.approx(here.beta * here.sigma**2, rel=1e-12)
     assert there.beta * there.factor == pytest.approx(here.beta * here.factor, rel=1e-12)
@@ -184,11 +184,11 @@ def test_loss_with_the_recommended_kl_weight_is_an_elbo(c):
     assert better.bound == "elbo" and better.reading.beta == 1 and better.reading == better.elbo
 
 
-# Hong's two betas, hong.11
+# The two betas in Hong's tutorial, entry hong.11 of the ledger
 
 
 @given(powers_of_ten(-3, 3), st.integers(1, 5000), st.integers(1, 200))
-def test_normalised_beta_of_hong_is_a_special_case(beta, D, J):
+def test_normalised_beta_of_author_hong_is_a_special_case_of_translation(beta, D, J):
     summed = translate(Convention("mse", kl_weight=beta)).reading
     sizes = {"features": D, "latent": J}
     averaged = translate(Convention("mse", reduce="mean", kl_reduce="mean", kl_weight=beta * J / D, **sizes)).reading
@@ -197,7 +197,7 @@ def test_normalised_beta_of_hong_is_a_special_case(beta, D, J):
 
 
 @given(SEEDS)
-def test_rosetta_agrees_with_both_sides_of_hong_11(seed):
+def test_rosetta_agrees_with_both_sides_of_equation_hong_11(seed):
     rng = np.random.default_rng(seed)
     D, d = rng.integers(1, 5, 2)
     beta, W, x = np.exp(rng.normal(size=1)), rng.normal(size=(D, d)), rng.normal(size=D)
@@ -287,7 +287,7 @@ def test_public_conventions_agree_with_a_calculation_by_hand(name):
     assert len(preset(name).source) > 10 and preset(name).remark.endswith(".")
 
 
-def test_antixk_training_and_validation_betas_differ_by_four_thousand():
+def test_validation_beta_of_repository_antixk_is_4000_times_its_training_beta():
     betas = [translate(preset(f"antixk-{half}").convention).reading.beta for half in ("train", "validation")]
     assert betas[1] / betas[0] == pytest.approx(4000)
 

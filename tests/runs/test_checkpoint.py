@@ -68,7 +68,7 @@ def about(tmp_path, **changes):
         ("about", np.array([1, 2], dtype=object), "not a model written by minivae"),
     ],
 )
-def test_incomplete_model_file_is_refused_by_name(tmp_path, member, array, message):
+def test_error_for_an_incomplete_model_file_names_the_file(tmp_path, member, array, message):
     with pytest.raises(CheckpointError, match=rf"model\.npz: .*{message}"):
         checkpoint.load(saved(tmp_path, **{member: array}))
 
@@ -101,7 +101,7 @@ def test_save_refuses_what_load_would_refuse_and_keeps_the_old_file(tmp_path, ar
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["model.npz"]
 
 
-def test_save_refuses_a_likelihood_that_cannot_be_loaded_by_name(tmp_path):
+def test_save_refuses_a_likelihood_that_load_could_not_find(tmp_path):
     class Mine(Bernoulli):
         name = "mine"
 

@@ -165,7 +165,7 @@ def test_temporary_files_of_a_killed_process_are_removed(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_locked_block_runs_if_the_system_cannot_lock_directories(tmp_path, monkeypatch):
+def test_code_under_a_lock_runs_on_systems_without_directory_locks(tmp_path, monkeypatch):
     def unsupported(*arguments):
         raise OSError(9, "Bad file descriptor")             # as on NFS
 

@@ -106,7 +106,7 @@ def test_resume_needs_every_part_of_the_state(reset):
         if reset in state:
             state[reset] = first[reset]
     if reset == "order":
-        numbers["done"] = 0                                 # an empty order is refused unless done is 0
+        numbers["done"] = 0                                 # before the order of rows is drawn, done must be 0
     again = Training(training.vae, whole.data, np.random.default_rng(0), **SETTINGS)
     again.restore(arrays, numbers)
     assert (before + run_on(again), everything(again)) != (records, everything(whole))
@@ -364,7 +364,7 @@ def test_printed_command_of_an_extended_run_has_the_new_epochs(command):
     assert train.with_option(run, command, "epochs", 7) == "minivae train --out 'a b' --epochs 7"
 
 
-def test_config_with_an_unclosed_quotation_is_damaged():
+def test_error_for_an_unclosed_quotation_calls_the_config_damaged():
     with pytest.raises(ValueError, match=r"whose config\.json is damaged \(its command: No closing quotation\)"):
         train.with_option(runs.Run(Path("run"), {}, [], None), "minivae 'train", "epochs", 7)
 
@@ -386,7 +386,7 @@ def test_resume_refuses_options_that_are_fixed_by_the_run(uninterrupted, argumen
     assert message in capsys.readouterr().err and (uninterrupted / "model.npz").read_bytes() == before
 
 
-def test_resume_refuses_other_directories_missing_states_and_changed_data(tmp_path, uninterrupted, capsys):
+def test_resume_refuses_a_missing_run_a_missing_state_and_changed_data(tmp_path, uninterrupted, capsys):
     assert cli.main(["train", "--resume", str(tmp_path)]) == 2
     assert "RUN must be the directory of a run" in capsys.readouterr().err
     x = np.random.default_rng(0).random((30, 4))

@@ -156,7 +156,7 @@ def blur(setup: Setup) -> Finding:
     answer=1,
     code=("minivae.figures.latent:prior_quantiles", "minivae.figures.latent:manifold"),
     ledger="lm.11",
-    test="test_manifold_decodes_normal_quantiles_with_the_first_latent_to_the_right",
+    test="test_manifold_shows_decoded_normal_quantiles_with_z_1_on_the_horizontal_axis",
 )
 def grid(setup: Setup) -> Finding:
     """Compare two grids of z: quantiles of the prior, and equal distances from -3 to 3."""

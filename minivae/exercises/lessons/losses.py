@@ -171,7 +171,7 @@ def negative_loss(setup: Setup) -> Finding:
     answer=1,
     code=("minivae.likelihood:gaussian_log_prob", "minivae.rosetta.convention:implied_sigma"),
     ledger="hong.15",
-    test="test_squared_error_determines_only_beta_times_variance",
+    test="test_with_squared_error_only_the_product_beta_sigma_squared_is_determined",
 )
 def mse_and_sigma(setup: Setup) -> Finding:
     """Compare the gradients of two losses; train with three values of sigma^2."""
