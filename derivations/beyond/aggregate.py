@@ -47,7 +47,7 @@ def eq_7(q, p):
         entropy = -total(flat(times(q / N, log(q / N / bar_q[:, None]))))   # of n given z
     return (
         rest,
-        "<=", Zero(1, mean_kl(q, p)),                       # this side can be near 0, so its error is compared with 1
+        "<=", Zero(1, mean_kl(q, p)),                       # this side can be near 0: check its absolute error
         "=", information + rest,
         "=", Zero(1, math.log(N) - entropy + rest),
         "<=", math.log(N) + rest,

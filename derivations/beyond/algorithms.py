@@ -1,7 +1,7 @@
-"""Beyond the sources: algorithms that use the bound: EM, gradients without the score, two estimators, mini-batches.
+"""Beyond the sources: algorithms that use the bound: EM, path gradients, two estimators of the ELBO, mini-batches.
 
 The entries compare random estimates by mean and variance. Mean and variance are exact: they are sums over quadrature
-nodes, or over all possible draws. A whole side in square brackets shows the gap of a bound.
+nodes, or over all possible draws. If a whole side of a formula is in square brackets, it shows the gap of a bound.
 """
 
 import itertools
@@ -95,7 +95,7 @@ def steps_of_em(x, pi, coins):
     | {"pi_2": (0.25, 0.75), "m_2": [[0.5, 0.25], [0.25, 0.5]]},
 )  # fmt: skip
 def eq_46(x, pi, m, pi_2, m_2):
-    log_p = lambda theta: log(total(joint_of(x, *theta))).sum(axis=1)  # noqa: E731     (n, 1)
+    log_p = lambda theta: log(total(joint_of(x, *theta))).sum(axis=1)  # (n, 1)  # noqa: E731
     made, other = list(steps_of_em(x, pi, faces(m))), (pi_2, faces(m_2))
 
     def over_other(q, best):
@@ -103,7 +103,7 @@ def eq_46(x, pi, m, pi_2, m_2):
         of_coins = kl(best[1], other[1]).sum(axis=(2, 3))                                       # (n, K)
         return q.shape[1] * kl(best[0], other[0]) + total(q.sum(axis=1) * of_coins)
 
-    steps = lambda f: np.hstack([f(*step) for step in made])  # noqa: E731     (n, STEPS)
+    steps = lambda f: np.hstack([f(*step) for step in made])  # (n, STEPS)  # noqa: E731
     lifted = steps(lambda q, old, new, q_new: mixture_elbo(x, q, *new))
     return (
         steps(lambda q, old, new, q_new: log_p(old)),
@@ -128,7 +128,7 @@ def log_weight(w, s, x, z, mu, log_var):
 
 
 def gradients(w, s, x, mu, log_var, eps):
-    """Return the path gradient, through z, and the whole gradient, which also has the score: (n, 2, L) each."""
+    """Return two gradients, (n, 2, L) each: the path gradient (only through z), and the whole gradient (with the score)."""
     code = lambda mu, log_var: mu + exp(log_var / 2) * eps  # noqa: E731
 
     def path(step_mu, step_log_var):
@@ -176,7 +176,7 @@ def eq_48(w, s, x, away):
 @eq_48.tied("minivae.gaussian.log_normal_backward")
 def _(w, s, x, away):
     def of_draws(value):
-        """Return one row for every draw, because minivae sums the gradients of draws with the same mu."""
+        """Repeat every row for its three draws of eps. Each draw is then a separate datum with its own gradient."""
         return np.repeat(value, 3, axis=0)                                  # (3 n, 1)
 
     w, s, x, mu, sigma = (of_draws(value) for value in (w, s, x, *linear_posterior(w, s, x)))
@@ -186,7 +186,7 @@ def _(w, s, x, away):
     _, d_mu_q, d_log_var_q = kl_sampled_backward(-one, z, mu, log_var)      # the score
     d_z = w * (x - w * z) / s**2 + d_z_path
     d_mu, d_log_var = reparameterize_backward(d_z, mu, log_var, eps)
-    whole = np.hstack([d_mu + d_mu_q, d_log_var + d_log_var_q])             # (3 n, 2)   sums over two paths
+    whole = np.hstack([d_mu + d_mu_q, d_log_var + d_log_var_q])             # (3 n, 2)   path + score
     return total(CHANCES * np.swapaxes(whole.reshape(-1, 3, 2), 1, 2) ** 2)
 
 
@@ -229,7 +229,8 @@ def variance_of_b(w, s, x, mu, sigma):
     r" + \frac{1}{2}\left(1 - \sigma_q^2 - \frac{w^2\sigma_q^2}{s^2}\right)^2,\;"
     r" V_B = \sigma_q^2\,\frac{w^2(x - w\mu_q)^2}{s^4} + \frac{w^4\sigma_q^4}{2s^4}\right\}",
     (USED_W, *LINEAR[1:], Q_MU, Q_SIGMA),
-    says="The estimators A and B are unbiased. A has variance 0 if q is the posterior. B has variance 0 if w = 0.",
+    says="The estimators A and B are unbiased. A has variance 0 if q is the posterior. B has variance 0 if w = 0, because "
+    "then log p(x|z) does not depend on z.",
     needs="w is not 0, q(z|x) is not the posterior, and q(z|x) is not the prior",
     outside=(
         {"w": 1, "s": 1, "x": 1, "mu_q": 0.5, "sigma_q": 0.5**0.5},

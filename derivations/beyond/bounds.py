@@ -1,7 +1,7 @@
 """Beyond the sources: upper bounds of log p(x), bounds of the information in z, and bounds with a weight on the KL.
 
-Distributions are tables unless an entry says otherwise, and sums over them are exact. A whole side in square brackets
-shows the gap of a bound.
+Distributions are tables unless an entry says otherwise, and sums over them are exact. If a whole side of a formula is in
+square brackets, it shows the gap of a bound.
 """
 
 from dataclasses import replace
@@ -60,7 +60,7 @@ def flat(table):
     tight=POSTERIOR, **ASSUMED,
 )  # fmt: skip
 def eq_42(p_xz, q):
-    # All sides are exponentials, because the upper bound of log p(x) can be near 0.
+    # The entry compares relative errors, and the upper bound of log p(x) can be near 0. So all sides are exponentials.
     p_x, p_z_given_x = evidence(p_xz), posterior(p_xz)
     return (
         p_x * exp(-kl_of_weights(q, p_z_given_x)),
@@ -106,7 +106,8 @@ NOT_UNIFORM_TABLE = replace(TABLE, simple=TABLE.simple[:2])
     rf" \mathrm{{rate}} = \left[I_q + {D}(q(z)||p(z))\right] = -{E_DATA}\left[ELBO(x)\right] - {DISTORTION},\quad"
     rf" \left({DISTORTION} = -{E_DATA}\,{E_Q}[\log p(x|z)],\; \mathrm{{rate}} = {E_DATA}[{D}(q(z|x)||p(z))]\right)",
     (P_DATA, NOT_UNIFORM_TABLE, ENCODER),
-    says="The information of z about x is at least the entropy of the data minus the distortion, and at most the rate.",
+    says="I_q is the mutual information of x and z. It is at least the entropy of the data minus the distortion, and at "
+    "most the rate.",
     needs="p(x, z) > 0, and p_d(x) and q(z|x) sum to 1",
     outside=(NOT_ONE, HALVES | NOT_A_DISTRIBUTION, HALVES | JOINT_IS_ZERO),
     tight=HALVES | POSTERIOR,
@@ -157,7 +158,7 @@ def eq_45(w, s, x, mu_q, sigma_q, beta):
 
 
 def scalar_vae(w, s, mu, sigma, **settings):
-    """Return minivae's model with D = J = 1 for one draw of the letters."""
+    """Return minivae's model with D = J = 1 for one value of each letter."""
     return linear_vae(w[None], 0 * w, s, mu, sigma, **settings)
 
 
@@ -182,7 +183,10 @@ KL_J = rf"{D}(q(z_j|x)||p(z_j))"
 
 
 def loss_of(reduce, beta, W, b, s, x, eps):
-    """Return the function `reduce_k{-log p(x_k|z)} + beta reduce_j{KL_j}` of (mu, log_var), (n, M, 4)."""
+    """Return the loss `reduce_k{-log p(x_k|z)} + beta reduce_j{KL_j}`, where `reduce` is np.sum or np.mean.
+
+    The loss is a function of M points (n, M, 4). A point has two values mu_j and two values log_var_j.
+    """
     x, b, s, W_t = x[:, None], b[:, None], s[..., None], np.swapaxes(W, 1, 2)
 
     def loss(at):

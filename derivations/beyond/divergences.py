@@ -2,7 +2,7 @@
 
 The first side differentiates the integral of `q log(q / p)` by complex step; the quadrature nodes are fixed. Another
 side differentiates along z = mu_q + sigma_q eps. At fixed eps, log q is -log sigma_q plus a constant, so only log p
-depends on mu_q. Errors are relative, so the letters have values for which no gradient is 0.
+depends on mu_q. The entries compare relative errors, so the letters are chosen such that no gradient is 0.
 """
 
 import numpy as np
@@ -64,7 +64,7 @@ def divergence(mu_q, sigma_q, mu_p, sigma_p):
 
 
 def noise_and_slope(mu_q, sigma_q, mu_p, sigma_p):
-    """Return E, the mean over noise; eps, the nodes; and `(z - mu_p) / sigma_p^2`, the slope of -log p at the nodes."""
+    """Return the mean over noise (a function), the nodes eps, and the slope `(z - mu_p) / sigma_p^2` of -log p there."""
     eps, weights = for_means()
     return lambda value: total(weights * value), eps, (mu_q + sigma_q * eps - mu_p) / sigma_p**2
 
@@ -132,8 +132,8 @@ def _(mu, sigma, sigma_p):
     return np.hstack([d_log_var, d_log_var * 2 / sigma])
 
 
-# In units of 1/200, mu_q - mu_p and sigma_p are even and sigma_q is odd. So sigma_q^2 + (mu_q - mu_p)^2 never equals
-# sigma_p^2, and no gradient is 0.
+# All values below are whole multiples of 1/200. mu_q - mu_p and sigma_p are even multiples, and sigma_q is an odd one. So
+# sigma_q^2 + (mu_q - mu_p)^2 never equals sigma_p^2, and no gradient is 0.
 
 TWO = (
     Symbol("mu_q", r"\mu_q", "real, drawn halfway between multiples of 0.1", 1, between_tenths, (1, 0.5, -2)),

@@ -1,7 +1,7 @@
 """Beyond the sources: the evidence lower bound, and tighter bounds from several draws.
 
 All expectations are exact. For tables they are sums over all z, or over all possible sets of K draws of z. For Gaussians
-they are sums over quadrature nodes. A whole side in square brackets shows the gap of a bound.
+they are sums over quadrature nodes. If a whole side of a formula is in square brackets, it shows the gap of a bound.
 """
 
 import itertools
@@ -91,7 +91,7 @@ def _(W, b, s, x, mu_q, cov_q):
 
 
 def linear_vae(W, b, s, mu, sigma, **settings) -> VAE:
-    """Return minivae's model for one draw of the letters. The decoder's mean is b + W z; q is N(mu, sigma^2) for all x."""
+    """Return minivae's model for one value of each letter. The decoder's mean is b + W z; q is N(mu, sigma^2) for all x."""
     D, J = W.shape
     shapes = mlp_shapes("encoder", [D, 2 * J]) | mlp_shapes("decoder", [J, D]) | {"log_sigma": ()}
     flat = np.concatenate([np.zeros(D * 2 * J), mu, 2 * log(sigma), W.T.ravel(), b, log(s)])
@@ -99,7 +99,7 @@ def linear_vae(W, b, s, mu, sigma, **settings) -> VAE:
 
 
 def by_minivae(f, signature):
-    """Turn f, a function of one draw of the letters, into a function of all draws."""
+    """Turn f, which takes one value of each letter, into a function that takes n values of each letter."""
     return np.vectorize(f, signature=signature)
 
 
@@ -156,7 +156,7 @@ def _(W, b, s, x, mu, sigma):
 
 
 class Corners(np.random.Generator):
-    """A random number generator that always returns the four corners, `CORNERS`."""
+    """A random number generator that always returns the same noise: the four points (+-1, +-1) of `CORNERS`."""
 
     def standard_normal(self, shape, *settings):
         """Return CORNERS in the shape (L, N, J)."""
@@ -212,7 +212,11 @@ def eq_3(p_xz, q):
 
 @cache
 def draws_of(K, J):
-    """Return all possible counts of J values in K draws, (M, J), and in how many orders each row can be drawn, (M,)."""
+    """Return the counts (M, J) and the orders (M,) of K draws from J values.
+
+    A row of counts says how often each value is drawn, and there are M possible rows. `orders` has the number of
+    different sequences of draws with these counts.
+    """
     multisets = itertools.combinations_with_replacement(range(J), K)
     counts = np.array([np.bincount(drawn, minlength=J) for drawn in multisets])
     orders = [math.factorial(K) // math.prod(map(math.factorial, of_each)) for of_each in counts.tolist()]
@@ -238,7 +242,7 @@ def bound_of(K, q, w):
 def bound_of_the_others(K, q, w):
     """Return L_K from K + 1 draws: leave out each draw in turn, and average the K + 1 results."""
     counts = draws_of(K + 1, w.shape[-1])[0]                                # (M, J)
-    others = counts[:, None, :] - np.eye(w.shape[-1])                       # (M, J, J)   one count is lower by 1
+    others = counts[:, None, :] - np.eye(w.shape[-1])                       # (M, J, J)   [:, j] lacks one draw of value j
     of_others = np.einsum("...j,mzj->...mz", w, np.maximum(others, 0)) / K
     return total(times(chances_of(K + 1, q), times(counts / (K + 1), log(of_others)).sum(axis=-1)))
 
@@ -332,8 +336,9 @@ def eq_5(q, w):
     mean_log = lambda k: lambda phi: log(mean_weights(k, p_x + phi * (w - p_x)))  # noqa: E731
     slopes = [(chances_of(k, q), complex_step(mean_log(k), 1)) for k in K.tolist()]
     signal, square = (np.hstack([total(chance * slope**r) for chance, slope in slopes]) for r in (1, 2))
-    # If the mean weight is (1 + t) p(x), the three terms are -log(1 + t), -t / (1 + t) and t^2 / (1 + t)^2. Each term is a
-    # cubic in t plus t^4 times a positive factor. The factor is largest for the smallest mean weight, a p(x).
+    # If the mean weight is (1 + t) p(x), the three terms are -log(1 + t), -t / (1 + t) and t^2 / (1 + t)^2. Each term is its
+    # Taylor polynomial of degree 3 in t, plus t^4 times a positive factor. Because 1 + t >= a, the factors are at most
+    # 1 / (4 a), 1 / a and (2 a + 1) / a^2.
     leading = np.stack([mu_2 / 2 - mu_3 / (3 * K), mu_2 - mu_3 / K, mu_2 - 2 * mu_3 / K], axis=1)
     fourth = (mu_4 + 3 * (K - 1) * mu_2**2) / K**2          # K E[t^4]
     a = w.min(axis=-1, keepdims=True) / p_x

@@ -43,8 +43,9 @@ from minivae.gaussian import (
 )
 from minivae.likelihood import gaussian_log_prob, squared_error
 
-# Errors are relative, so no entropy may be 0. An entropy is 0 if 2 pi e sigma^2 = 1, which means sigma = 0.24197. So sigma
-# is a multiple of 0.01, and the determinants of the covariances are far from the value at which the entropy is 0.
+# The entries compare relative errors, so no entropy may be 0. An entropy is 0 if 2 pi e sigma^2 = 1, which means
+# sigma = 0.24197. So sigma is a multiple of 0.01, and the determinants of the covariances are far from the value at which
+# the entropy is 0.
 
 MU = vector("mu", r"\mu", 2, simple=((0, 0), (1, -1)))
 SIGMA = Symbol(
@@ -273,7 +274,8 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
     return kl_diagonal(*q, *p) + kl_diagonal(*p, *q)
 
 
-# The divergence near the prior. The first side adds E_q[p/q - 1], which is 0: then no term is negative, no digit cancels.
+# The divergence near the prior. The first side adds E_q[p/q - 1] = 0. With this addition, no term is negative, so no digits
+# cancel.
 
 
 def near_zero(raw):

@@ -81,9 +81,9 @@ SCORES = r"\left(\frac{z-\mu}{\sigma^2},\; \frac{(z-\mu)^2/\sigma^2 - 1}{\sigma}
     rf"1 + E_q[\nabla\log q(z)] = 1 + E_q\left[{SCORES}\right] = 1 + \int \nabla q(z)\,dz = 1,"
     r"\quad \nabla \text{ in } (\mu, \sigma)",
     (MU, SIGMA, CUT),
-    says="The mean of the score is 0, because q always integrates to 1. (1 is added to all sides, because errors are "
-    "relative.)",
-    needs="q is not cut off at a point that moves with mu or sigma (cut = 0)",
+    says="The mean of the score is 0, because q always integrates to 1. (1 is added to all sides, because a relative error "
+    "needs a side that is not 0.)",
+    needs="the support of q does not depend on mu or sigma (cut = 0)",
     outside={"mu": 1, "sigma": 1, "cut": 1},
 )  # fmt: skip
 def eq_10(mu, sigma, cut):
@@ -115,7 +115,7 @@ OF_F = r"\left(\frac{\sin z}{\sigma},\; -\frac{\mu\sin z}{\sigma^2}\right)"
     (MU, SIGMA, CUT),
     says="The gradient is E[f times the score] plus E[the gradient of f in mu and sigma]. This formula needs no slope of f "
     "in z.",
-    needs="q is not cut off at a point that moves with mu or sigma (cut = 0)",
+    needs="the support of q does not depend on mu or sigma (cut = 0)",
     outside={"mu": 1, "sigma": 1, "cut": 1},
 )  # fmt: skip
 def eq_11(mu, sigma, cut):
@@ -173,7 +173,7 @@ def eq_12(mu, sigma, jump):
     z, z_u = mu + need_positive("sigma", sigma) * eps, mu + sigma * u
     f = lambda z: sin(z) + jump * (np.real(z) > 0)  # noqa: E731
 
-    def three(E):                                           # the three slopes of E(mu, sigma), (n, 3)
+    def three(E):                                           # slopes of E in mu, sigma and log sigma^2, (n, 3)
         in_log_var = slopes(lambda log_var: E(mu, exp(log_var / 2)), 2 * log(sigma))
         return np.hstack([slopes(E, mu, sigma), in_log_var])
 

@@ -1,6 +1,6 @@
 """Beyond the sources: gradients of the log-likelihoods, as `minivae` computes them.
 
-Errors are relative, so the letters have values for which no gradient is 0.
+The entries compare relative errors, so the letters are chosen such that no gradient is 0.
 """
 
 from math import comb
@@ -72,7 +72,7 @@ def choose(n, k):
     (SEEN, LOGITS, GREY),
     says="For n coins with probability pi of a one, the slope of log P in the logit is x - n pi: the observed minus the "
     "expected number of ones.",
-    needs="x is a whole number, and the only outcomes are 0 to n (grey = 0)",
+    needs="x is a whole number, and its possible values are 0, 1, ..., n (grey = 0), not all numbers from 0 to 1 (grey = 1)",
     outside=({"seen": (0.5, 1), "logits": 0, "grey": 0}, {"seen": (1, 1), "logits": 0, "grey": 1}),
 )  # fmt: skip
 def eq_18(seen, logits, grey):
@@ -111,7 +111,7 @@ def _(seen, logits, grey):
 @eq_18.tied("minivae.likelihood.binomial_log_prob_backward")
 @eq_18.tied("minivae.likelihood.log_binomials")
 def _(seen, logits, grey):
-    log_binomials.cache_clear()                             # so that the function computes its result again
+    log_binomials.cache_clear()                             # else the function would return a cached result
     made = np.empty((len(seen), 3))
     for n in range(1, MOST + 1):
         with_n = seen[:, 1] == n
@@ -141,7 +141,7 @@ GAUSSIAN = (
     says="The gradient moves the mean m towards x, and s towards the value for which the squared errors sum to D s^2.",
 )  # fmt: skip
 def eq_19(x, m, s):
-    log_p = lambda m, log_s: log(density(x, m, exp(log_s)))  # noqa: E731   (n, D)
+    log_p = lambda m, log_s: log(density(x, m, exp(log_s)))  # (n, D)  # noqa: E731
     log_s, D, error = log(need_positive("s", s)), x.shape[-1], x - m
     return (
         np.hstack([

@@ -62,8 +62,8 @@ def t(matrix):
     r" \frac{\sqrt{\det V}}{(2\pi s^2)^{D/2}}\exp\left(-\frac{|r|^2 - r^TWVW^Tr/s^2}{2s^2}\right) ="
     r" \frac{p(x|z)p(z)}{N(z; m, V)},\quad"
     r" (r = x - b,\; V = (I + W^TW/s^2)^{-1},\; m = VW^Tr/s^2)", (*WORLD, CODE),
-    says="The evidence is an integral. It equals a Gaussian density in D dimensions, a formula with d by d matrices, "
-    "and a ratio that is the same at every z.",
+    says="The evidence is an integral, for which there are three formulas: a Gaussian density in D dimensions; a formula "
+    "that inverts only a d by d matrix; and the joint divided by the posterior, which is the same at every z.",
 )  # fmt: skip
 def eq_30(W, b, s, x, z):
     centre, spread = vector_posterior(W, b, s, x)           # where the integrand is large
@@ -307,7 +307,7 @@ def eq_37(x):
     z = m[:, :, None] + (eps @ t(cholesky(V)))[:, None]     # (n, N, K, d)
     drawn = ((x - b)[:, :, None] - z @ t(W)[:, None]) ** 2
     squares = (drawn.sum(axis=-1) @ weights).mean(axis=1, keepdims=True)    # E[|x - b - W z|^2]
-    elbo = lambda s2: -D * log(s2) / 2 - squares / (2 * s2)  # noqa: E731   the other terms have no sigma
+    elbo = lambda s2: -D * log(s2) / 2 - squares / (2 * s2)  # terms without s2 are left out  # noqa: E731
     at_mean = ((x - b - m @ t(W)) ** 2).sum(axis=2).mean(axis=1, keepdims=True)
     spread = np.einsum("ndi,nij,ndj->n", W, V, W)[:, None]
     return (
@@ -318,7 +318,7 @@ def eq_37(x):
 
 
 def optimal_variance(x, b, W, log_s, A, log_sd):
-    """Return minivae's optimal sigma^2 for one data set x (N, D), with outputs of drawn codes: (1,)."""
+    """Return minivae's optimal sigma^2 (1,) for one data set x (N, D) and drawn codes."""
     z = (x - b) @ A.T + exp(log_sd) * CORNERS[:, None]      # (L, N, d)
     return exp(2 * optimal_log_sigma(x, b + z @ W.T))[None]
 

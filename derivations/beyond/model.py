@@ -4,6 +4,8 @@ D = 3, J = 2, and each network has two hidden units. Weights and biases are rand
 of x are the data of one batch, and the entry is about the gradient of the loss of this batch. Every datum has two draws
 of eps, so it is in two rows, and the loss is a mean over rows. Four likelihoods and two estimators of the divergence give
 eight models.
+
+The steps are those of `minivae.vae`: 1 and 2 encoder, 3 draw of z, 4 decoder, 5 log-likelihood, 6 divergence, 7 loss.
 """
 
 import itertools
@@ -49,12 +51,12 @@ def data_for(likelihood, x):
 def forward(flat, shown, eps):
     """Steps 1 to 4, for rows of data (R, D) and rows of noise (R, J). `flat` (..., P) may be complex."""
     W1, b1, W2, b2, W3, b3, W4, b4, _ = arrays(flat)
-    h = tanh(shown @ W1 + b1)                               # 1   (..., R, H)
-    heads = h @ W2 + b2                                     # 2   (..., R, 2J)
-    mu, log_var = heads[..., :J], heads[..., J:]            # 2
-    z = mu + exp(log_var / 2) * eps                         # 3   (..., R, J)
-    g = tanh(z @ W3 + b3)                                   # 4   (..., R, H)
-    return h, mu, log_var, z, g, g @ W4 + b4                # 4   (..., R, D)
+    h = tanh(shown @ W1 + b1)                               # step 1   (..., R, H)
+    heads = h @ W2 + b2                                     # step 2   (..., R, 2J)
+    mu, log_var = heads[..., :J], heads[..., J:]            # step 2
+    z = mu + exp(log_var / 2) * eps                         # step 3   (..., R, J)
+    g = tanh(z @ W3 + b3)                                   # step 4   (..., R, H)
+    return h, mu, log_var, z, g, g @ W4 + b4                # step 4   (..., R, D)
 
 
 def log_likelihood(likelihood, x, out, log_sigma):
@@ -93,21 +95,21 @@ def by_hand(case, x, eps):
     likelihood, estimator = case
     seen, shown = data_for(likelihood, x)
     h, mu, log_var, z, g, out = forward(WEIGHTS, shown, eps)
-    sigma, share = exp(log_var / 2), 1 / len(x)             # 7   all rows have the same weight
-    d_out, d_log_sigma = slope_of_likelihood(likelihood, seen, out, log_sigma)              # 5
+    sigma, share = exp(log_var / 2), 1 / len(x)             # step 7: all rows have the same weight
+    d_out, d_log_sigma = slope_of_likelihood(likelihood, seen, out, log_sigma)              # step 5
     d_out, d_log_sigma = -share * d_out, -share * d_log_sigma
-    d_a = d_out @ W4.T * (1 - g**2)                         # 4
+    d_a = d_out @ W4.T * (1 - g**2)                         # step 4
     decoder = [z.T @ d_a, d_a.sum(axis=0), g.T @ d_out, d_out.sum(axis=0)]
     if estimator == "analytic":
-        d_z_kl, d_mu_kl, d_log_var_kl = 0, mu, (sigma**2 - 1) / 2                           # 6
+        d_z_kl, d_mu_kl, d_log_var_kl = 0, mu, (sigma**2 - 1) / 2                           # step 6
     else:
         u = (z - mu) / sigma**2
-        d_z_kl, d_mu_kl, d_log_var_kl = z - u, u, ((z - mu) * u - 1) / 2                    # 6
-    d_z = d_a @ W3.T + BETA * share * d_z_kl                # 3   a sum over two paths
-    d_mu = d_z + BETA * share * d_mu_kl                     # 2   a sum over two paths
-    d_log_var = d_z * eps * sigma / 2 + BETA * share * d_log_var_kl                         # 2   a sum over two paths
+        d_z_kl, d_mu_kl, d_log_var_kl = z - u, u, ((z - mu) * u - 1) / 2                    # step 6
+    d_z = d_a @ W3.T + BETA * share * d_z_kl                # step 3: from decoder and divergence
+    d_mu = d_z + BETA * share * d_mu_kl                     # step 2: from z and divergence
+    d_log_var = d_z * eps * sigma / 2 + BETA * share * d_log_var_kl                         # step 2: from z and divergence
     d_heads = np.hstack([d_mu, d_log_var])
-    d_a = d_heads @ W2.T * (1 - h**2)                       # 1
+    d_a = d_heads @ W2.T * (1 - h**2)                       # step 1
     encoder = [shown.T @ d_a, d_a.sum(axis=0), h.T @ d_heads, d_heads.sum(axis=0)]
     return np.concatenate([part.ravel() for part in (*encoder, *decoder, d_log_sigma)])
 
@@ -120,7 +122,7 @@ def slope_of_likelihood(likelihood, x, out, log_sigma):
     error = x - out
     if likelihood.sigma == "learned":
         return error / exp(2 * log_sigma), ((error / exp(log_sigma)) ** 2 - 1).sum(keepdims=True)
-    return error / (error**2).mean(), np.zeros(1)           # the slope in sigma is 0 at its optimum
+    return error / (error**2).mean(), np.zeros(1)           # sigma is optimal, so its gradient is 0
 
 
 COUNTS = Symbol(
@@ -197,5 +199,5 @@ def _(x, eps, turned):
     for case, slope in zip(CASES, slopes):
         (seen, _), model = data_for(case[0], x), by_minivae(case)
         values.append(model.loss(seen, draws))
-        slope[: len(model.params.flat)] = model.gradient(seen, draws).flat      # without log_sigma, its slope stays 0
+        slope[: len(model.params.flat)] = model.gradient(seen, draws).flat      # if log_sigma is left out, its slope stays 0
     return row(values, slopes)

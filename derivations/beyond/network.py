@@ -2,8 +2,8 @@
 
 G is the gradient of a loss in the output of an operation: a small change of the output changes the loss by the sum of G
 times the change. So the gradient in an input is the slope of sum(G * output), computed here by complex step. For a
-function of one number, G = 1 and a side is (value, slope). Errors are relative, so the letters have values for which no
-sum is 0.
+function of one number, G = 1 and a side is (value, slope). The entries compare relative errors, so the letters are chosen
+such that no sum is 0.
 """
 
 import numpy as np
@@ -34,15 +34,15 @@ from minivae.ops import (
 def gradient(f, at):
     """Return the slope of f in every number of `at` (..., P), by complex step: (..., P).
 
-    f is called once, with P copies of `at`, and maps (P, ..., P) to (P, ...). Each copy changes one of the P numbers.
+    f is called once, with P copies of `at` along a new first axis. Copy i changes number i. The result of f is (P, ...).
     """
     step = 1e-30
     moves = np.eye(at.shape[-1]).reshape(-1, *[1] * (at.ndim - 1), at.shape[-1])
     return np.moveaxis(f(at + 1j * step * moves).imag / step, 0, -1)
 
 
-# A layer. In units of 1/400, each product of two numbers is odd, so a sum of three products is odd. The bias is even, so no
-# result is 0.
+# A layer. Each number is an odd multiple of 1/20. So a sum of three products is an odd multiple of 1/400, and the bias is an
+# even multiple of 1/400. Therefore no result is 0.
 
 SIZE = 3
 EYE = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
@@ -131,7 +131,7 @@ def _(x, weight, bias, g):
     return as_row(apart(y), apart(d_x), d_weight, apart(d_bias))
 
 
-# Functions of one number: (value, slope)
+# Functions of one number. Every side is (value, slope).
 
 A = Symbol("a", "a", "real, drawn halfway between multiples of 0.1", 1, between_tenths, (1, -1, 2, -0.5))
 
@@ -173,7 +173,7 @@ def sharp(a, c=100_000):
     r" = \left(f,\; \frac{e^a}{1+e^a},\; g,\; \lim_{c \to \infty}f'(ca)\right)"
     r" = \left(\max(a, 0) + \log(1+e^{-|a|}),\; \frac{1}{1+e^{-a}},\; \max(a, 0),\; 1_{a > 0}\right)", (A,),
     says="The slope of the softplus is the sigmoid. As c grows, the scaled softplus becomes the ReLU, with slope 0 or 1.",
-    needs="a is not 0 (max(a, 0) has no slope there)", outside={"a": 0},
+    needs="a is not 0 (max(a, 0) has no slope at 0)", outside={"a": 0},
 )  # fmt: skip
 def eq_22(a):
     f = lambda a: log(1 + exp(a))  # noqa: E731

@@ -84,7 +84,7 @@ def unpacked(theta):
 
 
 def directions(u):
-    """Return three steps of theta, (n, 3, 10): W changes by u[:6], b by u[6:], and log s by 1."""
+    """Return three directions in theta, (n, 3, 10). The first changes W by u[:6], the second b by u[6:], the third log s."""
     steps = np.zeros((len(u), 3, 10))
     steps[:, 0, :6], steps[:, 1, 6:9], steps[:, 2, 9] = u[:, :6], u[:, 6:], 1
     return steps
@@ -108,7 +108,7 @@ def eq_47(W, b, s, x, u, a):
     m, D, (eps, weights) = a * mean, x.shape[-1], noise(2)
     z = m[:, None] + eps @ t(cholesky(V))                   # (n, K, 2)
 
-    def slopes(f):                                          # f is called with a theta for each direction
+    def slopes(f):                                          # f gets theta + h * direction for all three directions
         return complex_step(lambda h: f(*unpacked(theta[:, None] + h * directions(u))), 0.0)
 
     def log_p_x(W, b, log_s):
@@ -128,9 +128,10 @@ def eq_47(W, b, s, x, u, a):
     d_W = (r[..., None] * m[:, None] - W @ V) / s2[..., None]
     variances = np.einsum("ndi,nij,ndj->nd", W, V, W)                       # of W z
     d_log_s = (total(r**2) + total(variances)) / s2 - D
+    # In a slope near 0, numbers of the sizes below cancel. The error of such a slope is measured relative to them.
     length = lambda f: np.sqrt((f**2).reshape(len(f), -1).sum(axis=1, keepdims=True))  # noqa: E731
     size_b = length(x) + length(b) + length(x - b - r) + np.sqrt(total(variances))
-    size_W = length(r) * length(m) + length(W @ V)          # a slope near 0 is a difference of numbers of this size
+    size_W = length(r) * length(m) + length(W @ V)
     scale = np.hstack([length(u[:, :6]) * size_W / s2, length(u[:, 6:]) * size_b / s2, d_log_s + 2 * D])
     return (
         slopes(log_p_x),
