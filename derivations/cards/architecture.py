@@ -1,4 +1,4 @@
-"""Flashcards, "Auto-Encoding Variational Bayes": draw the architecture of a VAE; and remarks on all cards.
+"""Flashcards, "Auto-Encoding Variational Bayes": the card "draw the architecture of a VAE", and all cards.
 
 The cards ask two questions and give no answer. cards.31 and cards.32 answer these questions. cards.33 and cards.35 are
 about the notation of the formulas.
@@ -32,7 +32,7 @@ from derivations.odaibo.objective import POSTERIOR, figure_2
     r"\left|\text{arrows and shapes drawn} - \text{arrows and shapes of the model}\right| < 1",
     kind="figure", verdict="figure",
     says="The card asks for the architecture. The encoder maps x to mu and sigma. Then z = mu + sigma eps, and the decoder "
-    "maps z to the parameters of p(x|z). minivae's model has the same graph, as in odaibo.F2.",
+    "maps z to the parameters of p(x|z). minivae's model has the same graph; odaibo.F2 makes the same check.",
 )  # fmt: skip
 def card_31():
     return figure_2()
@@ -75,9 +75,10 @@ def card_32(p_xz, q):
     "cards.33", "l.6-49",
     rf"{LOSS} = {LOG_P_X} + {KL_POSTERIOR} = {RECONSTRUCTION} + {KL_PRIOR}", TABLES,
     kind="claim", verdict="copy",
-    claim='Every formula is on the cards twice; the plain copy of the loss reads "LVAE(θ,ϕ)=logpθ(x)+DKL..." (l.6-49).',
-    says="The plain copy is the loss without its minus signs.",
-    fault="The plain copies of the formulas have lost minus signs, bars and not-equal signs. The LaTeX copies have them.",
+    claim="Every formula is on the cards twice, as LaTeX and as plain text. The plain text of the loss reads "
+    '"LVAE(θ,ϕ)=logpθ(x)+DKL..." (l.6-49).',
+    says="In the plain text of the loss, the minus signs are missing.",
+    fault="In the plain text of the formulas, minus signs, bars and not-equal signs are missing. The LaTeX has them.",
 )  # fmt: skip
 def card_33(p_xz, q):
     p_x_given_z, p_z = likelihood(p_xz), np.broadcast_to(prior(p_xz), q.shape)

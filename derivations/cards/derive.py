@@ -1,4 +1,4 @@
-"""Flashcards, "Auto-Encoding Variational Bayes": derive the ELBO loss function, up to the ELBO.
+"""Flashcards, "Auto-Encoding Variational Bayes": the card "derive the ELBO loss function", up to the ELBO.
 
 A table p(x, z) has one row for each datum x. About one in seven numbers of the table q(z|x) is 0.
 """
@@ -58,7 +58,8 @@ def softmax(phi):
 def card_3(p_xz, phi):
     p_z_given_x, lower = posterior(p_xz), phi
     for _ in range(60):
-        lower = lower - (lower - log(p_xz)) / 2             # half the natural gradient, plus a constant
+        # Subtract half the natural gradient of the KL, up to a constant. The constant does not change q.
+        lower = lower - (lower - log(p_xz)) / 2
     return (
         kl(softmax(phi), p_z_given_x),
         ">=", kl(softmax(lower), p_z_given_x),

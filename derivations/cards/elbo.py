@@ -31,12 +31,12 @@ ASSUMED_BY_BAYES = {"needs": NEEDED_BY_BAYES.replace("x_i", "x"), "outside": OUT
 
 
 def kl_from_posterior(p_xz, q):
-    """Return KL(q || p(z|x)), computed without `log`. Numbers of size 1 cancel in it, so its error is compared with 1."""
+    """Return KL(q || p(z|x)), with logarithms by quadrature. It can be near 0, so its absolute error is checked."""
     return Zero(1, kl_of_weights(q, posterior(p_xz)))
 
 
 def left_form(p_xz, q):
-    """Return log p(x) - KL(q || p(z|x)). This KL is computed without `log`."""
+    """Return log p(x) - KL(q || p(z|x)). The logarithms in this KL are computed by quadrature."""
     return log(evidence(p_xz)) - kl_of_weights(q, posterior(p_xz))
 
 

@@ -1,7 +1,7 @@
-"""Flashcards, "Auto-Encoding Variational Bayes": derive the ELBO loss function, from the ELBO to the loss.
+"""Flashcards, "Auto-Encoding Variational Bayes": the card "derive the ELBO loss function", from the ELBO on.
 
-The model is a small linear VAE of minivae with fixed weights, so log p(x) and p(z|x) are known. In most entries the only
-letter is x.
+The model is a small linear VAE of minivae with fixed weights, so log p(x) and p(z|x) are known. In most entries x
+is the only variable.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ from derivations.odaibo.objective import DATUM
 from minivae.gaussian import kl_standard_normal
 
 LOSS = r"L_\text{VAE}(\theta, \phi)"
-CORNERS = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])[:, None]     # noise; means of quadratics are exact
+CORNERS = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])[:, None]     # noise; with it, means of quadratics are exact
 
 
 def form_1(x):
@@ -119,9 +119,9 @@ def linear_loss(x, w, s, a, sigma):
     r" \left[-\log p_{\theta^{*}}(x)\right] = L_\text{VAE}(\theta^{*}, \phi^{*})"
     r" = L_\text{VAE}(-\theta^{*}, -\phi^{*}) \leq L_\text{VAE}(\theta, \phi)",
     (ANGLE, ONE_DATUM, *WEIGHTS),
-    says="theta* and phi* have the smallest loss. These weights are not unique: t is free, and -z in place of z gives the "
-    "same loss. The first equality holds because, in this linear model, q can be the posterior.",
-    needs="a minimum exists (x is not 0: for x = 0 the decoder reproduces x exactly)",
+    says="theta* and phi* have the smallest loss. These weights are not unique: every t gives optimal weights, and -z in "
+    "place of z gives the same loss. The first equality holds because, in this linear model, q can be the posterior.",
+    needs="x is not 0 (for x = 0 the loss has no minimum)",
     undefined="for x = 0 the loss falls without bound as s goes to 0",
     outside={"t": 0, "x": 0, "w": 1, "s": 1, "a": 1, "sigma": 1},
     tight={"t": 0, "x": 1, "w": BEST, "s": BEST, "a": BEST, "sigma": BEST},

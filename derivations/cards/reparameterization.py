@@ -89,7 +89,7 @@ def _(mu, sigma, way):
 
 
 def logit_of_hundredths(raw):
-    """Return lambda for which p is a multiple of 0.01. The nodes of epsilon lie between such multiples: means are exact."""
+    """Return lambda for which p is a multiple of 0.01. Then exactly 100 p of the nodes of epsilon are below p."""
     p = np.ceil(99 / (1 + np.exp(-1.7 * raw))) / 100
     return np.log(p / (1 - p))
 
@@ -120,7 +120,7 @@ def spread(lam):
     "deterministic.",
 )  # fmt: skip
 def card_26(lam):
-    return spread(lam), "=", Zero(heads(lam))               # the error is compared with E[z^2] = p
+    return spread(lam), "=", Zero(heads(lam))               # the error is relative to E[z^2] = p
 
 
 @card_26.precise(
@@ -177,7 +177,7 @@ def density(z, mu, cov):
 @equation(
     "cards.28", "l.49", ENCODED + r"\boldsymbol{\sigma}^{2(i)}\boldsymbol{I})", (Z, MUS, SIGMAS),
     verdict="loose",
-    says="Read literally: the covariance of the encoder's Gaussian is sigma^2 I, where sigma^2 is the number sigma . sigma.",
+    says="Read literally: the covariance of the encoder's Gaussian is sigma^2 I, where sigma^2 is the sum of all sigma_j^2.",
     fault='sigma^2 is a vector: the covariance is diag(sigma^2), as the words "diagonal covariance structure" say. The '
     "notation is that of Kingma and Welling (equation 9) and of Weng's page.",
 )  # fmt: skip

@@ -38,8 +38,8 @@ NOT_SYMMETRIC = r"D_\text{KL}(q_\phi | p_\theta) \ne D_\text{KL}(p_\theta | q_\p
 @equation(
     "cards.16", "l.42", NOT_SYMMETRIC, PAIR, verdict="loose",
     says="As printed, the divergences in the two directions always differ.",
-    fault='"Not symmetric" means that the two divergences differ for some q and p. For all q and p, the formula is false: '
-    "the divergences of two Gaussians of equal width are equal.",
+    fault='"Not symmetric" means that the two divergences differ for some q and p. They can also be equal, for example '
+    "if q and p are Gaussians of equal width.",
 )  # fmt: skip
 def card_16(mu_q, sigma_q, mu_p, sigma_p):
     return kl_normal(mu_q, sigma_q, mu_p, sigma_p), "!=", kl_normal(mu_p, sigma_p, mu_q, sigma_q)
@@ -50,7 +50,7 @@ def card_16(mu_q, sigma_q, mu_p, sigma_p):
     r" + \frac{(\mu_q - \mu_p)^2}{2\sigma_q^2}(v - 1),\quad v \text{ the ratio } \sigma_q^2 / \sigma_p^2"
 )
 def _(mu_q, sigma_q, mu_p, sigma_p):
-    v = sigma_q**2 / sigma_p**2                             # v - 1 determines the sign of `added`
+    v = sigma_q**2 / sigma_p**2                             # `added` has the sign of v - 1: it is 0 only for v = 1
     added = (v**2 - 1) / (2 * v) - log(v) + (mu_q - mu_p) ** 2 / (2 * sigma_q**2) * (v - 1)
     return (
         kl_normal(mu_q, sigma_q, mu_p, sigma_p),
@@ -72,7 +72,7 @@ Q_FULL = pmf("q", "q(z)", simple=((0.25, 0.25, 0.5), (0.2, 0.3, 0.5)))
 
 
 def in_three_ways(a, b):
-    """Return KL(a || b) in three ways: without `log`, as the printed sum, and as the printed expectation."""
+    """Return KL(a || b) in three ways: with logarithms by quadrature, as the printed sum, as the printed expectation."""
     return kl(a, b), "=", total(times(a, log(ratio(a, b)))), "=", mean(a, log(a) - log(b))
 
 
