@@ -106,7 +106,10 @@ EACH_KL = r"D_{KL}^{(i)}"
 
 
 def loss_with(reduce, beta, W, x, eps):
-    """Return the loss `reduce{(x - x~)^2} + beta reduce{KL_i}` as a function of (mu, log sigma), (..., 2d)."""
+    """Return the loss `reduce{(x - x~)^2} + beta reduce{KL_i}`, where `reduce` is np.sum or np.mean.
+
+    The loss is a function of an array (..., 2d), which has mu and log sigma side by side.
+    """
     def loss(mu_and_log_sigma):
         mu, log_sigma = np.split(mu_and_log_sigma, 2, axis=-1)                  # (n, K, d) each
         x_tilde = decoded(W, mu + exp(log_sigma) * eps[:, None])
@@ -133,7 +136,7 @@ def reductions(beta, W, x, mu, sigma, eps):
 
 
 def gradient_of_one(W, sigma_theta, x, mu, sigma, eps, beta):
-    """Return minivae's gradient in (mu, log sigma) for one draw of the letters."""
+    """Return minivae's gradient in (mu, log sigma) for one value of each letter."""
     vae = as_vae(W, sigma_theta, mu, sigma, beta=float(beta[0]))
     d_mu, d_log_var = np.split(vae.gradient(x[None], eps[None, None])["encoder.1.bias"], 2)
     return np.concatenate([d_mu, 2 * d_log_var])            # log var = 2 log sigma
@@ -156,8 +159,8 @@ def slopes(reduce, D, d):
 
 
 def best_variance(v, weight):
-    """Return the best sigma^2 of q, by bisection. The KL has this weight, x~ = z, and sigma_theta^2 = v."""
-    loss = lambda t: exp(2 * t) / (2 * v) + weight * (exp(2 * t) / 2 - t)  # noqa: E731   t = log sigma
+    """Return the best sigma^2 of q, by bisection, for x~ = z and sigma_theta^2 = v. `weight` multiplies the KL."""
+    loss = lambda t: exp(2 * t) / (2 * v) + weight * (exp(2 * t) / 2 - t)  # t = log sigma  # noqa: E731
     return exp(2 * lowest(loss))
 
 

@@ -127,8 +127,8 @@ def minus_log_n(x, mean, sigma):
     "hong.15", "l.41", r"-\ln p(\tilde{x}|z) = " + NLL, (X_4, X_TILDE, SIGMA_4),
     verdict="slip",
     says="The negative log-likelihood of the decoder is a constant, plus D ln sigma, plus the MSE times D/(2 sigma^2).",
-    fault="The left side should be -ln p(x|z), because the likelihood is that of the data x. The printed x~ is the mean of "
-    "p(x|z), and there the MSE would be 0.",
+    fault="The left side should be -ln p(x|z), because the likelihood is that of the data x. The printed left side has x~, "
+    "the mean of p(x|z), in place of x. With x~ in place of x, the MSE would be 0.",
 )  # fmt: skip
 def eq_15(x, x_tilde, sigma):
     return minus_log_n(x_tilde, x_tilde, sigma), "=", nll(x, x_tilde, sigma)

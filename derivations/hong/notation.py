@@ -1,4 +1,4 @@
-"""Hong, "Derivations": section 2 and the letters of 2.1, hong.1 to hong.7.
+"""Hong, "Derivations": section 2 and the notation of 2.1, hong.1 to hong.7.
 
 q(z|x) and the posterior are computed in the model of world.py.
 """

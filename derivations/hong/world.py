@@ -107,8 +107,8 @@ def as_vae(W: NDArray, sigma_theta: NDArray, mu: NDArray, sigma: NDArray, **sett
 
 
 def by_minivae(f, more: str = "->(o)"):
-    """Turn f(W, sigma_theta, x, mu, sigma, ...), a function of one draw, into a function of many draws.
+    """Turn f(W, sigma_theta, x, mu, sigma, ...), which takes one value of each letter, into a function of n values.
 
-    `more` completes the signature for np.vectorize. `more` has the shapes of further arguments and of the result.
+    `more` is the end of the signature string for np.vectorize: the shapes of the further arguments and of the result.
     """
     return np.vectorize(f, signature=f"(D,d),(o),(D),(d),(d){',' if more[0] == '(' else ''}{more}")
