@@ -40,7 +40,7 @@ ASSUMED_POSITIVE = {"needs": "p(x, z) > 0, and q(z|x) sums to 1", "outside": (*O
 
 
 def near_zero(value):
-    """Mark a side that can be close to 0, so that its error is compared with 1."""
+    """Mark a side that can be close to 0, so that its absolute error is checked."""
     return Zero(1, value)
 
 
@@ -203,7 +203,7 @@ def lm_23(p_xz, q):
     )  # fmt: skip
 
 
-# A step of the maximisation in the model x = w z + s eps. q is N(mu, sigma^2) before the step, and q' after it.
+# A step of the maximisation in the model x = w z + s eps. The step changes q = N(mu, sigma^2) to q' = N(mu', sigma^2).
 
 MU = vector("mu", r"(\mu, \mu')", 2, simple=((0.5, -2), (0, 1), (1, 0.5)))
 SIGMA = positive("sigma", r"\sigma", simple=(0.5**0.5, 1))

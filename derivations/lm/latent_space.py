@@ -84,11 +84,11 @@ RELATIVE_VARIANCE = r"\frac{Var_{p(z)}[p(x|z)]}{p(x)^2}"
 
 
 def samples_needed(w, s, x, d):
-    """Return 100 (R^d - 1), the number of prior draws that estimates p(x) within 10 %, for d copies of x = w z + s eps.
+    """Return the number of prior draws for which the estimate of p(x) has a relative standard deviation of 10 %.
 
-    For one copy and x = 0, R = E[p(x|z)^2] / E[p(x|z)]^2 = (w^2 + s^2) / (s sqrt(2 w^2 + s^2)).
-    For another x, ln R is larger by w^2 x^2 / ((w^2 + s^2) (2 w^2 + s^2)). `expm1` and `log1p` keep R^d - 1 accurate if R
-    is near 1. The result can be infinite.
+    For d copies of x = w z + s eps, it is 100 (R^d - 1), where R = E[p(x|z)^2] / E[p(x|z)]^2 for one copy. For x = 0,
+    R = (w^2 + s^2) / (s sqrt(2 w^2 + s^2)). For another x, ln R is larger by w^2 x^2 / ((w^2 + s^2) (2 w^2 + s^2)).
+    `expm1` and `log1p` keep R^d - 1 accurate if R is near 1. The result can be infinite.
     """
     wide = 2 * w**2 + s**2
     log_ratio = np.log1p(w**4 / (s**2 * wide)) / 2 + w**2 * x**2 / ((w**2 + s**2) * wide)
@@ -110,8 +110,8 @@ def samples_by_quadrature(w, s, x, d):
     "lm.12", "l.22", f"d = 100 {RELATIVE_VARIANCE}", COPIES,
     kind="claim", verdict="loose",
     claim='The text says that sampling from latent space "becomes more difficult" in higher dimensions (l.22).',
-    says='Read literally: "more difficult" means d draws for d coordinates. The right side is the number of draws that '
-    "estimates p(x) within 10 %.",
+    says='We read "more difficult" as: d coordinates need d draws. The right side is the number of draws for which the '
+    "estimate of p(x) has a relative standard deviation of 10 %.",
     fault="Drawing z is easy in any dimension. It becomes hard to estimate p(x) as a mean over draws of the prior: at w = "
     "1, s = 1/2, x = 0 the relative variance of a mean over L draws is ((5/3)^d - 1)/L.",
 )  # fmt: skip

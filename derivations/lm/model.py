@@ -184,7 +184,7 @@ def marginal(f, s):
 
 
 def largest_entropy(variance):
-    """Return the entropy of the Gaussian with this variance, the largest of all densities with this variance."""
+    """Return the entropy of the Gaussian with this variance. No density with this variance has a larger entropy."""
     return (1 + log(2 * np.pi * variance)) / 2
 
 
@@ -209,7 +209,8 @@ def lm_9(a, b, s, straight):
     r"-\int p_\theta(x|z)\ln p_\theta(x|z)\,dx < \frac{1}{2}\ln(2\pi e\,Var[x|z])",
     (*CURVE, real("z", "z")), kind="claim", verdict="loose",
     claim='The list speaks of "a complex likelihood p(x|z)" (l.16).',
-    says="A complex density p(x|z) would have a smaller entropy than the Gaussian with the same variance.",
+    says="Read literally: p(x|z) is complex, that is, not Gaussian. Then its entropy is below that of the Gaussian with the "
+    "same variance.",
     fault="p(x|z) is a simple Gaussian. The complex density is p(x), which is not modelled directly.",
 )  # fmt: skip
 def lm_10(a, b, s, z):

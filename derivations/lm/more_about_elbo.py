@@ -36,7 +36,7 @@ JOINT = (
     "lm.26", "l.36", r"p_\theta(x|z)\,p(z) \neq p(x, z)", JOINT,
     kind="claim", verdict="loose",
     claim='The text says that we do not know p(x, z) "either" (l.36).',
-    says="Read literally: the joint density is not decoder times prior, because it is unknown.",
+    says="Read literally: p(x, z) is unknown, so it is not decoder times prior.",
     fault="The joint density is known: it is decoder times prior, as the next line of the text says. The integral of the "
     "joint density over z is p(x). p(x) is unknown, and so is p(z|x).",
 )  # fmt: skip
@@ -61,7 +61,8 @@ def _(w, s, x, z):
     )  # fmt: skip
 
 
-# The four lines of the display should equal L = ln p(x) - KL(q(z|x) || p(z|x)). Here this KL is computed without `log`.
+# The four lines of the display should equal L = ln p(x) - KL(q(z|x) || p(z|x)). For an independent check, the logarithms in
+# this KL are computed by quadrature.
 
 KL_TO = r"\mathrm{KL}(q(z|x)\parallel"
 SPLIT = r"\int q(z|x)\ln p(x|z)\,dz"
