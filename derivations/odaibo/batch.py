@@ -1,7 +1,7 @@
 """Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": a batch, (42) to (44), and the Conclusion.
 
-The model is that of loss.py, with a batch of three data and a linear encoder. The gain G of (42) is random. So the corrected
-forms compare means and variances: each side is (mean, variance).
+The model is that of loss.py, with a batch of three data and a linear encoder. The page maximises G of (42),
+which depends on the drawn noise. So the corrected forms compare means and variances: each side is (mean, variance).
 """
 
 import itertools
@@ -116,15 +116,15 @@ SUM_J = r"\sum_{j=1}^{J}"
 DRAWN = r"\frac{1}{L}\sum_l \log p_\phi(x_i|z^{(i,l)})"
 PRINTED_DRAWN = r"\frac{1}{L}\sum_l E_{\sim q_\theta(z|x_i)}\left[\log p(x_i|z^{(i,l)})\right]"
 THREE_FAULTS = (
-    "three faults: in the sum over j, the summand has the index i; the sum over the data of the batch is missing; and an "
-    "expectation over z is taken of a term with a drawn z."
+    "three faults: in the sum over j, the summand has the index i; the sum over the data of the batch is missing; and a "
+    "term with a drawn z is inside an expectation over z."
 )
 
 
 @equation(
     "odaibo.42", "l.275 (42)", rf"\mathcal{{G}} = {SUM_J} {bracket('i')} + {PRINTED_DRAWN}", (*BATCH, FREE_I),
-    says="G is the gain of a batch. The mean of G should be the sum of the ELBOs of all data of the batch. The variance of "
-    "G falls like 1/L.",
+    says="G, the gain, is minus the loss of a batch. The mean of G should be the sum of the ELBOs of all data of the batch. "
+    "The variance of G falls like 1/L.",
     verdict="wrong", fault=f"(42) has {THREE_FAULTS}",
 )  # fmt: skip
 def eq_42(theta, w, s, x, i):
@@ -175,9 +175,10 @@ def _(theta, w, s, x):
 
 
 def moments(log_p, chances, L, shared=0):
-    """Return (E, L Var) of the mean of L random entries of log_p (n, K), drawn with these chances: (n, 1, 2).
+    """Return (mean, L * variance), (n, 1, 2), of an estimate: the mean of L random entries of log_p (n, K).
 
-    If `shared` is 0, the L draws are independent. If `shared` is 1, all draws are equal to the first draw.
+    Entry k is drawn with probability chances[k]. If `shared` is 0, the L draws are independent. If `shared` is 1, all draws
+    are equal to the first draw.
     """
     picks = np.indices([len(chances)] * L).reshape(L, -1)                   # (L, K^L)   all sequences of L indices
     weights = chances[picks].prod(axis=0)

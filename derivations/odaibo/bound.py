@@ -40,17 +40,16 @@ GAP = r" = \left[\log p(x_i) - D_{KL}\left(q_\theta(z|x_i)||p(z|x_i)\right)\righ
 THREE_LOGS = r"\log p_\phi(x_i|z) + \log p(z) - \log q_\theta(z|x_i)"
 
 
-# If p(x_i) is close to 1, numbers of size 1 cancel in the sides below, and the results are near 0. So the errors of these
-# sides are compared with 1.
+# If p(x_i) is close to 1, log p(x_i) is near 0. So the absolute errors of the sides below are checked.
 
 
 def log_evidence(p_xz):
-    """Return log p(x_i), as a side whose error is compared with 1."""
+    """Return log p(x_i), marked so that its absolute error is checked."""
     return Zero(1, log(evidence(p_xz)))
 
 
 def log_evidence_minus_gap(p_xz, q):
-    """Return log p(x_i) - KL(q(z|x_i) || p(z|x_i)), as a side whose error is compared with 1."""
+    """Return log p(x_i) - KL(q(z|x_i) || p(z|x_i)), marked so that its absolute error is checked."""
     return Zero(1, log(evidence(p_xz)) - kl_of_weights(q, posterior(p_xz)))
 
 
@@ -130,8 +129,8 @@ def eq_26(p_xz, q):
     return log_p_x, ">=", total(times(q, log(p_xz) - log(q))), "=", log_evidence_minus_gap(p_xz, q)
 
 
-# The left side of (27) as printed is 0. This is an upper bound for probabilities, but not for densities. So the model has
-# densities.
+# As printed, the left side of (27) is 0. If p(x_i) is a probability, the right side is at most log p(x_i) <= 0, so (27) is
+# true. For a density, the right side can be above 0. So p(x|z) is a density here.
 
 SHARP = (
     real("w", "w", simple=(0.1, 1, 2)),
@@ -158,8 +157,9 @@ def two_integrals(w, s, x, mu_q, sigma_q):
     "odaibo.27", "l.173 (27)", r"\log\frac{p(x_i)}{p(x_i)} \geq " + SPLIT, SHARP,
     verdict="copy", tight=LINEAR_POSTERIOR,
     says="The bound is the sum of two integrals. The first has the prior, and the second has the likelihood.",
-    fault="The left side should be log p(x_i), as in (23) and (28). As printed it is log 1 = 0, and the right side can be "
-    "larger, because densities can exceed 1. Our copy has more damage nearby: stray underlines and lost brackets.",
+    fault="The left side should be log p(x_i), as in (23) and (28). As printed, it is log(p(x_i)/p(x_i)) = log 1 "
+    "= 0. The right side can be larger, because a density can exceed 1. Our copy has more damage nearby: stray underlines "
+    "and lost brackets.",
 )  # fmt: skip
 def eq_27(w, s, x, mu_q, sigma_q):
     p_x = np.exp(linear_log_evidence(w, s, x))

@@ -145,8 +145,8 @@ MANY = Symbol("J", "J", "a whole number, > 50", 1, lambda raw: 50 + np.ceil(10 *
     r" = 100\left(\left(\frac{5}{3}\right)^J - 1\right) > 10^{12}", (MANY,),
     kind="claim",
     claim='The text says that maximising the log probability directly is "typically" intractable (l.178).',
-    says="The model is J copies of x = z + eps/2, with x = 0. This number of draws from the prior estimates p(x) within 10 "
-    "%.",
+    says="The model is J copies of x = z + eps/2, with x = 0. The left side is the number of draws from the prior for which "
+    "the estimate of p(x) has a relative standard deviation of 10 %.",
     needs="more than 50 latent coordinates, and an integral that is estimated from draws of the prior",
     outside={"J": 2},
 )  # fmt: skip
@@ -175,7 +175,7 @@ USED = (positive("w", "w"), S, real("x", "x", simple=(2, 1, 0)), BETA, MORE)
 )  # fmt: skip
 def t_21(w, s, x, beta, more):
     beta = need_positive("beta", beta)
-    best = lambda beta: linear_posterior(w, s * np.sqrt(beta), x)  # noqa: E731   log p(x|z) has weight 1/beta
+    best = lambda beta: linear_posterior(w, s * np.sqrt(beta), x)  # weight 1/beta of log p(x|z)  # noqa: E731
 
     def least(beta):                                # -beta log of the integral of p(z) p(x|z)^(1/beta)
         v = w**2 + beta * s**2

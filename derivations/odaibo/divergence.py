@@ -1,8 +1,8 @@
 """Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": Kullback-Leibler Divergence, (6) to (16).
 
-Integrals over x are exact sums over tables. `kl` computes the divergence without calling log, so it is an independent
-check of formulas with log. If q is close to p, numbers of size 1 cancel in the divergence, so `Zero(1)` compares errors
-with 1.
+Integrals over x are exact sums over tables. `kl` computes logarithms by quadrature, so it is an independent check of
+formulas with log. A divergence is near 0 if q is close to p. `Zero(1, side)` marks such a side: if it is below 1, its
+absolute error is checked.
 """
 
 import math
@@ -65,7 +65,7 @@ def t_26(q, p, a):
     says="-log p falls as p rises.",
 )  # fmt: skip
 def t_7(p, s):
-    r = p + s * (1 - p)                                     # a probability from p to 1, above p
+    r = p + s * (1 - p)                                     # p < r <= 1
     return -log(p), ">", -log(r)
 
 
@@ -73,7 +73,8 @@ def t_7(p, s):
     "odaibo.t8", "l.49", r"-\log(p\,r) = -\log p - \log r", (chance("p", "p"), chance("r", "r")),
     kind="claim",
     claim="The text says that information is inversely related to probability, and so -log p models it (l.49).",
-    says="-log p falls as p rises, and for independent events it adds up. 1/p and 1 - p also fall, but they do not add up.",
+    says="-log p falls as p rises, and it is additive: for two independent events, it is the sum of both values. 1/p and "
+    "1 - p also fall, but they are not additive.",
 )  # fmt: skip
 def t_8(p, r):
     return minus_log(p * r), "=", -log(p) - log(r)
@@ -161,9 +162,8 @@ def _(q, p):
     (pmf("q", "q(x)", simple=((0.2, 0.8), (0.5, 0.5))), pmf("p", "p(x)", simple=((0.8, 0.2), (0.5, 0.5)))),
     verdict="loose",
     says="As printed, the divergences in the two directions always differ.",
-    fault='"Not symmetric" means that the two divergences differ for some q and p. For all q and p, (11) is false: for '
-    "example, the divergences are equal if q = p. The difference of the two divergences is the integral of (q + p) "
-    "log(q/p).",
+    fault='"Not symmetric" means that the two divergences differ for some q and p. They can also be equal, for example '
+    "if q = p. The difference of the two divergences is the integral of (q + p) log(q/p).",
 )  # fmt: skip
 def eq_11(q, p):
     return kl(q, p), "!=", kl(p, q)
@@ -289,14 +289,15 @@ def figure_1():
         "a": "This is minus the divergence, written out.",
         "b": "This is (13) with t = p(x) / q(x), for every x.",
         "c": "The integral of a difference is the difference of the integrals.",
-        "d": "In the first integral, q cancels. (For q = 0 < p, the left side is smaller, but the proof needs only <=.)",
+        "d": "In the first integral, q cancels. (If q(x) = 0 < p(x) for some x, the integral becomes larger. This does not "
+        "harm the proof, which needs only <= here.)",
         "e": "Both integrals are 1, so the chain ends at 0.",
     },
     needs="q > 0 wherever p > 0 (step d); q and p both sum to 1 (step e)",
     outside=({"q": (0.6, 0.4, 0), "p": (0.5, 0.3, 0.2)}, NOT_NORMALISED), tight=EQUAL,
 )  # fmt: skip
 def eq_14(q, p):
-    # In every side numbers of size 1 cancel, so errors are compared with 1.
+    # Every side can be near 0, so absolute errors are checked.
     return (
         Zero(1, -kl_of_weights(q, p)),
         "=", total(times(q, log(ratio(p, q)))),

@@ -1,4 +1,4 @@
-"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": VAE Objective, from the letters to (22).
+"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": VAE Objective, from the notation to (22).
 
 Equations (17) to (22) are about one datum x_i. A table p(x, z) has one row for each datum. A side in square brackets is
 not printed on this line of the page, but on the line above.
@@ -86,8 +86,8 @@ def t_15(x):
 
 
 NODES = ("x", "mu", "log_var", "eps", "z", "out")
+# ACTS_ON[i, j] is 1 if node i acts on node j, directly or indirectly.
 ACTS_ON = np.array([
-    # x  mu log_var eps z out            1 if the row's node acts on the column's node, directly or indirectly
     [0, 1, 1, 0, 1, 1],     # x acts on mu and sigma, through the encoder
     [0, 0, 0, 0, 1, 1],     # mu
     [0, 0, 0, 0, 1, 1],     # log_var
@@ -128,7 +128,7 @@ POSTERIOR = {"p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[0.2, 0.8], [0.6, 0.4]]}   
 
 
 def kl_from_posterior(p_xz, q):
-    """Return KL(q(z|x_i) || p(z|x_i)). Numbers of size 1 cancel in it if q is close to the posterior."""
+    """Return KL(q(z|x_i) || p(z|x_i)). It can be near 0, so its absolute error is checked."""
     return Zero(1, kl_of_weights(q, posterior(p_xz)))
 
 
