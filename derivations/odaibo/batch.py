@@ -303,7 +303,7 @@ def loss_of(a, sigma, w, s, x):
     r" \leq \mathcal{L}(\theta, \phi)",
     (SLOPE, SIGMA, *DECODER, DATA),
     says="Training minimises the loss. The minimum is not unique: -z in place of z gives the same loss.",
-    needs="a minimum exists (in this model, not all data are 0)",
+    needs="not all data are 0 (otherwise the loss has no minimum)",
     undefined="if all data are 0, the loss falls without bound as w and s go to 0",
     outside={"a": 1, "sigma": 1, "w": 1, "s": 1, "x": (0, 0, 0)},
     tight={"a": sqrt(0.5), "sigma": sqrt(0.5), "w": sqrt(0.5), "s": sqrt(0.5), "x": (1, 1, 1)},
