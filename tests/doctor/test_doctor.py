@@ -285,7 +285,7 @@ def named_loss(x, output, mu, log_var):
     return (fresh.stable(x, output).sum(1) + fresh.kl_rows(mu, log_var)).mean()
 
 
-WRONG_DRAW, RIGHT_BOUND = "no: sample does not draw z from the Gaussian of the KL. ", "yes: minus the ELBO"
+WRONG_DRAW, RIGHT_BOUND = "no: sample does not draw z from the Gaussian of the KL. ", "yes: minus the loss is the ELBO"
 
 
 @pytest.mark.parametrize(
