@@ -12,7 +12,7 @@ import matplotlib
 
 NAME = "Ledger Math"
 SIZES = ("STIXSizOneSymReg", "STIXSizTwoSymReg", "STIXSizThreeSymReg", "STIXSizFourSymReg")
-GROWING = "()[]{}⟨⟩√|"                                      # the double bar is left out: it must not grow
+GROWING = "()[]{}⟨⟩√|"                                      # brackets that grow; the double bar must not grow
 CONSTANTS = {                                               # in 1/1000 em; the ScaleDown values in percent
     "ScriptPercentScaleDown": 72, "ScriptScriptPercentScaleDown": 58, "AxisHeight": 250, "DisplayOperatorMinHeight": 1300,
     "DelimitedSubFormulaMinHeight": 1300, "SubscriptShiftDown": 180, "SubscriptTopMax": 400, "SuperscriptShiftUp": 380,

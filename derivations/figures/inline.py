@@ -17,7 +17,7 @@ DPI = 120                                                   # pixels per inch
 
 @styled
 def as_address(figure: Figure, alt: str) -> tuple[str, str]:
-    """Return a figure as a `data:` address, and its alt text. The SVG has one decimal, and pixels for many points."""
+    """Return a figure as a `data:` address, and its alt text. Its coordinates have one decimal; many points become an image."""
     for axes in figure.axes:
         for part in axes.collections:
             if isinstance(part, ContourSet):

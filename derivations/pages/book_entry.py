@@ -103,7 +103,7 @@ def chain(form: Form, point: dict | None, id: str, rows: list[str] = ()) -> Html
             texts = number_texts(sides_at(form, point))
         except ValueError as error:
             texts = [f"refused: {error}"]
-    if texts and len(texts) != len(printed):                # formula and numbers have different numbers of sides
+    if texts and len(texts) != len(printed):                # the formula has more or fewer sides than values
         printed, texts = [("", form.latex)], ["   ".join(texts)]
     lines = []
     for i, (relation, side) in enumerate(printed):

@@ -245,6 +245,6 @@ def quantity_lines(quantity: Quantity, compared: list[Compared], width: int) -> 
 
 
 def contradictions(compared: list[Compared]) -> list[str]:
-    """Return the names of the sides that differ from the definition although their line holds."""
+    """Return the names of the sides that differ from the definition although their entry holds."""
     holds = ("holds", "holds-if", "defines", "in the model")
     return [one.name for one in compared if one.verdict in holds and not one.apart <= AGREE]

@@ -187,7 +187,7 @@ def test_list_prints_sections_and_their_number_of_entries(capsys):
         ("ops.relu", ["odaibo.901", "beyond.22"]),          # a tied function
     ],
 )
-def test_list_finds_entries_by_id_meaning_formula_or_function(filter, ids, planted, capsys):
+def test_list_finds_entries_by_id_or_meaning_or_formula_or_function(filter, ids, planted, capsys):
     LEDGER["odaibo.901"].rows[0].says = "Ill-typed TWICE."
     code, out, err = run(capsys, "list", filter)
     if ids is None:
@@ -598,7 +598,7 @@ def test_show_reports_the_result_at_a_point_outside_the_assumption(claims, capsy
     assert "\nOutside this assumption, at t = -2, it is undefined (log t has no value)\n" in out
 
 
-def test_json_has_claim_reading_and_group_of_a_row(claims, capsys):
+def test_json_row_has_the_keys_claim_and_reading_and_group(claims, capsys):
     for command in (("check", "hong.1", "hong.3"), ("errata", "hong")):
         by_id = {each["id"]: each for each in json.loads(run(capsys, *command, "--json")[1])}
         words = 'The text says that t is "as large as its double" (l.1).'
@@ -607,7 +607,7 @@ def test_json_has_claim_reading_and_group_of_a_row(claims, capsys):
     assert json.loads(run(capsys, "show", "hong.1", "--json")[1])["reading"] == "t = 2t"
 
 
-def test_json_has_claim_reading_and_group_of_every_row_of_a_chain(planted, capsys):
+def test_json_links_of_a_chain_have_claim_and_reading_and_group(planted, capsys):
     LEDGER["odaibo.901"].rows[1].claim = "The text factorises (l.9)."
     a, b = json.loads(run(capsys, "show", "odaibo.901", "--json")[1])["links"]
     assert (a["claim"], a["reading"], a["group"]) == (None, None, "odaibo.901a")

@@ -137,7 +137,7 @@ def test_cards_ask_only_what_a_person_can_answer():
         ("a = a", False),
     ],
 )
-def test_tuples_long_formulas_and_repetitions_have_no_card(latex, expected):
+def test_tuples_and_long_formulas_and_repetitions_have_no_card(latex, expected):
     row = Row("odaibo.900", "holds", "")
     entry = Entry("odaibo.900", "l.900", Form(lambda: None, latex, ()), rows=[row])
     assert flashcards.answerable(entry, Judgement(row, "holds", [], [], [], [], None, "")) is expected
@@ -190,7 +190,7 @@ def test_obsidian_export_has_all_cards():
     assert len(list(from_obsidian(flashcards.obsidian(all_cards(), "Title")))) == len(all_cards())
 
 
-def test_latex_sides_and_sides_split_every_chain_in_the_same_way():
+def test_chain_has_the_same_sides_in_latex_and_in_unicode():
     for item in judged_items():
         latex = item.entry.printed.latex
         assert len(latex_sides(latex)) == len(sides(latex)), latex
