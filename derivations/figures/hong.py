@@ -1,4 +1,4 @@
-"""The expression in the brackets of Hong's KL for one latent dimension, with the correct and the printed sign of log sigma."""
+"""The expression in brackets in Hong's KL for one latent dimension: with the correct sign of log sigma, and as printed."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -17,7 +17,7 @@ DPI = 120                                                   # pixels per inch
 
 @styled
 def as_address(figure: Figure, alt: str) -> tuple[str, str]:
-    """Return a figure as a `data:` address, and its alt text. Its coordinates have one decimal; many points become an image."""
+    """Return a figure as a `data:` address, and its alt text. Coordinates have one decimal; many points become pixels."""
     for axes in figure.axes:
         for part in axes.collections:
             if isinstance(part, ContourSet):

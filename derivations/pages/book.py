@@ -235,7 +235,7 @@ def notation() -> list[Html]:
     for quantity, by_source in found.items():
         shown = [listed(map(spelling, by_source[source])) or "–" for source in sources]
         rows.append(tag("tr", tag("th", quantity), *(tag("td", one) for one in (*shown, compare.NAMES[quantity][1]))))
-    about = "The table shows each way to write a quantity, with the number of entries that use it. The link leads to the first entry."
+    about = "The table shows how a quantity is written, and how many entries write it so. Links lead to the first such entry."
     return [tag("p", about), scrolling(tag("table", *rows), "notation")]
 
 

@@ -24,7 +24,7 @@ from minivae import gaussian, likelihood, objective, ops, vae
 from minivae.params import Params
 
 SHOWN = (ops, gaussian, likelihood, objective, vae)         # the modules whose lines are shown
-WHOLE = ("sigmoid", "softplus_excess", "bernoulli_terms", "squared_error", "log_binomials")     # their inner lines are not shown
+WHOLE = ("sigmoid", "softplus_excess", "bernoulli_terms", "squared_error", "log_binomials")     # shown without their lines
 ID = re.compile(r"\b(?:odaibo|lm|hong|cards|beyond)\.\w+")
 
 
