@@ -65,7 +65,7 @@ def failure_of(entry: Entry, run: Run, tie: Tie) -> str:
 
 
 def blamed(failing: list[Failure]) -> list[str]:
-    """Return the tied functions that best explain the failures: they run in most failing ties, but in few others.
+    """Return the tied functions that best explain the failures: they run in most failing ties, but in few other ties.
 
     A tie also runs functions other than the one in its name, so the name is not enough. Functions that run in equally
     many ties are all returned.

@@ -1,4 +1,4 @@
-"""The math font of the book: a part of matplotlib's STIX fonts, with taller brackets and a MATH table.
+"""The math font of the ledger's HTML page: a part of matplotlib's STIX fonts, taller brackets and a MATH table.
 
 Without a MATH table, browsers do not stretch brackets and roots. A changed font has another name, because the STIX
 licence requires that. If the font cannot be made, the book uses the math fonts of the reader's computer.

@@ -235,7 +235,7 @@ def notation() -> list[Html]:
     for quantity, by_source in found.items():
         shown = [listed(map(spelling, by_source[source])) or "–" for source in sources]
         rows.append(tag("tr", tag("th", quantity), *(tag("td", one) for one in (*shown, compare.NAMES[quantity][1]))))
-    about = "The table shows how a quantity is written, and how many entries write it so. Links lead to the first such entry."
+    about = "The table shows how a quantity is written, and how many entries write it so. Links lead to the first one."
     return [tag("p", about), scrolling(tag("table", *rows), "notation")]
 
 

@@ -221,7 +221,7 @@ def where(function: Callable) -> Html:
 
 
 def function_article(place: code_map.Place, targets: Targets, bugs: list[tuple[str, str]]) -> Html:
-    """Return a function of minivae: the entries that prove it, the entries that it cites, tests, bugs, code."""
+    """Return a function of minivae: the entries that check it, the entries that it cites, tests, bugs, code."""
     function, short = fetch(place.name), code_map.short(place)
     shown = {
         "Proven by": map(link, place.tied), "States": map(link, place.cited),

@@ -26,7 +26,7 @@ def chapters(answers: list[questions.Answer], of_bugs: dict[str, list[str]]) -> 
     return [
         ("questions", "Questions that the sources leave open", [answer_article(*one) for one in enumerate(answers, 1)]),
         ("lessons", "Lessons: what learners ask most often", lesson_articles()),
-        ("museum", "The museum: real bugs, and the rows that prove the changed function", exhibits(of_bugs)),
+        ("museum", "The museum: real bugs, and the rows that check the changed function", exhibits(of_bugs)),
         ("rosetta", "The Rosetta: what a loss really is", [rosetta()]),
     ]
 
@@ -103,7 +103,7 @@ def exhibit(bug: Bug, names: list[str]) -> Html:
     left = [tag("p", bug.models)]
     if names:
         left.append(tag("p", "Changes ", listed(link(name, name.removeprefix("minivae.")) for name in names)))
-    left += [note("Rows that prove it: ", listed(map(link, ids)))] if ids else []
+    left += [note("Rows that check it: ", listed(map(link, ids)))] if ids else []
     left.append(note(f"Seen in: {bug.seen}"))
     head = markup(link(anchor, bug.name, class_="id"), " ", bug.title)
     return article(anchor, head, left, map(difference, bug.changes), f"{bug.name} {bug.title} {bug.models}")

@@ -53,7 +53,7 @@ class Line:
     function_ids: tuple[str, ...]                           # ledger ids of its function
     called_ids: tuple[str, ...] = ()                        # ledger ids of the functions that it calls
     inside: list["Line"] = field(default_factory=list)
-    made: dict[str, NDArray] = field(default_factory=dict)      # {variable that the line assigned: number}
+    made: dict[str, NDArray] = field(default_factory=dict)      # {variable that the line assigned or changed: number}
     results: dict[str, NDArray] = field(default_factory=dict)   # {"f(...)": number}, if the line returns it from function f
 
     @property
@@ -131,7 +131,7 @@ def record(call: Callable[[], object]) -> list[Line]:
 
 
 def numbers(lines: Iterable[Line]) -> list[Made]:
-    """Return all numbers in the order of computation. A line's own numbers follow those of the functions it calls."""
+    """Return all numbers in the order of computation. The numbers of a line follow those of the functions that it calls."""
     made = []
     for line in lines:
         place = line.depth, line.function, Path(line.path).name, line.number, line.source, line.step

@@ -520,7 +520,7 @@ def test_witness_is_not_rounded_to_a_refused_point():
     assert judgement.verdict == "fails" and judgement.at_witness.state == "fails"
 
 
-def test_witness_is_found_for_tables_vectors_and_constant_sides():
+def test_witness_is_found_for_tables_and_vectors_and_constant_sides():
     v = vector("v", "v", 2)
     table = judged(lambda v: (v[:, :, None] * v[:, None, :], "=", np.ones((1, 1, 1))), (v,))
     assert list(table.witness["v"]) == [0, 0] and (table.at_witness.left, table.at_witness.right) == (0, 1)

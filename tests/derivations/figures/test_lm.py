@@ -9,7 +9,7 @@ from tests.helpers.drawn import by_gid, drawn, line, refused, words
 # lm-3
 
 
-def test_lm_3_draws_the_evidence_the_elbo_and_the_printed_integral():
+def test_lm_3_draws_the_evidence_and_the_elbo_and_the_printed_integral():
     axes = drawn("lm-3")[0].axes[0]
     (w, evidence), (_, elbo), (_, printed) = (line(axes, name) for name in ("evidence", "elbo", "printed"))
     variance = w**2 + 0.25

@@ -99,7 +99,7 @@ def test_map_prints_all_function_names_in_at_most_40_lines(capsys):
     assert paragraphs == [name.removeprefix("minivae.") for name in places()]
 
 
-def test_map_finds_functions_by_name_by_source_and_by_word():
+def test_map_finds_functions_by_name_or_source_or_word():
     def names(filter):
         return [one.name.removeprefix("minivae.") for one in code_map.found(filter)]
 

@@ -157,7 +157,7 @@ def test_cards_do_not_show_the_answer_in_the_question():
         assert all(line not in card.question for line in formulas), card.id
 
 
-def test_anki_export_keeps_tabs_newlines_and_angle_brackets():
+def test_anki_export_keeps_tabs_and_newlines_and_angle_brackets():
     for card in (HARD, *all_cards()[:40]):
         ((id, tag, front, back),) = from_anki(flashcards.anki([card]))
         assert (id, tag) == (card.id, card.verdict)
@@ -180,7 +180,7 @@ def from_obsidian(text):
         yield [[html.unescape("" if line == "<br>" else line) for line in side] for side in sides_of_card]
 
 
-def test_obsidian_export_keeps_tabs_newlines_and_angle_brackets():
+def test_obsidian_export_keeps_tabs_and_newlines_and_angle_brackets():
     for card in (HARD, *all_cards()[:40]):
         ((question, answer),) = from_obsidian(flashcards.obsidian([card], "Title"))
         assert question == shown(card.question, "$$", "$$") and answer == shown(card.answer, "$$", "$$"), card.id
