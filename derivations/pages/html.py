@@ -15,7 +15,7 @@ class BrokenPage(Exception):
 
 
 def tag(name: str, *inside: str | Iterable, **attributes: str) -> Html:
-    """Return an element. `class_` is the attribute class, `data_words` is data-words; an attribute with the value False is left out."""
+    """Return an element. `class_` is the attribute class, `data_words` is data-words; False leaves an attribute out."""
     shown = ((key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items() if value is not False)
     head = "".join(f" {key}" if value is True else f' {key}="{html.escape(str(value))}"' for key, value in shown)
     end = "" if name in ("img", "input", "meta", "br") else f"</{name}>"
