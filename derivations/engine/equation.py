@@ -190,9 +190,8 @@ def equation(
     rows : str
         One letter for each link, if each link is a row; "" if the whole entry is one row.
     needs, outside, undefined : str, dict or tuple of dicts, str
-        A sufficient assumption; points that violate it; the reason why a row is undefined there. At every outside point
-        some link must fail or be undefined. A "holds-if" row must fail at one or more of these points (with `undefined`:
-        fail or be undefined).
+        A sufficient assumption; points that violate it; why a row is undefined there. At every outside point some link
+        must fail or be undefined. A "holds-if" row must fail (or, with `undefined`, be undefined) at one of them or more.
     tight : dict
         The point at which every inequality of the statement becomes an equality.
     tolerance, kind : float, str
