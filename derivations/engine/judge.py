@@ -89,7 +89,7 @@ def split(statement: tuple) -> tuple[list, list[str]]:
 
 
 def value_and_scale(side) -> tuple[NDArray, NDArray]:
-    """Return the numbers of a side, and their magnitudes; the relative tolerance is multiplied by these."""
+    """Return the numbers of a side, and the magnitudes by which the relative tolerance is multiplied."""
     if np.iscomplexobj(side):
         raise ValueError("a side must be real; got complex numbers. Take the real or the imaginary part.")
     if isinstance(side, Zero):
