@@ -3,7 +3,7 @@
     odaibo, lm, hong, cards   the entries of each source, in the order of the source; begin with any of these files
     beyond                    our additions: every hand-written gradient, bounds, exact models
     engine                    the parts of an entry, and its check: draws, computation, verdict
-    figures                   the figures of the sources, redrawn; a figure is saved only if its claim holds
+    figures                   the figures of the sources, redrawn; a figure is saved only if its numbers agree with its text
     study                     questions, comparison, trace, map of the code, flashcards, quiz
     pages                     entries as text
     app                       the command `derivations`

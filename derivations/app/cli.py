@@ -93,7 +93,7 @@ def add_ledger_commands(command: Callable, judging: argparse.ArgumentParser, raw
     add("filter", **FILTER)
     add("--full", action="store_true", help="print each statement, a point where it fails, and the form that holds")
     add("--markdown", action="store_true", help="print Markdown tables")
-    add = command("figures", figures_command, "Draw the figures of the sources; the claim of each is checked first")
+    add = command("figures", figures_command, "Check the texts of the figures with their numbers, then draw the figures")
     add("names", nargs="*", metavar="NAME", help="figures, named after their entries: lm-11 for lm.11 (default: all)")
     add("--out", type=Path, default=Path("derivations-out"), metavar="DIR", help="output directory (default: %(default)s)")
     add("--overwrite", action="store_true", help="replace existing files")
@@ -240,7 +240,7 @@ def errata_command(options: argparse.Namespace) -> int:
 
 
 def figures_command(options: argparse.Namespace) -> int:
-    """Draw figures as SVG and PNG; return 1 if a figure does not show its claim."""
+    """Draw figures as SVG and PNG; return 1 if the numbers of a figure do not support its text."""
     from derivations import figures
 
     try:

@@ -12,7 +12,7 @@ from minivae.app.progress import say
 
 
 def compare_command(options: argparse.Namespace) -> int:
-    """Print notation and numbers of all sources; return 1 if a side differs from the definition although its line holds."""
+    """Print notation and numbers of all sources; return 1 if a side differs from the definition but its entry holds."""
     from derivations.engine import ledger
     from derivations.pages import terminal
     from derivations.study import compare
@@ -120,7 +120,7 @@ def quiz_command(options: argparse.Namespace) -> int:
 
 
 def map_command(options: argparse.Namespace) -> int:
-    """Print functions, the entries that prove them and the tests that use them."""
+    """Print functions of minivae, with the entries and the tests of each."""
     from derivations.pages.terminal import page_width
     from derivations.study import code_map
 

@@ -7,5 +7,5 @@
     judge        from sides and relations to a verdict; a witness is a point at which the statement fails
     graph        the dependencies between the numbers of a model, found by changing them one at a time
     ledger       the search for entries by id
-    ties         the check of a changed copy of minivae against the ledger, for the museum
+    ties         the comparison of a changed copy of minivae with the entries, for the museum of bugs (minivae/museum)
 """

@@ -12,9 +12,9 @@ whole entry or, with `rows="abc"`, one link of its chain. `odaibo.40a` is the fi
 sufficient assumption, and `outside` has points that violate it.
 
 If a source states something in a sentence without a formula, `claim` reports the sentence, and the formula is our reading.
-If the printed form is false, the entry has a second form that holds (optional for damage by copying). A decorator
-attaches the second form: `corrected` if the printed form gives a wrong number, `intended` if the printed form is a slip
-with an evident meaning, `precise` if it is loose wording.
+If the printed form is false, the entry has a second form that holds. The second form is optional for the verdict `copy`:
+perhaps our copy of the source has lost a sign. A decorator attaches the second form: `corrected` if the printed form
+gives a wrong number, `intended` if it is a slip with an evident meaning, `precise` if it is loose wording.
 """
 
 import inspect
@@ -126,7 +126,7 @@ class Entry:
         return attach
 
     def tied(self, name: str, draws: int | None = None):
-        """Attach a function that calls minivae's `name` and must return the last side of the form that holds.
+        """Attach a function that calls minivae's `name` and must return the last side of the entry (see `Tie`).
 
         The judge passes many draws in one call. If every draw needs its own model, the function loops over the draws;
         then `draws` limits their number, to save time.
@@ -140,7 +140,10 @@ class Entry:
 
 
 class Tie(NamedTuple):
-    """The name of a function of minivae, and a function that calls it to compute the last side of the form that holds."""
+    """A comparison with minivae: `function` calls minivae's function `name` and must return the last side of the entry.
+
+    If the printed form is false, this side is taken from the second form.
+    """
 
     name: str
     function: Callable
@@ -187,8 +190,8 @@ def equation(
     rows : str
         One letter for each link, if each link is a row; "" if the whole entry is one row.
     needs, outside, undefined : str, dict or tuple of dicts, str
-        A sufficient assumption; points that violate it; the reason why a row is undefined there. At every outside point
-        some link must fail or be undefined. A "holds-if" row must fail at one point or, with `undefined`, be undefined.
+        A sufficient assumption; points that violate it; why a row is undefined there. At every outside point some link
+        must fail or be undefined. A "holds-if" row must fail (or, with `undefined`, be undefined) at one of them or more.
     tight : dict
         The point at which every inequality of the statement becomes an equality.
     tolerance, kind : float, str

@@ -21,11 +21,11 @@ from derivations.engine.domains import Inputs, draw, point, simple_points
 from derivations.engine.equation import ERRATA, RELATIONS, Entry, Form, Row, Tie, Zero
 from minivae.checks import whole_number
 
-UNDECIDED = 1000                                            # a link with an error of 1 to 1000 tolerances is undecided
+UNDECIDED = 1000                                            # an error above 1 and up to 1000 tolerances is undecided
 ENOUGH = 1000                                               # at fewer draws, sides can be equal to the last bit by chance
 PIECE = 500                                                 # draws computed at once, to save memory
 REFUSAL = re.compile(r" must be .*; got ", re.DOTALL)       # matches messages of minivae.checks.refuse, not other errors
-ROUNDED = ("real", "> 0")                                   # rounded values still satisfy these rules
+ROUNDED = ("real", "> 0")                                   # letters with these rules may be rounded in a witness
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def split(statement: tuple) -> tuple[list, list[str]]:
 
 
 def value_and_scale(side) -> tuple[NDArray, NDArray]:
-    """Return the numbers of a side, and the magnitudes relative to which its error is measured."""
+    """Return the numbers of a side, and the magnitudes by which the relative tolerance is multiplied."""
     if np.iscomplexobj(side):
         raise ValueError("a side must be real; got complex numbers. Take the real or the imaginary part.")
     if isinstance(side, Zero):
@@ -282,7 +282,7 @@ def judge_row(entry: Entry, row: Row, printed: Computed | None, draws: int, seed
 
 def tied_links(entry: Entry, holding: Computed) -> list[tuple[str, Link]]:
     """Compare the tied functions of minivae with the last side of the form that holds, at the same draws."""
-    links = {}                                              # several names may share one call
+    links = {}                                              # one call may check several functions of minivae
     for tie in entry.ties:
         if (tie.function, tie.draws) not in links:
             runs = holding.random[:1] if tie.draws else holding.random

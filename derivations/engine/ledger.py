@@ -58,7 +58,7 @@ def find(name: str) -> list[Found]:
 
 
 def find_all(names: list[str]) -> list[Found]:
-    """Find the entries that several ids name, each once, in printed order; without ids, find all entries."""
+    """Find the entries that these ids name. Each is found once, in printed order; for [], find all entries."""
     if not names:
         return [Found(entry, entry.rows) for entry in entries()]
     wanted = {row.id for name in names for found in find(name) for row in found.rows}

@@ -1,8 +1,8 @@
 """Expectations by exact sums and by quadrature, and checks that weights are a distribution.
 
 Quadrature computes an integral as a weighted sum of the function's values at chosen points, the nodes. Sums run over the
-last axis and keep it, so that a sum has the shape (n, 1), like a scalar. The functions raise ValueError for sigma <= 0
-and for weights that do not sum to one. If q > 0 where p = 0, the divergence is infinite: no sum omits such a term.
+last axis and keep it, so that a sum has the shape (n, 1), like a scalar. A sigma <= 0 raises ValueError. `mean` and `kl`
+also raise it for weights that do not sum to one. If q > 0 where p = 0, `kl` is infinite: no sum omits such a term.
 """
 
 import functools
@@ -18,7 +18,7 @@ from minivae.gaussian import cholesky
 HERMITE = np.polynomial.hermite_e.hermegauss(60)            # nodes and weights: exact for polynomials up to degree 119
 LEGENDRE = np.polynomial.legendre.leggauss(20)
 LINE = np.linspace(-12, 12, 241)                            # nodes of the trapezoid rule, in units of sigma
-WIDE = LINE[::4]                                            # for a Gaussian times a polynomial: error exp(-120)
+WIDE = LINE[::4]                                            # enough for a Gaussian times a polynomial of low degree
 ROOTS, (LOG_NODES, LOG_WEIGHTS) = 6, np.polynomial.legendre.leggauss(10)    # for `minus_log`
 
 

@@ -46,7 +46,7 @@ def failures(entries: dict[str, Entry]) -> list[Failure]:
     """Return the ties that fail. An error raised by the copy is a failure, because the correct package raises none."""
     failing = []
     for id, statement in computed().items():
-        words = {}                                          # several names may share one call
+        words = {}                                          # one call may check several functions of minivae
         for number, tie in enumerate(entries[id].ties):
             if (tie.function, tie.draws) not in words:
                 words[tie.function, tie.draws] = failure_of(entries[id], statement.random[0], tie)
@@ -65,7 +65,7 @@ def failure_of(entry: Entry, run: Run, tie: Tie) -> str:
 
 
 def blamed(failing: list[Failure]) -> list[str]:
-    """Return the tied functions that best explain the failures: they run in most failing ties, but in few others.
+    """Return the tied functions that best explain the failures: they run in most failing ties, but in few other ties.
 
     A tie also runs functions other than the one in its name, so the name is not enough. Functions that run in equally
     many ties are all returned.

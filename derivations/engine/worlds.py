@@ -191,12 +191,12 @@ def plane_moments(w: NDArray, s: NDArray, x: NDArray, mu: NDArray, sigma: NDArra
 
 
 def one_or_two(name: str, meaning: str) -> Symbol:
-    """An index, 1 or 2, that a page uses without defining it."""
+    """A letter for an index, 1 or 2, which a source uses but does not define."""
     return Symbol(name, name, meaning, 1, lambda raw: np.where(raw > 0, 2.0, 1.0), (1, 2))
 
 
 def pick(values: NDArray, index: NDArray) -> NDArray:
-    """Take entry `index`, counted from 1, along the last axis; keep the axis."""
+    """Take element number `index`, counted from 1, along the last axis; keep the axis."""
     return np.take_along_axis(values, index.astype(int) - 1, axis=-1)
 
 

@@ -1,11 +1,12 @@
-"""The figures of the sources, redrawn. Before a figure is saved, its claims are checked with the numbers it draws.
+"""The figures of the sources, redrawn. Before a figure is saved, its text is checked with the numbers it draws.
 
 A figure function returns the Figure and its alt text, a description for blind readers. The function raises `NotShown` if
-the numbers do not support the text. Tests pass wrong numbers and expect this error. A figure has the name of its entry.
+the numbers do not support the text. The tests give wrong numbers to the function and expect this error. A figure has the
+name of its entry.
 
-    common, nodes   shared parts: the check of claims; boxes and arrows
+    common, nodes   shared parts: the check of texts; boxes and arrows
     digits          the figure of `derivations questions`: an autoencoder and a VAE on the same digits
-    font, inline    for the book: a font with tall brackets; figures inside a page
+    font, inline    for the HTML page of `derivations book`: a font with tall brackets; figures inside the page
 """
 
 import difflib

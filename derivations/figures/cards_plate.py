@@ -36,7 +36,7 @@ def edges(vae: VAE) -> tuple[set[Arrow], set[Arrow]]:
 
 
 def repeated(vae: VAE) -> set[str]:
-    """Return the letters that each data point has separately: a change for one point does not change the others."""
+    """Return the letters that have one value for each data point: if one value changes, other points do not change."""
     rng = np.random.default_rng(2)
     x = rng.random((4, vae.features))
     eps = vae.draw_noise(rng, 4)

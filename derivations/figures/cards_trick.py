@@ -12,7 +12,7 @@ from minivae.gaussian import log_normal_backward, reparameterize, reparameterize
 
 MU, LOG_VAR = 1.0, 0.0                                      # sigma = 1
 DRAWS = 500
-TRUTH = 2 * MU                                              # d/dmu of E f(z) = mu^2 + sigma^2, for f(z) = z^2
+TRUTH = 2 * MU                                              # derivative in mu of E[z^2], which is mu^2 + sigma^2
 
 
 def drawn_z(mu, log_var, eps: NDArray) -> dict[str, NDArray]:
@@ -86,7 +86,7 @@ def check_spread(eps: NDArray, estimate) -> tuple[dict[str, NDArray], dict[str, 
 
 @styled
 def trick(*, left=drawn_z, right=computed_z, backward=reparameterize_backward, estimate=estimates) -> Drawn:
-    """cards-30: draw how a gradient stops at a drawn z but passes through a computed z, and three estimates of it."""
+    """cards-30: show that a gradient stops at a sampled z but passes through a computed z; plot three of its estimates."""
     eps = np.random.default_rng(29).standard_normal(DRAWS)
     reached = check_arrows(eps, left, right, backward)
     drawn, exact = check_spread(eps, estimate)

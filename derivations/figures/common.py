@@ -22,7 +22,7 @@ def shows(fact: bool, claim: str) -> None:
 
 
 def point(axes: Axes, x: float, y: float, colour: str = DARK, **look) -> None:
-    """Draw a point that the text mentions; draw it whole, even at the edge of the axes."""
+    """Draw a point that the text mentions; at the edge of the axes it is not cut off."""
     axes.plot(x, y, "o", **({"color": colour, "ms": 6, "zorder": 6, "clip_on": False} | look))
 
 

@@ -1,4 +1,4 @@
-"""The math font of the book: a part of matplotlib's STIX fonts, with taller brackets and a MATH table.
+"""The math font of the ledger's HTML page: a part of matplotlib's STIX fonts, taller brackets and a MATH table.
 
 Without a MATH table, browsers do not stretch brackets and roots. A changed font has another name, because the STIX
 licence requires that. If the font cannot be made, the book uses the math fonts of the reader's computer.
@@ -12,7 +12,7 @@ import matplotlib
 
 NAME = "Ledger Math"
 SIZES = ("STIXSizOneSymReg", "STIXSizTwoSymReg", "STIXSizThreeSymReg", "STIXSizFourSymReg")
-GROWING = "()[]{}⟨⟩√|"                                      # the double bar is left out: it must not grow
+GROWING = "()[]{}⟨⟩√|"                                      # brackets that grow; the double bar must not grow
 CONSTANTS = {                                               # in 1/1000 em; the ScaleDown values in percent
     "ScriptPercentScaleDown": 72, "ScriptScriptPercentScaleDown": 58, "AxisHeight": 250, "DisplayOperatorMinHeight": 1300,
     "DelimitedSubFormulaMinHeight": 1300, "SubscriptShiftDown": 180, "SubscriptTopMax": 400, "SuperscriptShiftUp": 380,

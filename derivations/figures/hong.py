@@ -1,4 +1,4 @@
-"""Hong's bracket for one latent dimension, with the correct and with the printed sign of log sigma."""
+"""The expression in brackets in Hong's KL for one latent dimension: with the correct sign of log sigma, and as printed."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from minivae.gaussian import kl_standard_normal
 
 
 def brackets() -> dict[str, NDArray]:
-    """Return the curves of hong-10, at mu = 0: the bracket with a minus before log sigma, and the printed bracket."""
+    """Return the curves of hong-10, at mu = 0: the expression with a minus before log sigma, and the printed one."""
     sigma = np.arange(1, 501) / 200
     half = (sigma**2 - 1) / 2
     return {"sigma": sigma, "right": -np.log(sigma) + half, "printed": np.log(sigma) + half}
@@ -18,7 +18,7 @@ def brackets() -> dict[str, NDArray]:
 
 @styled
 def sign(drawn: dict[str, NDArray] | None = None) -> Drawn:
-    """hong-10: draw the bracket with a minus (the KL, least at sigma = 1) and the printed bracket (without a minimum)."""
+    """hong-10: draw the expression with a minus (the KL, least at sigma = 1) and the printed one (it has no minimum)."""
     sigma, right, printed = (drawn or brackets()).values()
     one, tenth = sigma == 1, sigma == 0.1
     shows(one.sum() == tenth.sum() == 1, "sigma = 1 and sigma = 0.1 are among the points")

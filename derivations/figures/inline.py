@@ -17,7 +17,7 @@ DPI = 120                                                   # pixels per inch
 
 @styled
 def as_address(figure: Figure, alt: str) -> tuple[str, str]:
-    """Return a figure as a `data:` address, and its alt text. The SVG has one decimal, and pixels for many points."""
+    """Return a figure as a `data:` address, and its alt text. Coordinates have one decimal; many points become pixels."""
     for axes in figure.axes:
         for part in axes.collections:
             if isinstance(part, ContourSet):

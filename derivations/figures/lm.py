@@ -1,4 +1,4 @@
-"""LM's figures: the gap of the printed first line, and Doersch's ring."""
+"""LM's figures: lm-3, ln p(x) and the printed integral, which is lower; lm-11, a map from a Gaussian to a ring."""
 
 import numpy as np
 from matplotlib.axes import Axes

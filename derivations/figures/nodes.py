@@ -24,7 +24,7 @@ class Node(NamedTuple):
     size: float = 10.5
 
 
-STYLES = {                                                  # half width, half height, rounding, look
+STYLES = {                                                  # half width, half height, radius of the corners, style
     "value": (0.45, 0.32, 0.32, {"fc": "white", "ec": DARK, "lw": 1.3}),
     "data": (0.45, 0.32, 0.32, {"fc": "#e3e3e3", "ec": DARK, "lw": 1.3}),       # observed, as in graphical models
     "noise": (0.45, 0.32, 0.32, {"fc": "white", "ec": GREY, "lw": 1.3, "ls": (0, (3, 2))}),
@@ -55,8 +55,8 @@ def draw_arrow(
 ) -> None:  # fmt: skip
     """Draw an arrow between two nodes, from edge to edge; with `both`, also a parallel gradient arrow back.
 
-    Each of two parallel arrows is left of the line through the centres, if one looks in the direction of the arrow. With
-    `over`, the arrow crosses and interrupts another arrow.
+    Each of two parallel arrows is moved to the left, seen in its own direction, so they do not overlap. With `over`, the
+    arrow crosses and interrupts another arrow.
     """
     a, b = np.array(places)
     along = (b - a) / np.linalg.norm(b - a)
@@ -66,7 +66,7 @@ def draw_arrow(
         arrows += [(f"gradient {end}->{start}", end, start, b - left, a - left, BACK)]
     for gid, tail, head, first, last, look in arrows:
         ends = {"posA": tuple(first), "posB": tuple(last), "patchA": patches[tail], "patchB": patches[head]}
-        if over:                                            # a white band under the arrow hides the other one
+        if over:                                            # a white band under this arrow interrupts the other arrow
             axes.add_patch(FancyArrowPatch(**ends, arrowstyle="-", color="white", lw=6, shrinkA=8, shrinkB=8, zorder=1.5))
         shape = {"arrowstyle": HEAD, "joinstyle": "miter", "shrinkA": 1, "shrinkB": 1, "zorder": 2 if over else 1}
         axes.add_patch(FancyArrowPatch(**ends, **shape, **look, gid=gid))

@@ -9,7 +9,7 @@
     book         the ledger as one HTML page for the browser
     book_entry   part of the book: an entry
     book_code    part of the book: code in which names are links
-    book_study   part of the book: questions, lessons, bugs, losses
+    book_study   part of the book: questions, lessons, bugs, a table of public losses
     book_text    part of the book: sentences, points and numbers
     mathml       formulas: from LaTeX to MathML
     html         HTML elements; a check that refuses dead links and pictures without an alt text

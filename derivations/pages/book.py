@@ -1,6 +1,6 @@
 """The book: the whole ledger as one HTML page that needs no network. Only the search needs a script.
 
-Every link is computed. `book` raises BrokenPage for a dead link and for an unknown LaTeX command.
+Code makes every hyperlink. `book` raises BrokenPage for a dead link and for an unknown LaTeX command.
 """
 
 import re
@@ -235,7 +235,7 @@ def notation() -> list[Html]:
     for quantity, by_source in found.items():
         shown = [listed(map(spelling, by_source[source])) or "–" for source in sources]
         rows.append(tag("tr", tag("th", quantity), *(tag("td", one) for one in (*shown, compare.NAMES[quantity][1]))))
-    about = "The number after a spelling counts the entries of the source that use it. The link leads to the first of them."
+    about = "The table shows how a quantity is written, and how many entries write it so. Links lead to the first one."
     return [tag("p", about), scrolling(tag("table", *rows), "notation")]
 
 

@@ -57,7 +57,7 @@ def constants(module: str) -> dict[str, Constant]:
 
 
 def names_of(named: Named) -> dict[str, Named]:
-    """Return the constants and functions of the module of `named`, except names of local variables of `named`."""
+    """Return the constants and functions of a function's module by name, except names of the function's local variables."""
     function = None if isinstance(named, Constant) else inspect.unwrap(named)
     module = function.__module__ if function else named.module
     local = function.__code__.co_varnames + function.__code__.co_cellvars if inspect.isfunction(function) else ()
@@ -119,7 +119,7 @@ def used(named: Named) -> set[str]:
 
 
 def code(named: Named, targets: Targets) -> Html:
-    """Return the code of a function or a constant, with links on the names of others."""
+    """Return the code of a function or a constant; names of other functions and constants are links."""
     lines, names, row, column, before = source(named).splitlines(), names_of(named), 1, 0, ""
     parts: list[str] = []
     for token in tokens(named):

@@ -103,7 +103,7 @@ def chain(form: Form, point: dict | None, id: str, rows: list[str] = ()) -> Html
             texts = number_texts(sides_at(form, point))
         except ValueError as error:
             texts = [f"refused: {error}"]
-    if texts and len(texts) != len(printed):                # formula and numbers have different numbers of sides
+    if texts and len(texts) != len(printed):                # the formula has more or fewer sides than values
         printed, texts = [("", form.latex)], ["   ".join(texts)]
     lines = []
     for i, (relation, side) in enumerate(printed):
@@ -221,7 +221,7 @@ def where(function: Callable) -> Html:
 
 
 def function_article(place: code_map.Place, targets: Targets, bugs: list[tuple[str, str]]) -> Html:
-    """Return a function of minivae: the entries that prove it, the entries that it cites, tests, bugs, code."""
+    """Return a function of minivae: the entries that check it, the entries that it cites, tests, bugs, code."""
     function, short = fetch(place.name), code_map.short(place)
     shown = {
         "Proven by": map(link, place.tied), "States": map(link, place.cited),

@@ -1,4 +1,4 @@
-"""Chapters for learners (questions, lessons, the museum of bugs, the Rosetta), and the links from entries to them."""
+"""Chapters for learners (questions, lessons, museum of bugs, table of public losses), and the links from entries to them."""
 
 import re
 import textwrap
@@ -26,7 +26,7 @@ def chapters(answers: list[questions.Answer], of_bugs: dict[str, list[str]]) -> 
     return [
         ("questions", "Questions that the sources leave open", [answer_article(*one) for one in enumerate(answers, 1)]),
         ("lessons", "Lessons: what learners ask most often", lesson_articles()),
-        ("museum", "The museum: real bugs, and the rows that prove the changed function", exhibits(of_bugs)),
+        ("museum", "The museum: real bugs, and the rows that check the changed function", exhibits(of_bugs)),
         ("rosetta", "The Rosetta: what a loss really is", [rosetta()]),
     ]
 
@@ -91,7 +91,7 @@ def lesson_article(one: Lesson) -> Html:
 
 
 def exhibits(of_bugs: dict[str, list[str]]) -> list[Html]:
-    """Return the matrix, then every bug: its lines, where it was found, the rows that prove the changed function."""
+    """Return the table of bugs and checks, then every bug: its lines, its origin, the rows that check the function."""
     about = "trains the right and the broken model and prints which checks notice the bug."
     parts = [*matrix(), tag("p", tag("code", "minivae museum NAME"), " ", about)]
     return [*parts, *(exhibit(bug, of_bugs[bug.name]) for bug in bugs())]
@@ -103,7 +103,7 @@ def exhibit(bug: Bug, names: list[str]) -> Html:
     left = [tag("p", bug.models)]
     if names:
         left.append(tag("p", "Changes ", listed(link(name, name.removeprefix("minivae.")) for name in names)))
-    left += [note("Rows that prove it: ", listed(map(link, ids)))] if ids else []
+    left += [note("Rows that check it: ", listed(map(link, ids)))] if ids else []
     left.append(note(f"Seen in: {bug.seen}"))
     head = markup(link(anchor, bug.name, class_="id"), " ", bug.title)
     return article(anchor, head, left, map(difference, bug.changes), f"{bug.name} {bug.title} {bug.models}")
@@ -135,7 +135,7 @@ def difference(change: Change) -> Html:
 
 
 def rosetta() -> Html:
-    """Return the table of public conventions, in which ids of the ledger are links."""
+    """Return the table of the ways in which public code writes the loss; ids of the ledger in it are links."""
     heads = ("convention", "written", "D", "J", "beta", "gradient ×", "sigma if beta = 1", "a bound", "seen in")
     rows = [tag("tr", *(tag("th", head) for head in heads))]
     for name, one in PRESETS.items():

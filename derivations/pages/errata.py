@@ -179,7 +179,7 @@ COUNTED = {                                                 # {title of a column
 
 
 def counts(items: list[Judged]) -> list[int]:
-    """Return the number of rows, of rows for each column of `COUNTED`, of slips, and of wrong statements."""
+    """Return the number of all rows, then the columns of `COUNTED`, then the numbers of slips and of wrong statements."""
     rows = [judgement for item in items for judgement in item.rows]
     numbers = [sum(judgement.verdict in verdicts for judgement in rows) for verdicts in COUNTED.values()]
     faults = [len({judgement.row.group for judgement in rows if judgement.verdict == verdict}) for verdict in ERRATA]

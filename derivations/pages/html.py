@@ -15,7 +15,7 @@ class BrokenPage(Exception):
 
 
 def tag(name: str, *inside: str | Iterable, **attributes: str) -> Html:
-    """Return an element. `class_` is the attribute class, `data_words` is data-words; a False attribute is left out."""
+    """Return an element. `class_` is the attribute class, `data_words` is data-words; False leaves an attribute out."""
     shown = ((key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items() if value is not False)
     head = "".join(f" {key}" if value is True else f' {key}="{html.escape(str(value))}"' for key, value in shown)
     end = "" if name in ("img", "input", "meta", "br") else f"</{name}>"
@@ -38,7 +38,7 @@ def link(anchor: str, text: str | None = None, **attributes: str) -> Html:
 
 
 def note(*inside: str | Iterable) -> Html:
-    """Return a paragraph in small letters."""
+    """Return a paragraph in a small font."""
     return tag("p", *inside, class_="small")
 
 
@@ -67,7 +67,7 @@ def scrolling(table: Html, label: str) -> Html:
 
 
 def faults(page: str) -> list[str]:
-    """Return the faults of a page. Quotes in texts are escaped, so a quote in `page` is part of an attribute."""
+    """Return the faults of a page. Quotes in texts are escaped, so every quote in `page` begins or ends an attribute."""
     ids = Counter(re.findall(r'<[^>]* id="([^"]*)"', page))
     found = [f"the id {id} is used {count} times" for id, count in ids.items() if count > 1]
     links = {html.unescape(target) for target in re.findall(r'<a [^>]*?href="#([^"]*)"', page)}

@@ -26,7 +26,7 @@ LIMITS = {"max", "min", "argmax", "argmin", "lim", "sup", "inf"}                
 SIZES = {"big", "Big", "bigg", "Bigg"}
 SILENT = {"displaystyle", "limits", "mathstrut", "!"}
 NO_SPACE = ' lspace="0" rspace="0"'
-BAR = f'<mo stretchy="{{}}" form="{{}}"{NO_SPACE}>{{}}</mo>'     # browsers know the form of other brackets
+BAR = f'<mo stretchy="{{}}" form="{{}}"{NO_SPACE}>{{}}</mo>'     # other brackets need no attribute `form`
 OPERANDS = ("ord", "close", "bar")
 
 
@@ -83,7 +83,7 @@ class Reader:
         return self.tokens.pop(0)
 
     def read(self, *ends: str) -> list[Node]:
-        """Read nodes up to the end of the group, or up to one of the tokens `ends`, but do not remove the last token."""
+        """Read nodes up to a closing brace or one of the tokens `ends`; do not remove this closing token."""
         nodes: list[Node] = []
         while self.tokens and self.tokens[0] not in (*ends, "}"):
             token = self.take()
@@ -262,7 +262,7 @@ COMMANDS = {
 
 
 def joined(nodes: list[Node]) -> str:
-    """Return the nodes as one row. A sign has no spaces, a bar is a bracket or a separator, a word has thin spaces."""
+    """Return the nodes as one row. A minus with one operand has no spaces around it; a word such as log has thin spaces."""
     made, before = [], "start"
     for node, (markup, part) in zip(nodes, paired(nodes)):
         if part == "bin" and before not in OPERANDS:        # a minus with one operand
@@ -275,7 +275,7 @@ def joined(nodes: list[Node]) -> str:
 
 
 def needs_thin_space(before: str, part: str) -> bool:
-    """Return True for the place before or after a word such as log, and before a large operator."""
+    """Return True if a thin space is needed: before or after a word such as log, or before a large operator."""
     if before in ("word", "limits"):
         return part in ("ord", "word", "limits", "sum", "int")
     return before in OPERANDS and part in ("word", "limits", "sum", "int")

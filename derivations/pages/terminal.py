@@ -89,7 +89,7 @@ def chain(latex: str, values: list, width: int, indent: str = "  ") -> list[str]
     """Write a chain with one side on each line; the value of the side is at the right."""
     printed = sides(latex)
     texts = [value_text(value) for value in values] or [""] * len(printed)
-    if len(printed) != len(texts):                          # formula and numbers have different numbers of sides
+    if len(printed) != len(texts):                          # the formula has more or fewer sides than values
         printed, texts = [("", unicode(latex))], ["   ".join(texts)]
     lead = max(columns(relation) for relation, _ in printed) + 1 if len(printed) > 1 else 0
     begin, more = len(indent) + lead, " " * (len(indent) + lead + 4)

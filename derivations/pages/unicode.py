@@ -55,7 +55,8 @@ KNOWN = {*WORDS, *LARGE, *ORDINARY, *BINARY, *LINKS, *RELATED, *OPEN, *CLOSE, *S
     "frac", "dfrac", "sqrt", "mathcal", *(space[1:] for space in SPACES)
 }  # fmt: skip
 RAISED = dict(zip("0123456789+−=()niTJLDKN*′ᵀ", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱᵀᴶᴸᴰᴷᴺ*′ᵀ"))
-LOWERED = dict(zip("0123456789+−=()ijklmnt", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ᵢⱼₖₗₘₙₜ"))  # no p, because Unicode has no subscript q
+# Unicode has no subscript q. LOWERED has no p either, so σ_p and σ_q are written in the same way.
+LOWERED = dict(zip("0123456789+−=()ijklmnt", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ᵢⱼₖₗₘₙₜ"))
 LETTER = r"[^\W\d_][\u0300-\u036f]?(_(\w+|\(\))|[₀-₉ᵢⱼₖₗₘₙₜ]+)?"
 SINGLE = re.compile(rf"(\d+(\.\d+)?|√?(d|D_)?{LETTER}(\(\))?|√?\(\))[⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ⁺⁻ᵀ*′]*")
 

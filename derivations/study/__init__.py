@@ -4,7 +4,7 @@
     compare      the same quantity in every source, side by side
     trace        one training step of minivae, line by line
     fourways     the gradient of that step, computed in four ways
-    code_map     the entries that prove a function of minivae, and the tests that use it
+    code_map     the entries and the tests that check a function of minivae
     flashcards   the ledger as flashcards
     quiz         flashcards in the terminal
 """

@@ -1,8 +1,8 @@
 """The map between minivae, the ledger and the tests: the entries and tests of a function, and the functions of an entry.
 
-An entry proves a function if it calls the function and compares the result (a tie). An entry states a function if the
-docstring of the function cites the entry. A test file tests each function whose name it uses. The map is computed from
-the registered ties, from the docstrings and from the source of the tests.
+"Proven by" lists the entries that call the function and compare its result with their numbers (ties). "States" lists
+other entries that the docstring of the function cites. "Tested by" lists the test files that use the name of the
+function. The map is computed from the registered ties, from the docstrings and from the source of the tests.
 """
 
 import ast
@@ -128,7 +128,7 @@ def reading_map() -> list[Place]:
 
 
 def of_entry(id: str) -> list[Place]:
-    """Return the functions that an entry, or a row of an entry, proves or states."""
+    """Return the functions that an entry, or a row of an entry, is tied to, or whose docstrings cite it."""
     return [one for one in reading_map() if id in one.tied or any(id in (c, c.rstrip("abcdefg")) for c in one.cited)]
 
 
@@ -136,7 +136,7 @@ def of_entry(id: str) -> list[Place]:
 
 
 def found(name: str) -> list[Place]:
-    """Return the functions with this name; else those with `name` in their name; else those of the entries that match."""
+    """Return the functions with this name, else with this part of a name, else with this id or word in their entries."""
     everything = reading_map()
     if chosen := [one for one in everything if not name or f".{one.name}".endswith(f".{name}")]:
         return chosen

@@ -63,7 +63,7 @@ def notation() -> dict[str, dict[str, list[Spelling]]]:
 
 
 def spellings(source: str, ways: dict[str, str]) -> list[Spelling]:
-    """Return those of the `ways` to write a quantity that a source uses, each with the entries that use it."""
+    """Return the ways in which a source writes a quantity (some of `ways`), each with the ids of the entries."""
     lines = {entry.id: printed(entry) for entry in ledger.entries(source)}
     found = {way: tuple(id for id, line in lines.items() if re.search(pattern, line)) for way, pattern in ways.items()}
     return [Spelling(way, ids) for way, ids in found.items() if ids]
@@ -206,7 +206,7 @@ def verdict_of(id: str, seed: int) -> str:
 
 
 def notation_markdown(found: dict[str, dict[str, list[Spelling]]]) -> str:
-    """Return the notation as a table in Markdown: every spelling, and the number of entries that use it."""
+    """Return the notation as a table in Markdown: every way to write a quantity, and the number of entries that use it."""
     sources = list(next(iter(found.values())))
     titles = [ledger.SOURCES[source].split(",")[0] for source in sources]
     lines = [f"| | {' | '.join(titles)} | `minivae` |", "|---" * (len(titles) + 2) + "|"]
@@ -245,6 +245,6 @@ def quantity_lines(quantity: Quantity, compared: list[Compared], width: int) -> 
 
 
 def contradictions(compared: list[Compared]) -> list[str]:
-    """Return the names of the sides that differ from the definition although their line holds."""
+    """Return the names of the sides that differ from the definition although their entry holds."""
     holds = ("holds", "holds-if", "defines", "in the model")
     return [one.name for one in compared if one.verdict in holds and not one.apart <= AGREE]

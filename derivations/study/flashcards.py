@@ -19,7 +19,7 @@ from derivations.pages.records import Judged
 from derivations.pages.terminal import UNBROKEN, columns
 from derivations.pages.unicode import latex_sides, outside, pieces, unicode
 
-LONGEST = 100                                               # columns of a formula that one can learn by heart
+LONGEST = 100                                               # largest width of an answer's formula, in characters
 
 
 class Formula(str):

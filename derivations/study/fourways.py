@@ -42,7 +42,7 @@ def problem(name: str = "bernoulli", seed: int = 0, estimator: str = "analytic")
 
 
 class Gradient(NamedTuple):
-    """One entry of the gradient: in three ways at the given noise, and in two ways averaged over the noise."""
+    """One component of the gradient: in three ways at the given noise, and in two ways averaged over the noise."""
 
     name: str
     by_hand: float
@@ -56,7 +56,7 @@ def four_ways(given: Problem) -> list[Gradient]:
     """Return the derivative of the loss in every parameter.
 
     At the given noise it is computed by hand, by central difference and by complex step. The average over the noise is
-    computed by hand, as a weighted sum over quadrature nodes, and as the gradient of the integral over z.
+    computed in two ways: as a weighted sum of gradients by hand, and as the gradient of the integral over z.
     """
     model, x, eps = given
     by_hand = model.gradient(x, eps).flat
@@ -76,7 +76,7 @@ def with_numbers(model: VAE, flat: NDArray) -> VAE:
 
 
 def derivative(f: Callable[[NDArray], NDArray], at: NDArray, step: complex) -> NDArray:
-    """Return the gradient of f, entry by entry: by complex step, or by central difference if the step is real."""
+    """Return the gradient of f, component by component: by complex step, or by central difference if the step is real."""
     found = []
     for i in range(at.size):
         change = np.zeros(at.shape, type(step))
@@ -105,13 +105,13 @@ def integral_of_loss(model: VAE, x: NDArray) -> Callable[[NDArray], NDArray]:
 
 
 def entries(model: VAE) -> list[str]:
-    """Return the name of every entry of the flat vector, such as encoder.1.weight[0, 1]."""
+    """Return the name of every number in the flat vector of parameters, such as encoder.1.weight[0, 1]."""
     arrays = model.params.items()
     return [f"{name}{list(i)}" if i else name for name, array in arrays for i in np.ndindex(array.shape)]
 
 
 def digits(a: float, b: float, scale: float) -> int:
-    """Return the number of digits, at most 16, that agree relative to `scale`, the largest entry of the gradient."""
+    """Return the number of digits, at most 16, that agree relative to `scale`, the largest component of the gradient."""
     apart = abs(a - b) / scale
     return 16 if apart < 1e-16 else int(-math.log10(apart)) if apart < 1 else 0         # 0 for NaN
 
@@ -119,7 +119,8 @@ def digits(a: float, b: float, scale: float) -> int:
 def agrees(given: Problem, gradients: Sequence[Gradient]) -> bool:
     """Return True if enough digits agree.
 
-    For the path estimator, only averages are compared: it leaves out the score of q, whose average is 0.
+    With the KL estimator "path", the gradient by hand omits the score of q, whose average is 0. Then only averages are
+    compared.
     """
     ways = ["integral over z"] if given.vae.estimator == "path" else list(ENOUGH)
     found = agreement(gradients)
@@ -127,7 +128,7 @@ def agrees(given: Problem, gradients: Sequence[Gradient]) -> bool:
 
 
 def agreement(gradients: Sequence[Gradient]) -> dict[str, list[int]]:
-    """Return, for each of the other three ways, how many digits of each entry agree with the gradient by hand."""
+    """Return, for each of the other three ways, how many digits of each component agree with the gradient by hand."""
     scale = max(abs(g.by_hand) for g in gradients)
     average = max(abs(g.averaged) for g in gradients)
     return {

@@ -24,7 +24,7 @@ from minivae import gaussian, likelihood, objective, ops, vae
 from minivae.params import Params
 
 SHOWN = (ops, gaussian, likelihood, objective, vae)         # the modules whose lines are shown
-WHOLE = ("sigmoid", "softplus_excess", "bernoulli_terms", "squared_error", "log_binomials")     # only the result is shown
+WHOLE = ("sigmoid", "softplus_excess", "bernoulli_terms", "squared_error", "log_binomials")     # shown without their lines
 ID = re.compile(r"\b(?:odaibo|lm|hong|cards|beyond)\.\w+")
 
 
@@ -53,8 +53,8 @@ class Line:
     function_ids: tuple[str, ...]                           # ledger ids of its function
     called_ids: tuple[str, ...] = ()                        # ledger ids of the functions that it calls
     inside: list["Line"] = field(default_factory=list)
-    made: dict[str, NDArray] = field(default_factory=dict)      # {variable that the line made: number}
-    results: dict[str, NDArray] = field(default_factory=dict)   # {"f(...)": number that f returned}
+    made: dict[str, NDArray] = field(default_factory=dict)      # {variable that the line assigned or changed: number}
+    results: dict[str, NDArray] = field(default_factory=dict)   # {"f(...)": number}, if the line returns it from function f
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -92,7 +92,7 @@ class Recorder:
         self.files, self.stack, self.lines = {module.__file__ for module in SHOWN}, [], []
 
     def __call__(self, frame: FrameType, event: str, _):
-        """Watch a function that starts, if its module is in SHOWN and no function of WHOLE calls it."""
+        """Watch a function that starts; ignore it if its module is not in SHOWN or if a function in WHOLE calls it."""
         code = frame.f_code
         if code.co_filename not in self.files or code.co_name.startswith("<") or (self.stack and self.stack[-1].whole):
             return None
@@ -100,7 +100,7 @@ class Recorder:
         return self.at_line
 
     def at_line(self, frame: FrameType, event: str, returned):
-        """Record the numbers of the line that has ended; start the next line. A function in WHOLE gives one line."""
+        """Record the numbers of the line that has ended; start the next line. A function in WHOLE gives only one line."""
         watched = self.stack[-1]
         if event == "exception":
             return self.at_line
@@ -131,7 +131,7 @@ def record(call: Callable[[], object]) -> list[Line]:
 
 
 def numbers(lines: Iterable[Line]) -> list[Made]:
-    """Return all numbers in the order of computation. A line's own numbers follow those of the functions it calls."""
+    """Return all numbers in the order of computation. The numbers of a line follow those of the functions that it calls."""
     made = []
     for line in lines:
         place = line.depth, line.function, Path(line.path).name, line.number, line.source, line.step
@@ -223,7 +223,7 @@ def training_step(given: Problem) -> tuple[list[Line], list[Line]]:
 def step_text(lines: Iterable[Line], width: int, named: tuple = ()) -> Iterator[str]:
     """Yield every line as a heading, then the lines in the functions it calls, then its numbers with their names.
 
-    `named` are the numbers that the calling line assigns; the called function does not show them again as its result.
+    `named` has the numbers that the calling line assigns. They are shown with that line, not inside the called function.
     """
     for line in lines:
         above = (*line.made.values(), *(named if line.source.startswith("return") else ()))

@@ -255,7 +255,7 @@ def test_readme_of_the_ledger_states_its_size():
     stated = {source: int(rows) for source, rows in re.findall(r"^\| `(\w+)` \|.*\| (\d+) \|$", page, re.MULTILINE)}
     sources = [source for source in ledger.SOURCES if source != "beyond"]
     assert stated == {source: sum(len(entry.rows) for entry in ledger.entries(source)) for source in sources}
-    assert int(re.search(r"have (\d+) rows", page)[1]) == sum(stated.values())
+    assert int(re.search(r"have (\d+) statements", page)[1]) == sum(stated.values())
     numbered = [entry for entry in ledger.entries("odaibo") if entry.id.removeprefix("odaibo.").isdigit()]
     assert int(re.search(r"(\d+) numbered equations", page)[1]) == len(numbered)
 

@@ -187,7 +187,7 @@ def test_list_prints_sections_and_their_number_of_entries(capsys):
         ("ops.relu", ["odaibo.901", "beyond.22"]),          # a tied function
     ],
 )
-def test_list_finds_entries_by_id_meaning_formula_or_function(filter, ids, planted, capsys):
+def test_list_finds_entries_by_id_or_meaning_or_formula_or_function(filter, ids, planted, capsys):
     LEDGER["odaibo.901"].rows[0].says = "Ill-typed TWICE."
     code, out, err = run(capsys, "list", filter)
     if ids is None:
@@ -241,7 +241,7 @@ def test_check_quiet_prints_one_line(planted, capsys):
     assert len(json.loads(run(capsys, *words, "--json")[1])) == 2
 
 
-def test_check_table_shows_id_statement_verdict_and_largest_error_of_each_row(planted, capsys):
+def test_check_table_shows_statement_and_verdict_and_error_of_each_row(planted, capsys):
     code, out, _ = run(capsys, "check", "odaibo.901", "odaibo.902", "odaibo.903")
     table = [line.split("  ") for line in out.splitlines()[1:5]]
     assert code == 0
@@ -346,7 +346,7 @@ def test_check_passes_draws_and_seed_to_the_judge(planted, capsys):
 # show
 
 
-def test_show_prints_the_formula_the_numbers_the_fault_and_the_code(planted, capsys):
+def test_show_prints_formula_and_numbers_and_fault_and_code(planted, capsys):
     code, out, _ = run(capsys, "show", "odaibo.901")
     assert code == 0
     for text in (
@@ -483,7 +483,7 @@ def test_show_refuses_a_negative_standard_deviation(capsys):
 # errata
 
 
-def test_errata_full_prints_the_fault_an_example_and_the_corrected_form(planted, capsys):
+def test_errata_full_prints_fault_and_example_and_corrected_form(planted, capsys):
     code, out, _ = run(capsys, "errata", "odaibo", "--full")
     assert code == 0
     for text in (
@@ -598,7 +598,7 @@ def test_show_reports_the_result_at_a_point_outside_the_assumption(claims, capsy
     assert "\nOutside this assumption, at t = -2, it is undefined (log t has no value)\n" in out
 
 
-def test_json_has_claim_reading_and_group_of_a_row(claims, capsys):
+def test_json_row_has_the_keys_claim_and_reading_and_group(claims, capsys):
     for command in (("check", "hong.1", "hong.3"), ("errata", "hong")):
         by_id = {each["id"]: each for each in json.loads(run(capsys, *command, "--json")[1])}
         words = 'The text says that t is "as large as its double" (l.1).'
@@ -607,7 +607,7 @@ def test_json_has_claim_reading_and_group_of_a_row(claims, capsys):
     assert json.loads(run(capsys, "show", "hong.1", "--json")[1])["reading"] == "t = 2t"
 
 
-def test_json_has_claim_reading_and_group_of_every_row_of_a_chain(planted, capsys):
+def test_json_links_of_a_chain_have_claim_and_reading_and_group(planted, capsys):
     LEDGER["odaibo.901"].rows[1].claim = "The text factorises (l.9)."
     a, b = json.loads(run(capsys, "show", "odaibo.901", "--json")[1])["links"]
     assert (a["claim"], a["reading"], a["group"]) == (None, None, "odaibo.901a")

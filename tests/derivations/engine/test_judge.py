@@ -98,7 +98,7 @@ def test_tiny_unequal_numbers_are_not_equal():
     assert state(0.0, "=", 0.0) == state(0.0, "=", -0.0) == "holds"
 
 
-def test_error_of_zero_is_relative_to_the_terms_that_cancel():
+def test_error_of_a_side_near_zero_is_relative_to_cancelling_terms():
     assert state(1e-14, "=", Zero(1.0)) == state(Zero(1.0), "=", 1e-14) == "holds"
     assert state(1e-14, "=", Zero(1e-8)) != "holds" and state(1e-14, "=", 0.0) == state(1.0, "=", Zero(1.0)) == "fails"
     for value in (0.0, 1.0):
@@ -371,7 +371,7 @@ def test_failure_outside_the_assumption_gives_the_conditional_verdict():
     )
 
 
-def test_undecided_link_outside_the_assumption_gives_the_verdict_holds():
+def test_assumption_counts_as_unneeded_if_a_link_outside_it_is_undecided():
     nearly = lambda s: (np.sqrt(s**2), "=", s * s / s * np.where(s == 7, 1 + 1e-7, 1))  # noqa: E731
     assert judged(nearly, (S,), needs="s < 7", outside={"s": 7}).verdict == "holds"
 
@@ -466,7 +466,7 @@ def test_row_that_also_holds_outside_the_assumption_gets_the_verdict_holds():
     ]
 
 
-def test_conditional_verdict_needs_a_false_row_at_every_outside_point():
+def test_conditional_verdict_needs_some_false_row_at_every_outside_point():
     bounds = lambda a: (np.minimum(a + 9, 18), "=", (a**2 - 81) / (a - 9), "=", np.maximum(a + 9, 0))  # noqa: E731
     outside = ({"a": 10}, {"a": -10})
     entry = enter(bounds, rows="ab", needs="|a| < 9", outside=outside)
@@ -520,7 +520,7 @@ def test_witness_is_not_rounded_to_a_refused_point():
     assert judgement.verdict == "fails" and judgement.at_witness.state == "fails"
 
 
-def test_witness_is_found_for_tables_vectors_and_constant_sides():
+def test_witness_is_found_for_tables_and_vectors_and_constant_sides():
     v = vector("v", "v", 2)
     table = judged(lambda v: (v[:, :, None] * v[:, None, :], "=", np.ones((1, 1, 1))), (v,))
     assert list(table.witness["v"]) == [0, 0] and (table.at_witness.left, table.at_witness.right) == (0, 1)

@@ -337,7 +337,7 @@ Q_P = (pmf("q", "q"), pmf("p", "p"))
 @given(points(Q_P))
 @example(point(q=(0.5, 0.5), p=(0.5, 0.5)))
 @example(point(q=(1, 0), p=(1e-9, 1 - 1e-9)))
-def test_divergence_is_never_negative_and_zero_only_for_equal_distributions(values):
+def test_divergence_is_zero_for_equal_distributions_and_positive_for_others(values):
     q, p = values["q"], values["p"]
     forward, backward = kl(q, p).item(), kl(p, q).item()
     assert forward > -1e-14 and backward > -1e-14

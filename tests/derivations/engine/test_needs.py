@@ -30,14 +30,13 @@ CORNERS = (-8, -5, -3, -1e-9, 1e-9, 1e-9, 3, 5, 8)          # raw numbers from w
 JOINT_ASSUMPTIONS = {                                       # {id: condition on several letters together}
     "odaibo.t11": lambda q, p: np.minimum(np.abs(q - p), np.abs(q[:, ::-1] - p)).max(axis=1) > 1e-3,
     "odaibo.t21": lambda w, s, x, beta, more: w / s > 0.1,  # if smaller, the KL is near 0, below rounding errors
-    "lm.9": lambda a, b, s, straight: (s < a * b) & (a * b < 20 * s),       # f is curved, and the nodes resolve it
+    "lm.9": lambda a, b, s, straight: (s < a * b) & (a * b < 20 * s),       # f is not linear, yet smooth for quadrature
     "lm.44": lambda w, s, x: 0.05 * (1 + (w / s) ** 2) < 1.9,
 }
 
 
 LIMITS = {                                                  # {id: largest raw number for which the entry is accurate}
     "cards.27": 8, "beyond.11": 6, "beyond.12": 6, "beyond.13": 6, "beyond.31": 4, "beyond.34": 3,
-    "beyond.35": 4,                                         # above 4, all data are equal and have no variance
 }  # fmt: skip
 
 
@@ -46,7 +45,7 @@ def conditional_entries():
 
 
 def first_points(inputs, rng, n=POINTS):
-    """Return raw numbers in turn of four kinds: N(0, 1), N(0, 9), corners, and equal or nearly equal letters."""
+    """Return raw numbers of four kinds, in turn: N(0, 1); N(0, 9); corners; equal or nearly equal letters."""
     kinds, shared = np.arange(n) % 4, {}
     raws = {}
     for symbol in inputs:

@@ -210,7 +210,7 @@ FAULTS |= {
 # cards-30
 
 
-def test_gradients_of_cards_30_reach_mu_and_log_var_only_at_right():
+def test_gradients_reach_mu_and_log_var_only_in_the_right_panel():
     left, right, _ = drawn("cards-30")[0].axes
     gids = [{patch.get_gid() for patch in axes.patches} - {None} for axes in (left, right)]
     gradients = [{gid for gid in page if "gradient" in gid} for page in gids]
@@ -221,7 +221,7 @@ def test_gradients_of_cards_30_reach_mu_and_log_var_only_at_right():
     assert [a.get_label() for a in left.lines] == ["stop"] and not right.lines
 
 
-def test_cards_30_and_figure_2_of_odaibo_draw_the_same_arrows_alike():
+def test_cards_30_and_odaibo_figure_2_draw_shared_arrows_in_one_style():
     """Compare directions, colours and line widths of the arrows between mu, log sigma^2, eps and z, and the legends."""
     pages = drawn("odaibo-F2")[0].axes[0], drawn("cards-30")[0].axes[1]
     inner = {"mu->z", "log_var->z", "eps->z", "gradient z->mu", "gradient z->log_var"}

@@ -9,7 +9,7 @@ from tests.helpers.drawn import by_gid, drawn, line, refused, words
 # lm-3
 
 
-def test_lm_3_draws_the_evidence_the_elbo_and_the_printed_integral():
+def test_lm_3_draws_the_evidence_and_the_elbo_and_the_printed_integral():
     axes = drawn("lm-3")[0].axes[0]
     (w, evidence), (_, elbo), (_, printed) = (line(axes, name) for name in ("evidence", "elbo", "printed"))
     variance = w**2 + 0.25
@@ -48,7 +48,7 @@ FAULTS = {
 # lm-11
 
 
-def test_lm_11_draws_each_point_twice_in_the_same_colour():
+def test_lm_11_draws_z_and_its_image_in_the_same_colour():
     left, right = drawn("lm-11")[0].axes
     z, g = (axes.collections[0].get_offsets().data for axes in (left, right))
     rho = np.linalg.norm(z, axis=1)
@@ -110,7 +110,7 @@ FAULTS |= {
 # lm-43
 
 
-def test_contours_of_lm_43_lie_where_the_terms_have_their_values():
+def test_terms_equal_the_level_on_every_contour_line_of_lm_43():
     fit = lambda mu, sigma: np.log(2 * np.pi / 4) / 2 + 2 * ((2 - mu) ** 2 + sigma**2)  # noqa: E731
     kl = lambda mu, sigma: (mu**2 + sigma**2 - 1) / 2 - np.log(sigma)  # noqa: E731
     total = lambda mu, sigma: fit(mu, sigma) + kl(mu, sigma)  # noqa: E731

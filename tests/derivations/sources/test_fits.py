@@ -54,7 +54,7 @@ def test_fits_to_far_and_near_modes_have_the_known_numbers():
     np.testing.assert_allclose(fits.best_reverse(0.8), (0, 1.273423), atol=1e-6)
 
 
-def test_fits_of_an_array_are_minima_and_equal_single_fits():
+def test_fit_to_an_array_of_distances_finds_the_minimum_for_each_distance():
     for fit in (lambda a: fits.fit_reverse(a, a), lambda a: fits.fit_reverse(a, 0), fits.best_reverse):
         mu, sigma = fit(APART)
         gradient, hessian = fits.reverse_slopes(APART, mu, sigma)
@@ -76,14 +76,14 @@ def test_mass_in_an_interval_equals_the_integral_of_the_density():
     assert abs(fits.mixture_mass(3.0, -1, 1) - p) < 1e-8 and abs(fits.mass(0.5, 2.0, -1, 1) - q) < 1e-8
 
 
-def test_negative_sigma_and_a_start_without_a_minimum_are_refused():
+def test_negative_sigma_and_a_start_far_from_any_minimum_are_refused():
     for kl in (fits.kl_forward, fits.kl_reverse):
         refused(lambda: kl(3, 0, -1), "sigma", "> 0", "-1", "above zero")
     refused(lambda: fits.fit_reverse(3, 1e4), "start", "minimum", "10000", "modes")
 
 
 @pytest.mark.parametrize("fit", [fits.fit_forward, fits.best_reverse])
-def test_fits_of_repeated_distances_equal_single_fits(fit):
+def test_fit_to_repeated_distances_equals_the_fit_to_each_distance(fit):
     mu, sigma = fit(np.array([[3.0], [2.5], [3.0]]))
     assert mu.shape == sigma.shape == (3, 1)
     for k, apart in enumerate((3.0, 2.5, 3.0)):

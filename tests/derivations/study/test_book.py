@@ -349,9 +349,9 @@ def test_book_works_in_a_browser(written):
         browser.evaluate("box.value = 'odaibo.40'; box.dispatchEvent(new Event('input'))")
         assert browser.evaluate("document.querySelector('#found a').hash") == "#odaibo.40"
         browser.evaluate("box.value = 'triangle inequality hong'; box.dispatchEvent(new Event('input'))")
-        assert browser.evaluate("document.querySelector('#found a').hash") == "#hong.22"      # the words are in its fault
+        assert browser.evaluate("document.querySelector('#found a').hash") == "#hong.22"      # hong.22 contains these words
         pdf = base64.b64decode(browser.call("Page.printToPDF")["data"])
-        assert 10 < max(map(int, re.findall(rb"/Count (\d+)", pdf))) < 40       # it prints one chapter
+        assert 10 < max(map(int, re.findall(rb"/Count (\d+)", pdf))) < 40       # only the open chapter is printed
         browser.open(written[0], width=673, media="print")
         assert browser.evaluate("document.documentElement.scrollWidth") <= 673        # wider pages are printed smaller
         assert browser.errors == []

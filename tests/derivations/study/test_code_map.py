@@ -52,7 +52,7 @@ def test_map_finds_the_functions_of_an_entry():
     assert [one.name for one in code_map.of_entry("odaibo.40c")] == ["minivae.gaussian.kl_standard_normal"]
 
 
-def test_names_in_finds_the_full_names_of_imports(tmp_path):
+def test_code_map_finds_the_full_names_of_imports_in_a_file(tmp_path):
     file = tmp_path / "test_a.py"
     file.write_text(
         "from minivae import gaussian as g\nfrom minivae.ops import tanh as t\nimport minivae.ops\nfrom numpy import tanh\n"
@@ -63,7 +63,7 @@ def test_names_in_finds_the_full_names_of_imports(tmp_path):
     assert not {"minivae.ops.relu", "minivae.gaussian.cholesky"} & used
 
 
-def test_names_in_finds_the_defining_module_of_reexported_names(tmp_path):
+def test_code_map_finds_the_defining_module_of_reexported_names(tmp_path):
     file = tmp_path / "test_a.py"
     imports = "import minivae\nfrom minivae.evidence import lower_bounds as b, gap\n"
     file.write_text(imports + "b(1, gap(2))\nminivae.exact_log_px(3)\n")
@@ -99,7 +99,7 @@ def test_map_prints_all_function_names_in_at_most_40_lines(capsys):
     assert paragraphs == [name.removeprefix("minivae.") for name in places()]
 
 
-def test_map_finds_functions_by_name_by_source_and_by_word():
+def test_map_finds_functions_by_name_or_source_or_word():
     def names(filter):
         return [one.name.removeprefix("minivae.") for one in code_map.found(filter)]
 
@@ -129,5 +129,5 @@ def test_map_works_without_the_tests_directory(monkeypatch):
     assert gaussian.kl_full is functions["minivae.divergences.kl_full"] and vae.VAE.elbo in functions.values()
 
 
-def test_map_has_no_function_for_an_entry_without_tie():
+def test_map_has_no_function_for_an_untied_and_uncited_entry():
     assert code_map.of_entry(ledger.entries("odaibo")[12].id) == []

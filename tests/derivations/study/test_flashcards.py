@@ -137,7 +137,7 @@ def test_cards_ask_only_what_a_person_can_answer():
         ("a = a", False),
     ],
 )
-def test_tuples_long_formulas_and_repetitions_have_no_card(latex, expected):
+def test_tuples_and_long_formulas_and_repetitions_have_no_card(latex, expected):
     row = Row("odaibo.900", "holds", "")
     entry = Entry("odaibo.900", "l.900", Form(lambda: None, latex, ()), rows=[row])
     assert flashcards.answerable(entry, Judgement(row, "holds", [], [], [], [], None, "")) is expected
@@ -157,7 +157,7 @@ def test_cards_do_not_show_the_answer_in_the_question():
         assert all(line not in card.question for line in formulas), card.id
 
 
-def test_anki_export_keeps_tabs_newlines_and_angle_brackets():
+def test_anki_export_keeps_tabs_and_newlines_and_angle_brackets():
     for card in (HARD, *all_cards()[:40]):
         ((id, tag, front, back),) = from_anki(flashcards.anki([card]))
         assert (id, tag) == (card.id, card.verdict)
@@ -180,7 +180,7 @@ def from_obsidian(text):
         yield [[html.unescape("" if line == "<br>" else line) for line in side] for side in sides_of_card]
 
 
-def test_obsidian_export_keeps_tabs_newlines_and_angle_brackets():
+def test_obsidian_export_keeps_tabs_and_newlines_and_angle_brackets():
     for card in (HARD, *all_cards()[:40]):
         ((question, answer),) = from_obsidian(flashcards.obsidian([card], "Title"))
         assert question == shown(card.question, "$$", "$$") and answer == shown(card.answer, "$$", "$$"), card.id
@@ -190,7 +190,7 @@ def test_obsidian_export_has_all_cards():
     assert len(list(from_obsidian(flashcards.obsidian(all_cards(), "Title")))) == len(all_cards())
 
 
-def test_latex_sides_and_sides_split_every_chain_in_the_same_way():
+def test_chain_has_the_same_sides_in_latex_and_in_unicode():
     for item in judged_items():
         latex = item.entry.printed.latex
         assert len(latex_sides(latex)) == len(sides(latex)), latex

@@ -33,7 +33,7 @@ def test_every_answer_cites_existing_rows(pair):
 
 
 def test_needed_draws_grow_exponentially_and_agree_with_an_experiment():
-    """In one dimension, the mean of the stated number of weights has a relative standard deviation of 1/10."""
+    """In one dimension, the stated number of draws estimates p(x) with a relative standard deviation of 1/10."""
     (rows,) = (answer.rows for answer in ANSWERS if "prior" in answer.says or "draw z" in answer.question)
     needed = dict(rows)
     assert list(needed) == [1, 2, 5, 10, 20] and needed[20] > 1e6

@@ -101,7 +101,7 @@ def test_trace_cites_the_ids_of_the_called_function():
     assert made["kl"].ids == ("odaibo.40c", "beyond.51") and made["log_px_z"].ids == ("beyond.18",)
 
 
-def test_record_restores_an_earlier_trace_function():
+def test_function_record_restores_an_earlier_trace_function():
     def mine(frame, event, argument):
         return None
 
@@ -120,7 +120,7 @@ def test_record_restores_an_earlier_trace_function():
         sys.settrace(before)
 
 
-def test_record_does_not_hide_an_error_of_the_model():
+def test_function_record_does_not_hide_an_error_of_the_model():
     given = fourways.problem()
     with pytest.raises(ValueError):
         trace.record(lambda: given.vae.forward(given.x[:, :2], given.eps))
@@ -234,7 +234,7 @@ AGREEING_DIGITS = [(1, 1, 16), (1, 1 + 1.1e-5, 4), (1, -1, 0), (0, 0, 16), (1, n
 
 
 @pytest.mark.parametrize("a, b, expected", AGREEING_DIGITS)
-def test_digits_returns_the_number_of_agreeing_digits(a, b, expected):
+def test_function_digits_returns_the_number_of_agreeing_digits(a, b, expected):
     assert fourways.digits(a, b, 1.0) == expected
 
 
