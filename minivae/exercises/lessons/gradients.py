@@ -132,7 +132,7 @@ def gradient_check(setup: Setup) -> Finding:
         lowest["right"], "smallest error of the right gradient, relative to its largest entry", rows,
         lowest["right"] < 1e-8 and lowest["1/2 forgotten"] > 1e-3,
         f"Float precision explains an error of {lowest['right']:.0e}, never one of {lowest['1/2 forgotten']:.1g}. Print "
-        f"the ratio too: a constant ratio, here {ratio.mean():.3g}, names the bug.",
+        f"analytic / numeric, too: if it is constant, here {ratio.mean():.3g}, a factor of the gradient is wrong.",
         lambda figures: figures.curves([figures.Panel(*panel)], finding, caption),
     )  # fmt: skip
 
