@@ -85,7 +85,8 @@ def notation(setup: Setup) -> Finding:
     return Finding(
         zero, "largest gradient of the KL in a weight of the decoder", rows, zero == 0 and min(others) > 0,
         "q belongs to the encoder and p(x|z) to the decoder, whichever letters a text uses. The KL to the prior contains "
-        "only q, so it gives the decoder no gradient. -log p(x|z) gives both a gradient: it reaches the encoder through z.",
+        "only q, so it gives the decoder no gradient. -log p(x|z) gives the decoder a gradient, and the encoder "
+        "another one, through z.",
         lambda figures: figures.bars(size, "largest gradient in a weight", "The KL gives the decoder no gradient", caption),
     )  # fmt: skip
 

@@ -55,7 +55,8 @@ def infinite_loss(setup: Setup) -> Finding:
     question="Why reparameterise? Can I not backpropagate through the random sample?",
     asked="Cross Validated, question 474889; pytorch/examples #592",
     predict="The pathwise estimate uses z = mu + sigma eps and the chain rule from z to mu. The score-function estimate "
-    "multiplies log p(x|z) by d log q(z|x) / d mu. Both have the same mean. How much larger is the variance of the second?",
+    "multiplies log p(x|z) by d log q(z|x) / d mu. The two estimates have equal means. How much "
+    "larger is the variance of the score-function estimate?",
     choices=("about equal", "about 10 times", "more than 1000 times"),
     answer=2,
     code=("minivae.evidence.gradients:gradient_noise", "minivae.gaussian:reparameterize_backward"),

@@ -35,8 +35,7 @@ def collapse(setup: Setup) -> Finding:
         points[each] = measure(vae, x, np.random.default_rng(setup.seed), each)
         pictures[f"beta {each:g}"] = vae.decode(vae.encode(few)[0])
     rows = [
-        (f"beta {each:g}", f"KL {nats(p.rate)}, {p.active} of 2 dimensions active, standard deviation of the images "
-                           f"{100 * p.spread:.1f} % of that of the data")
+        (f"beta {each:g}", f"KL {nats(p.rate)}, {p.active} of 2 dimensions active, sd of images / sd of data {p.spread:.3f}")
         for each, p in points.items()
     ]
     finding, notes = "With a large beta, the decoder ignores z", ["", *(f"KL {p.rate:.2g}" for p in points.values())]
@@ -46,7 +45,8 @@ def collapse(setup: Setup) -> Finding:
         last.spread, "standard deviation of the decoded images, as a fraction of that of the data, at beta = 128", rows,
         last.spread < 0.05 and last.collapsed and first.spread > 0.3 and first.active == 2,
         f"The decoder ignores z: the KL is {nats(last.rate)} instead of {nats(first.rate)}. Look for the cause in this "
-        "order: a mean instead of a sum, a large beta, a large decoder sigma. Without them, collapse is the true optimum.",
+        "order: a mean instead of a sum, a large beta, a large decoder sigma. If you find no such "
+        "cause, collapse is the optimum.",
         lambda figures: figures.images(vae, pictures, notes, classes, data_for("binomial"), finding, caption),
     )  # fmt: skip
 
@@ -108,8 +108,8 @@ def holes(setup: Setup) -> Finding:
     return Finding(
         rates.marginal_kl, "nats of KL from q(z), the aggregate posterior, to the prior", rows,
         rates.marginal_kl > 0.3 and rates.mutual_information > rates.marginal_kl,
-        "Nothing is wrong. The ELBO penalises the distance of q(z) from the prior, but does not make it 0. Where q(z) has "
-        "no mass, the decoder was not trained, but z ~ p(z) can lie there.",
+        "Nothing is wrong. The ELBO penalises the distance of q(z) from the prior, but does not make it 0. The "
+        "decoder was not trained where q(z) has no mass, but samples z ~ p(z) can lie in such holes.",
         lambda figures: figures.aggregate(vae, x, rates),
     )  # fmt: skip
 
