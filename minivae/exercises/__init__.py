@@ -3,11 +3,11 @@
     prompts      the texts: prompts and hints
     catalogue    the exercises: their blank functions, and the inputs that the judge uses
     cut          cuts blanks and solutions out of the package's own source
-    answers      short answers, where the package's lines look different
+    answers      short answers, for which the package has longer code or none
     given        functions of the package that some exercises import
     pupil        the program that runs a submission, in a process of its own
     outside      starts that process, with limits
-    judge        calls a submission, and makes a verdict of what came back
+    judge        calls the functions of a submission, and judges the returned arrays
     compare      compares the returned arrays with the right ones and with known wrong versions
     sentences    the words about one wrong array
     variants     known wrong versions of every function
@@ -16,7 +16,7 @@
     report       all verdicts, as text and JSON
     grade        the submissions of a class
     notebook     exercises and lessons as Jupyter notebooks
-    lessons      eighteen questions of learners, each answered by a number and a figure
-    actions      what each action of the command does
+    lessons      eighteen frequent questions, each answered by a number and a figure
+    actions      the actions of the command, such as check, hint and show
     command      the command `minivae exercises`: actions and options
 """

@@ -69,7 +69,7 @@ def verdicts(options: argparse.Namespace, exercises: list) -> list:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Check the named exercises, or all. Return 0 if every exercise that counts is passed."""
+    """Check the named exercises, or all. Return 0 if all are passed; a bonus counts only if it is named or begun."""
     named = dict.fromkeys(exercise for word in options.name for exercise in chosen(word))
     found = verdicts(options, [*named] or every())
     asked = found if options.name else counted(found)
@@ -110,7 +110,7 @@ def command(words: str, options: argparse.Namespace) -> str:
 
 
 def list_all(options: argparse.Namespace) -> int:
-    """Print the number, name, status and title of every exercise. Return 0 if all that count are passed."""
+    """Print number, name, status and title of every exercise. Return 0 if all are passed; the bonus counts only if begun."""
     found = verdicts(options, every())
     if options.json:
         rows = [document(verdict) | {"title": verdict.exercise.title} for verdict in found]

@@ -1,4 +1,4 @@
-"""Short answers to the exercises whose lines in the package look different; a test judges them."""
+"""Short answers to exercises for which the package has longer code, or none; a test judges them."""
 
 ANSWERS = {
     "affine_backward": """

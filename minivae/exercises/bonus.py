@@ -15,7 +15,7 @@ FILE = '"""Bonus: {title}\n\n{prompt}\n"""\n\nimport numpy as np\n\n\ndef check(
 
 
 def calls_of(exercise: Exercise, seed: int) -> list[dict]:
-    """Return one call: the learner's check gets the exhibits in random order."""
+    """Return the single call of the learner's check. Its argument names all modules to check, in random order."""
     return [{"function": "check", "how": "check", "arguments": copies(np.random.default_rng(seed), SIZES[0])}]
 
 
@@ -65,7 +65,7 @@ def chosen(word: str) -> list[Exercise]:
 
 
 def find(name: str) -> Exercise:
-    """Return the exercise with this number, name, beginning of a name, or file. Raises ValueError unless one fits."""
+    """Return the exercise with this number, name, beginning of a name or file. Raises ValueError unless only one fits."""
     word, everything = name.rpartition("/")[2].removesuffix(".py"), (*exercises(), BONUS)
     found = [each for each in everything if word in (each.name, each.stem, str(each.number), f"{each.number:02}")]
     found = found or [each for each in everything if word and each.name.startswith(word)]

@@ -27,16 +27,16 @@ class Draw(NamedTuple):
     arguments: list
 
     def sizes_of(self, letters: str) -> dict[str, int]:
-        """Return the sizes of these letters."""
+        """Return the lengths of the axes with these letters."""
         return {letter: size for letter, size in self.sizes.items() if letter in letters}
 
 
 class Part(NamedTuple):
     """A function of an exercise, the names of its results, and one kind of inputs.
 
-    `case` names the kind: "large inputs", for example. `how` names the adapter that calls the function. If the function
-    writes into the arrays of an argument, `written` is the index of that argument, and `results` names the returned
-    arrays first, then the written ones.
+    `case` names the kind: "large inputs", for example. `how` names an adapter: a function of `pupil.HOW` that calls the
+    learner's function. If the learner's function writes into the arrays of an argument, `written` is the index of that
+    argument, and `results` names the returned arrays first, then the written ones.
     """
 
     piece: Piece
@@ -261,7 +261,7 @@ PARTS: dict[str, tuple[Part, ...]] = {
              model(("gaussian", "learned"), objective="iwae", estimator="sampled"), "importance weights, Gaussian", "model",
              turns=(*TURNS, 0)),
     ),
-    "adam": (Part(Piece("adam", "Adam.step", whole=True), tuple(f"theta after step {i}" for i in (1, 2, 3)), "D", optimiser,
+    "adam": (Part(Piece("adam", "Adam.step", whole=True), tuple(f"theta after call {i}" for i in (1, 2, 3)), "D", optimiser,
                   how="adam", turns=(0, 1, 2)),),
 }  # fmt: skip
 
@@ -274,7 +274,7 @@ GIVEN = {
 
 
 def forward_lines() -> str:
-    """Return the numbered lines of the package's forward pass, without the line that fits a scale."""
+    """Return the numbered lines of the package's forward pass, without the line that re-estimates sigma."""
     lines = source_of(Piece("vae", "VAE.forward")).splitlines()
     return "\n".join(line for line in lines if "  # " in line and "refit" not in line)
 
@@ -290,7 +290,7 @@ def exercises() -> tuple[Exercise, ...]:
     return tuple(found)
 
 
-def solved_by(function: str) -> int | None:
-    """Return the number of the exercise that a function solves ("minivae.gaussian:reparameterize"), or None."""
-    return next((each.number for each in exercises() for piece in each.pieces()
-                 if function == f"minivae.{piece.module}:{piece.name}"), None)
+def solved_by(function: str) -> list[int]:
+    """Return the numbers of the exercises whose solutions are in a function such as "minivae.gaussian:reparameterize"."""
+    return [each.number for each in exercises()
+            if function in [f"minivae.{piece.module}:{piece.name}" for piece in each.pieces()]]  # fmt: skip

@@ -16,7 +16,7 @@ EXAMPLES = """examples:
   minivae exercises check 1-3                    check exercises 1, 2 and 3
   minivae exercises hint 6                       the first of three hints
   minivae exercises list                         show which exercises are done
-  minivae exercises lesson 1                     a question of learners: predict, run, compare
+  minivae exercises lesson 1                     a lesson on a frequent question: predict, run, compare
   minivae exercises --notebook notebooks         the exercises as Jupyter notebooks
   minivae exercises grade submissions            a table of all students (for teachers)
 
@@ -26,7 +26,7 @@ BRIEF = {
     "check": "check the named exercises, or all", "hint": "print one of three hints",
     "list": "list the exercises and their status",
     "reset": "write the blank exercise again; your file is renamed", "show": "print the solution, after a pass",
-    "grade": "check the submissions of a class", "lesson": "a question of learners: predict, run, compare",
+    "grade": "check the submissions of a class", "lesson": "a lesson on a frequent question: predict, run, compare",
 }  # fmt: skip
 FOLDER = "folder of the exercises (default: exercises)"
 LESSON = """Eighteen questions that learners of VAEs ask most often. Each lesson asks you to predict, runs for a few seconds,

@@ -1,6 +1,6 @@
 """Compare the arrays of a submission with the right ones and with those of all known wrong versions.
 
-A draw is the arguments of one call. A step is a variable that a line of the function computes.
+"Draw" means the arguments of one call, and "step" means a variable that a line of the function computes.
 """
 
 import ast
@@ -65,12 +65,12 @@ def compared(part: Part, seed: int, given: Given) -> list[Finding]:
 
 
 def equal(mine: Sequence[NDArray], right: Sequence[NDArray]) -> bool:
-    """Return True if the arrays of every draw agree."""
+    """Return True if the learner's arrays agree with the right ones in every draw."""
     return all(map(agree, mine, right))
 
 
 def filled(part: Part, seed: int, given: Given) -> Pairs:
-    """Return the results that the learner filled in. A model's gradient has none while a line is blank or fails."""
+    """Return the results that the learner filled in; {} for a model's gradient while a line is blank or fails."""
     if part.how == "model" and given.open:
         return {}
     arrays = zip(part.results, zip(*given.arrays), zip(*right_arrays(part, seed)))
@@ -88,9 +88,9 @@ def steps_of(part: Part, seed: int, given: Given) -> Pairs:
 def first_line(part: Part, seed: int, pairs: Pairs, bad: set[str], unfinished: bool) -> list[str]:
     """Return the wrong variables of the first wrong line, or [].
 
-    A learner may use the same names for other arrays. So a line does not count if a later array is right, although the
-    wrong values would make it wrong. If no blank is left, there is a second test: executed with the learner's wrong
-    values, the right lines must give one of the learner's wrong results.
+    A learner may use the same names for other arrays. So there is a test: executed with the learner's wrong values, the
+    right lines must still give those later arrays that the learner has right. If no blank is left, there is a second
+    test: executed with these values, the right lines must give one of the learner's wrong results.
     """
     lines = [] if part.piece.whole else lines_of(part.piece)
     for k, (names, _) in enumerate(lines):
@@ -109,7 +109,7 @@ def explaining(part: Part, seed: int, results: Pairs, good: set[str]) -> list[tu
     """Return the variants that give the learner's numbers, each with the names of the results that agree.
 
     At least one of these results must be wrong, and each must have a finite entry. A change in a line whose result is
-    right does not count. If results depend on each other, a change must explain all of them.
+    right does not count. If results depend on each other, a change must give all of the learner's results.
     """
     found = []
     for variant, arrays in known_arrays(part, seed):
@@ -123,7 +123,7 @@ def explaining(part: Part, seed: int, results: Pairs, good: set[str]) -> list[tu
 
 
 def later(part: Part, name: str, pairs: Pairs, carried: Mapping[str, list] | None, cause: list[str]) -> tuple[str, ...]:
-    """Return the sentence about a wrong array that is computed from the cause; () for other arrays."""
+    """Return the sentence about a wrong array that depends on `cause`, the first wrong arrays; () for other arrays."""
     said = ", ".join(cause)
     first = "which is wrong: correct that first" if len(cause) == 1 else "which are wrong: correct them first"
     if carried is None:

@@ -87,7 +87,7 @@ CONFUSIONS = (                                              # function, {right l
     ("step", {"(np.sqrt(v) + floor)": "np.sqrt(v + self.tiny * sum_2)"}, "tiny is added inside the square root"),
 )  # fmt: skip
 
-TERMS = {                                                   # of a result; wrong results are often other sums of these
+TERMS = {                                                   # terms of a result: wrong results often have wrong factors
     ("kl_standard_normal", "kl"): {
         "mu^2": "mu * mu", "mu": "mu", "exp(log_var)": "np.exp(log_var)", "exp(log_var / 2)": "np.exp(log_var / 2)",
         "exp(-log_var)": "np.exp(-log_var)", "log_var": "log_var", "1": "1"},

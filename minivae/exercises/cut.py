@@ -1,6 +1,6 @@
 """Cut blanks and solutions out of the package's own source.
 
-Functions are found by name, so no code is written twice. An unknown name raises AttributeError.
+The source of a function is read from its module each time. An unknown function name raises AttributeError.
 """
 
 import ast
@@ -23,12 +23,12 @@ class Piece(NamedTuple):
     """A function of the package, and the lines that stay in its blank."""
 
     module: str                 # "gaussian"
-    name: str                   # "reparameterize"; methods are "VAE.backward"
+    name: str                   # "reparameterize"; for a method, "VAE.backward"
     arguments: int | tuple[str, ...] = 0    # their number in the blank (0: all without a default), or their names
     keep: tuple[str, ...] = ()  # left sides of the assignments that stay in the blank
-    whole: bool = False         # the body is one `...`: the source works in place, or its lines tell the answer
-    lines: tuple[str, ...] = ()  # left sides of the lines of a method from which the learner's function is made
-    called: str = ""            # the name of the learner's function, if it is another one
+    whole: bool = False         # True if the body is one `...`: the source works in place, or its names tell the answer
+    lines: tuple[str, ...] = ()  # for a part of a method: left sides of the lines that form the learner's function
+    called: str = ""            # the name of the learner's function, if it differs from `name`
 
     @property
     def function(self) -> str:
@@ -50,7 +50,7 @@ def source_of(piece: Piece) -> str:
 def solutions(name: str, pieces: Sequence[Piece]) -> list[str]:
     """Return the short answer to an exercise, if there is one; then the package's own lines."""
     short = [f"# A short answer{ANSWERS[name]}"] if name in ANSWERS else []
-    note = "# In brackets: an entry of the ledger, as in `derivations show beyond.20`\n"
+    note = "# In brackets: the name of an equation. `derivations show beyond.20` prints it.\n"
     sources = [solution(piece) for piece in pieces]
     return short + sources + [note] * bool(re.search(r"\[[a-z]+\.", "".join(sources)))
 

@@ -19,7 +19,7 @@ from minivae.exercises.cut import blanks_left
 from minivae.exercises.pupil import Other, file_of, function_in, leaves, pack, perform, profiler, unpack
 from minivae.exercises.sentences import REL, UNDECIDED, Given
 
-STEP = 1e-5                                                 # of the central differences
+STEP = 1e-5                                                 # step of the central differences
 
 
 class Verdict(NamedTuple):
@@ -40,7 +40,7 @@ class Learner(NamedTuple):
 
 
 class Asking(NamedTuple):
-    """Two functions of an exercise: the first makes the calls, the second judges their results."""
+    """Two functions of the judge for one exercise: the first returns the calls, the second judges their results."""
 
     calls: Callable                                         # exercise, seed -> the calls
     findings: Callable                                      # exercise, seed, results, learner -> findings
@@ -52,10 +52,10 @@ def of_file(status: str, words: str) -> tuple[Finding, ...]:
 
 
 def safely(judged: Callable) -> Callable:
-    """Return a function that turns an exception of the judge into the status "error" of one exercise."""
+    """Decorate a function that judges one exercise: if the judge itself fails, return the status "error"."""
     @functools.wraps(judged)
     def verdict(exercise, *rest, **options):
-        profiler()                                          # raises ValueError if another profiler prevents the judge's
+        profiler()                                          # raises ValueError for a profiler that cannot be set again
         try:
             return judged(exercise, *rest, **options)
         except Exception as error:
@@ -87,7 +87,7 @@ def check(exercise: Exercise, file: Path, timeout: float = 10.0, seed: int = 0) 
     if not ran.executed:
         return Verdict(exercise, "error", of_file("error", ran.error), flags, ran.printed)
     results = list(ran.results)
-    for call in calls[len(results) :]:                      # no call is left if all ended
+    for call in calls[len(results) :]:                      # empty if every call has a result
         first = calls[len(ran.results)]["function"]
         other = f"was not called, because {first} did not end"
         results.append({"error": ran.error if call["function"] == first else other})
@@ -153,7 +153,7 @@ def calls_of(exercise: Exercise, seed: int) -> list[dict]:
 
 
 def flags_of(exercise: Exercise, source: str) -> tuple[str, ...]:
-    """Return a flag for each line of a submission that imports minivae, apart from the line that the exercise gives."""
+    """Return one flag for each line that imports minivae, except the import line that the exercise gives."""
     lines = [line.strip() for line in source.splitlines() if "minivae" in line and "import" in line]
     return tuple(f"imports minivae: {line}" for line in lines if line != exercise.import_line() and line[0] != "#")
 
@@ -167,7 +167,7 @@ def status_of(findings: Sequence[Finding]) -> str:
 
 
 def findings_of(exercise: Exercise, seed: int, results: list[dict], learner: Learner) -> tuple[Finding, ...]:
-    """Return the findings of all parts, a blank function once; then the finding of `consistent`, if any."""
+    """Return the findings of all parts, then that of `consistent`, if any. Parts with the same blank give one finding."""
     found, rest = [], results
     for part in exercise.parts:
         mine, rest = rest[: 2 * len(SIZES)], rest[2 * len(SIZES) :]
@@ -181,7 +181,7 @@ def findings_of(exercise: Exercise, seed: int, results: list[dict], learner: Lea
 def same_cause(judged: list[Finding], found: Sequence[Finding]) -> list[Finding]:
     """Give a finding the words of an earlier one about the same function and array, if one change explains both.
 
-    If nothing explains a wrong array that is right for other inputs, the words say that it is right there.
+    If a wrong array is undecided, but right for the other inputs, the words say that.
     """
     for i, each in enumerate(judged):
         function, _, case = each.function.partition(", ")
@@ -274,7 +274,7 @@ def changed(part: Part, before: list, after: Any) -> str:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Return True if two leaves of the arguments are equal."""
+    """Return True if two arrays or numbers are equal. In arrays, nan is equal to nan."""
     return np.array_equal(a, b, equal_nan=True) if isinstance(a, np.ndarray) else a == b
 
 
@@ -311,7 +311,7 @@ def slopes(exercise: Exercise, seed: int) -> list[dict]:
 
 
 def direction(array: NDArray) -> NDArray:
-    """Return a fixed direction of the shape of an array."""
+    """Return fixed numbers in the shape of an array: the direction of its central difference."""
     return np.cos(np.arange(array.size)).reshape(array.shape)
 
 

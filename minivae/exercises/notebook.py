@@ -57,7 +57,7 @@ except ImportError as error:
 
 
 def check_here(name: str, names: dict) -> None:
-    """Print the verdict on the functions of an exercise among these names; after a pass, the package's own lines."""
+    """Print the verdict on the functions of an exercise in `names`; after a pass, print the package's own lines, too."""
     exercise = bonus.find(name)
     verdict = judge.check_names(exercise, names)
     print("\n".join(report.lines_of(verdict)))

@@ -3,8 +3,9 @@
 B is the number of data points, D of features, J of latent dimensions, L of draws of z for each data point.
 """
 
-RULE = """A backward function first gets the gradient of the loss in the output, then the inputs of the forward function.
-It returns the gradient of the loss in each input. `d_x` is the gradient of the loss in x, and has the shape of x."""
+RULE = """The first argument of a backward function is the gradient of the loss with respect to the output of the forward
+function. The other arguments are the inputs of the forward function. The backward function returns the gradient of the
+loss with respect to each input. For x, this gradient is `d_x`, the "gradient in x". It has the shape of x."""
 
 TEXTS: dict[str, tuple[str, str, str, str, str]] = {
     "affine_backward": (
@@ -16,7 +17,7 @@ Forward: y = x W + b, with x (B, I), W = weight (I, O), b = bias (O,), y (B, O):
 Given d_y (B, O), derive the gradients in x, W and b.
 Start with one entry: y[n, o] = sum_i x[n, i] W[i, o] + b[o]. Which entries of y depend on W[i, o]? Sum over them.
 Replace every `...`. You may also write the function in another way: only the returned arrays count.
-Letters of all exercises: B data points, L draws of z for each data point, D features, J latent dimensions, H hidden units.
+Letters for shapes in the other exercises: L draws of z for each data point, D features, J latent dimensions.
 """,
         "The shapes nearly tell the answer: build (B, I) from (B, O) and (I, O), and (I, O) from (B, I) and (B, O).",
         "The same b is added to all B rows, so its gradient is a sum over all B rows.",
@@ -70,7 +71,8 @@ Only the summed axis is removed: (L, B) gives (L,) for `axis=1`, and (L, 1) give
         """
 Forward: y = log sum_l exp(a_l) along one axis: a (L, B), axis 0 -> y (B,).
 Given d_out, of the shape of y, return d_a, of the shape of a.
-Derive dy/da_l. It has a name in deep learning. d_a must be right for entries of a such as 1000, too.
+Derive dy/da_l. The vector of these derivatives is a well-known function of a. d_a must be right for entries of a such as
+1000, too.
 """,
         "dy/da_l = (1 / sum) * d(sum)/da_l. Only one term of the sum contains a_l.",
         "The slopes are positive and sum to 1 along the axis. Subtract the largest entry before exp: the "
@@ -164,8 +166,8 @@ linear, without act. hs[i] is the input of layer i, and hs[-1] is the output of 
 Given: `affine_backward(d_y, x, weight, bias)`, and `act, act_backward = ACTIVATIONS[activation]`, where
 `act_backward(d_h, h)` takes the output h. Do not change hs or layers.
 """,
-        "Go through the layers from the last to the first and carry one array: the gradient in a layer's "
-        "output before the activation.",
+        "Go through the layers from the last to the first and carry one array: the gradient in "
+        "hs[i] W_i + b_i, which is the input of the activation.",
         "affine_backward returns the gradient in hs[i]. To go back through the activation that computed hs[i], call "
         "act_backward with hs[i].",
         "hs[0] is the data: no activation computed it, so do not call act_backward in the last step of the loop.",
@@ -180,6 +182,7 @@ holds for log_var, with d_log_var_kl (B, J).
 
 Return d_z (L, B, J), and the total gradients d_mu and d_log_var (B, J) in the encoder's outputs.
 The rows of d_z_px are ordered like z.reshape(L * B, J). Given: `reparameterize_backward(d_z, mu, log_var, eps)`.
+The numbers in the comments are steps of the forward pass: step 2 computes mu and log_var, and step 3 draws z.
 """,
         "If a variable is used in two places, its gradient is the sum of two gradients.",
         "d_z_px has the shape (L * B, J): bring it into the shape of z first.",
@@ -188,28 +191,31 @@ The rows of d_z_px are ordered like z.reshape(L * B, J). Given: `reparameterize_
     "whole_backward": (
         "the whole backward pass, and the normalised importance weights",
         """
-This is the model's forward pass in seven steps. `backward` has the same numbers in reverse order.
+Write two functions. The loss of the first, `iw_loss_backward`, is minus the mean over the B data points of
+
+    log( 1/L sum_l exp(log_w[l]) ),    where log_w, (L, B), is the difference of log_px_z and kl
+
+d_loss is a number. beta is 1 and not used. Return the gradients in log_px_z and kl.
+Given: log_sum_exp_backward(d_out, a), the gradient of exercise 5 along axis 0.
+
+The second, `backward`, is the whole backward pass. This is the model's forward pass in seven steps. The comments in the
+blank of `backward` have the same numbers, in reverse order.
 
 {FORWARD}
 
 f has the results of the forward pass: f.encoder_hs, f.mu, f.log_var, f.z, f.decoder_hs, f.out, f.scale, f.log_px_z, f.kl.
+f.scale has the likelihood's own parameters: none, or log_sigma. self.likelihood.scale has their names.
 
     7  objective.loss_backward(d_loss, f.log_px_z, f.kl, self.beta), with d_loss = 1
     6  objective.kl_backward(d_kl, f.z, f.mu, f.log_var) gives three gradients
-    5  self.likelihood.log_prob_backward(d_log_px_z, x, f.out, *f.scale) gives d_out and, in the list d_scale, one
-       gradient for each entry of f.scale
+    5  self.likelihood.log_prob_backward(d_log_px_z, x, f.out, *f.scale) returns d_out, then one gradient for each entry
+       of f.scale; `d_out, *d_scale =` makes d_scale the list of these gradients
     4  mlp_backward(d_out, hs, layers, self.activation, d_layers, wrt_x=True) writes into d_layers and returns the
-       gradient in z
+       gradient in hs[0], as in exercise 11. For the decoder, call it with d_rows, f.decoder_hs, decoder and d_decoder
     3, 2  as in exercise 12. The encoder's last layer has both heads: mu in the first J columns, log_var in the others
-    1  back through the encoder; x is data
-    At the end, write the entry d of d_scale for each name in self.likelihood.scale: `gradient[name][...] = d`.
-
-First write `iw_loss_backward`. Its loss is minus the mean over the B data points of
-
-    log( 1/L sum_l exp(log_w[l]) ),    log_w is the difference of log_px_z and kl, (L, B)
-
-d_loss is a number. beta is 1 and not used. Return the gradients in log_px_z and kl.
-Given: log_sum_exp_backward(d_out, a), the gradient of exercise 5 along axis 0.
+    1  mlp_backward for the encoder, with wrt_x=False: x is data, so the gradient in x is not needed
+    The last blank is a loop over the names in self.likelihood.scale and the gradients d in d_scale:
+       `gradient[name][...] = d`
 """,
         "In iw_loss_backward every data point gets -d_loss / B. The softmax of log_w distributes this over the L draws.",
         "kl enters log_w with a minus. In `backward`, f.out is (L, B, D), and the decoder worked on L * B rows.",
@@ -247,9 +253,9 @@ You may call, with arrays mu, log_var (B, J) and eps, z (L, B, J):
 
 log_normal is the log-density of N(mu, sigma^2) at z, summed over J, and log_standard_normal that of N(0, 1).
 
-The check is called with the right module three times, and with six wrong ones. `minivae museum` describes them all. One
-of them is exp-log-var: there, z is drawn with exp(log_var) as standard deviation, and the backward is the gradient
-of this wrong draw. So a gradient check alone does not notice the bug.
+The check is called with the right module three times, and with six wrong ones. The six bugs are among those that `minivae
+museum` lists. One of the six is exp-log-var: it draws z with exp(log_var) as standard deviation, and its backward is the
+gradient of this wrong draw. So a gradient check alone does not notice the bug.
 """,
         "Compare each backward with finite differences of its forward: this catches some of the six bugs. Which bugs pass?",
         "Sampler, density and KL must describe one Gaussian: the mean of log_normal(z) - "

@@ -48,7 +48,7 @@ def unpack(line: bytes) -> Any:
 
 
 def described(value: Any) -> dict:
-    """Return a tree as plain JSON types: each node is its kind with its parts; the bytes of an array are base64."""
+    """Return a tree as plain JSON types: each node has its kind and its parts; the bytes of an array are in base64."""
     if isinstance(value, (list, tuple)):
         return {"list" if isinstance(value, list) else "tuple": [described(part) for part in value]}
     if isinstance(value, dict):
@@ -160,7 +160,7 @@ def one_call(call: dict, function: Callable, names: dict) -> dict:
     tree = function_in(file, call["function"]) if call["how"] in ("plain", "model") else None
     while True:
         arguments, seen = copy.deepcopy(call["arguments"]), {}
-        arrays = same_arrays(arguments)                     # if the function puts new arrays in a list, the old ones count
+        arrays = same_arrays(arguments)                     # these are judged, even if the function replaces them
         try:
             with warnings.catch_warnings(record=True) as caught, np.errstate(all="warn", under="ignore"):
                 warnings.simplefilter("always")
@@ -202,7 +202,7 @@ def watching(function: Callable, seen: dict) -> Iterator[None]:
 
 
 def profiler() -> Callable | None:
-    """Return the profile function of this thread, or None. Raises ValueError for one in C: it could not be restored."""
+    """Return the profile function of this thread, or None. Raises ValueError for one in C: Python cannot set it again."""
     before = sys.getprofile()
     if before is not None and not callable(before):
         remedy = "Stop it, or use Python 3.12 or newer, where cProfile works."
@@ -289,7 +289,7 @@ def in_words(error: BaseException, file: str) -> str:
 
 
 def named_arrays(text: str, frame: types.FrameType) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield each variable, attribute or entry such as `hs[i]` in a line of code that is an array."""
+    """Yield each variable, attribute or entry (such as `hs[i]`) of a line of code, if its value is an array."""
     try:
         nodes = list(ast.walk(ast.parse(f"{text} pass" if text.endswith(":") else text)))
     except SyntaxError:                                     # the line is a part of a longer statement

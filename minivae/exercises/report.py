@@ -51,7 +51,7 @@ def lines_of(verdict: Verdict) -> list[str]:
 
 
 def heading(findings: list[Finding]) -> str:
-    """Return the functions, arrays and inputs of these findings. More than three arrays are counted, not named."""
+    """Return a heading with the functions, arrays and inputs of these findings. More than three arrays are only counted."""
     arrays: dict[str, list[str]] = {}
     for finding in findings:
         arrays.setdefault(finding.function, []).append(finding.array)

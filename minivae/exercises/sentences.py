@@ -65,7 +65,7 @@ def words_of(part: Part, draws: Sequence[Draw], wrong: Wrong, given: Given, name
     elif not np.isfinite(right).all():
         words = []
     elif rank == 0 and None in [ratio(a, b) for a, b in zip(wrong.mine, wrong.right)]:
-        words = []                                          # a named fault needs no other words than a constant ratio
+        words = []                                          # the ratio is not constant: the name of the fault is enough
     else:
         equal, terms = equals(part, draws, wrong, given.names), sum_of_terms(part, draws, wrong)
         words = [said for said in (equal or terms,) if said]
@@ -78,7 +78,7 @@ def words_of(part: Part, draws: Sequence[Draw], wrong: Wrong, given: Given, name
 
 
 def not_written(part: Part, name: str, mine: Sequence[NDArray], right: Sequence[NDArray], given: Given) -> str:
-    """Return the words for an array into which the function must write, but wrote nothing or added; else ""."""
+    """Return the words for an array that the function must write, but did not write or only added to; else ""."""
     if part.how == "model" and name in part.results and not mine[0].any():
         return "was not written: it is still 0 everywhere"
     if part.written is None or name in part.returned:
@@ -86,7 +86,7 @@ def not_written(part: Part, name: str, mine: Sequence[NDArray], right: Sequence[
     if (mine[0] == START).all():
         put = "is unchanged: you put a new array into the list. Write into the old array: `[...] =`"
         return put if given.replaced else "was not written"
-    added = (mine[0] > START / 2).all()                     # the right entries are below 100
+    added = (mine[0] > START / 2).all()                     # right entries are below 100: START is in the sum
     why = "was added to the old entries, which are not 0 at the start: assign with `=`, do not add with `+=`"
     return why if added else ""
 
@@ -168,7 +168,7 @@ def numbers(mine: NDArray, right: NDArray) -> str:
 
 
 def equals(part: Part, draws: Sequence[Draw], wrong: Wrong, names: frozenset[str] | None) -> str:
-    """Return what a wrong array equals, in the words of the doctor and names of the learner's file; "" if nothing fits."""
+    """Return the words of `minivae.doctor` for what a wrong array equals, with the learner's names; "" if nothing fits."""
     inside = [{n: v for n, v in each.items() if (names is None or n in names) and v.ndim} for each in wrong.steps]
     probes = [Probe(a, b, draw.sizes_of(part.letters)) for a, b, draw in zip(wrong.mine, wrong.right, draws)]
     functions = [factors(values, b, names) for values, b in zip(inside, wrong.right)]
@@ -186,7 +186,7 @@ def equals(part: Part, draws: Sequence[Draw], wrong: Wrong, names: frozenset[str
 
 
 def factors(values: Mapping[str, NDArray], right: NDArray, names: frozenset[str] | None) -> dict[str, NDArray]:
-    """Return functions of the inputs and steps: factors that are easily forgotten, or multiplied once too often."""
+    """Return arrays such as exp(log_var / 2), made from inputs and steps: factors that are often forgotten or used twice."""
     found = {}
     with np.errstate(all="ignore"):
         for name, v in values.items():

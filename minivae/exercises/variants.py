@@ -61,7 +61,7 @@ def variants(piece: Piece) -> tuple[Variant, ...]:
 
 
 def listed(piece: Piece) -> Iterator[Variant]:
-    """Yield the confusions and exhibits that change this function. Raises LookupError if a line is not found once."""
+    """Yield the confusions and exhibits for this function. Raises LookupError unless each line occurs exactly once."""
     source = source_of(piece)
     known = [(f"confusion: {words}", words, replaced) for name, replaced, words in CONFUSIONS if name == piece.function]
     for name, _, replaced in known:
@@ -73,7 +73,7 @@ def listed(piece: Piece) -> Iterator[Variant]:
         known.append((f"museum {bug.name}", bug.title, {a: b for a, b in changes.items() if source.count(a) == 1}))
     for name, words, replaced in known:
         text = functools.reduce(lambda text, pair: text.replace(*pair), replaced.items(), source)
-        with contextlib.suppress(SyntaxError, LookupError):     # a change of several lines with other indentation
+        with contextlib.suppress(SyntaxError, LookupError):     # changed lines can have a wrong indentation
             if ast.dump(tree := tree_of(piece, text)) != ast.dump(tree_of(piece)):
                 yield Variant(name, words, compiled(piece, tree))
 
@@ -191,7 +191,7 @@ def changed_results(node: ast.Return) -> Iterator[tuple[str, str, ast.AST]]:
 
 
 def kind(name: str) -> list[str]:
-    """Return ["mu"] for d_mu, d_mu_kl and d_mu_z: in a long function, only names of one kind are exchanged."""
+    """Return the kind of a name: ["mu"] for d_mu_kl. In a long function, only names of the same kind replace each other."""
     return name.removeprefix("d_log_").removeprefix("d_").split("_")[:1]
 
 

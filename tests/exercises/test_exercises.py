@@ -72,7 +72,7 @@ def test_learners_folder_contains_no_line_of_a_solution():
                     assert line not in files, line
 
 
-def test_readme_lists_each_exercise_with_ledger_entries_that_prove_it():
+def test_readme_lists_each_exercise_with_ledger_entries_that_check_its_equation():
     page = PAGES["minivae/exercises/README.md"]
     rows = re.findall(r"^\| (\d+) `(\w+)` \|.*\| (.*) \|$", page, re.MULTILINE)
     assert [(int(number), name) for number, name, _ in rows] == [(each.number, each.name) for each in every()]

@@ -127,7 +127,7 @@ FAULTS = [                                                  # exercise, source, 
     (14, ADAM, {"T)": "self.t)", "flat[...] -=": "flat = self.params.flat -"}, "write into self.params.flat itself"),
     (14, ADAM, {"SQUARE": "g", "T)": "self.t)"}, "v is computed from g, not from g^2"),
     (14, ADAM, {"T)": "(self.t + 1))"}, "t is one too large"),
-    (14, ADAM, {"T)": "self.t)", "FACTOR": "g"}, "is computed later than theta after step 1"),
+    (14, ADAM, {"T)": "self.t)", "FACTOR": "g"}, "is computed later than theta after call 1"),
     (9, BERNOULLI, {"LOG_P": "(x * logits - np.logaddexp(0, logits)).sum(0)"}, "you summed over L; sum over D instead"),
     (9, BERNOULLI, {"LOG_P": "(x * logits - np.logaddexp(0, logits)).sum(1)"}, "you summed over B; sum over D instead"),
     (9, BERNOULLI, {"LOG_P": "(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(-1)"},
@@ -208,7 +208,7 @@ def printed_lines(number, source):
     return "\n".join(lines_of(verdict_on(number, source)))
 
 
-def test_same_error_in_forward_and_backward_loops_is_named(tmp_path):
+def test_same_error_in_forward_and_backward_is_named_despite_loops(tmp_path):
     assert verdict_on(6, LOOPS.replace("SIGMA", "/ 2")).status == "passed"
     verdict, text = check_file(tmp_path, 6, LOOPS.replace("SIGMA", ""))
     assert verdict.printed == "" and "no gradient check can see this error" in text
@@ -217,7 +217,7 @@ def test_same_error_in_forward_and_backward_loops_is_named(tmp_path):
     assert "central differences" not in printed_lines(6, other)
 
 
-def test_forgotten_factor_in_one_array_gets_no_other_diagnosis():
+def test_factor_forgotten_in_one_array_is_named_only_as_missing_factor():
     source = SCALE.replace("D_LOG_SIGMA", "(d * (u**2 - 1)).sum()")
     said = words_on(10, source.replace("d * u / sigma", "d * u"))
     assert "gives the same numbers: a factor is missing" in said and "read as" not in said

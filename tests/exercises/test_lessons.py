@@ -92,7 +92,7 @@ def test_lesson_figure_has_alt_text_with_a_number(each, found):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["collapse", "mean_or_sample", "blur"])
-def test_digit_lesson_labels_each_class_in_its_colour(name, found):
+def test_figures_of_digit_lessons_label_each_class_in_its_own_colour(name, found):
     figure, alt = found[name].picture()
     shown = {text.get_text(): text.get_color() for text in figure.axes[0].get_xticklabels()}
     assert shown == {str(label): CLASSES[label] for label in range(10)}
@@ -119,7 +119,7 @@ def test_planted_error_changes_the_verdict_of_a_lesson(name):
 
 
 @pytest.mark.slow
-def test_lesson_on_log_variance_does_not_hold_for_another_bug(monkeypatch):
+def test_numbers_of_another_bug_do_not_support_the_log_variance_lesson(monkeypatch):
     each = find("log_variance")
     monkeypatch.setitem(each.run.__globals__, "exhibit", lambda name: exhibit("minus-one-once"))
     broken = run(each, QUICK._replace(epochs=5))

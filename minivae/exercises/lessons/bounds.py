@@ -32,7 +32,7 @@ def evidence(setup: Setup) -> Finding:
     log_px_z = vae.log_likelihood(x.astype(float), rng.standard_normal((COUNTS[-1] * 5, 1, 2)))      # (5000, N)
     prior = []
     for k in COUNTS:
-        blocks = log_px_z.reshape(-1, k, len(x))            # the mean over blocks has less noise
+        blocks = log_px_z.reshape(-1, k, len(x))            # one estimate for each block of k draws; then take the mean
         prior.append(float(log_mean_exp(blocks, axis=1).mean()))
     weighted = bounds.iw_bound.mean(axis=1)
     rows = [("exact, by numerical integration", nats(exact)), ("ELBO", nats(float(bounds.elbo.mean())))]
@@ -64,7 +64,7 @@ def evidence(setup: Setup) -> Finding:
     test="test_notation_shows_that_sources_use_different_letters",
 )
 def notation(setup: Setup) -> Finding:
-    """Compute the gradient of each term of the loss in the encoder and in the decoder."""
+    """Compute the gradient of each term of the loss in the weights of the encoder and of the decoder."""
     x, _ = held_out(setup)
     vae = trained(setup).astype(np.float64)
     eps = vae.draw_noise(np.random.default_rng(setup.seed), len(x))
@@ -76,7 +76,7 @@ def notation(setup: Setup) -> Finding:
             size[f"{term}\nin the {part}"] = max(float(np.abs(w).max()) for w, _ in named.layers[part])
     rows = [
         ("q(z|x)", "encoder: mu, log_var = vae.encode(x); theta in Odaibo, phi in the other sources"),
-        ("p(x|z)", "decoder: vae.decode(z); phi in Odaibo, theta in the other sources; the likelihood of z"),
+        ("p(x|z)", "decoder: vae.decode(z); phi in Odaibo, theta in the other sources; called the likelihood"),
         ("p(z)", "prior N(0, I): no parameters"),
         ("p(z|x)", "posterior: the decoder and the prior define it; q(z|x) is an approximation of it"),
     ]
@@ -85,7 +85,8 @@ def notation(setup: Setup) -> Finding:
     return Finding(
         zero, "largest gradient of the KL in a weight of the decoder", rows, zero == 0 and min(others) > 0,
         "q belongs to the encoder and p(x|z) to the decoder, whichever letters a text uses. The KL to the prior contains "
-        "only q, so it gives the decoder no gradient. -log p(x|z) gives both a gradient: it reaches the encoder through z.",
+        "only q, so it gives the decoder no gradient. -log p(x|z) gives the decoder a gradient, and the encoder "
+        "another one, through z.",
         lambda figures: figures.bars(size, "largest gradient in a weight", "The KL gives the decoder no gradient", caption),
     )  # fmt: skip
 

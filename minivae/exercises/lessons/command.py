@@ -35,7 +35,7 @@ def show_list(options: argparse.Namespace, everything: tuple) -> int:
         return 0
     for each in everything:
         print(wrapped(f"{each.number:2} {each.name}", f"{each.question} [{each.ledger}]", 20))
-    print("In brackets: an entry of the ledger, as in `derivations show hong.11`.")
+    print("In brackets: the name of the equation behind the answer. `derivations show hong.11` prints it.")
     print(f"{len(everything)} lessons, the most frequent question first. Next: minivae exercises lesson 1")
     return 0
 
@@ -57,8 +57,8 @@ def show_one(options: argparse.Namespace, each: Lesson, count: int, read: Callab
     """Print the question, wait for a prediction at a terminal, run the lesson, and print its results."""
     folder = options.out or Path("minivae-lessons")
     path = folder / f"{stem(each)}.png"
-    own = options.out is None and is_figure(path)           # a repeated lesson replaces its own figure
-    must_be_free("--out", "without another file", [path], options.overwrite or own)
+    own = options.out is None and is_figure(path)           # in the default folder, a repeated lesson replaces its figure
+    must_be_free("--out", "a folder without this file", [path], options.overwrite or own)
     make_directory(folder, "--out")
     guess = None
     if not options.json:
@@ -136,8 +136,9 @@ def references(each: Lesson, path: Path, count: int) -> list[str]:
     """Return the lines with the figure, the code, the entry of the ledger, the test and the next command."""
     lines = [f"{'figure':{LABEL}}{path}"]
     for i, function in enumerate(each.code):
-        number = solved_by(function)
-        spoils = f" (solves exercise {number}: do it first)" if number else ""
+        numbers = solved_by(function)
+        several, it = ("s", "them") if len(numbers) > 1 else ("", "it")
+        spoils = f" (solves exercise{several} {' and '.join(map(str, numbers))}: do {it} first)" if numbers else ""
         lines.append(f"{'' if i else 'read':{LABEL}}{place(function)}{spoils}")
     lines += [f"{'ledger':{LABEL}}derivations show {each.ledger}"]
     lines += [f"{'test':{LABEL}}pytest -k {each.test} (in a clone of the project)"]

@@ -38,7 +38,7 @@ class Finding(NamedTuple):
     rows: list[tuple[str, str]]  # further numbers, each with its label
     holds: bool                 # True if the numbers support the verdict
     verdict: str                # some sentences; they are true if `holds`
-    draw: Callable[[ModuleType], tuple]  # from the module `figures` to a figure and its alt text
+    draw: Callable[[ModuleType], tuple]  # takes the module `figures`; returns a figure and its alt text
 
     def picture(self) -> tuple:
         """Return the figure and its alt text."""
@@ -66,7 +66,7 @@ class Lesson(NamedTuple):
     answer: int                 # the index of the right answer
     code: tuple[str, ...]       # functions to read, as "minivae.vae:VAE.forward"
     ledger: str                 # the entry of the ledger: `derivations show ID`
-    test: str                   # the test that would have caught the mistake
+    test: str                   # a test that would have found the learner's mistake
 
 
 def lesson(number: int, **texts) -> Callable[[Callable], Lesson]:

@@ -55,7 +55,8 @@ def infinite_loss(setup: Setup) -> Finding:
     question="Why reparameterise? Can I not backpropagate through the random sample?",
     asked="Cross Validated, question 474889; pytorch/examples #592",
     predict="The pathwise estimate uses z = mu + sigma eps and the chain rule from z to mu. The score-function estimate "
-    "multiplies log p(x|z) by d log q(z|x) / d mu. Both have the same mean. How much larger is the variance of the second?",
+    "multiplies log p(x|z) by d log q(z|x) / d mu. The two estimates have equal means. How much "
+    "larger is the variance of the score-function estimate?",
     choices=("about equal", "about 10 times", "more than 1000 times"),
     answer=2,
     code=("minivae.evidence.gradients:gradient_noise", "minivae.gaussian:reparameterize_backward"),
@@ -132,7 +133,7 @@ def gradient_check(setup: Setup) -> Finding:
         lowest["right"], "smallest error of the right gradient, relative to its largest entry", rows,
         lowest["right"] < 1e-8 and lowest["1/2 forgotten"] > 1e-3,
         f"Float precision explains an error of {lowest['right']:.0e}, never one of {lowest['1/2 forgotten']:.1g}. Print "
-        f"the ratio too: a constant ratio, here {ratio.mean():.3g}, names the bug.",
+        f"analytic / numeric, too: if it is constant, here {ratio.mean():.3g}, a factor of the gradient is wrong.",
         lambda figures: figures.curves([figures.Panel(*panel)], finding, caption),
     )  # fmt: skip
 

@@ -35,7 +35,7 @@ def collapse(setup: Setup) -> Finding:
         points[each] = measure(vae, x, np.random.default_rng(setup.seed), each)
         pictures[f"beta {each:g}"] = vae.decode(vae.encode(few)[0])
     rows = [
-        (f"beta {each:g}", f"KL {nats(p.rate)}, {p.active} of 2 dimensions active, images differ by {100 * p.spread:.1f} %")
+        (f"beta {each:g}", f"KL {nats(p.rate)}, {p.active} of 2 dimensions active, sd of images / sd of data {p.spread:.3f}")
         for each, p in points.items()
     ]
     finding, notes = "With a large beta, the decoder ignores z", ["", *(f"KL {p.rate:.2g}" for p in points.values())]
@@ -45,7 +45,8 @@ def collapse(setup: Setup) -> Finding:
         last.spread, "standard deviation of the decoded images, as a fraction of that of the data, at beta = 128", rows,
         last.spread < 0.05 and last.collapsed and first.spread > 0.3 and first.active == 2,
         f"The decoder ignores z: the KL is {nats(last.rate)} instead of {nats(first.rate)}. Look for the cause in this "
-        "order: a mean instead of a sum, a large beta, a large decoder sigma. Without them, collapse is the true optimum.",
+        "order: a mean instead of a sum, a large beta, a large decoder sigma. If you find no such "
+        "cause, collapse is the optimum.",
         lambda figures: figures.images(vae, pictures, notes, classes, data_for("binomial"), finding, caption),
     )  # fmt: skip
 
@@ -87,7 +88,7 @@ def mean_or_sample(setup: Setup) -> Finding:
     10,
     question="The ELBO is good but the samples are bad. The latent space has holes. Is something wrong?",
     asked="Cross Validated, question 333018; AI Stack Exchange, question 35862",
-    predict="After training, is the mean of all q(z|x) equal to the prior N(0, I)?",
+    predict="After training, average the densities q(z|x) over all x. Is this average q(z) equal to the prior N(0, I)?",
     choices=("yes, the KL term forces it", "nearly, but not exactly", "no, it is 0.3 nats or more away"),
     answer=2,
     code=("minivae.evidence.rates:rate_distortion", "minivae.evidence.rates:log_aggregate"),
@@ -101,14 +102,14 @@ def holes(setup: Setup) -> Finding:
     rates = rate_distortion(vae, x, np.random.default_rng(setup.seed))
     rows = [
         ("KL, mean over the data", nats(rates.kl)),
-        ("of this: information about x in z", nats(rates.mutual_information)),
-        ("of this: aggregate posterior to prior", nats(rates.marginal_kl)),
+        ("first part: information about x in z", nats(rates.mutual_information)),
+        ("second part: KL from q(z) to the prior", nats(rates.marginal_kl)),
     ]
     return Finding(
-        rates.marginal_kl, "nats from the aggregate posterior q(z) to the prior", rows,
+        rates.marginal_kl, "nats of KL from q(z), the aggregate posterior, to the prior", rows,
         rates.marginal_kl > 0.3 and rates.mutual_information > rates.marginal_kl,
-        "Nothing is wrong. The ELBO penalises the distance of q(z) from the prior, but does not make it 0. Where q(z) has "
-        "no mass, the decoder was not trained, but z ~ p(z) can lie there.",
+        "Nothing is wrong. The ELBO penalises the distance of q(z) from the prior, but does not make it 0. The "
+        "decoder was not trained where q(z) has no mass, but samples z ~ p(z) can lie in such holes.",
         lambda figures: figures.aggregate(vae, x, rates),
     )  # fmt: skip
 

@@ -39,8 +39,9 @@ def reductions(setup: Setup) -> Finding:
     caption = "0/1 digits, D = 64 pixels, J = 2 latent dimensions. Each bar: one training."
     return Finding(
         means, "nats of KL with two means", rows, means < 0.05 and sums > 0.5,
-        f"Up to a factor, means over D and J are sums with beta = D/J = {beta:g}: the KL falls from {nats(sums)} "
-        f"to {nats(means)} and the model ignores z. A factor on the whole loss is harmless; a factor on one term is a beta.",
+        f"Up to a factor, a loss with means over D and J is a loss with sums and beta = D/J = {beta:g}. The KL falls from "
+        f"{nats(sums)} to {nats(means)}: the model ignores z. A factor on the whole loss is harmless; a factor on one "
+        "term is a beta.",
         lambda figures: figures.bars(kl, "KL after training (nats)", "A mean over pixels: the model ignores z", caption),
     )  # fmt: skip
 
@@ -179,7 +180,7 @@ def mse_and_sigma(setup: Setup) -> Finding:
     x, _ = held_out(setup, "gaussian")
     rng = np.random.default_rng(setup.seed)
     vae = trained(setup, "gaussian", sigma=variance**0.5).astype(np.float64)
-    vae.params["log_sigma"][...] = np.log(variance) / 2     # float32 had rounded it
+    vae.params["log_sigma"][...] = np.log(variance) / 2     # the trained value is rounded to float32
     squares = replace(vae, params=vae.params.copy(), likelihood=Gaussian(1.0), beta=variance)
     squares.params["log_sigma"][...] = 0
     eps = vae.draw_noise(rng, len(x))
