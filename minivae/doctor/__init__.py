@@ -3,13 +3,13 @@
     command      the command `minivae doctor`
     patient      execute the user's file in a separate process
     checkup      run all checks, in order
-    calls        call the user's functions safely: copies, tensors, errors with the user's line, steady finite results
+    calls        call the user's functions safely; check that results are finite and repeatable
     loss         examine the loss, the KL or log p(x|z): terms, reductions, ignored entries
     probe        call a function at several sizes to find its terms and reductions
-    terms        the dictionary of known costs and KL terms; fit few of them to numbers
+    terms        the known costs and KL terms; fit measured numbers by as few terms as possible
     names        name the cost, the reading of the KL, or a wrong coefficient
     constants    explain the constant of a loss
-    special      recognise roots, optimal sigma, free bits, capacities; check points far from the fit
+    special      recognise roots of squared errors, optimal sigma, free bits, capacities; check extreme arguments
     balance      compare signs, weights and readings of the parts; translate the loss for the Rosetta
     sampler      measure how z is drawn, and compare it with the Gaussian of the KL
     networks     check encoder and decoder: width, coupled rows, fit to the loss

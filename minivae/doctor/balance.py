@@ -46,27 +46,30 @@ def hidden_weights(whole: Measured) -> list[Finding]:
         return []
     found, sizes = [], whole.sizes
     cost, kl = whole.powers["cost"], whole.powers["kl"]
-    for letter, usual, exhibit, over in (                   # usual: the sign of the power in the exhibit
+    for letter, usual, exhibit, over in (                   # usual: power of the size in the museum's exhibit
         ("B", 1, "kl-sum-over-batch", "rows"), ("D", 1, "mean-over-pixels", "features"),
         ("J", -1, "kl-mean-over-latents", "latents"),
     ):  # fmt: skip
         power = kl.get(letter, 0) - cost.get(letter, 0)
         if not power:
             continue
-        words = (f"a hidden beta: the KL has {raised(letter, power)} times the weight that it has with sums over the {over} "
-                 "(this may be meant, or another weight may undo it)")
+        words = (f"a hidden beta: the KL counts {raised(letter, power)} times as much as in a loss with sums over the "
+                 f"{over} (this may be intended, or another weight may undo it)")
         found.append(Finding("unusual", "loss", f"hidden-beta-{letter}", words, float(sizes[letter]) ** power, 1.0,
-                             f"that is the factor at {letter} = {sizes[letter]}; with sums it is", SUMS,
+                             f"that is the factor in a test with {letter} = {sizes[letter]}; with sums it is", SUMS,
                              exhibit * (power * usual > 0)))
     return found
 
 
 def weight_of_kl(reconstruction: str, beta: float) -> list[Finding]:
-    """Return a finding if the weight of the KL is not that of the ELBO; a squared error allows any weight, by its sigma."""
+    """Return a finding if the weight of the KL is not that of the ELBO.
+
+    With a squared error there is no finding: any weight is that of the ELBO for some sigma.
+    """
     if reconstruction == "mse" or beta == 0 or abs(beta - 1) < 1e-6:
         return []
-    words = (f"effective beta {beta:.6g}: the KL counts {beta:.6g} times as much as in the ELBO (this may be meant, as in a "
-             "beta-VAE, or an accident, such as a KL that is added twice)")
+    words = (f"effective beta {beta:.6g}: the KL counts {beta:.6g} times as much as in the ELBO (this may be intended, as "
+             "in a beta-VAE, or an accident, such as a KL that is added twice)")
     return [Finding("unusual", "loss", "beta", words, beta, 1.0, "in the ELBO it is", SUMS)]
 
 

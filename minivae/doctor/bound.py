@@ -1,6 +1,6 @@
 """Compare minus the loss with the exact log p(x) of the user's own model, for one or two latent dimensions.
 
-Minus the loss is averaged over the noise by Gauss-Hermite nodes, through the user's own encoder, sampler and decoder.
+The loss is averaged over the noise by Gauss-Hermite quadrature, with the user's own encoder, sampler and decoder.
 log p(x) is the integral of the user's own p(x|z) N(z; 0, I) over z, by the trapezoid rule.
 """
 
@@ -79,7 +79,7 @@ def claimed(calls: Mapping[str, Call], x: NDArray, latent: int, nodes: int) -> N
 
 
 def compare(calls: Mapping[str, Call], x: NDArray, latent: int, scale: float, constant: float) -> Finding:
-    """Return the finding that minus the loss in nats, -loss / scale - constant, is below log p(x) or is not."""
+    """Return the finding that says if minus the loss in nats, `-loss / scale - constant`, is below log p(x)."""
     log_px, error = exact(calls["decode"], calls["log_px_given_z"], x, latent)
     bounds = [claimed(calls, x, latent, nodes) / scale - constant for nodes in (NODES[latent], NODES[latent] // 2 + 1)]
     unsure = error + np.abs(bounds[0] - bounds[1]) + BEYOND * (1 + np.abs(log_px))

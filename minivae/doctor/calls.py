@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 
 from minivae.doctor.findings import Finding
 
-REPEATS = 8                                                 # equal calls
-PARTS = ("loss", "total", "total_loss", "elbo")             # keys of the total in a dict of several numbers
+REPEATS = 8                                                 # number of calls with equal arguments
+PARTS = ("loss", "total", "total_loss", "elbo")             # keys under which a dict may have the loss
 
 
 class Failed(ValueError):
-    """Raised if the user's code raises an error or does not return numbers; the message gives the function or the line."""
+    """Raised if the user's code does not return the numbers that the doctor needs; the message gives the function."""
 
 
 class Raised(Failed):
-    """Raised if the user's code raises an error; the message gives the line in the user's file."""
+    """Raised instead of an error of the user's code; the message gives the line in the user's file."""
 
 
 class Call:
@@ -43,7 +43,7 @@ class Call:
         self.changed, self.single = {}, True
         try:
             self.parameters = list(inspect.signature(function).parameters.values())
-        except (TypeError, ValueError):                     # for example of some functions written in C
+        except (TypeError, ValueError):                     # some functions written in C have no signature
             self.parameters = []
 
     def raw(self, *arguments: Any, **keywords: Any) -> Any:
@@ -63,7 +63,10 @@ class Call:
         return result
 
     def converted(self, value: Any) -> Any:
-        """Convert a value, or those inside a tuple, list or dict, to float64 arrays; tensors have detach, cpu and numpy."""
+        """Convert a value, or the values inside a tuple, list or dict, to float64 arrays.
+
+        Tensors are converted by their methods detach, cpu and numpy.
+        """
         if isinstance(value, dict):
             return {key: self.converted(part) for key, part in value.items()}
         nested = isinstance(value, list) and any(getattr(part, "ndim", 0) or isinstance(part, dict) for part in value)
@@ -80,7 +83,7 @@ class Call:
             came = "None" if value is None else type(value).__name__
             raise Failed(f"{self.name} must return numbers; got {came}. Return an array, a float, or a dict of these.")
         wide = array.astype(np.float64)
-        if self.single:                                     # later this check would take a tenth of the time
+        if self.single:                                     # once False, skip this check: it is a tenth of the run time
             self.single = bool((wide.astype(np.float32) == wide)[np.isfinite(wide)].all())
         return wide
 
@@ -97,7 +100,7 @@ class Call:
         return found
 
     def whole(self, *arguments: Any) -> NDArray:
-        """Return a result as one array: of a dict the value of "loss", of a tuple the first part."""
+        """Return a result as one array: the value of "loss" in a dict, or the first element of a tuple."""
         result = self.raw(*arguments)
         if isinstance(result, dict):
             keys = [key for key in (self.name, *PARTS) if key in result]
@@ -130,7 +133,7 @@ SPELLINGS = {
 
 
 def told(call: Call, place: int) -> tuple[str, str]:
-    """Return the name of an argument, and the reading of SPELLINGS with this name or "": ("std", "sigma")."""
+    """Return (name, reading) of an argument, such as ("std", "sigma"). The reading is "" if SPELLINGS lacks the name."""
     if place >= len(call.parameters):
         return "", ""
     name = call.parameters[place].name
@@ -139,7 +142,7 @@ def told(call: Call, place: int) -> tuple[str, str]:
 
 
 def in_users_words(error: BaseException, file: str | None, name: str) -> str:
-    """Return "my_vae.py, line 7, in loss: ValueError: ...": an error, and where it left the user's file."""
+    """Return an error as text: "my_vae.py, line 7, in loss: ValueError: ...". The line is the last in the user's file."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     said = " ".join(str(error).split()).rstrip(".")
     what = f"{type(error).__name__}: {said}" if said else type(error).__name__
@@ -160,7 +163,7 @@ def unsteady(call: Call, *arguments: NDArray) -> Finding | None:
     steps = np.diff([*values, *again])
     if (steps >= 0).all() or (steps <= 0).all():
         key, words = "counter", (
-            f"in {REPEATS + 2} calls with equal arguments, the result only rises or only falls: it depends on a counter, "
+            "in repeated calls with equal arguments, the result only rises or only falls: it depends on a counter, "
             "such as a KL weight that warms up. Give the doctor the loss at a fixed step.")
     elif again[0] == again[1]:
         key, words = "noise-inside", (
@@ -171,7 +174,7 @@ def unsteady(call: Call, *arguments: NDArray) -> Finding | None:
             "equal arguments give different results: the function has its own random generator, or a state. "
             "Give the doctor a function without noise and state.")
     return Finding("cannot tell", call.name, key, words, min(values), max(values),
-                   f"the largest result of {REPEATS} equal calls is")
+                   f"that is the smallest of {REPEATS} results; the largest is")
 
 
 def not_finite(about: str, values: NDArray, where: str) -> list[Finding]:
@@ -181,7 +184,7 @@ def not_finite(about: str, values: NDArray, where: str) -> list[Finding]:
         return []
     words = f"it returns NaN or infinite numbers for {where}"
     return [Finding("cannot tell", about, "not-finite", words, count, 0.0,
-                    f"the count of such numbers among {np.size(values)} should be")]
+                    f"that is the count of NaN or infinite numbers in a result of size {np.size(values)}; it should be")]
 
 
 def mutation(call: Call, names: tuple[str, ...]) -> list[Finding]:

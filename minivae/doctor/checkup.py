@@ -19,7 +19,7 @@ FUNCTIONS = ("loss", "kl", "sample", "log_px_given_z", "encode", "decode", "grad
 SIZES = ("features", "latent", "batch")
 DATA = ("params", "x", "axis")
 UNSEEN = (
-    "what is meant: a weight of the KL may be intended (beta) or an accident",
+    "your intention: a weight of the KL may be intended (beta) or an accident",
     "beta and sigma separately: a squared error fixes only beta sigma^2",
     "data, training loop, optimiser, and whether training calls these functions",
 )

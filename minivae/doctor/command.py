@@ -25,7 +25,7 @@ EXAMPLES = """examples:
   minivae doctor my_vae.py --json                the same for programs
 """
 CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from minivae.doctor.patient import main; main(*sys.argv[2:])"
-LINES = 10                                                  # shown of what the user's file prints
+LINES = 10                                                  # lines of the user's printed output that are shown
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -39,7 +39,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--timeout", type=float, default=30.0, metavar="S",
                         help="end the examination after S seconds (default: 30)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print no messages")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print only the report, no progress message")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error of this package")
 
 
@@ -75,7 +75,7 @@ def examined(file: Path, seed: int, timeout: float) -> dict:
             said = child.stdout.read().decode("utf-8", "replace")
         code = child.wait()
     finally:
-        child.kill()                                        # it still runs after an interrupt
+        child.kill()                                        # after Ctrl-C, the child still runs
     printed.join(timeout=1)                                 # a process that the file has started may still hold the pipe
     try:
         document = json.loads(said)

@@ -58,7 +58,7 @@ def sigma_of(cost: Known) -> tuple[float, float]:
 
 
 def normalisers(cost: Known | None) -> dict[str, float]:
-    """Return the constants of one feature, in nats, for a Gaussian with a fixed sigma and this weight of its square."""
+    """Return possible constants per feature, in nats, of a Gaussian whose sigma gives (x - o)^2 this weight."""
     if cost is None or cost.kind != "mse":
         return {}
     sigma, sign = sigma_of(cost)
@@ -69,7 +69,7 @@ def normalisers(cost: Known | None) -> dict[str, float]:
 def other_normaliser(result: Measured, of_kl: Mapping[str, float]) -> Finding | None:
     """Return the finding about a Gaussian whose normaliser and square have different sigmas, or None.
 
-    The sigma of the normaliser is the square, or the square root, of the sigma that the weight of (x - o)^2 gives.
+    Two mistakes are recognised: the first sigma is the square, or the square root, of the second.
     """
     sigma, sign = sigma_of(result.cost)
     for other, how in ((sigma**2, "2 sigma"), (math.sqrt(sigma), "2 sigma^4")):
@@ -83,15 +83,15 @@ def other_normaliser(result: Measured, of_kl: Mapping[str, float]) -> Finding | 
 
 
 def constant_of(result: Measured, of_kl: float, of_cost: float, letter: str = "") -> float:
-    """Return the constant if each entry of the KL has `of_kl` times its weight, and each feature of the cost `of_cost`."""
+    """Return the constant if each entry of the KL adds `of_kl` x its weight, and each feature of the cost adds `of_cost`."""
     sizes = result.found[letter][0]
     kl = of_kl * result.kl.weight * sizes["J"] * factor(sizes, result.powers["kl"]) if result.kl else 0.0
     cost = of_cost * sizes["D"] * factor(sizes, result.powers["cost"]) if result.cost else 0.0
-    return sizes["B"] * (kl + cost)                         # both are sums over the rows, or means by their factor
+    return sizes["B"] * (kl + cost)                         # a mean over the rows has 1/B in its factor
 
 
 def agrees(result: Measured, of_kl: float, of_cost: float, once: float = 0.0) -> bool:
-    """Return True if these constants add up to the measured one at all sizes; `once` is a constant of each row."""
+    """Return True if these constants add up to the measured one at all sizes; `once` is added once per row."""
     for letter, (sizes, terms) in result.found.items():
         if terms.constant is None:
             return False
@@ -123,8 +123,8 @@ def explained(result: Measured, of_kl: str, of_cost: str) -> list[Finding]:
                            "(mu**2 + np.exp(log_var) - 1 - log_var) / 2", "minus-one-dropped"))
     missing = name == "log_px_given_z" and result.cost.kind == "mse" and of_cost == "none"
     if missing or of_cost in ("log sigma", "log 2 pi"):
-        words = f"the normaliser of the Gaussian has only its {of_cost}: right gradients, but it is not a log-density"
-        words = "the normaliser of the Gaussian is missing: it is a log-density only up to a constant" if missing else words
+        words = f"the normaliser of the Gaussian has only its {of_cost}: right gradients, but no log-density"
+        words = "the normaliser of the Gaussian is missing: right gradients, but no log-density" if missing else words
         right = constant_of(result, -0.5, normalisers(result.cost)["gaussian"])
         out.append(Finding("unusual", name, "half-normaliser", words, constant, right,
                            "with it, the constant is" if missing else "with both parts, the constant is"))

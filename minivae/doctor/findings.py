@@ -104,7 +104,8 @@ def text(document: dict) -> str:
     if document["rosetta"]:
         from minivae.rosetta.command import page
 
-        lines += ["", "The loss, translated for z drawn from the Gaussian of the KL (see minivae rosetta):"]
+        about = "The loss, translated for z drawn from the Gaussian of the KL (m: mean of p(x|z); see minivae rosetta):"
+        lines += ["", about]
         lines += page(document["rosetta"]).splitlines()
     lines += ["", "What these measurements cannot see:", *(f"  - {line}" for line in document["unseen"])]
     return "\n".join([*lines, "", f"{document['wrong'] or 'nothing'} wrong; seed {document['seed']}"])

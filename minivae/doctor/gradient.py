@@ -15,7 +15,7 @@ from minivae.ops import sigmoid
 
 NAMES = ("x", "output", "mu", "log_var")
 OTHER = {"B": 5, "D": 11, "J": 2}                           # sizes of the second comparison
-MOST = 60                                                   # above this size, half as many random entries are measured
+MOST = 60                                                   # of larger arrays, MOST / 2 random entries are measured
 
 
 def slope(f: Callable[[NDArray], float], at: NDArray, step: float, places: Iterable[tuple] = ()) -> NDArray:
@@ -46,7 +46,7 @@ def settings(call: Call) -> tuple[float, float]:
 def measure(loss: Call, call: Call, rng: np.random.Generator, known: tuple) -> list[Finding]:
     """Compare gradient(x, output, mu, log_var) with the loss.
 
-    `known` has the sizes of the loss, True if x must be binary, and True if the "loss" is an ELBO.
+    `known` is a tuple: the sizes of the loss, True if x must be binary, and True if `loss` returns an ELBO.
     """
     base, binary, ascends = known
     gathered: dict[str, list] = {}
@@ -63,7 +63,7 @@ def measure(loss: Call, call: Call, rng: np.random.Generator, known: tuple) -> l
                 return loss.whole(*(arguments | {name: moved}).values()).mean()
 
             whole[name] = slope(f, arguments[name], step)
-        # also right: the gradient of the sum, if the loss is one number per row; the gradient of minus the ELBO
+        # the gradient of the sum (if the loss is one number per row) and that of minus the ELBO are right, too
         for factor in [sizes["B"]] * bool(loss.whole(*arguments.values()).ndim) + [-1] * ascends:
             if all(close(given[name], factor * right, rel) for name, right in whole.items()):
                 whole = {name: factor * right for name, right in whole.items()}
@@ -119,7 +119,7 @@ def paths(arguments: Mapping[str, NDArray], name: str, right: NDArray) -> dict[s
 
 
 def compared(gathered: Mapping[str, list], about: str, rel: float) -> list[Finding]:
-    """Return a finding for each array in {its name: [(probe, functions, paths, others) at each size]}."""
+    """Return a finding for each array. `gathered` is {name: [arguments of `describe` at one size, for each size]}."""
     found = []
     for name, seen in gathered.items():
         probes, *known = map(list, zip(*seen))
@@ -173,7 +173,7 @@ def rebuilt(params: Any, arrays: Mapping[str, NDArray], prefix: str = "params") 
 
 
 def sizes_of(call: Call, params: Any, given: Mapping) -> tuple[int, int] | None:
-    """Return (features, latent) of the file, or the only pair of sizes in params that the function accepts, else None."""
+    """Return (features, latent) of the file. If they are missing, try all sizes in params; return a unique pair, or None."""
     if "features" in given and "latent" in given:
         return given["features"], given["latent"]
     sizes = sorted({n for array in leaves(params).values() for n in array.shape})

@@ -21,7 +21,7 @@ LABELS = {"cost": "the reconstruction", "kl": "the KL"}
 
 
 def measure(call: Call, rng: np.random.Generator, declared: Mapping[str, int | None]) -> Measured:
-    """Examine a function of ARGUMENTS. Raises Failed if the function raises an error at every size."""
+    """Examine loss, kl or log_px_given_z. Raises Failed if the function raises an error at every size."""
     target, sizes, notes = first_contact(call, rng, declared)
     result = Measured(target, sizes, findings=notes)
     arguments = target.one(rng, sizes)
@@ -39,7 +39,8 @@ def measure(call: Call, rng: np.random.Generator, declared: Mapping[str, int | N
     result.findings += quiet_entries
     result.found, refused = at_all_sizes(target, sizes, rng)
     for letter, error in refused.items():
-        result.findings.append(Finding("cannot tell", call.name, "size-refused", f"another {letter} was refused: {error}"))
+        words = f"with another {letter}, it raises an error: {error}"
+        result.findings.append(Finding("cannot tell", call.name, "size-refused", words))
     for part in target.parts:
         read_part(result, part, rng, bool(quiet_entries))
     confirm(result, rng)
@@ -47,7 +48,10 @@ def measure(call: Call, rng: np.random.Generator, declared: Mapping[str, int | N
 
 
 def first_contact(call: Call, rng: np.random.Generator, declared: Mapping) -> tuple[Target, dict[str, int], list[Finding]]:
-    """Find sizes at which the function raises no error; return a target, these sizes, and notes about the result's shape."""
+    """Find sizes at which the function raises no error.
+
+    Return the function as a Target, these sizes, and the findings about the shape of the result.
+    """
     letters = {"batch": "B", "features": "D", "latent": "J"}
     named = {letters[name]: size for name, size in declared.items()}
     of_row = {letter: size for letter, size in named.items() if letter != "B"}
@@ -110,7 +114,7 @@ def read_part(result: Measured, part: str, rng: np.random.Generator, partial: bo
     """Name the terms of one part, or add a finding that it has no name."""
     name, terms, label = result.target.call.name, getattr(result.found[""][1], part), LABELS[part]
     if terms is None:
-        if not partial:                                     # else a finding about ignored entries already says where
+        if not partial:                                     # else another finding gives the ignored entries
             result.findings.append(found_outside(result, part, rng))
         return
     result.powers[part] = powers(result.found, part)
@@ -118,9 +122,9 @@ def read_part(result: Measured, part: str, rng: np.random.Generator, partial: bo
         return
     if result.powers[part] is None:
         words = f"{label} depends on B, D or J, but neither as a sum nor as a mean"
-        numbers = at_two_sizes(result.found, part)
-        result.findings.append(Finding("cannot tell", name, "reduction", words, *numbers,
-                                       "that is a coefficient; at another size it is"))
+        first = next(iter(terms.coefficients))
+        result.findings.append(Finding("cannot tell", name, "reduction", words, *at_two_sizes(result.found, part, first),
+                                       f"that is the coefficient of {first}; at another size it is"))
         result.powers[part] = {}
     if terms.guard:
         words = f"a small number inside the logarithm of {label}, {abs(terms.guard):g}, keeps it finite"
@@ -157,14 +161,15 @@ def near_the_prior(result: Measured, known: KnownKL, terms: Fit, rng: np.random.
     place = np.argmax(off)
     words = "the KL differs from its formula where q is near the prior, as with free bits, a capacity or a clip"
     numbers = values[place], values[0] + predicted[place] - predicted[0]
-    return special.bent(target, result.sizes, rng) or Finding("cannot tell", target.call.name, "unknown-kl", words, *numbers)
+    return special.bent(target, result.sizes, rng) or Finding(
+        "cannot tell", target.call.name, "unknown-kl", words, *numbers, "by the formula of the KL")
 
 
-def at_two_sizes(found: Mapping, part: str) -> tuple[float, float]:
-    """Return the first coefficient at the base sizes and at other sizes, the first that differs."""
+def at_two_sizes(found: Mapping, part: str, term: str) -> tuple[float, float]:
+    """Return the coefficient of a term at the base sizes, and at the first other sizes at which it is different."""
     fits = [getattr(terms, part) for _, terms in found.values()]
-    firsts = [next(iter(fit.coefficients.values()), 0.0) if fit else math.nan for fit in fits]
-    return firsts[0], next((c for c in firsts[1:] if c != firsts[0]), firsts[0])
+    values = [fit.coefficients.get(term, 0.0) if fit else math.nan for fit in fits]
+    return values[0], next((c for c in values[1:] if c != values[0]), values[0])
 
 
 def found_outside(result: Measured, part: str, rng: np.random.Generator) -> Finding:
@@ -186,7 +191,7 @@ def moved(result: Measured, part: str, rng: np.random.Generator) -> tuple[float,
 
 
 def undecided(result: Measured) -> list[Finding]:
-    """Return the finding about a KL with unusual coefficients whose constant cannot decide if it is right."""
+    """Return the finding about a KL with unusual coefficients, if its constant does not show whether the KL is right."""
     if not result.kl or not result.kl.variant:
         return []
     (_, finding, mistake, *_), result.kl.variant = result.kl.variant, None
@@ -194,14 +199,14 @@ def undecided(result: Measured) -> list[Finding]:
 
 
 def confirm(result: Measured, rng: np.random.Generator) -> None:
-    """Add the formula and a result at a new point, or the finding that it fails there; check the constant and far points."""
+    """Add the formula if it is right at new points, else a finding. Also check the constant and extreme arguments."""
     first, name, target = result.found[""][1], result.target.call.name, result.target
     if first.cost is None or first.kl is None:
         result.findings += undecided(result)
         return
     measured, predicted = first.example
     if not all(terms.additive for _, terms in result.found.values() if terms.constant is not None):
-        words = "it is not the sum of its parts: at a point where all arguments are new, this sum is another number"
+        words = "it is not the sum of its two parts: at a new random point, the sum of the fitted parts is another number"
         result.findings += [Finding("cannot tell", name, "not-additive", words, measured, predicted, "the sum is"),
                             *undecided(result)]
         result.cost = result.kl = None

@@ -22,11 +22,11 @@ class Known:
     """A cost or a KL: its terms, and its kind (a key of FORMULAS) and weight, or the kind "other"."""
 
     weights: dict[str, float]
-    letter: str                                             # of the axis within a row: "D" or "J"
+    letter: str                                             # the size of a row: "D" or "J"
     kind: str = "other"
     weight: float = 1.0
     findings: list[Finding] = field(default_factory=list)
-    level: float = 0.0                                      # of a Huber cost
+    level: float = 0.0                                      # delta of a Huber cost
 
     def formula(self, powers: Mapping[str, int]) -> str:
         """Return "0.5 mean_B sum_D (x - o)^2"."""
@@ -55,9 +55,9 @@ def weighted_sum(weights: Mapping[str, float]) -> str:
 
 
 class Variant(NamedTuple):
-    """A right KL with unusual coefficients. A mistake would have another constant of one entry (in units of the weight)."""
+    """A right KL with unusual coefficients. A wrong KL with the same coefficients has another constant."""
 
-    constant: float | None      # None: any number but -1/2
+    constant: float | None      # of one entry, in units of the weight; None: right with any constant except -1/2
     finding: Finding
     otherwise: Finding          # the mistake
     weight: float
@@ -66,11 +66,11 @@ class Variant(NamedTuple):
 
 @dataclass
 class KnownKL(Known):
-    """A KL to N(0, 1) of kind "kl" with its reading; or terms of kind "other", where the reading may be known."""
+    """A KL to N(0, 1) with its reading (kind "kl"), or other terms, with or without a reading (kind "other")."""
 
     reading: Reading | None = None
     constant: float = -0.5                                  # of one entry, in units of the weight
-    variant: Variant | None = None                          # None after its constant has decided
+    variant: Variant | None = None                          # None once the constant shows if the KL is right
 
     @property
     def known(self) -> bool:
@@ -200,7 +200,7 @@ def fits(weights: Mapping[str, float], pattern: Mapping[str, float], v: float, e
 
 
 def one_off(weights: Mapping[str, float], reading: Reading, error: float) -> tuple[str, float] | None:
-    """Return (name, weight) if two of three coefficients give the same weight, and that of `name` is wrong or missing."""
+    """Return (name, weight) if two coefficients give this weight, and the third, `name`, is wrong or missing; else None."""
     pattern = pattern_of(reading)
     if not set(weights) <= set(pattern) or len(weights) < 2 or reading.spread not in weights:
         return None
@@ -220,7 +220,7 @@ def other_prior(weights: Mapping[str, float], reading: Reading, error: float) ->
 
 
 def of_prior(mean: float, variance: float, weight: float, about: str, mistake: Finding) -> Variant:
-    """Return a KL to a prior N(mean, variance) as a variant."""
+    """Return a Variant: a KL to a prior N(mean, variance)."""
     words = f"it is the KL to a prior N({mean:.6g}, {variance:.6g}), not to N(0, 1): right if new z are drawn from it"
     finding = Finding("unusual", about, "other-prior", words, variance, 1.0,
                       "the variance of the prior N(0, 1) is", "", "prior-too-wide" if variance > 1 else "")
@@ -228,16 +228,17 @@ def of_prior(mean: float, variance: float, weight: float, about: str, mistake: F
 
 
 def scaled_spread(factor: float, weight: float, reading: Reading, about: str, mistake: Finding) -> Variant:
-    """Return a KL whose sigma^2 is `factor` times that of the reading as a variant, for example log_var + log factor."""
+    """Return a Variant: a KL whose sigma^2 is `factor` times that of the reading."""
     name, root = f"{reading.name} with sigma^2 multiplied by {factor:.6g}", math.sqrt(factor)
     scaled = reading._replace(name=name, sigma=lambda s: root * reading.sigma(s), code=f"{root:.6g} * {reading.code}")
-    words = f"the KL is right if the second argument is read as {name}"
-    finding = Finding("unusual", about, "scaled-sigma", words, factor, 1.0, "with the plain reading, this factor is")
+    words = (f"the KL is right for sigma = {root:.6g} * {reading.code}: sigma^2 is {factor:.6g} x that of the reading "
+             f"{reading.name}")
+    finding = Finding("unusual", about, "scaled-sigma", words, factor, 1.0, "in a KL with this reading, the factor is")
     return Variant(-(math.log(factor) + 1) / 2, finding, mistake, weight, scaled)
 
 
 def normalised_mean(weight: float, about: str, mistake: Finding) -> Variant:
-    """Return a KL without mu^2 as a variant: right if mu has a fixed mean square, as after batch normalisation."""
+    """Return a Variant: a KL without mu^2, right if mu has a fixed mean square, as after batch normalisation."""
     words = "mu does not change the KL: mu^2 is missing, or mu is normalised first, so that the sum of mu^2 is a constant"
     return Variant(None, Finding("cannot tell", about, "fixed-mean-square", words), mistake, weight)
 

@@ -14,12 +14,12 @@ PAIR = {"encode": ("features", "x"), "decode": ("latent", "z")}
 
 
 def rows_of(call: Call, width: int, rng: np.random.Generator) -> NDArray:
-    """Return four rows of the argument of an encoder or decoder."""
+    """Return four random rows to pass to encode or decode."""
     return rng.uniform(0.06, 0.94, (4, width)) if call.name == "encode" else rng.standard_normal((4, width))
 
 
 def widths(calls: Mapping[str, Call], rng: np.random.Generator) -> dict[str, int]:
-    """Return {"features": D, "latent": J}, the first widths of TRIED that encoder and decoder take, if any."""
+    """Return {"features": D, "latent": J}, the first widths of TRIED that encoder and decoder accept, if any."""
     found = {}
     for name in PAIR:
         for width in TRIED[name] if name in calls else ():

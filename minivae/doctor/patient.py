@@ -48,11 +48,11 @@ def report_on(path: str, seed: int) -> dict:
 
 def main(path: str, seed: str, timeout: str) -> None:
     """Examine a file and write the report, or {"error": words}, as JSON to stdout."""
-    sys.dont_write_bytecode = True                          # nothing is written beside the user's modules
+    sys.dont_write_bytecode = True                          # write no .pyc files into the user's directory
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)                                           # from here on, printed text goes to stderr
     sys.stdout.reconfigure(line_buffering=True)             # a crash loses at most the last line
-    faulthandler.dump_traceback_later(float(timeout), exit=True, file=out)        # works inside C code, too
+    faulthandler.dump_traceback_later(float(timeout), exit=True, file=out)        # also stops code in C
     try:
         document = report_on(path, int(seed))
     except KeyboardInterrupt:

@@ -79,7 +79,7 @@ def fitted(part: str, values: NDArray, draws: list, single: bool, hint: tuple) -
 def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator, before: Terms | None = None) -> Terms:
     """Fit the terms at these sizes. New draws of all arguments then confirm that the fits predict the results.
 
-    `before` are the terms at other sizes, which are tried first. A part that has no fit there is not fitted again.
+    `before` are the terms at other sizes, which are tried first. A part without a fit in `before` is not fitted again.
     """
     draws, base = target.draw(rng, sizes, DRAWS), [np.repeat(a, DRAWS, axis=0) for a in target.draw(rng, sizes, 1)]
     nothing, single = Fit({}, 0.0, 0.0, {}), target.call.single
@@ -94,15 +94,15 @@ def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator,
         return Terms(cost, kl)
     fresh = target.draw(rng, sizes, FRESH)
     measured = target.values(*fresh)
-    predicted = cost.at(cost_terms(*fresh[:2], cost.guard)) + kl.at(kl_terms(*fresh[2:], kl.guard))     # has two constants
+    predicted = cost.at(cost_terms(*fresh[:2], cost.guard)) + kl.at(kl_terms(*fresh[2:], kl.guard))
     rest = measured - predicted
-    off = np.median(rest)
+    off = np.median(rest)                                   # `predicted` has the constants of two fits: correct it
     additive = bool(np.ptp(rest) <= 8 * noise(measured, single) + cost.residual + kl.residual)
     return Terms(cost, kl, cost.constant + kl.constant + off, additive, (measured[0], predicted[0] + off))
 
 
 def at_all_sizes(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> tuple[dict, dict[str, str]]:
-    """Return {letter of the changed size, or "": (sizes, Terms)}, and {letter: error} if the function refuses a size."""
+    """Return {letter: (sizes, Terms)} and {letter: error}. The letter is the changed size; it is "" at the given sizes."""
     letters = ["B", *({"cost": "D", "kl": "J"}[part] for part in target.parts)]
     found, refused = {"": (sizes, terms_at(target, sizes, rng))}, {}
     for letter in letters:
@@ -143,7 +143,7 @@ def powers(found: Mapping[str, tuple], part: str) -> dict[str, int] | None:
 
 
 def silent(target: Target, arguments: list[NDArray], which: int, among: NDArray, far: tuple = ()) -> NDArray:
-    """Return True for each entry in `among` that does not change the result when it moves; `far` are more points to try."""
+    """Return a mask of the entries in `among` that can change without changing the result; `far` are more values to try."""
     base, still = target(*arguments), among.copy()
     low, high = ((0, 1) if target.binary else (0.1, 0.9)) if which < 2 else (0.3, 2.9)
     for place in zip(*np.nonzero(among)):

@@ -15,8 +15,8 @@ from minivae.doctor.words import close, ratio
 
 SHAPES = (3, 5), (5, 4)
 POINTS = "mu in (-2, 2), log_var in (0.3, 2.2)"
-DRAWS, SECONDS, SURE = 1000, 0.5, 6.0                       # calls; their time limit; standard errors
-COUNTED = "; measured with "                             # before numbers that are different at each point
+DRAWS, SECONDS, SURE = 1000, 0.5, 6.0                       # number of draws; time limit; tolerance in standard errors
+COUNTED = "; measured "                                     # the text after this differs from point to point
 WIDTHS = {reading.name: reading.sigma for reading in READINGS} | {
     "exp(2 x second argument)": lambda s: np.exp(2 * s), "(second argument)^2": lambda s: s * s,
     "exp(second argument / 4)": lambda s: np.exp(s / 4), "1": np.ones_like,
@@ -24,7 +24,7 @@ WIDTHS = {reading.name: reading.sigma for reading in READINGS} | {
 
 
 def takes_noise(call: Call) -> bool:
-    """Return True if the sampler takes its noise as the third argument, or may take it."""
+    """Return True if the third argument of the sampler is its noise, as far as the signature shows it."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     third = [p for p in call.parameters if p.kind in kinds][2:3]
     given = any(p.default is inspect.Parameter.empty or p.name in ("eps", "noise", "epsilon") for p in third)
@@ -43,7 +43,7 @@ class Assumed(NamedTuple):
 def measure(call: Call, rng: np.random.Generator, of_kl: Assumed, latent: int | None = None) -> list[Finding]:
     """Examine the sampler at two points of different shapes; return the findings, and say if only one point shows them.
 
-    If the sampler refuses a shape, it is examined with `latent` dimensions, or at the first shape again.
+    If the sampler raises an error at a shape, it is examined with `latent` columns, or at SHAPES[0] if `latent` is None.
     """
     found = []
     for shape in SHAPES:
@@ -70,11 +70,11 @@ def confirmed(first: list[Finding], second: list[Finding]) -> list[Finding]:
     seen = {statement(finding) for finding in second}
     return [finding if statement(finding) in seen else
             replace(finding, verdict="cannot tell", key="sampler-varies", exhibit="",
-                    words=f"at one point, but not at another: {finding.words}") for finding in first]
+                    words=f'only at one of two tested points, this is true: "{finding.words}"') for finding in first]
 
 
 def shaped(call: Call, *arguments: NDArray) -> NDArray:
-    """Return z with the shape of mu: the first part of a result, and the first of several draws."""
+    """Return z with the shape of mu: take the first array of a tuple, then the first draw if z has several."""
     z = call.parts(*arguments)[0]
     z = z[0] if z.ndim == 3 else z
     if z.shape != arguments[0].shape:
@@ -84,7 +84,7 @@ def shaped(call: Call, *arguments: NDArray) -> NDArray:
 
 
 def with_noise(call: Call, m: NDArray, s: NDArray, eps: NDArray, of_kl: Assumed) -> list[Finding]:
-    """Examine a sampler that takes its noise as an argument: its numbers are exact."""
+    """Examine a sampler that takes its noise as an argument, so that mean and width are found without sampling error."""
     first, again = shaped(call, m, s, eps), shaped(call, m, s, eps)
     if no_numbers := not_finite(call.name, first, POINTS):
         return no_numbers
@@ -106,7 +106,8 @@ def with_noise(call: Call, m: NDArray, s: NDArray, eps: NDArray, of_kl: Assumed)
             return [*found, Finding("cannot tell", call.name, "not-linear", words, noise[0, 0], (width * eps)[0, 0],
                                     "that is z - mu; width x eps is")]
         place = np.argmax(np.abs(noise - width * eps))
-        found.append(Finding("wrong", call.name, "noise-shared", f"{who} gets the same eps: the draws are not independent",
+        words = f"{who} gets the same eps, so the draws are not independent"
+        found.append(Finding("wrong", call.name, "noise-shared", words,
                              (width * shared[who]).flat[place], (width * eps).flat[place], "with separate noise it is",
                              "eps needs the shape of mu", "noise-shared"))
     return found + width_findings(call, np.abs(width), s, of_kl, 1e-14 + 10 * rel * np.abs(width))
@@ -139,15 +140,15 @@ def width_findings(call: Call, width: NDArray, s: NDArray, assumed: Assumed, err
     names = [name for name, of in WIDTHS.items() if equals(of(s))]
     place, of_kl = np.argmax(s), assumed.reading
     second, came = s.flat[place], width.flat[place]
-    at = f"second argument {second:.4g}"
+    at = f"at second argument {second:.4g}"
     if of_kl is None and not names:
         words = f"the standard deviation of z is not a known function of the second argument{COUNTED}{at}"
         return [Finding("cannot tell", call.name, "width", words, came, np.exp(second / 2), "exp(log_var / 2) is")]
     if of_kl is None:
         words = f"the second argument is read as {names[0]}; the reading of the KL is not known here"
-        return [Finding("is", call.name, "width", words, came, WIDTHS[names[0]](second), f"at {at}, this reading gives")]
+        return [Finding("is", call.name, "width", words, came, WIDTHS[names[0]](second), f"{at}, this reading gives")]
     right = of_kl.sigma(s)
-    numbers = came, right.flat[place], f"at {at}, the KL assumes the standard deviation"
+    numbers = came, right.flat[place], f"{at}, the KL assumes the standard deviation"
     if equals(right):
         words = f"sampler and KL describe the same Gaussian: both read the second argument as {of_kl.name}"
         return [Finding("is", call.name, "same-gaussian", words, *numbers)]
@@ -159,7 +160,8 @@ def width_findings(call: Call, width: NDArray, s: NDArray, assumed: Assumed, err
     key, exhibit, spread = "sampler-against-kl", "", np.median(width / right)
     how = "the width of the sampler is not a known function of the second argument"
     if equals(spread * right):
-        how, key = f"its width is that of the KL times one factor{COUNTED}the factor {spread:.4g}", "noise-scaled"
+        how = f"the standard deviation of z is that of the KL times a constant{COUNTED}constant {spread:.4g}"
+        key = "noise-scaled"
         exhibit = "noise-too-small" if spread < 1 else ""
     elif names:
         how = f"the sampler reads the second argument as {names[0]}, the KL as {of_kl.name}"
@@ -169,19 +171,19 @@ def width_findings(call: Call, width: NDArray, s: NDArray, assumed: Assumed, err
 
 
 def without_noise(call: Call, m: NDArray, s: NDArray, of_kl: Assumed) -> list[Finding]:
-    """Examine a sampler that draws its own noise by the moments of many draws, with a tolerance of SURE standard errors."""
+    """Examine the moments of many draws if the sampler draws its own noise. The tolerance is SURE standard errors."""
     start, draws = time.perf_counter(), []
     while len(draws) < DRAWS and (time.perf_counter() - start < SECONDS or len(draws) < 200):
         draws.append(shaped(call, m, s))
     z = np.array(draws)                                     # (n, 3, 5)
     if no_numbers := not_finite(call.name, z, POINTS):
         return no_numbers
-    mean, sd, counted = z.mean(axis=0), z.std(axis=0), f"{COUNTED}{len(z)} draws"
+    mean, sd, counted = z.mean(axis=0), z.std(axis=0), f"{COUNTED}with {len(z)} draws"
     verdict = "wrong" if of_kl.sure else "cannot tell"
     if (sd <= 1e-9 * (1 + np.abs(z[0]))).all():
         if any(close(z[0] - m, k * width(s), 1e-5) for width in WIDTHS.values() for k in (0, 1, -1)):
             return [forgotten(call, f"all draws are equal: there is no noise{counted}", s)]
-        words = f"all draws are equal, but not mu: every call uses the same noise (is there a seed inside?){counted}"
+        words = f"every call returns the same z, but not mu, so the noise is the same (is there a seed inside?){counted}"
         return [Finding(verdict, call.name, "noise-repeated", words, z[0, 0, 0], z[-1, 0, 0], "in the last draw, it is",
                         "draw from one generator, seeded once")]
     unit = np.where(sd > 0, sd, 1)
@@ -192,7 +194,7 @@ def without_noise(call: Call, m: NDArray, s: NDArray, of_kl: Assumed) -> list[Fi
         words = f"the mean of the draws is not mu{counted}; the difference is {off.max():.3g} standard errors"
         found.append(Finding(verdict, call.name, "mean", words, mean.flat[place], m.flat[place], "mu is"))
     shared = related(call, u)
-    kurtosis, count = (u**4).mean() - 3, len(z) if shared else z.size                    # count: independent numbers
+    kurtosis, count = (u**4).mean() - 3, len(z) if shared else z.size                    # count: of independent samples
     if abs(kurtosis) > SURE * np.sqrt(24 / count) + 0.02:
         kind = " (a uniform distribution has -1.2)" if abs(kurtosis + 1.2) < 0.1 else ""
         words = f"the noise is not normal; the number is its excess kurtosis{kind}{counted}"
@@ -207,8 +209,8 @@ def related(call: Call, u: NDArray) -> list[Finding]:
     for who, pair in (("every row", u[:, :2]), ("every latent", u.swapaxes(1, 2)[:, :2])):
         correlation = pair.prod(axis=1).mean() if pair.shape[1] == 2 else 0.0         # no pair if there is one latent
         if abs(correlation) > SURE / np.sqrt(len(u)):
-            words = (f"{who} gets related noise: the draws are not independent; the number is a correlation of two entries"
-                     f"{COUNTED}{len(u)} draws")
+            words = (f"{who} gets correlated noise, so the draws are not independent; the number is the correlation of two "
+                     f"entries{COUNTED}with {len(u)} draws")
             found.append(Finding("wrong", call.name, "noise-shared", words, correlation, 0.0, "independent noise has",
                                  "eps = rng.standard_normal(mu.shape)", "noise-shared"))
     return found

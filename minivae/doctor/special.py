@@ -23,24 +23,24 @@ STABLE = "np.logaddexp(0, logits) - x * logits"
 
 
 def straight(x: NDArray, y: NDArray, enough: float) -> tuple[float, float] | None:
-    """Return (slope, constant) of the line fitted to every second point if it meets all points up to `enough`, else None."""
-    if not np.ptp(x) or np.ptp(y) <= 2 * enough:            # a constant proves nothing
+    """Fit a line to every second point. Return (slope, constant) if its errors at all points are up to `enough`, or None."""
+    if not np.ptp(x) or np.ptp(y) <= 2 * enough:            # equal values lie on a trivial line
         return None
     slope, constant = np.polyfit(x[::2], y[::2], 1)
     return (slope, constant) if np.abs(slope * x + constant - y).max() <= enough else None
 
 
 SQUARES = {
-    "all rows and features": lambda r: np.array([(r**2).mean()]),
-    "the features of a row": lambda r: (r**2).mean(axis=1),
-    "the rows of a feature": lambda r: (r**2).mean(axis=0),
-    "one entry": lambda r: (r**2).ravel(),
+    "the mean of (x - o)^2 over all rows and features": lambda r: np.array([(r**2).mean()]),
+    "the mean of (x - o)^2 over the features of a row": lambda r: (r**2).mean(axis=1),
+    "the mean of (x - o)^2 over the rows of a feature": lambda r: (r**2).mean(axis=0),
+    "(x - o)^2 of one entry": lambda r: (r**2).ravel(),
 }
 FUNCTIONS = (
-    ("optimal-sigma", "is", np.log, "log of the mean",
-     "minus the log-density of a Gaussian with the optimal sigma, up to a factor and a constant"),
-    ("root", "unusual", np.sqrt, "square root of the mean",
-     "its slope does not go to 0 with the residual, unlike -log p(x|z) of a Gaussian with a fixed sigma"),
+    ("optimal-sigma", "is", np.log, "log(k)",
+     "This is minus the log-density of a Gaussian with the optimal sigma, up to a factor and a constant"),
+    ("root", "unusual", np.sqrt, "sqrt(k)",
+     "If x - o goes to 0, its gradient does not, unlike that of -log p(x|z) for a Gaussian with a fixed sigma"),
 )
 
 
@@ -49,12 +49,13 @@ def residual(target: Target, sizes: Mapping[str, int], rng: np.random.Generator)
     x, o, m, s = target.draw(rng, sizes, DRAWS)
     values = target.values(x, o, *(np.repeat(a[:1], DRAWS, axis=0) for a in (m, s)))
     enough = 10 * noise(values, target.call.single)
-    for over, mean in SQUARES.items():
+    for of_what, mean in SQUARES.items():
         squares = [mean(a - b) for a, b in zip(x, o)]
-        for key, verdict, f, mean_of, meaning in FUNCTIONS:
+        for key, verdict, f, form, meaning in FUNCTIONS:
             column = np.array([f(square).sum() for square in squares])
             if line := straight(column, values, enough):
-                words = f"the reconstruction is {line[0]:.6g} x the sum of the {mean_of} of (x - o)^2 over {over}: {meaning}"
+                words = (f"in a test with B = {sizes['B']} and D = {sizes['D']}, the reconstruction is {line[0]:.6g} x "
+                         f"{'the sum of ' * (squares[0].size > 1)}{form}, where k is {of_what}. {meaning}")
                 return Finding(verdict, target.call.name, key, words, values[1], line[0] * column[1] + line[1])
     return None
 
@@ -68,15 +69,15 @@ TOTALS = {
     "one entry, averaged over all entries": lambda k: np.array([k.mean()]),
 }
 BENDS = {
-    "free-bits": (np.maximum, "max(KL, {:.6g})", "free bits: below this level, the gradient is 0"),
-    "capacity": (lambda k, level: np.abs(k - level), "|KL - {:.6g}|", "a capacity: the KL is pulled towards it"),
+    "free-bits": (np.maximum, "max(k, {:.6g})", "free bits: where k is below {:.6g}, the gradient is 0"),
+    "capacity": (lambda k, level: np.abs(k - level), "|k - {:.6g}|", "a capacity: k is pulled towards {:.6g}"),
 }
 
 
 def bent(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> Finding | None:
     """Return a finding if the loss has max(KL, level) (free bits) or |KL - level| (a capacity), else None.
 
-    The level is found on a scan in which all entries move together. Random draws then have to confirm the formula.
+    The level is found on a scan, in which all entries have the same value. Random draws then have to confirm the formula.
     """
     x, o, m, s = target.draw(rng, sizes, DRAWS)
     m = m * np.linspace(0.05, 1.5, DRAWS)[:, None, None]
@@ -85,7 +86,7 @@ def bent(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> 
     def values_at(means, seconds):
         return target.values(*(np.repeat(a[:1], len(means), axis=0) for a in (x, o)), means, seconds)
 
-    measured = {}                                           # s with sigma = 1 -> results at the draws and on the scan
+    measured = {}                                           # {s with sigma = 1: (results at the draws, results on the scan)}
     for reading in READINGS:
         s_near = reading.neutral + (s - 1.6) * np.linspace(0, 0.3, DRAWS)[:, None, None]
         scan_s = np.full_like(scan_m, reading.neutral)
@@ -99,8 +100,9 @@ def bent(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> 
                 bend, form, meaning = BENDS[key]
                 column = np.array([bend(total(kl), level).sum() for kl in kl_of(reading, m, s_near)])
                 if line := straight(column, values, enough):
-                    words = (f"the KL enters as {line[0]:.6g} x the sum of {form.format(level)}, with the KL of {over}. "
-                             f"This is {meaning}")
+                    words = (f"in a test with B = {sizes['B']} and J = {sizes['J']}, the KL enters as {line[0]:.6g} x "
+                             f"{'the sum of ' * (total(m[0]).size > 1)}{form.format(level)}, where k is the KL of {over}. "
+                             f"This is {meaning.format(level)}")
                     return Finding("unusual", target.call.name, key, words, values[-1], line[0] * column[-1] + line[1])
     return None
 
@@ -137,12 +139,15 @@ def scan(result: Measured, which: int, points: Iterable[float]) -> dict[float, f
 
 
 def middle(result: Measured) -> float:
-    """Return the value of every x in a scan."""
+    """Return the value that all entries of x have in a scan."""
     return 1.0 if result.target.binary else 0.5
 
 
 def scan_cost(result: Measured, points: Iterable[float]) -> list[tuple[float, float]]:
-    """Return (output, cost) for points of one output. Costs are in units of the weight, and right at an output of 0.5."""
+    """Return (output, cost) for points of one output.
+
+    Costs are divided by the weight, and shifted so that the cost at an output of 0.5 is that of the formula.
+    """
     scale, at_half = coefficient(result, "cost"), float(COSTS[NAMES[result.cost.kind]](middle(result), 0.5))
     costs = scan(result, 1, (0.5, *points))
     base = costs.pop(0.5, math.nan)
@@ -175,11 +180,12 @@ def far_kl(result: Measured) -> list[Finding]:
             point, value, wanted = left
             if not math.isfinite(value):
                 words = f"it is not finite where the second argument is {point:g}"
-                return [Finding("wrong" if abs(point) <= 20 else "unusual", name, "kl-overflow", words, value, wanted)]
+                return [Finding("wrong" if abs(point) <= 20 else "unusual", name, "kl-overflow", words, value, wanted,
+                                "by the formula of the KL")]
             words = f"it differs from its formula where the second argument is {point:g}"
             if seen[-1][0] != point and abs(seen[-1][1] - value) <= 1e-6 * abs(value):
-                words = f"it is constant where the second argument exceeds {point:g}: it is clipped, its gradient is 0"
-            return [Finding("unusual", name, "clipped-log-var", words, value, wanted)]
+                words = f"it is constant where the second argument exceeds {point:g}: it is clipped, and its gradient is 0"
+            return [Finding("unusual", name, "clipped-log-var", words, value, wanted, "by the formula of the KL")]
     return []
 
 

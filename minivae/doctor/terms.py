@@ -1,4 +1,4 @@
-"""The dictionary of known terms, and a fit of few of them to measured numbers, up to rounding errors.
+"""The dictionary of known terms, and a fit of measured numbers by as few terms as possible, exact up to rounding.
 
 A loss is a sum over entries. A term is the sum of one known function of the entries.
 
@@ -18,7 +18,7 @@ NOISE = {False: 2e-10, True: 6e-7}                          # rounding errors re
 
 
 class Reading(NamedTuple):
-    """A reading of the second argument s of a KL. The KL of one entry is m^2/2 + spread/2 - factor log - 1/2."""
+    """A reading of the second argument s of a KL. The KL of one entry is `(m^2 + spread - 1) / 2 - factor x log`."""
 
     name: str
     spread: str                 # the term that is sigma^2
@@ -143,7 +143,8 @@ def fit(values: NDArray, terms: Mapping[str, NDArray], single: bool, first: Iter
         most: int = 3) -> Fit | None:
     """Return the fit with the fewest terms, or None if none of at most `most` terms is exact up to rounding.
 
-    The first tuple of `first` is tried before all others; the rest of `first` before other tuples of their length.
+    The first tuple of names in `first` is tried before all others. Then shorter tuples are tried before longer ones; among
+    tuples of equal length, those in `first` are tried before the others.
     """
     enough = noise(values, single)
     if not np.isfinite(values).all():

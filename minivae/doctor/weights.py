@@ -17,7 +17,7 @@ LSE = "np.log(np.mean(np.exp(log_w - top), axis)) + top, with top = log_w.max(ax
 
 
 def self_weighted(a: NDArray, axis: int) -> NDArray:
-    """Return sum w log w with normalised weights w. If w is held fixed, its gradient is that of the bound."""
+    """Return sum w log w with normalised weights w. With w held fixed, this sum has the gradient of the bound."""
     w = np.exp(a)
     return (w / w.sum(axis=axis, keepdims=True) * a).sum(axis=axis)
 
@@ -26,6 +26,7 @@ class Known(NamedTuple):
     """A known function of log weights along one axis."""
 
     name: str
+    form: str                   # how the report writes it; {} stands for log_w or -log_w
     f: Callable[[NDArray, int], NDArray]
     verdict: str
     words: str
@@ -33,22 +34,24 @@ class Known(NamedTuple):
 
 
 KNOWN = (
-    Known("log mean exp", log_mean_exp, "is", "the importance-weighted bound"),
-    Known("log sum exp", log_sum_exp, "wrong", "log K is not subtracted: it lies log K above the bound", "log-k-forgotten"),
-    Known("mean", lambda a, axis: a.mean(axis=axis), "wrong",
-          "it is the mean of the logs, not the log of the mean: this is the ELBO for any number of draws", "mean-of-logs"),
-    Known("sum", lambda a, axis: a.sum(axis=axis), "wrong", "the log weights are summed: the result is not a bound"),
-    Known("max", lambda a, axis: a.max(axis=axis), "wrong",
-          "it is the largest log weight, which lies up to log K above the bound"),
-    Known("sum w log w", self_weighted, "unusual",
-          "the log weights are averaged with the weights themselves: the gradient is right if the weights are held fixed, "
-          "but the number is not the bound", "weights-not-held-fixed"),
-    Known("sum w log w / K", lambda a, axis: self_weighted(a, axis) / a.shape[axis], "unusual",
-          "the log weights are averaged with the weights themselves and divided by K: the number is not a bound",
+    Known("log mean exp", "log mean exp({})", log_mean_exp, "is", "the importance-weighted bound"),
+    Known("log sum exp", "log sum exp({})", log_sum_exp, "wrong",
+          "log K is not subtracted, so the result lies log K above the bound", "log-k-forgotten"),
+    Known("mean", "mean({})", lambda a, axis: a.mean(axis=axis), "wrong",
+          "this is the mean of the logs, not the log of the mean. With more draws, it still estimates the ELBO",
+          "mean-of-logs"),
+    Known("sum", "sum({})", lambda a, axis: a.sum(axis=axis), "wrong",
+          "the log weights are summed, so the result is not a bound"),
+    Known("max", "max({})", lambda a, axis: a.max(axis=axis), "wrong",
+          "this is the largest log weight, which lies up to log K above the bound"),
+    Known("sum w log w", "sum(w * {})", self_weighted, "unusual",
+          "w are the normalised weights. The gradient is right if w is held fixed, but the number is not the bound",
           "weights-not-held-fixed"),
+    Known("sum w log w / K", "sum(w * {}) / K", lambda a, axis: self_weighted(a, axis) / a.shape[axis], "unusual",
+          "w are the normalised weights, and K is the number of draws. The number is not a bound", "weights-not-held-fixed"),
 )  # fmt: skip
-UPSIDE_DOWN = "the weights are upside down, exp(-log w): the worst draw counts most"
-OUTER = {"": lambda a: a, "mean of the ": np.mean, "sum of the ": np.sum}       # over the data points
+UPSIDE_DOWN = "the weights are upside down, exp(-log_w), so the worst draw counts most"
+OUTER = {"": lambda a: a, ", averaged over the data points": np.mean, ", summed over the data points": np.sum}
 
 
 def measure(call: Call, rng: np.random.Generator, declared: int | None = None) -> list[Finding]:
@@ -74,8 +77,8 @@ def measure(call: Call, rng: np.random.Generator, declared: int | None = None) -
             meaning, upside_down = known.words, inside == -1
             if upside_down:
                 verdict, key, exhibit, meaning = "wrong", "upside-down", "weights-upside-down", UPSIDE_DOWN
-            words = (f"returns {'minus ' * (outside == -1)}the {outer}{known.name} of {'-' * upside_down}log_w over axis "
-                     f"{axis}: {meaning}")
+            form = known.form.format("-" * upside_down + "log_w")
+            words = f"returns {'minus ' * (outside == -1)}{form} over axis {axis}{outer}: {meaning}"
             if draws_on not in (None, axis):
                 words = f"the draws are on axis {draws_on}, but it {words}"
                 verdict, key, exhibit = "wrong", key if upside_down else "wrong-axis", ""
@@ -89,10 +92,10 @@ def measure(call: Call, rng: np.random.Generator, declared: int | None = None) -
         whole = [sign * log_mean_exp(a.ravel(), 0) for a in samples]
         if all(close(g, w, rel) for g, w in zip(given, whole)):
             words = "the importance-weighted bound of all entries together: right for the weights of one data point only"
-            return [*found, Finding("unusual", call.name, "all-entries", words, given[0], whole[0])]
+            return [*found, Finding("unusual", call.name, "all-entries", words, given[0], whole[0], "this bound is")]
     words = "it is not one of the known functions: log mean exp, log sum exp, mean, sum or max of log_w over an axis"
     return [*found, Finding("cannot tell", call.name, "unknown", words, given[0].flat[0],
-                            np.mean(log_mean_exp(samples[0], 0)), "the bound over axis 0 has the mean")]
+                            np.mean(log_mean_exp(samples[0], 0)), "the mean of the bound over axis 0 is")]
 
 
 def far(call: Call, value: Callable, a: NDArray, sign: int, near: NDArray) -> list[Finding]:

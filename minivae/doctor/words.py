@@ -26,7 +26,7 @@ def close(a: NDArray, b: NDArray, rel: float = REL) -> bool:
 
 
 def ratio(given: NDArray, right: NDArray, rel: float = REL) -> float | None:
-    """Return the number r with given = r x right in every entry, or None."""
+    """Return the number r for which `given = r * right` in every entry, or None."""
     given, right = np.ravel(given), np.ravel(right)
     square = right @ right
     if given.shape != right.shape or square == 0 or not np.isfinite(given).all():
@@ -62,7 +62,7 @@ def _product(sign, number, letters, power):
 
 
 def known_function(given: NDArray, right: NDArray, functions: Mapping[str, NDArray], rel: float = REL) -> str | None:
-    """Return the name of the factor with given = factor x right in every entry, or None; `functions` are the factors."""
+    """Return the name in `functions` whose values give `given = values * right` in every entry, or None."""
     for name, values in functions.items():
         if np.shape(values) == np.shape(right) and close(given, values * right, rel) and not close(given, right, rel):
             return name
@@ -70,7 +70,7 @@ def known_function(given: NDArray, right: NDArray, functions: Mapping[str, NDArr
 
 
 def combination(given: NDArray, paths: Mapping[str, NDArray], rel: float = REL) -> dict[str, float] | None:
-    """Return {path: factor} with given = sum of factor x path, or None if such factors do not exist."""
+    """Return {name: factor} if `given` is the sum of these factors times the arrays in `paths`, else None."""
     if not paths:
         return None
     matrix = np.column_stack([np.ravel(path) for path in paths.values()])
@@ -83,7 +83,7 @@ def combination(given: NDArray, paths: Mapping[str, NDArray], rel: float = REL) 
 
 
 def variant(given: NDArray, right: NDArray, others: Mapping[str, NDArray], rel: float = REL) -> str | None:
-    """Return a phrase if an array is zero, another array, or the right one transposed or clipped, else None."""
+    """Return a phrase if an array is zero, equals one of `others`, or is the right one transposed or clipped; else None."""
     if not np.any(given) and np.any(right):
         return "zero everywhere"
     for name, other in others.items():

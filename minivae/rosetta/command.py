@@ -173,8 +173,8 @@ def instead(convention: "Convention", found: "Translation") -> str:
         return "mean_B ( sum_D BCE(x, m) + sum_J KL )"
     if convention.has_fixed_sigma and found.elbo is not None:
         double = 2 * found.elbo.sigma * found.elbo.sigma
-        return f"mean_B ( sum_D (x - m)^2 / {double:.6g} + sum_J KL ), or with sigma learned"
-    return "mean_B ( sum_D ( (x - m)^2 / (2 sigma^2) + log sigma ) + sum_J KL ), sigma learned"
+        return f"mean_B ( sum_D (x - m)^2 / {double:.6g} + sum_J KL ), or learn sigma"
+    return "mean_B ( sum_D ( (x - m)^2 / (2 sigma^2) + log sigma ) + sum_J KL ) with a learned sigma"
 
 
 # Printed output
@@ -188,17 +188,17 @@ def page(found: dict) -> str:
     rows += [("written", found["written"] + (f"   ({sizes})" if sizes else ""))]
     rows += [("beta", f"{reading['beta']:.6g}{at_sigma(reading)}")]
     if elbo and found["bound"] != "elbo":
-        rows += [("or", f"1{at_sigma(elbo)}: the loss fixes only beta sigma^2 = {elbo['sigma'] ** 2:.6g}")]
-    rows += [("gradient", f"{reading['factor']:.6g} x the gradient of -log p(x|z) + beta KL{at_sigma(reading)}")]
+        rows += [("or beta", f"1{at_sigma(elbo)}: the loss fixes only beta sigma^2 = {elbo['sigma'] ** 2:.6g}")]
+    rows += [("gradient", f"{reading['factor']:.6g} x the gradient of (-log p(x|z) + beta KL){at_sigma(reading)}")]
     rows += [("in nats", in_nats(elbo, "-ELBO") if elbo else in_nats(reading, "-log p(x|z) + beta KL"))]
     rows += [("a bound", found["bound_in_words"])]
     if c["reconstruction"] == "bce":
         rows += [("", "(if every x is 0 or 1; for other values, BCE is not a log-likelihood)")]
-    rows += [("instead", found["instead"])]
+    rows += [("as -ELBO", found["instead"])]
     if found["bound"] in ("looser", "none") and c["kl_weight"]:
         rows += [("", f"or keep the reductions and weight the KL with {found['kl_weight_for_elbo']:.6g}")]
-    rows += [("the same", found["same"])]
-    rows += [("", "(a constant factor hardly changes Adam's steps; for plain SGD it scales the learning rate)")]
+    rows += [("command", found["same"])]
+    rows += [("", "(trains with this loss in nats; a factor before a loss hardly changes Adam's steps, but scales those of SGD)")]
     rows += [("remark", found["remark"])]
     return "\n".join(f"{label:9} {text}" for label, text in rows if text)
 

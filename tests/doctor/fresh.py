@@ -1,6 +1,7 @@
 """Callables in the styles of public code, written before the doctor was run on any of them.
 
-`RIGHT`: right implementations. `FAULTY`: implementations with one planted fault each, and the keys of its findings.
+`RIGHT`: right implementations. `FAULTY`: implementations with one planted fault each; after each fault, the
+keys or words of the findings that the doctor must report.
 """
 
 import numpy as np

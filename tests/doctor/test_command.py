@@ -91,7 +91,7 @@ def test_file_without_a_report_gives_exit_code_two(tmp_path, capfd, source, word
     assert code == 2 and out == "" and words in err and err.count("\n") == 1 and "Traceback" not in err
 
 
-def test_function_without_an_end_is_reported_with_its_line_number(tmp_path, capfd):
+def test_function_that_never_returns_is_reported_with_its_line_number(tmp_path, capfd):
     source = "def kl(mu, log_var):\n    while True:\n        pass\n"
     code, out, err = doctor(tmp_path, capfd, source, "-q", "--timeout", "0.3")
     assert code == 2 and out == "" and err.count("\n") == 1

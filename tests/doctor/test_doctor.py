@@ -96,7 +96,7 @@ REDUCTIONS = st.sampled_from(["sum", "mean"])
     st.sampled_from(["mse", "bce"]), REDUCTIONS, REDUCTIONS, REDUCTIONS, REDUCTIONS,
     st.sampled_from([0.5, 1.0, 255.0, 1e-3]), st.sampled_from([0.0, 1.0, 0.00025, 4.0]),
 )  # fmt: skip
-def test_doctor_returns_the_convention_that_wrote_the_loss(cost, features, batch, latents, kl_batch, u, v):
+def test_doctor_finds_the_convention_of_a_random_loss(cost, features, batch, latents, kl_batch, u, v):
     reduce = {"sum": np.sum, "mean": np.mean}
 
     def loss(x, output, mu, log_var):
@@ -127,7 +127,7 @@ def test_float32_loss_of_784_features_gets_the_right_beta():
     assert found.wrong == [] and found.rosetta["reading"]["beta"] == pytest.approx(1)
 
 
-def test_mysterious_weight_is_translated_at_its_own_sizes():
+def test_loss_with_kl_weight_0_00025_is_translated_for_the_given_sizes():
     report = examine(**fresh.RIGHT["mse-mean-0.00025"], features=3 * 64 * 64, latent=128)
     assert report.rosetta["reading"]["beta"] == pytest.approx(1.536)
     assert report.rosetta["elbo"]["sigma"] == pytest.approx(1.2394, abs=1e-4)
@@ -147,7 +147,7 @@ def test_another_seed_gives_the_same_verdicts(seed):
 
 def test_doctor_restores_the_global_random_state():
     np.random.seed(5)
-    np.random.standard_normal()                             # the state now also stores a second normal number
+    np.random.standard_normal()                             # after one draw, NumPy has a second number cached
     before = np.random.get_state(legacy=False)
     examine(**fresh.RIGHT["global-noise"])
     after = np.random.get_state(legacy=False)
@@ -190,7 +190,7 @@ def test_doctor_restores_the_global_random_state():
         ({**fresh.whole(fresh.right_draw), "x": [[1], [2, 3]]}, "x must be an array of finite numbers, 6 in a row"),
     ],
 )
-def test_unusable_function_is_refused_with_a_remedy(functions, words):
+def test_error_about_an_unusable_function_says_what_is_wrong(functions, words):
     with pytest.raises(ValueError) as error:
         examine(**functions)
     assert words in str(error.value)
@@ -241,7 +241,7 @@ def test_prior_of_a_kl_is_named_with_its_mean_and_variance():
     assert "N(0.3, 0.98)" in found.words and found.measured == pytest.approx(0.98)
 
 
-def test_normaliser_without_log_sigma_is_reported_as_log_two_pi_only():
+def test_finding_says_that_a_normaliser_has_only_its_log_two_pi():
     def log_px(x, o):
         return -(((x - o) ** 2) / 0.08 + np.log(2 * np.pi) / 2).sum(1)
 
@@ -249,7 +249,7 @@ def test_normaliser_without_log_sigma_is_reported_as_log_two_pi_only():
     assert "has only its log 2 pi" in found.words and found.expected == pytest.approx(found.measured - 21 * np.log(0.2))
 
 
-def test_weight_that_grows_with_the_features_is_translated_at_the_given_number():
+def test_weight_proportional_to_the_features_is_translated_for_the_given_features():
     def loss(x, o, m, v):
         return (x.shape[1] * fresh.stable(x, o).sum(1) + fresh.kl_rows(m, v)).mean()
 
@@ -301,7 +301,7 @@ WRONG_DRAW, RIGHT_BOUND = "no: sample does not draw z from the Gaussian of the K
          "no: without a KL this is the loss of a plain autoencoder"),
     ],
 )  # fmt: skip
-def test_loss_is_no_bound_if_sample_does_not_draw_from_the_kl(functions, words):
+def test_bound_is_denied_if_sample_does_not_draw_from_the_kls_gaussian(functions, words):
     report = examine(**functions)
     assert report.rosetta["bound_in_words"] == words and f"a bound   {words}\n" in str(report)
 
@@ -350,14 +350,14 @@ def test_loss_with_half_the_kl_is_not_compared_with_log_px():
     assert (found.verdict, found.measured, found.expected) == ("cannot tell", 0.5, 1) and "beta is below 1" in found.words
 
 
-def test_bound_of_a_decoder_that_oscillates_does_not_converge():
+def test_bound_is_not_compared_if_the_integrals_do_not_converge():
     sharp = {"decode": lambda z: 4000 * np.sin(40 * z) @ fresh.DECODER}
     [found] = bound_of(fresh.whole(fresh.right_draw) | sharp)
     assert found.verdict == "cannot tell" and "did not converge" in found.words
 
 
 @pytest.mark.parametrize("data", [[[1], [2, 3]], "text", np.nan])
-def test_text_ragged_and_nan_data_are_refused_for_one_feature(data):
+def test_invalid_data_are_refused_if_there_is_one_feature(data):
     with pytest.raises(ValueError, match="1 in a row"):
         bound.rows_of_data(data, 1)
 
@@ -396,7 +396,7 @@ def test_noise_inside_a_network_or_model_is_reported():
     assert named(examine(**decode)) == {("decode", "not-repeatable", "unusual")}
 
 
-def test_kl_that_differs_near_the_prior_is_shown_beside_its_formula():
+def test_kl_that_differs_from_its_formula_near_the_prior_is_reported():
     def doubled(mu, log_var):
         total = fresh.kl_rows(mu, log_var).sum()
         return 2 * total if total < 1 else total
@@ -505,7 +505,7 @@ def test_extra_factor_in_a_gradient_is_named(which, change, factor):
     assert wrong.words.endswith(f"what you return equals the right array x {factor}")
 
 
-def test_exchanged_gradients_are_each_named_as_the_other():
+def test_exchanged_gradients_of_mu_and_log_var_are_named():
     def gradient(*arguments):
         in_output, in_mu, in_log_var = fresh.tied_gradient(*arguments)
         return in_output, in_log_var, in_mu
@@ -542,7 +542,7 @@ def test_translation_of_a_loss_for_one_size_uses_that_size():
     assert [convention[name] for name in ("features", "recon_weight", "kl_weight")] == [784, 1, 1]
 
 
-def test_kl_of_a_clipped_sigma_is_reported_as_constant_beyond_it():
+def test_kl_of_a_clipped_sigma_is_reported_as_constant_beyond_the_limit():
     def kl(mu, sigma):
         sigma = np.minimum(sigma, 3.5)
         return (0.5 * (mu**2 + sigma**2 - 1) - np.log(sigma)).sum(1)
@@ -552,7 +552,7 @@ def test_kl_of_a_clipped_sigma_is_reported_as_constant_beyond_it():
     assert clip.measured < clip.expected
 
 
-def test_two_readings_that_argument_names_confirm_give_cannot_tell():
+def test_two_readings_that_agree_with_the_argument_names_are_not_wrong():
     def log_sigma_kl(mu, log_sigma):
         return (0.5 * (mu**2 + np.exp(2 * log_sigma) - 1) - log_sigma).sum(1)
 
@@ -571,7 +571,7 @@ def test_one_double_among_floats_makes_a_function_double_precision():
     assert not call.single
 
 
-def test_bound_of_every_data_point_is_shown_with_its_own_number():
+def test_bound_of_a_data_point_is_compared_with_the_same_data_point():
     [found] = examine(iw_bound=fresh.lme_rows).findings
     assert found.key == "log-mean-exp" and found.verdict == "is" and found.measured == pytest.approx(found.expected)
 

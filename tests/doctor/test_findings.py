@@ -58,7 +58,7 @@ def smooth(x, o):
 
 
 def unchanged(m, v):
-    """Return a KL after writing equal numbers into the argument."""
+    """Return the KL of each entry. The function overwrites its argument with the same numbers."""
     m[...] = -(-m)
     return 0.5 * (m**2 + np.exp(v) - 1 - v)
 

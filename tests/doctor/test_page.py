@@ -1,4 +1,4 @@
-"""The page of the doctor: its recipe works with stand-ins for PyTorch, JAX and Keras, and it states the recorded score."""
+"""The page of the doctor: its recipe works with stand-ins for PyTorch, JAX and Keras, and its counts are right."""
 
 import re
 import sys
@@ -37,7 +37,7 @@ class Eager:
 
 
 class FromNumPy:
-    """A stand-in for the result of torch.from_numpy: it is float64 until float() is called."""
+    """A stand-in for the result of torch.from_numpy: it is float64 until its method .float() is called."""
 
     def __init__(self, array):
         self.array = array
@@ -89,8 +89,9 @@ def test_recipe_of_the_page_works_with_a_stand_in(line, tensor, monkeypatch):
 def test_page_states_the_score_that_the_records_give():
     text = " ".join(PAGE.split())
     score = re.search(
-        r"museum's (\d+) exhibits the doctor finds something in (\d+); .*? other (\d+)\. .*? in (\d+) right implementations"
-        r".*? wrote (\d+) files for it\. It remarks on (\d+) of the (\d+) with a fault, and calls none of the (\d+) right",
+        r"has (\d+) exhibits: .*? finds something in (\d+) of them; .*? other (\d+)\. .*? none of (\d+) right "
+        r"implementations .*? wrote (\d+) files for it\. The doctor finds something in (\d+) of the (\d+) faulty files, "
+        r"and calls none of the (\d+) right files \"wrong\"",
         text,
     )
     right = [file for file in TRUTH if TRUTH[file]["right"]]

@@ -1,4 +1,4 @@
-"""The dictionary of the doctor: names of terms are right, and a fit finds few terms with their errors."""
+"""The dictionary of the doctor: names of terms are right, and a fit has few terms and an error for each coefficient."""
 
 import numpy as np
 import pytest
@@ -50,14 +50,14 @@ def test_cost_that_is_not_finite_at_one_draw_is_left_out():
     assert "BCE(x, o)" not in found and "-x log o" not in found and "(x - o)^2" in found
 
 
-def test_fit_leaves_out_a_term_of_the_hint_that_is_absent():
+def test_fit_leaves_out_a_hinted_term_with_coefficient_zero():
     a, b = np.random.default_rng(1).normal(size=(2, 30))
     found = fit(3 * a + 1, {"a": a, "b": b}, False, [("a", "b")])
     assert found.coefficients == {"a": pytest.approx(3)} and found.constant == pytest.approx(1)
     assert found.at({"a": np.array([2.0])}) == pytest.approx(7)
 
 
-def test_fit_errors_grow_with_the_noise_and_with_small_terms():
+def test_coefficient_of_a_smaller_term_has_a_larger_error():
     rng = np.random.default_rng(2)
     a, b = rng.normal(size=(2, 30))
     noisy = 3 * a + 2000 * (b / 1000) + rng.uniform(-5e-5, 5e-5, 30)
@@ -108,7 +108,7 @@ def test_loss_is_written_as_a_formula(cost, kl, formula):
 
 
 @pytest.mark.parametrize("power, formula", [(1, "0.5 J mean_B sum_D (x - o)^2"), (-1, "0.5 (1/J) mean_B sum_D (x - o)^2")])
-def test_power_of_another_size_stands_before_the_sum(power, formula):
+def test_factor_of_another_size_is_written_before_the_sums(power, formula):
     found = examine(loss=lambda x, o, m, v: (((x - o) ** 2).sum(1) * m.shape[1] ** power / 2 + kl_rows(m, v)).mean())
     assert found.findings[0].words == f"{formula} + mean_B sum_J KL"
 
@@ -122,7 +122,7 @@ def test_power_of_another_size_stands_before_the_sum(power, formula):
         (lambda x, o: 3 * np.log(o) + x * o, 1, 0),
     ],
 )  # fmt: skip
-def test_unknown_sum_is_shown_with_a_coefficient_of_a_known_cost(cost, measured, expected):
+def test_unknown_cost_is_compared_with_a_coefficient_of_a_known_cost(cost, measured, expected):
     report = examine(loss=lambda x, o, m, v: (cost(x, o).sum(1) + kl_rows(m, v)).mean())
     [found] = [finding for finding in report.findings if finding.key == "other-cost"]
     assert (found.measured, found.expected) == pytest.approx((measured, expected))
@@ -136,7 +136,7 @@ def test_unknown_sum_is_shown_with_a_coefficient_of_a_known_cost(cost, measured,
         (lambda m, v: (v + (1 + m**2) / np.exp(v) - 1) / 2, "exp(-s)", 0.5, 0),
     ],
 )  # fmt: skip
-def test_unknown_kl_is_shown_with_a_coefficient_that_no_kl_has(kl, odd, measured, expected):
+def test_unknown_kl_is_compared_with_a_coefficient_of_a_right_kl(kl, odd, measured, expected):
     report = examine(kl=lambda m, v: kl(m, v).sum())
     [found] = [finding for finding in report.findings if finding.key in ("only-mu", "other-kl", "reverse-kl")]
     assert (found.measured, found.expected) == pytest.approx((measured, expected)) and f"of {odd} is" in found.compared
