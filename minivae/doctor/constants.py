@@ -39,7 +39,7 @@ def constants(result: Measured) -> list[Finding]:
 
 
 def decided(result: Measured) -> list[Finding]:
-    """Decide by the constant if a KL with unusual coefficients is a right variant or a mistake; return the finding."""
+    """Use the constant to decide whether a KL with unusual coefficients is right or wrong; return the finding."""
     kl, variant = result.kl, result.kl.variant
     mistaken, kl.weight, kl.variant = kl.weight, variant.weight, None
     wanted = -0.5 if variant.constant is None else variant.constant
@@ -69,7 +69,7 @@ def normalisers(cost: Known | None) -> dict[str, float]:
 def other_normaliser(result: Measured, of_kl: Mapping[str, float]) -> Finding | None:
     """Return the finding about a Gaussian whose normaliser and square have different sigmas, or None.
 
-    Two mistakes are recognised: the first sigma is the square, or the square root, of the second.
+    Two mistakes are recognised: the sigma of the normaliser is the square, or the square root, of the other sigma.
     """
     sigma, sign = sigma_of(result.cost)
     for other, how in ((sigma**2, "2 sigma"), (math.sqrt(sigma), "2 sigma^4")):
@@ -123,8 +123,8 @@ def explained(result: Measured, of_kl: str, of_cost: str) -> list[Finding]:
                            "(mu**2 + np.exp(log_var) - 1 - log_var) / 2", "minus-one-dropped"))
     missing = name == "log_px_given_z" and result.cost.kind == "mse" and of_cost == "none"
     if missing or of_cost in ("log sigma", "log 2 pi"):
-        words = f"the normaliser of the Gaussian has only its {of_cost}: right gradients, but no log-density"
-        words = "the normaliser of the Gaussian is missing: right gradients, but no log-density" if missing else words
+        lacks = "is missing" if missing else f"has only its {of_cost}"
+        words = f"the normaliser of the Gaussian {lacks}: the gradients are right, but the result is not a log-density"
         right = constant_of(result, -0.5, normalisers(result.cost)["gaussian"])
         out.append(Finding("unusual", name, "half-normaliser", words, constant, right,
                            "with it, the constant is" if missing else "with both parts, the constant is"))

@@ -83,7 +83,7 @@ def of_shape(name: str, value: NDArray, sizes: Mapping[str, int]) -> Finding:
 
 
 def ignored(target: Target, arguments: list[NDArray], others: list[NDArray]) -> list[Finding]:
-    """Return findings about the entries of an argument that change nothing; each entry is moved at two points."""
+    """Return findings about entries of an argument that have no effect; each entry is changed at two points."""
     found = []
     if max(a.size for a in arguments) > 300:                # several calls for each entry would take long
         return found
@@ -177,8 +177,8 @@ def found_outside(result: Measured, part: str, rng: np.random.Generator) -> Find
     target, search = result.target, special.residual if part == "cost" else special.bent
     if found := search(target, result.sizes, rng):
         return found
-    words = (f"{LABELS[part]} is not a sum of at most three terms that the doctor knows; the numbers are the results at two "
-             "points")
+    most = {"cost": "two", "kl": "three"}[part]
+    words = f"{LABELS[part]} is not a sum of at most {most} known terms; the numbers are the results at two points"
     return Finding("cannot tell", target.call.name, f"unknown-{part}", words, *moved(result, part, rng),
                    "at the other point it is")
 

@@ -64,7 +64,7 @@ class Target(NamedTuple):
 
 
 def fitted(part: str, values: NDArray, draws: list, single: bool, hint: tuple) -> Fit | None:
-    """Return the fit of one part. The terms `hint` are tried first, logarithms of x + a small number last."""
+    """Return the fit of one part. The terms in `hint` are tried first, terms such as log(x + 1e-7) last."""
     terms = {"cost": cost_terms, "kl": kl_terms}[part]
     if found := fit(values, terms(*draws), single, (hint, *FIRST[part]), MOST[part]):
         return found
@@ -143,7 +143,7 @@ def powers(found: Mapping[str, tuple], part: str) -> dict[str, int] | None:
 
 
 def silent(target: Target, arguments: list[NDArray], which: int, among: NDArray, far: tuple = ()) -> NDArray:
-    """Return a mask of the entries in `among` that can change without changing the result; `far` are more values to try."""
+    """Return a mask of the entries in `among` that do not affect the result; `far` are more values to try."""
     base, still = target(*arguments), among.copy()
     low, high = ((0, 1) if target.binary else (0.1, 0.9)) if which < 2 else (0.3, 2.9)
     for place in zip(*np.nonzero(among)):

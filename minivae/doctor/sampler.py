@@ -63,7 +63,7 @@ def at_point(call: Call, shape: tuple[int, int], rng: np.random.Generator, of_kl
 
 
 def confirmed(first: list[Finding], second: list[Finding]) -> list[Finding]:
-    """Return the findings of the first point; those that the second does not show become "cannot tell"."""
+    """Return the findings of the first point. If the second point does not show one, its verdict becomes "cannot tell"."""
     def statement(finding):
         return finding.key, finding.verdict, finding.words.partition(COUNTED)[0]
 
@@ -126,7 +126,7 @@ def mean_findings(call: Call, middle: NDArray, m: NDArray, s: NDArray, rel: floa
         return []
     known = next((name for name, width in WIDTHS.items() if close(middle - m, width(s), 100 * rel)), None)
     r = ratio(middle, m)
-    how = f" but {r:.6g} x mu" if r else f" but mu + a width (the second argument read as {known})" if known else ""
+    how = f" but {r:.6g} x mu" if r else f" but mu + sigma (with the second argument read as {known})" if known else ""
     verdict, words = "wrong" if how or of_kl.sure else "cannot tell", f"at eps = 0, z is not mu{how}"
     return [Finding(verdict, call.name, "mean", words, middle[0, 0], m[0, 0], "mu is",
                     "z = mu + np.exp(log_var / 2) * eps")]

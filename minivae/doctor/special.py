@@ -160,7 +160,7 @@ def coefficient(result: Measured, part: str) -> float:
 
 
 def departure(seen: Iterable[tuple], formula: Callable[[float], float], rel: float, more: float) -> tuple | None:
-    """Return (point, value, formula) for the first value that is not near the formula, where this is finite, else None."""
+    """Return (point, value, formula) for the first value that is not near a finite result of the formula, else None."""
     for point, value in seen:
         wanted = float(formula(point))
         if math.isfinite(wanted) and not abs(value - wanted) <= rel * abs(wanted) + more:

@@ -141,7 +141,7 @@ def noise(values: NDArray, single: bool) -> float:
 
 def fit(values: NDArray, terms: Mapping[str, NDArray], single: bool, first: Iterable[tuple] = (),
         most: int = 3) -> Fit | None:
-    """Return the fit with the fewest terms, or None if none of at most `most` terms is exact up to rounding.
+    """Return the fit with the fewest terms, or None if no fit with at most `most` terms is exact up to rounding.
 
     The first tuple of names in `first` is tried before all others. Then shorter tuples are tried before longer ones; among
     tuples of equal length, those in `first` are tried before the others.

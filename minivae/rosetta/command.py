@@ -198,7 +198,7 @@ def page(found: dict) -> str:
     if found["bound"] in ("looser", "none") and c["kl_weight"]:
         rows += [("", f"or keep the reductions and weight the KL with {found['kl_weight_for_elbo']:.6g}")]
     rows += [("command", found["same"])]
-    rows += [("", "(trains with this loss in nats; a factor before a loss hardly changes Adam's steps, but scales those of SGD)")]
+    rows += [("", "(trains with this loss in nats; a factor before a loss hardly changes Adam's steps, but scales SGD's)")]
     rows += [("remark", found["remark"])]
     return "\n".join(f"{label:9} {text}" for label, text in rows if text)
 

@@ -111,7 +111,7 @@ def test_numpy_settings_of_the_file_do_not_change_the_report(tmp_path, capfd, re
     assert json.loads(out) == {"file": str(tmp_path / "my_vae.py")} | report_on(RIGHT)
 
 
-def test_output_of_the_file_is_shown_up_to_ten_lines(tmp_path, capfd, monkeypatch):
+def test_first_ten_lines_that_the_file_prints_are_shown(tmp_path, capfd, monkeypatch):
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     flood = "for i in range({}):\n    print('line', i)\nprint('x' * {}, end='')\n"
     kl = "def kl(m, v):\n    return m.sum()\n"

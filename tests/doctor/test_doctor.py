@@ -147,7 +147,7 @@ def test_another_seed_gives_the_same_verdicts(seed):
 
 def test_doctor_restores_the_global_random_state():
     np.random.seed(5)
-    np.random.standard_normal()                             # after one draw, NumPy has a second number cached
+    np.random.standard_normal()                             # NumPy now has a second normal number cached
     before = np.random.get_state(legacy=False)
     examine(**fresh.RIGHT["global-noise"])
     after = np.random.get_state(legacy=False)
@@ -231,7 +231,7 @@ def test_functions_of_one_latent_dimension_are_measured(sample):
     assert report.wrong == []
 
 
-def test_kl_that_is_constant_at_all_measured_points_gets_no_name():
+def test_kl_that_is_constant_at_all_measured_points_is_unknown():
     named = {finding.key: finding.verdict for finding in report_of(STYLES["free-bits-8"]).findings}
     assert named["unknown-kl"] == "cannot tell" and "free-bits" not in named
 
@@ -301,7 +301,7 @@ WRONG_DRAW, RIGHT_BOUND = "no: sample does not draw z from the Gaussian of the K
          "no: without a KL this is the loss of a plain autoencoder"),
     ],
 )  # fmt: skip
-def test_bound_is_denied_if_sample_does_not_draw_from_the_kls_gaussian(functions, words):
+def test_loss_is_not_a_bound_if_sample_draws_from_another_gaussian(functions, words):
     report = examine(**functions)
     assert report.rosetta["bound_in_words"] == words and f"a bound   {words}\n" in str(report)
 

@@ -86,7 +86,7 @@ def test_recipe_of_the_page_works_with_a_stand_in(line, tensor, monkeypatch):
     assert report.findings[0].words.startswith("sum_B sum_D")
 
 
-def test_page_states_the_score_that_the_records_give():
+def test_counts_on_the_page_are_those_of_the_records():
     text = " ".join(PAGE.split())
     score = re.search(
         r"has (\d+) exhibits: .*? finds something in (\d+) of them; .*? other (\d+)\. .*? none of (\d+) right "
