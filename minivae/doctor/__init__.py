@@ -2,7 +2,7 @@
 
     command      the command `minivae doctor`
     patient      execute the user's file in a separate process
-    checkup      run all checks, in order
+    checkup      run all checks in order
     calls        call the user's functions safely; check that results are finite and repeatable
     loss         examine the loss, the KL or log p(x|z): terms, reductions, ignored entries
     probe        call a function at several sizes to find its terms and reductions

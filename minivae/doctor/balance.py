@@ -64,7 +64,7 @@ def hidden_weights(whole: Measured) -> list[Finding]:
 def weight_of_kl(reconstruction: str, beta: float) -> list[Finding]:
     """Return a finding if the weight of the KL is not that of the ELBO.
 
-    With a squared error there is no finding: any weight is that of the ELBO for some sigma.
+    It ignores squared errors, because for them, any weight is that of the ELBO for some sigma.
     """
     if reconstruction == "mse" or beta == 0 or abs(beta - 1) < 1e-6:
         return []

@@ -43,7 +43,7 @@ class Assumed(NamedTuple):
 def measure(call: Call, rng: np.random.Generator, of_kl: Assumed, latent: int | None = None) -> list[Finding]:
     """Examine the sampler at two points of different shapes; return the findings, and say if only one point shows them.
 
-    If the sampler raises an error at a shape, it is examined with `latent` columns, or at SHAPES[0] if `latent` is None.
+    If the sampler raises an error at a shape, it is examined with `latent` columns if `latent` is given, else at SHAPES[0].
     """
     found = []
     for shape in SHAPES:
