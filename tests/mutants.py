@@ -90,7 +90,7 @@ OVERWRITTEN = "equivalent: the changed values are never used"
 CHUNKS = "equivalent: changes only the size of chunks"
 AT_THE_LIMIT = "equivalent: differs only at the limit itself, which is arbitrary"
 SHAPE = "equivalent: mu and log_var have the same shape"
-EQUIVALENT = {                                              # end of a mutant's name -> why its results are the same
+EQUIVALENT = {                                              # end of a mutant's name -> why it does not change the results
     "1 -> 2  in  log_factorial = [math.lgamma(k + 1) for k in range(n + 1)]": "equivalent: one more entry, never used",
     "- -> +  in  return log_coefficient.sum(axis=-1) + n * bernoulli_log_prob(x / n, logits)": SECOND_OF_TWO,
     "False -> True  in  x = self.data.take(rows, self.rng).astype(self.vae.dtype, copy=False)": NO_COPY,
