@@ -114,11 +114,11 @@ EQUIVALENT = {                                              # end of a mutant's 
     "<= -> <  in  return (slope, constant) if np.abs(slope * x + constant - y).max() <= enough else None": AT_THE_LIMIT,
     "<= -> <  in  right = r * r if r <= delta else delta * (2 * r - delta)": "equivalent: both formulas agree at delta",
     "* -> /  in  if pattern and all(same(weights[name], first * c, error) for name, c in zip(names, pattern)):":
-        "equivalent: dividing by 1 or -1 is multiplying by it",
+        "equivalent: dividing by 1 or -1 equals multiplying by it",
     "< -> <=  in  if 0 < most < np.abs(right).max() and close(given, np.clip(right, -most, most), rel):":
         "equivalent: then the array is right, and only wrong arrays are described",
     "* -> /  in  o = np.where(np.abs(x - o) < 0.05, x + 0.08 * np.where(x < 0.5, 1, -1), o)":
-        "equivalent: dividing by 1 or -1 is multiplying by it",
+        "equivalent: dividing by 1 or -1 equals multiplying by it",
     "1 -> 2  in  o = np.where(np.abs(x - o) < 0.05, x + 0.08 * np.where(x < 0.5, 1, -1), o)":
         "equivalent: the distance from the kink is arbitrary",
     "0 -> 1  in  for chosen in itertools.combinations(paths[0], count):":
