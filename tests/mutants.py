@@ -90,7 +90,7 @@ OVERWRITTEN = "equivalent: the changed values are never used"
 CHUNKS = "equivalent: changes only the size of chunks"
 AT_THE_LIMIT = "equivalent: differs only at the limit itself, which is arbitrary"
 SHAPE = "equivalent: mu and log_var have the same shape"
-EQUIVALENT = {                                              # end of a mutant's name -> why its results are the same
+EQUIVALENT = {                                              # end of a mutant's name -> why it does not change the results
     "1 -> 2  in  log_factorial = [math.lgamma(k + 1) for k in range(n + 1)]": "equivalent: one more entry, never used",
     "- -> +  in  return log_coefficient.sum(axis=-1) + n * bernoulli_log_prob(x / n, logits)": SECOND_OF_TWO,
     "False -> True  in  x = self.data.take(rows, self.rng).astype(self.vae.dtype, copy=False)": NO_COPY,
@@ -114,11 +114,11 @@ EQUIVALENT = {                                              # end of a mutant's 
     "<= -> <  in  return (slope, constant) if np.abs(slope * x + constant - y).max() <= enough else None": AT_THE_LIMIT,
     "<= -> <  in  right = r * r if r <= delta else delta * (2 * r - delta)": "equivalent: both formulas agree at delta",
     "* -> /  in  if pattern and all(same(weights[name], first * c, error) for name, c in zip(names, pattern)):":
-        "equivalent: dividing by 1 or -1 is multiplying by it",
+        "equivalent: dividing by 1 or -1 equals multiplying by it",
     "< -> <=  in  if 0 < most < np.abs(right).max() and close(given, np.clip(right, -most, most), rel):":
         "equivalent: then the array is right, and only wrong arrays are described",
     "* -> /  in  o = np.where(np.abs(x - o) < 0.05, x + 0.08 * np.where(x < 0.5, 1, -1), o)":
-        "equivalent: dividing by 1 or -1 is multiplying by it",
+        "equivalent: dividing by 1 or -1 equals multiplying by it",
     "1 -> 2  in  o = np.where(np.abs(x - o) < 0.05, x + 0.08 * np.where(x < 0.5, 1, -1), o)":
         "equivalent: the distance from the kink is arbitrary",
     "0 -> 1  in  for chosen in itertools.combinations(paths[0], count):":

@@ -66,13 +66,13 @@ def test_evaluate_table_is_sorted_from_the_lowest_bound_to_log_px():
     assert iw == sorted(iw) and iw[-1] < exact.mean() and abs(m.ais.mean - exact.mean()) < 1
 
 
-def test_error_of_a_mean_assumes_independent_draws_and_averages_integral_errors():
+def test_standard_error_assumes_independent_draws_and_integral_error_is_averaged_over_data():
     m = measured()
     assert m.table[0].error == pytest.approx(np.linalg.norm(m.bounds.elbo_se) / 10)
     assert m.exact.error == pytest.approx(m.parts.error.mean())
 
 
-def test_parts_of_the_gap_sum_to_the_gap_and_agree_with_draws():
+def test_gap_and_rate_are_sums_of_parts_and_elbo_agrees_with_sampling():
     m = measured()
     document = evaluate.document_of(m, [])
     split = document["gap"]
@@ -174,7 +174,7 @@ def test_planted_violation_of_the_order_is_printed_and_exits_with_1(run, capsys,
     assert len(document["violations"]) == 4
 
 
-def test_evaluate_uses_the_rows_that_train_measured_or_the_first_n(run, monkeypatch, capsys):
+def test_evaluate_measures_the_rows_of_train_unless_options_choose_fewer(run, monkeypatch, capsys):
     asked, found, test_x = [], measured(), data.digits().test_x          # computed before `measure` is replaced
     monkeypatch.setattr(evaluate, "measure", lambda vae, x, k, seed, **how: asked.append(x) or found)
     for arguments in ([], ["--gap"], ["--rows", "7"], ["--ais"]):
@@ -186,7 +186,7 @@ def test_evaluate_uses_the_rows_that_train_measured_or_the_first_n(run, monkeypa
     assert (asked[4] == data.digits().few(200).test_x).all()
 
 
-def test_evaluate_prints_the_means_that_train_measured_on_other_rows(run, tmp_path, capsys):
+def test_evaluate_also_prints_the_means_of_train_if_its_rows_differ(run, tmp_path, capsys):
     copy = shutil.copytree(run, tmp_path / "copy")
     results = {"held_out": 355, "elbo": -135.0, "log_px": -123.5, "gap": 11.5}
     (copy / "results.json").write_text(json.dumps(results))
@@ -325,7 +325,7 @@ def test_posterior_density_integrates_to_1():
     assert density.sum() * (axis[1] - axis[0]) ** 2 == pytest.approx(1, abs=1e-6)
 
 
-def test_probability_inside_circles_agrees_with_draws():
+def test_probability_inside_circles_agrees_with_the_fraction_of_draws_inside():
     rng = np.random.default_rng(0)
     mu, log_var = rng.normal(0, 1.5, (20, 2)), rng.normal(-1, 1, (20, 2))
     z = np.linalg.norm(mu + np.exp(log_var / 2) * rng.normal(size=(20_000, 20, 2)), axis=-1)

@@ -104,7 +104,7 @@ ONE_ROW = np.random.default_rng(0).random((1, 4))
 
 
 @pytest.mark.parametrize("x", [np.full((50, 4), 0.1), np.full((50, 4), 7, np.uint8), ONE_ROW])
-def test_sweep_reports_no_spread_for_constant_data(x):
+def test_sweep_reports_no_spread_of_decoded_means_for_constant_data(x):
     vae = VAE.init(np.random.default_rng(0), 4, 2, (3,), likelihood=Gaussian(1.0))
     with warnings.catch_warnings(action="error"):
         assert measure(vae, x, np.random.default_rng(0), "same").spread is None

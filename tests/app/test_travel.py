@@ -84,7 +84,7 @@ def test_moved_data_are_found_after_an_option_names_them(tmp_path, capsys):
     assert needs_data(run) == [0, 0, 0]                     # the resumed run stores the new path
 
 
-def test_error_for_data_of_another_kind_names_the_options_of_training(tmp_path, capsys):
+def test_error_for_data_of_another_kind_names_the_options_used_in_training(tmp_path, capsys):
     table = tmp_path / "a.csv"
     table.write_text("kind,a\n" + "cat,1\ndog,0\n" * 20)
     train = ["train", "--data", str(table), "--label", "kind", "--epochs", "1", "--hidden", "4", "-q", "--no-explorer"]

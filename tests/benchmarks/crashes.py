@@ -77,7 +77,7 @@ class Crashes:
         if ended:
             self.count["finished"] += 1
             if measured(self.path) != self.measured:
-                self.faults.append("the finished run has other measurements than the uninterrupted one")
+                self.faults.append("the measurements of the finished run differ from those of the uninterrupted run")
         else:
             self.count["killed"] += 1
         if (self.path / "model.npz").exists():
@@ -104,13 +104,13 @@ class Crashes:
         self.count[f"killed {when}"] += not ended
         self.count["final states compared"] += 1
         if not same:
-            self.faults.append(f"from epoch {numbers['epoch']}, step {numbers['done']}, the run ends in another state")
+            self.faults.append(f"from epoch {numbers['epoch']}, step {numbers['done']}, the run ends in a different state")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.crashes", description=__doc__.splitlines()[0])
     parser.add_argument("--times", type=int, default=100, help="number of kills (default 100)")
-    parser.add_argument("--seed", type=int, default=0, help="random seed of the times of the kills (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed that decides when to kill (default 0)")
     options = parser.parse_args()
     code = run_with_threads("tests.benchmarks.crashes", 1)
     if code is not None:

@@ -6,8 +6,8 @@
 The --data directory has the four files of MNIST. Names:
     vae, iwae-5, iwae-50    Burda, Grosse and Salakhutdinov (2016), one stochastic layer: 784-200-200-50, tanh, Adam
                             (epsilon 1e-4), mini-batches of 20, each binarized anew, and eight stages i = 0, ..., 7 of 3^i
-                            epochs at a learning rate of `0.001 * 10^(-i/7)`. Measured: -log p(x) of the test set by
-                            the bound of 5,000 importance weights. Published: 86.76, 85.54, 84.78 nats.
+                            epochs at a learning rate of `0.001 * 10^(-i/7)`. Measured: -log p(x) of the test set,
+                            estimated by the bound with 5,000 importance weights. Published: 86.76, 85.54, 84.78 nats.
     vae-2h, iwae-5-2h       The same models in at most two hours of one core, with a schedule of our own: Adam with
                             epsilon 1e-8, mini-batches of 50, and a learning rate that falls along half a cosine from 0.001
                             to 0. The KL of vae-2h has a weight that grows from 0 to 1 in the first 100 epochs.
@@ -48,7 +48,7 @@ class Setting(NamedTuple):
     activation: str
     batch: int
     epochs: int
-    tiny: float                 # stabiliser of Adam
+    tiny: float                 # Adam's epsilon
     samples: int = 1
     binarize: bool = True
     schedule: str = "stages"    # learning rate: stages, cosine or constant
@@ -139,7 +139,7 @@ def train_or_resume(name: str, data, epochs: int, out: Path) -> tuple:
 
 
 def nll(vae, x, k: int, processes: int = 1) -> tuple[float, float]:
-    """Return the mean of -log p(x) by k importance weights, and its standard error from the draws alone."""
+    """Return the mean of -log p(x), estimated with k importance weights, and the standard error due to the draws."""
     import numpy as np
 
     from minivae.app.progress import Progress

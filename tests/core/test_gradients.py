@@ -216,9 +216,9 @@ def number(case, d_out):
 def resolvable(case, inputs, d_out, slopes):
     """Return True if the error of a central difference is well below its tolerance for every input.
 
-    Each term in the sum of `number` has a relative rounding error of 1e-16. Division by the step, 1e-5, makes it 1e-11.
-    The difference also ignores the third derivative: an error of about 1e-10 of the terms. If a slope is at least
-    1/100 of the terms, both errors are at most 1e-8 of the slope; 1e-7 is allowed.
+    A term of the sum in `number` has a relative rounding error of 1e-16; divided by the step, 1e-5, this is 1e-11. The
+    difference also leaves out the third derivative, an error of about 1e-10. If a slope is at least 1/100 of the sum of
+    the absolute terms, both errors are at most 1e-8 of the slope; the tolerance is 1e-7.
     """
     terms = np.abs(d_out * case.forward(*inputs)).sum()
     return all(np.abs(slope).max() > max(0.01, terms / 100) for slope in slopes.values())

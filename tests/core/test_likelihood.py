@@ -102,7 +102,7 @@ def test_binomial_is_the_only_likelihood_for_counts():
 
 
 @every_likelihood
-def test_shared_decoder_output_gives_the_log_prob_of_copied_output(likelihood):
+def test_decoder_output_shared_by_all_data_gives_the_log_prob_of_copies(likelihood):
     rng = np.random.default_rng(1)
     x, out = random_data(rng, likelihood, rows=5), rng.normal(size=(3, 1, 4))
     scale_values = (np.array(0.3),) * len(likelihood.scale)
@@ -124,7 +124,7 @@ def test_squared_error_is_exact_for_a_mean_near_a_large_datum():
 
 
 @every_likelihood
-def test_log_prob_of_shared_output_allocates_no_large_array(likelihood):
+def test_log_prob_of_output_shared_by_all_data_allocates_no_large_array(likelihood):
     x, out = random_data(np.random.default_rng(0), likelihood, 100, 50), np.zeros((100, 1, 50))
     scale_values = (np.array(0.3),) * len(likelihood.scale)
     tracemalloc.start()
@@ -324,7 +324,7 @@ DTYPES = pytest.mark.parametrize("dtype, rel", [(np.float32, 2e-6), (np.float64,
 
 
 def by_every_route(log_prob, x, out):
-    """Return log p(x|z), (3, 3), of three rows: one row at a time, as a batch, and with a shared output."""
+    """Return log p(x|z), (3, 3), of three rows: one at a time, with a copy of `out` for each, and with one shared `out`."""
     alone = np.concatenate([log_prob(row[None], out) for row in x], axis=1)
     return np.concatenate([alone, log_prob(x, np.repeat(out, 3, axis=1)), log_prob(x, out)])
 
@@ -350,7 +350,7 @@ def test_log_prob_of_nearly_certain_pixels_is_accurate_and_never_positive(featur
     assert (bernoulli_log_prob(x, logits) <= 0).all() and (bernoulli_log_prob(x, logits[:, :1]) <= 0).all()
 
 
-OFF = np.array([3, -1, 0, 5, -2, 1, 0, -4.0])               # x - mean, in units; offset + unit is exact in float32
+OFF = np.array([3, -1, 0, 5, -2, 1, 0, -4.0])               # (x - mean) / unit; offset + unit is exact in float32
 
 
 @pytest.mark.parametrize("times", [1, 98, 25_000])

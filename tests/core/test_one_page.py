@@ -89,7 +89,7 @@ def adam_steps(scale):
 
 
 def compare_adam(page):
-    """Raise AssertionError unless the page makes Adam's steps, also for gradients of 1e-6, where the stabiliser matters."""
+    """Raise AssertionError unless the page makes Adam's steps, also for gradients of 1e-6, where Adam's `tiny` matters."""
     for scale in (1.0, 1e-6):
         start, path = adam_steps(scale)
         params, m, v = copy.deepcopy(start), [np.zeros(a.shape) for a in start], [np.zeros(a.shape) for a in start]
@@ -181,7 +181,7 @@ def test_page_training_prints_the_numbers_of_vae():
 OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 OPERATORS |= {ast.Pow: ast.Mult, ast.MatMult: ast.Mult}
 FUNCTIONS = {"tanh": "sin", "exp": "expm1", "logaddexp": "maximum", "sqrt": "abs", "sum": "mean", "mean": "sum"}
-SAME_SHAPE = (                                                   # a planted error replaces a name by the next in its line
+SAME_SHAPE = (                                              # a planted error replaces a name by the next name of its row
     "mu log_var sigma z eps",
     "h g",
     "logits softplus x",
@@ -331,7 +331,7 @@ def test_backward_of_the_page_reverses_the_steps_of_forward():
     backward = [step for _, _, step, _ in numbered(one_page.backward)]
     assert list(dict.fromkeys(forward)) == [1, 2, 3, 4, 5, 6, 7] and forward == sorted(forward)
     assert list(dict.fromkeys(backward)) == [7, 6, 5, 4, 3, 2, 1] and backward == sorted(backward, reverse=True)
-    for function in (one_page.forward, one_page.backward):  # docstring, 1 or 2 unpackings and return have no number
+    for function in (one_page.forward, one_page.backward):  # docstring, 1 or 2 unpackings and return have no step number
         statements = ast.parse(inspect.getsource(function)).body[0].body
         assert len(numbered(function)) == len(statements) - (3 if function is one_page.forward else 4)
 

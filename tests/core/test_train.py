@@ -43,7 +43,7 @@ def test_epoch_means_give_every_training_row_equal_weight(monkeypatch):
 
     def spy(self, x, eps, **how):
         f = forward(self, x, eps, **how)
-        if not how:                                         # only evaluation has an option here (fit=False)
+        if not how:                                         # only evaluation passes an option here (fit=False)
             batches.append(f)
         return f
 
@@ -157,7 +157,7 @@ def test_optimal_sigma_converges_to_the_training_root_mean_squared_error():
     assert abs(np.exp(2 * vae.params["log_sigma"]) - np.mean(errors)) < 6 * se
 
 
-def test_evaluation_uses_the_sigma_of_training_and_keeps_it():
+def test_evaluation_uses_the_sigma_of_training_and_does_not_change_it():
     vae, data, _ = small(5, Gaussian("optimal"))
     vae.params["log_sigma"][...] = 1
     x = data.train_x.astype(vae.dtype)
@@ -311,9 +311,9 @@ def test_every_mini_batch_of_binarized_data_is_a_fresh_draw(monkeypatch):
     assert len({np.sort(x, axis=0).tobytes() for x in batches}) == 3
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the hint is for glibc only")
-def test_malloc_hint_reuses_freed_memory():
-    """Fill and free arrays thirty times: with the hint, each page of memory causes one page fault instead of thirty."""
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="keep_freed_memory has no effect without glibc")
+def test_function_keep_freed_memory_makes_malloc_reuse_freed_memory():
+    """Fill and free arrays thirty times. With the function, a page of memory causes one page fault instead of thirty."""
     code = (
         "import resource, sys, numpy as np; from minivae.train import keep_freed_memory\n"
         "if sys.argv[1] == 'kept': keep_freed_memory()\n"

@@ -323,7 +323,7 @@ def test_planted_error_in_forward_or_backward_is_noticed(plant, oracle, monkeypa
         with monkeypatch.context() as patch:
             PLANTS[plant](patch)
             if plant in (ONLY_ANALYTIC if estimator == "sampled" else ONLY_SAMPLED):
-                check_model_gradient(*problem, oracle)      # this estimator does not use the planted function
+                check_model_gradient(*problem, oracle)      # this estimator does not use the changed function
                 continue
             wrong = problem[0].gradient(*problem[1:])
             assert any(np.abs(wrong[n] - right[n]).max() > 1e-2 * np.abs(right[n]).max() for n in right)
@@ -334,7 +334,7 @@ def test_planted_error_in_forward_or_backward_is_noticed(plant, oracle, monkeypa
 # Fresh models, randomness, precision
 
 
-def test_fresh_model_has_mirrored_layers_zero_biases_and_stated_variances():
+def test_fresh_model_has_mirrored_layers_zero_biases_and_documented_variances():
     for activation, variance in (("tanh", lambda i, o: 2 / (i + o)), ("relu", lambda i, o: 2 / i)):
         vae = VAE.init(np.random.default_rng(0), 300, 100, (400, 200), activation=activation)
         parts = itertools.product(["encoder", "decoder"], "123", ["weight", "bias"])

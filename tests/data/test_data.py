@@ -269,7 +269,7 @@ def test_error_for_a_file_without_data_names_the_file(tmp_path, name):
         data.load(str(path))
 
 
-def test_csv_comment_is_skipped_only_if_it_fills_the_line(tmp_path):
+def test_csv_comment_is_skipped_only_if_it_is_the_whole_line(tmp_path):
     rows = ["0,0.5", "1,0.25"] * 5
     (tmp_path / "a.csv").write_text("\n".join(["# two columns", *rows]))
     assert len(data.load(str(tmp_path / "a.csv")).train_x) == 8

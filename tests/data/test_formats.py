@@ -226,7 +226,7 @@ ARCHIVE = npz([("x.npy", WHOLE)])
 
 
 def with_bytes_before(content, before):
-    """Insert eight bytes where `before` first occurs, correct the directory offset of the archive, and return it."""
+    """Return the archive with eight bytes inserted where `before` first occurs, and with the right directory offset."""
     place, end = content.index(before), content.rindex(b"PK\5\6")
     start = struct.pack("<I", struct.unpack_from("<I", content, end + 16)[0] + 8)
     return content[:place] + b"8 bytes!" + content[place : end + 16] + start + content[end + 20 :]

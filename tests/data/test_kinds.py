@@ -399,14 +399,14 @@ def test_refusal_caused_by_a_label_column_names_the_column(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("kind", ["hdf5", "pickle", "libsvm", "sparse npz", "json"])
-def test_printed_conversion_of_a_file_is_valid_python(kind, tmp_path):
+def test_printed_code_that_converts_a_file_is_valid_python(kind, tmp_path):
     with pytest.raises(DataError) as refused:
         data.load(REFUSED[kind][0](tmp_path))
     lines = [line.strip() for line in str(refused.value).split("\n")[1:]]
     assert len(lines) == 2 and compile("\n".join(lines), kind, "exec")
 
 
-def test_printed_conversion_of_json_or_npz_writes_a_readable_file(tmp_path):
+def test_printed_code_that_converts_json_or_npz_writes_a_readable_file(tmp_path):
     for make in (lambda p: write(p / "a.json", json.dumps(TABLE.tolist())), REFUSED["unknown names"][0]):
         with pytest.raises(DataError) as refused:
             data.load(make(tmp_path))
@@ -547,7 +547,7 @@ def coloured(figure):
     figure.draw_without_rendering()
     found = {}
     for axes in figure.axes:
-        above = [] if axes.get_xlabel() else axes.get_xticklabels()                 # without an x label, its ticks are names
+        above = [] if axes.get_xlabel() else axes.get_xticklabels()                 # no x label: the ticks are class names
         for text in (*axes.texts, *above):
             found.setdefault(text.get_text(), set()).add(text.get_color())
     return found

@@ -1,4 +1,4 @@
-"""Follow every remedy that a refused file prints: then the train command runs and finds the structure of the data."""
+"""Follow every remedy that a refusal prints: then the train command runs and finds the structure of the data."""
 
 import bz2
 import json
@@ -27,7 +27,7 @@ COLUMNS = [f"{a},{b}" for a, b in TABLE[:, [0, 8]]]
 
 
 def lines(head, of_row):
-    """Return a CSV text. Row i is `of_row(i, columns)`; `columns` is a text with two numbers that depend on the class."""
+    """Return a CSV text. Row i is `of_row(i, columns)`; `columns` is the text of two cells that depend on the class."""
     return f"{head}\n" + "\n".join(of_row(i, columns) for i, columns in enumerate(COLUMNS)) + "\n"
 
 

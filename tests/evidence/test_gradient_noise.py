@@ -1,4 +1,4 @@
-"""Compare means and variances of gradient estimators with exact values; check how their ratio depends on the draws."""
+"""Compare means and variances of gradient estimators with exact values; check how more draws change their ratio."""
 
 from dataclasses import replace
 

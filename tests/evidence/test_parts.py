@@ -105,7 +105,7 @@ def test_slope_of_the_annealing_start_density_agrees_with_central_differences(st
     close(path.log_start(z)[1][..., 0], difference, rel=1e-7)
 
 
-def test_reverse_chains_make_the_forward_steps_in_reverse(monkeypatch):
+def test_reverse_chains_make_the_forward_steps_in_reverse_order(monkeypatch):
     vae, x, rng = small_model()
     path = annealing._tuned(vae, x, rng, 5, 1, "prior")
     steps, transition = [], annealing._transition
@@ -122,7 +122,7 @@ def test_reverse_chains_make_the_forward_steps_in_reverse(monkeypatch):
     assert len(set(forward)) == 4 and steps == forward[::-1]
 
 
-def test_first_step_size_is_tuned_ten_times_and_others_once(monkeypatch):
+def test_first_distribution_tunes_its_step_size_ten_times_and_others_once(monkeypatch):
     betas, transition = [], annealing._transition
 
     def recorded(vae, x, path, beta, *rest):
@@ -172,7 +172,7 @@ def test_log_integral_of_minus_infinity_on_both_grids_has_error_zero():
 
 
 def pairs_of(shares):
-    """Return three arrays with one entry per node with p > 0: its index in the grid, p, and the data point of the grid."""
+    """Return three arrays with one entry per node with p > 0: its index in the grid, p, and the index of the datum."""
     who, *index = np.nonzero(shares)
     return np.stack(index, axis=-1), shares[shares > 0], who
 
@@ -205,7 +205,7 @@ def test_discretisation_error_comes_from_interleaved_grids(period, kinks):
 
 
 def test_disagreement_of_interleaved_grids_grows_with_their_spacing():
-    """A grid of spacing 3h is the mean of 2^J grids of spacing 6h: so the ratio of the two disagreements is at most 1."""
+    """A sum with spacing 3h is the mean of 2^J sums with spacing 6h, so their largest error is at least its error."""
     rng = np.random.default_rng(0)
     for shape in ((200, 40), (200, 12, 13)):
         index, p, row = pairs_of(rng.dirichlet(np.ones(np.prod(shape[1:])) / 3, 200).reshape(shape))

@@ -379,7 +379,7 @@ def test_sigma_figure_draws_the_recorded_values_and_its_text_compares_them():
     "times, words",
     [(1.0, "the mean squared error, 0.500"), (0.9, "10.0 % below"), (2.0, "100.0 % above"), (10.1, "10.1 times")],
 )
-def test_sigma_is_compared_with_the_error_by_percentage_or_factor(times, words):
+def test_sigma_is_compared_with_the_error_in_percent_or_as_a_factor(times, words):
     assert words in training.compared(0.5 * times, 0.5)
 
 
@@ -440,7 +440,7 @@ def test_kl_bars_are_sorted_and_only_active_dimensions_are_filled(J):
 def test_reconstructions_show_the_data_and_a_mean_and_sample_of_one_code():
     vae, x, y = problem()
     (axes,) = figures.reconstructions(vae, x, noise(), SHAPE, y, n=6)[0].axes
-    chosen = [np.flatnonzero(y == label)[0] for label in range(4)]      # one of each class, then again
+    chosen = [np.flatnonzero(y == label)[0] for label in range(4)]      # the first of each class, then a second
     chosen += [np.flatnonzero(y == label)[1] for label in range(2)]
     rng = noise()
     mu, log_var = vae.encode(x)
@@ -526,7 +526,7 @@ def test_latent_map_shows_codes_and_prior_circles_on_axes_of_equal_scale():
 @pytest.mark.parametrize("end", [(9, 0), (-9, 1), (0, 9), (0, -9), (1, 1), (5, -4)])
 def test_latent_map_has_no_empty_margin_around_codes_and_circles(end):
     low, high = latent.limits(np.array([[0.0, 0.0], end]))
-    first, last = np.minimum(-3, end), np.maximum(3, end)   # range of the circle of radius 3 and the code `end`
+    first, last = np.minimum(-3, end), np.maximum(3, end)   # the range of all circles and the code `end`
     assert (low < first).all() and (high > last).all()
     free = 1 - (last - first) / (high - low)
     assert free.max() < 0.1 or (high - low).min() == pytest.approx(0.6 * (high - low).max())

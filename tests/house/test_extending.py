@@ -277,7 +277,7 @@ ADDED = {
 
 
 def check_gradient(name):
-    """Check the backward with this name in the gradient table with both numerical gradients."""
+    """Compare the backward that has this name in the gradient table with both numerical gradients."""
     from tests.core import test_gradients as table
 
     case = table.TABLE[name]

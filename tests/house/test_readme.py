@@ -179,7 +179,7 @@ def rows_between(first, last):
     return [row for entry in entries[ids.index(first) : ids.index(last) + 1] for row in entry.rows]
 
 
-def test_errata_page_lists_the_right_steps_and_the_wrong_losses():
+def test_errata_page_calls_equations_right_or_wrong_as_the_ledger_does():
     text = PAGES["derivations/ERRATA.md"]
     steps, wrong = re.search(r"Every equation (from.*?)\n(Five of the seven wrong lines.*?)\n\n", text, re.DOTALL).groups()
     chains = re.findall(r"`([\w.]+)` to `([\w.]+)`", steps)

@@ -164,7 +164,7 @@ def test_ledger_layer_judges_the_copy():
     ties.ties(package())
 
 
-CALLERS = {                                                 # bug -> a caller of the changed function, which is named instead
+CALLERS = {                                                 # bug -> the named function, a caller of the changed one
     "kl-sum-over-batch": "vae.VAE.loss",
     "nll-of-the-wrong-sign": "evidence.quadrature.exact_log_px",
     "activation-skipped": "ops.tanh",
@@ -194,13 +194,13 @@ def test_ledger_layer_names_the_wrong_sampler_and_not_the_right_density(found):
     assert ": minivae.gaussian.reparameterize_backward gives" in found["noise-not-in-gradient"]["ledger"]
 
 
-def test_code_tied_to_a_ledger_entry_runs_the_function_that_is_named():
+def test_code_tied_to_an_entry_runs_the_function_that_the_tie_names():
     ran = ties.functions_run()
     names = {(id, number): tie.name for id in ties.computed() for number, tie in enumerate(LEDGER[id].ties)}
     assert ran.keys() == names.keys() and not [key for key, name in names.items() if name not in ran[key]]
 
 
-def test_layer_report_shows_the_worst_number():
+def test_layer_report_shows_the_number_with_the_largest_error():
     problems.notice("x", [1.0, 2.0], [1.0, 2.0])
     for values, words in (([1.0, 2.1], "x: 2.1 instead of 2"), ([1.0, np.nan], "x: nan instead of 2"), ([1.0], "shape")):
         with pytest.raises(problems.Noticed, match=words):
@@ -238,7 +238,7 @@ def test_two_right_models_have_equal_reports():
     ("no-max-subtracted", "broken", "training diverged in epoch 1"),
     ("grey-bytes", "right", "x must be within 0..1"),
 ])  # fmt: skip
-def test_model_that_ends_with_an_error_has_no_numbers(name, side, words):
+def test_training_that_ends_with_an_error_reports_no_loss_or_log_px(name, side, words):
     bug = find(name)
     report = tour.trained(package(bug.changes if side == "broken" else ()), bug, epochs=1)
     assert report.words.startswith(words) and report.loss is report.log_px is None

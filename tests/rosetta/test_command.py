@@ -25,7 +25,7 @@ def document(capsys, line):
     return json.loads(out)
 
 
-def test_rosetta_options_make_the_convention_they_name(capsys):
+def test_rosetta_options_create_the_convention_that_they_describe(capsys):
     line = "--reconstruction gaussian --sigma 0.5 --reduce mean --batch-reduce sum --kl-reduce mean --kl-batch-reduce sum "
     line += "--kl-weight 1/4 --recon-weight 2 --features 784 --latent 20 --batch 100"
     found = document(capsys, line)
@@ -104,7 +104,7 @@ def test_rosetta_prints_sentences_only_where_they_are_true(capsys, line):
     assert divisor == (None if factor == 1 else f" / {factor:.6g}")
 
 
-def test_written_loss_names_both_reductions_over_the_batch_if_they_differ(capsys):
+def test_printed_loss_names_both_reductions_over_the_batch_if_they_differ(capsys):
     line = "--reconstruction bce --kl-batch-reduce sum --batch 10"
     assert document(capsys, line)["written"] == "mean_B sum_D BCE(x, m) + sum_B sum_J KL"
     assert document(capsys, f"{line} --batch-reduce sum")["written"] == "sum_D BCE(x, m) + sum_J KL, sum over B"

@@ -63,14 +63,14 @@ def gradient_by_complex_step(c, vae, x, eps):
 
 
 def loss_weights(c, costs, kls):
-    """Return the weight of one cost and the weight of one KL: the loss if it is 1 and all other costs and KLs are 0."""
+    """Return the weight of one cost and the weight of one KL: each is the loss if this term is 1 and all others are 0."""
     one_cost, one_kl = np.zeros_like(costs), np.zeros_like(kls)
     one_cost[0, 0, 0] = one_kl[0, 0] = 1
     return sum(loss_terms(c, one_cost, 0 * kls)), sum(loss_terms(c, 0 * costs, one_kl))
 
 
 def gradient_by_hand(c, vae, x, eps):
-    """Return the gradient by the backward functions of minivae, from the weights of one cost and one KL."""
+    """Return the gradient, computed with minivae's backward functions from the weights of one cost and one KL."""
     f, gradient = vae.forward(x, eps), vae.params.zeros_like()
     d_cost, d_each_kl = loss_weights(c, costs_of(c, x, f), kl_standard_normal(f.mu, f.log_var))
     if c.reconstruction == "mse":
