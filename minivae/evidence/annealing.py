@@ -72,8 +72,8 @@ def annealed(
     `error` comes from the variation between chains, so it ignores any part of the posterior that no chain reaches. If q(z|x)
     is narrower than the posterior, most chains that start from q(z|x) miss the rest of the posterior. Then log_px is too low
     by many times `error`: the chains agree with each other, so `error` is small. The acceptance rate is normal in this case.
-    The prior is the safe default: it covers all z, but the chains vary more. If the modes of the posterior are far apart,
-    chains that start from the prior can miss some modes, too.
+    The prior, the default, is safer: it covers all z, but the chains vary more. If the modes of the posterior are far apart,
+    even chains that start from the prior can miss some of them.
 
     Raises ValueError if an argument is invalid, or the decoder overflows.
     """
@@ -104,7 +104,8 @@ def sandwich(
     E[lower] <= log p(x) <= E[upper],   lower = log of the mean of w,   upper = -log of the mean of 1/w
 
     No error of `upper` is returned: all reverse chains of a data point begin at the same z, so the variation between them
-    underestimates the error. The errors of different data points are independent. `annealed` explains the arguments.
+    underestimates the error. But different data points have independent errors: the variation of `upper - lower` over the
+    data points gives the standard error of its mean. `annealed` explains the arguments.
     """
     checks.generator("rng", rng)
     z = rng.standard_normal((checks.whole_number("rows", rows, 1), vae.latent))
@@ -140,7 +141,7 @@ def _error(log_w):
 
 
 def _tuned(vae, x, rng, distributions, leapfrogs, start):
-    """Return the path for data x. Pilot chains tune its step sizes; the estimate does not use the pilot chains."""
+    """Return the `Path` for data x. Pilot chains tune its step sizes; the estimate does not use the pilot chains."""
     shape = (len(x), vae.latent)
     mu, log_var = vae.encode(x) if start == "encoder" else (np.zeros(shape), np.zeros(shape))
 

@@ -128,6 +128,6 @@ class _Blocks:
     def error(self, error_of_all):
         """Return the standard error of `mean`, from the variation between blocks; for few blocks, return `error_of_all`.
 
-        `error_of_all` is the error if all draws form one block; to first order, both errors are equal.
+        `error_of_all` is the error of a single block with all draws. To first order, it equals the error of `mean`.
         """
         return self.whole.error() if self.k == 1 or self.whole.count >= ENOUGH else error_of_all

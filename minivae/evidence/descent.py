@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-SUFFICIENT = 1e-4                                           # smallest part of the predicted decrease to accept (Armijo)
-CAREFUL = 0.3                                               # longest first step, in units of the given `scale`
+SUFFICIENT = 1e-4                                           # a step must reach this part of its predicted decrease (Armijo)
+CAREFUL = 0.3                                               # longest first step, in units of sqrt(scale)
 SMALLEST = 2.0**-40                                         # smallest fraction of a step that the line search tries
 
 
@@ -68,12 +68,13 @@ def _line_search(f, points, values, active, direction, slope):
 def _update(inverse, active, s, y, first):
     """Update the inverse Hessians in place:  H <- (I - r s y') H (I - r y s') + r s s',   r = 1 / s'y > 0
 
-    A function whose s'y is negative or near 0 is skipped: its H would not stay positive definite.
+    s is the step, y the change of the gradient. A function whose s'y is negative or near 0 is skipped: its H would not stay
+    positive definite.
     """
     sy = (s * y).sum(axis=1)
     curved = sy > 1e-10 * np.linalg.norm(s, axis=1) * np.linalg.norm(y, axis=1)
     which, s, y, sy = active[curved], s[curved], y[curved], sy[curved]
-    if first:                                               # the first step gives the scale of the Hessian
+    if first:                                               # without `scale`, the first step gives the size of H
         inverse[which] = np.eye(s.shape[1]) * (sy / (y * y).sum(axis=1))[:, None, None]
     Hy = (inverse[which] @ y[:, :, None])[:, :, 0]
     a = (1 + (y * Hy).sum(axis=1) / sy)[:, None] * s / 2 - Hy                               # H + (s a' + a s') / s'y

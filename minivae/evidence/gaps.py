@@ -27,7 +27,7 @@ from minivae.vae import VAE
 FINE = {1: (1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64), 2: (1 / 4, 1 / 8)}           # grid spacings, in standard deviations of q
 SEARCH = {1: 24, 2: 12}                                     # nodes on each axis in the search for the best Gaussian
 POLISH = {1: 64, 2: 32}                                     # nodes on each axis for the last steps of this search
-LIGHT = 1e-7                                                # nodes with smaller weights (at least a third) are not used
+LIGHT = 1e-7                                                # nodes of smaller weight, at least 1/3 of all, are not used
 
 
 class Gap(NamedTuple):
@@ -49,11 +49,12 @@ def gap(vae: VAE, x: NDArray, tolerance: float = 1e-7) -> Gap:
 
     log p(x) - ELBO  =  KL( q(z|x) || p(z|x) )  =  approximation gap + amortisation gap
 
-    log p(x), ELBO and KL are three integrals on different nodes. Each is refined until its estimated error is at most
-    `tolerance` nats, or its finest grid is reached. Kinks (relu) make convergence slow: `error` can then be larger than
-    `tolerance`. The best Gaussian is a local optimum, never worse than q(z|x). Two descents on a few nodes search for it:
-    the first starts from q(z|x), the second from the posterior's mean and covariance. A third descent, on more nodes, starts
-    from the best result. Each descent ends when the predicted decrease of a step is less than a thousandth of `tolerance`.
+    log p(x), ELBO and KL are three integrals, computed at different nodes. Each is refined until its estimated error is at
+    most `tolerance` nats, or its finest grid is reached. Kinks (relu) make convergence slow: `error` can then be larger than
+    `tolerance`. The best Gaussian is a local optimum, never worse than q(z|x). Two descents, with few nodes for the ELBO,
+    search for it: the first starts from q(z|x), the second from the posterior's mean and covariance. A third descent, with
+    more nodes, starts from the best result. Each descent ends when the predicted decrease of a step is below
+    `tolerance / 1000`.
 
     Raises ValueError if there are more than two latent dimensions, or the model has no noise.
     """
@@ -83,7 +84,7 @@ def expected(vae: VAE, x: NDArray, mu: NDArray, log_var: NDArray, tolerance: flo
     def integrand(rows, eps):
         return vae.log_likelihood(x[rows], reparameterize(mu[rows], log_var[rows], eps))
 
-    rules = [gauss_hermite(nodes, vae.latent) for nodes in (8, 16, 32)]                    # these rules suit a narrow q
+    rules = [gauss_hermite(nodes, vae.latent) for nodes in (8, 16, 32)]                    # few nodes suffice if q is narrow
     rules += [_trapezoid(spacing, vae.latent, 0.5) for spacing in FINE[vae.latent]]
     mean, error = _refine(vae, x, rules, integrand, tolerance)
     return mean - kl_standard_normal(mu, log_var).sum(axis=-1), error
@@ -92,7 +93,7 @@ def expected(vae: VAE, x: NDArray, mu: NDArray, log_var: NDArray, tolerance: flo
 def _log_ratio(vae, x, mu, log_var, tolerance):
     """Return E_q ( log q(z|x) - log p(x, z) ) and its error, (N,) each.
 
-    This is a check of `expected`: it uses other nodes, and no closed form.
+    This checks `expected`: it uses other nodes, and no closed form of the KL.
     """
     def integrand(rows, eps):
         z = reparameterize(mu[rows], log_var[rows], eps)
@@ -139,7 +140,7 @@ def _trapezoid(spacing, latent, offset=0.0):
 
 
 def _product(points, weights, latent, light=1e-18):
-    """Return the product rule, with the same points on each axis, but without nodes of weight `light` or less."""
+    """Return eps and weights of the grid with these points on each axis, without nodes of weight `light` or less."""
     eps = np.stack(np.meshgrid(*[points] * latent, indexing="ij"), axis=-1).reshape(-1, 1, latent)
     weight = np.prod(np.meshgrid(*[weights / weights.sum()] * latent, indexing="ij"), axis=0).ravel()
     heavy = weight > light

@@ -51,7 +51,7 @@ def exact_linear(vae: VAE, x: NDArray) -> Linear:
     projected = r @ Q[: vae.features]                       # (N, J)
     mean = np.linalg.solve(R, projected.T).T                # (N, J)
     residual = r - projected @ Q[: vae.features].T          # (N, D)
-    squares = (residual**2).sum(axis=1) + (mean**2).sum(axis=1)                             # squares do not cancel
+    squares = (residual**2).sum(axis=1) + (mean**2).sum(axis=1)                             # terms >= 0: no digits cancel
     log_det = 2 * np.log(np.abs(np.diagonal(R))).sum() + 2 * vae.features * math.log(sigma)
     root = np.linalg.inv(R)
     return Linear(-(squares + log_det + vae.features * LOG_2PI) / 2, mean, root @ root.T)
@@ -116,7 +116,7 @@ def ppca(x: NDArray, latent: int, sigma: float | None = None) -> PPCA:
     values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
     if sigma is None:
         left_out = values[latent:].sum() / max(D - latent, 1)
-        if left_out <= 1e-14 * values[0]:                   # 0 up to the rounding error of the largest eigenvalue
+        if left_out <= 1e-14 * values[0]:                   # a mean this small is only rounding error
             remedy = "Pass a number as sigma, or fewer latent dimensions."
             checks.refuse("latent", "so small that the model does not fit x perfectly", f"{latent}", remedy)
         sigma = math.sqrt(left_out)

@@ -45,8 +45,8 @@ def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 
     SPARE - log(tolerance) nats below the maximum over the nodes. For this comparison, log p(x, z) of a node is first raised
     by its largest difference from a neighbour, because log p(x, z) can be higher by that much between two nodes. `error`
     includes the nodes that are left out, an estimate for z outside the grid, and rounding, which dominates if data are far
-    from zero. A mode is missed if no node of the first grid is near it. Such a mode is a peak that is far narrower than the
-    spacing of the first grid and surrounded by a plateau.
+    from zero. A peak between the nodes of the first grid is missed if it is far narrower than their spacing and the density
+    around it is flat.
 
     Three dimensions are refused: the first grid would have two million nodes for each data point, and a coarser grid can
     miss a narrow posterior entirely.
@@ -214,12 +214,12 @@ def _discretisation(index, p, row, kinks):
     is the value for spacing h. Let s(n) be the largest relative difference between one of these values and their mean. So
     s(3) estimates the error at spacing 3h. The error of a smooth integrand falls faster than any power of h. So it falls by
     a larger factor from 3h to h than from 6h to 3h, where the factor is s(6) / s(3). With kinks (relu) the factor from 3h to
-    h is 9 on average; 3 is a safe value. s(2) is a second estimate: its grids are finer, but these 2^J grids are so few that
-    they can agree by chance.
+    h is 9 on average; 3 is a safe value. s(2) is a second estimate; the larger estimate is returned. The grids of s(2)
+    are finer, but these 2^J grids are so few that they can agree by chance.
     """
     two, three, six = (_disagreement(index, p, row, n) for n in (2, 3, 6))
     ratio = 1 / 3 if kinks else three / six
-    return np.maximum(two, three * ratio)                   # ratio <= 1: a value at 3h is a mean of values at 6h
+    return np.maximum(two, three * ratio)                   # a value at 3h is a mean of values at 6h, so s(3) <= s(6)
 
 
 def _disagreement(index, p, row, n):

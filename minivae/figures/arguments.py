@@ -70,7 +70,7 @@ def classes_of(
 
 
 def class_names(data: Dataset) -> Names:
-    """Return the name of every label of training and held-out rows, in order, or None without labels."""
+    """Return {label: name} for all classes of the data set, in order; return None if the data have no labels."""
     labels = [y for y in (data.train_y, data.test_y) if y is not None]
     if not labels:
         return None
@@ -80,7 +80,7 @@ def class_names(data: Dataset) -> Names:
 
 
 def shown(names: list[str], longest: int = LONGEST) -> list[str]:
-    """Return short names for the figure: at most `longest` characters, all different, only characters of the font.
+    """Return short names for the figure: different names of at most `longest` characters, all of them in the font.
 
     If the font lacks a character of a name, the whole name is replaced: #1 for the first name, #2 for the second, ...
     """

@@ -63,7 +63,7 @@ def bounds_by_k(k: Sequence[int], bounds: Bounds, exact: NDArray | None = None) 
     if exact is not None:
         left = exact - bounds.iw_bound                      # (K, N)
         draw_distance(panels[1], k, left)
-        side = "below" if mean[-1] <= exact.mean() else "above"           # random errors can raise the bound
+        side = "below" if mean[-1] <= exact.mean() else "above"           # random errors can raise it above log p(x)
         finding += f" and ends {number(abs(left[-1].mean()))} {side} log p(x)"
         caption += " Right: log p(x) minus the bound of each data point; shaded: the middle 80 % of the points."
         if np.quantile(left, 0.1, axis=1).min() < 0:
@@ -278,7 +278,7 @@ def posterior_density(vae: VAE, x: NDArray, log_px: float, axis_1: NDArray, axis
 
 
 def levels_of(density: NDArray, cell: NDArray | float) -> list[float]:
-    """Return a density level for each of MASSES, lowest first: the region above the level has this probability.
+    """Return a density level for each of MASSES, lowest level first: the region of higher density has this probability.
 
     `cell` is the area of a grid cell: one number, or one for each node.
     """

@@ -52,7 +52,7 @@ def prior_quantiles(n: int) -> NDArray:
 
 @styled
 def kl_per_dimension(vae: VAE, x: NDArray) -> Drawn:
-    """Draw the mean KL of each latent dimension in nats, largest first, and which dimensions are active."""
+    """Draw the mean KL of each latent dimension in nats, largest first, and mark the active dimensions."""
     vae.check_noise()
     mu, log_var = vae.encode(x)
     kl, variance = kl_standard_normal(mu, log_var).mean(axis=0), mu.var(axis=0)         # (J,) each
@@ -69,9 +69,9 @@ def kl_per_dimension(vae: VAE, x: NDArray) -> Drawn:
         names = [f"$z_{{{u + 1}}}$\n{number(variance[u])}" for u in order]
         axes.set_xticks(range(J), names, color=DARK, size=9 if J <= 12 else 7)
         axes.bar_label(axes.containers[0], [small(kl[u], kl.max()) for u in order], padding=2, size=8)
-    finding = f"{active.sum()} of {J} latent dimensions active; KL of all together {number(kl.sum())} nats"
-    caption = f"Filled bar: active dimension, the variance of its mean \u03bc(x) over the data is above {ACTIVE} "
-    caption += "(Burda et al. 2016). Hollow bar: inactive dimension, its code hardly depends on x."
+    finding = f"{active.sum()} of {J} latent dimensions active; sum of all KLs: {number(kl.sum())} nats"
+    caption = f"Filled bar: active dimension; the variance of its mean \u03bc(x) over the data is above {ACTIVE} "
+    caption += "(Burda et al. 2016). Hollow bar: inactive dimension; its code hardly depends on x."
     explain(figure, finding, caption)
     values = ", ".join(f"z{u + 1} {number(kl[u])}" for u in order[:MOST_NAMED])
     unnamed = f", and {J - MOST_NAMED} smaller ones" if J > MOST_NAMED else ""
@@ -122,7 +122,7 @@ def draw_map(
     alt = f"{means}; {inside} of them lie within radius 1, 2 and 3 (prior: {percent(MASS_WITHIN)})."
     places = np.empty((0, 2))
     if labels is not None:
-        avoided = drawn if short else np.concatenate([drawn, outlines])         # a numeral is readable on an ellipse
+        avoided = drawn if short else np.concatenate([drawn, outlines])         # short names are readable on ellipses
         right, places = draw_classes(axes, mu, labels, avoided, every_class)
         caption += f" The nearest class median predicts the class of {100 * right:.0f} % of the data points."
         alt += f" The nearest class median predicts the class of {100 * right:.0f} %."
@@ -143,7 +143,7 @@ def draw_prior(axes: Axes, taken: NDArray, named: bool) -> None:
     Each label is at the place on its circle that is farthest from the points `taken` (K, 2).
     """
     angle = np.pi / 2 + np.pi / 24 * np.array([0, *(side * step for step in range(1, 24) for side in (1, -1))])
-    direction = np.stack([np.cos(angle), np.sin(angle)], axis=-1)               # (47, 2), upward first
+    direction = np.stack([np.cos(angle), np.sin(angle)], axis=-1)               # (47, 2) directions, upward first
     labels = np.multiply.outer(RADII, direction)            # (3, 47, 2)
     distance = np.linalg.norm(labels[:, :, None] - taken, axis=-1).min(axis=2, initial=np.inf)  # (3, 47)
     for r, mass, places, free in zip(RADII, MASS_WITHIN, labels, distance):
@@ -201,9 +201,8 @@ def free_places(
 ) -> NDArray:
     """Return a place for the label of each median (K, 2): the nearest free grid point.
 
-    At a free grid point, the label covers no point `drawn` and no other label. Labels are wider than high. So horizontal
-    distances from points are divided by `wide`, the width / height of a label, and horizontal distances from other labels
-    by `wide_apart`.
+    At a free grid point, the label covers no point `drawn` and no other label. Labels are wider than high, so horizontal
+    distances are divided by a factor: by `wide` for points, by `wide_apart` for other labels.
     """
     scale, scale_apart = np.array([wide, 1.0]), np.array([wide_apart, 1.0])
     size = (high - low).max()

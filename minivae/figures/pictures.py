@@ -80,8 +80,8 @@ def prior_samples(
     """Draw n new images: for each z ~ N(0, I), the mean of p(x|z) and a sample from p(x|z).
 
     `pixels` contains the smallest, the average and the largest pixel value of the data. If `pixels` or the data x are
-    given, the caption adds this average. The average of the images may differ: the decoder is not trained at values of z
-    far from all codes.
+    given, the caption contains the average of the data, too. The average of the new images may differ: the decoder is not
+    trained at values of z far from all codes.
     """
     shape, n = shape_of(vae, image_shape), checks.whole_number("n", n, 1)
     z = checks.generator("rng", rng).standard_normal((n, vae.latent))
@@ -124,7 +124,7 @@ def traversals(vae: VAE, x: NDArray, image_shape: Shape, n: int = 11) -> Drawn:
     axes.tick_params(labelbottom=True)
     axes.set_xticks(np.arange(n) + 0.5, [minus(f"{value:.1f}") for value in z])
     axes.set_xlabel("value of the changed coordinate")
-    finding = f"One latent dimension at a time: z{rows[0] + 1} carries {nats[0]}, z{rows[-1] + 1} {nats[-1]}"
+    finding = f"One latent dimension at a time: the KL of z{rows[0] + 1} is {nats[0]}, of z{rows[-1] + 1} {nats[-1]}"
     left_out = f" Not shown: {len(rest)} dimensions, {number(kl[rest].sum())} nats in all." if len(rest) else ""
     caption = "Each row changes one coordinate of z, over quantiles of the prior; all others are 0. "
     explain(figure, finding, f"{caption}Rows are sorted by mean KL.{left_out}")

@@ -100,7 +100,7 @@ def show(
 
 
 def ink_range(vae: VAE, images: NDArray) -> tuple[float, float]:
-    """Return the values drawn as white and black: the limits of a pixel or, for a Gaussian, the range of these images."""
+    """Return the pixel values drawn as white and black: the range of possible values or, for a Gaussian, of `images`."""
     if isinstance(vae.likelihood, Gaussian):
         return float(images.min()), float(images.max())
     return 0.0, float(getattr(vae.likelihood, "n", 1))

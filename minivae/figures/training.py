@@ -66,7 +66,7 @@ def loss_curves(
     epochs, first, last = columns["epoch"], columns["test_elbo"][0], columns["test_elbo"][-1] if elbo is None else elbo
     finding = f"The held-out ELBO ends at {number(last)} nats"
     if log_px is not None:
-        side = "below" if last <= log_px else "above"       # random errors can raise the ELBO
+        side = "below" if last <= log_px else "above"       # random errors can raise the ELBO above log p(x)
         finding += f", {number(abs(log_px - last))} {side} the exact log p(x)"
     explain(figure, finding, how_measured(log_px, elbo, rows))
     return figure, (
@@ -146,7 +146,7 @@ def draw_curves(
 
 
 def span_of(train: NDArray, test: NDArray, others: NDArray) -> tuple[float, float]:
-    """Return the limits of the y axis. The first tenth of the curves is cut off if it needs most of the height."""
+    """Return the limits of the y axis, without the first tenth of the epochs if this tenth needs most of the height."""
     whole, later = (np.concatenate([train[skip:], test[skip:], others]) for skip in (0, len(train) // 10))
     shown = whole if np.ptp(whole) < 3 * np.ptp(later) else later
     margin = 0.08 * np.ptp(shown) or 0.5

@@ -9,7 +9,7 @@ from minivae.museum.problems import insist, notice, problem
 
 
 def loop(copy: SimpleNamespace) -> None:
-    """Check Adam, the weight of each row, the history, resuming, and the split of the data."""
+    """Check Adam, two epochs of training and their log, resuming, and the split of the data."""
     adam(copy)
     epochs(copy)
     resume(copy)

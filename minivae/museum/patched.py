@@ -50,7 +50,7 @@ def load(names: Iterable[str], changes: Sequence[Change] = ()) -> dict[str, Modu
     Raises ValueError if the lines to replace do not occur exactly once.
     """
     names = list(names)
-    packages = frozenset({"minivae", "derivations"})        # the same in all calls, for the cache of `compiled`
+    packages = frozenset({"minivae", "derivations"})        # always both, so that the cache of `compiled` is used
     finder = Finder(packages, tuple(changes))
     sys.meta_path.insert(0, finder)
     try:

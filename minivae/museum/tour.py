@@ -22,7 +22,7 @@ from minivae.vae import VAE
 
 EPOCHS, DRAWS, WEIGHTS = 40, 20, 100
 QUADRATURE = 0.01, 1 << 11                                  # tolerance and finest grid of exact_log_px
-CLEAR = 0.3                                                 # smallest difference that is reported, in nats: above the noise
+CLEAR = 0.3                                                 # smallest difference to report, in nats; above random errors
 SEVERAL = {0: 4}                                            # {seed: least number of layers that notice the bug}
 OF_MODEL = ("beta", "estimator", "objective")
 
@@ -80,7 +80,7 @@ def report(copy: SimpleNamespace, bug: Bug, vae: object, data: object, last: obj
 def right_log_px(vae: object, bug: Bug) -> float:
     """Return the mean exact log p(x), by the right code, or by the copy if the bug changes the decoder.
 
-    Returns NaN if the model was trained with white pixels of another value than 1.
+    Returns NaN if a white pixel of the bug's training data is not 1.
     """
     if bug.settings.get("white"):
         return math.nan

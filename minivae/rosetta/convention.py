@@ -152,7 +152,7 @@ def read(convention: Convention, sigma: float | str | None) -> Reading:
     if convention.has_fixed_sigma:
         factor = _in_range(_weight_of_square(convention) * 2 * sigma * sigma)
         constant = _log_normaliser(sigma)
-        if convention.reconstruction == "gaussian":         # the loss has the normaliser of the declared sigma
+        if convention.reconstruction == "gaussian":         # subtract the normaliser that the loss already contains
             constant -= _in_range(convention.on_features / factor) * _log_normaliser(convention.sigma)
     beta = convention.kl_weight * convention.on_latents / factor
     return Reading(_in_range(beta) if convention.kl_weight else 0.0, sigma, factor, constant)
@@ -176,7 +176,7 @@ def _log_normaliser(sigma):
 
 def _in_range(number):
     """Return the number. Raises ValueError if it is too large or too small."""
-    if not 1e-300 <= number <= 1e300:                       # further products stay finite
+    if not 1e-300 <= number <= 1e300:                       # leaves room for later factors: float64 ends at 1.8e308
         remedy = "Rescale the weights: only their ratio matters."
         checks.refuse("the weights", "numbers whose products and ratios are from 1e-300 to 1e300", f"{number:g}", remedy)
     return number
