@@ -192,7 +192,7 @@ def test_alt_texts_state_the_computed_numbers():
     mu, log_var = vae.encode(x)
     kl = kl_standard_normal(mu, log_var).mean(axis=0)
     assert f"z{kl.argmax() + 1} {kl.max():#.3g}, " in drawn("kl_per_dimension")[1]
-    assert f"together {kl.sum():#.3g} nats" in drawn("kl_per_dimension")[1]
+    assert f"sum of all KLs: {kl.sum():#.3g} nats" in drawn("kl_per_dimension")[1]
     inside = [100 * np.mean(np.hypot(*mu.T) < r) for r in (1, 2, 3)]
     assert "{:.3g}, {:.3g} and {:.3g} % of them lie within radius 1, 2 and 3".format(*inside) in drawn("latent_map")[1]
     assert "(prior: 39.3, 86.5 and 98.9 %)" in drawn("latent_map")[1]
