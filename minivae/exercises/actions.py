@@ -149,7 +149,7 @@ def reset(options: argparse.Namespace) -> int:
     with write_atomically(path, "w") as file:
         file.write(exercise.file())
     written = {"written": str(path), "kept": kept and str(kept)}
-    text = f"{path} is blank again" + (f"; yours is {kept}" if kept else "")
+    text = f"{path} is blank again" + (f"; your earlier file is now {kept}" if kept else "")
     print(json.dumps(written, indent=2) if options.json else text)
     return 0
 

@@ -1,4 +1,4 @@
-"""Short answers to exercises for which the package has longer code, or none; a test judges them."""
+"""Short answers to exercises for which the package has longer code, or no code. A test judges the answers."""
 
 ANSWERS = {
     "affine_backward": """

@@ -34,7 +34,8 @@ def said(answers: dict[str, list[bool]], name: str) -> Finding:
     """Return the finding about one exhibit, or about the right module."""
     count = sum(answers[name])
     if not name:
-        words = f"reports a bug in {count} of {len(answers[name])} calls: it is too strict, or random" if count else "passes"
+        why = "your check is too strict, or random"
+        words = f"reports a bug in {count} of {len(answers[name])} calls: {why}" if count else "passes"
         return Finding("check", "the right module", "wrong" if count else "right", (words,))
     words = "noticed" if count else f"not noticed: {exhibits.find(name).title}"
     return Finding("check", name, "right" if count else "wrong", (words,))
@@ -46,7 +47,7 @@ class Bonus(Exercise):
     asking = Asking(calls_of, findings_of)
 
     def file(self) -> str:
-        """Return the learner's file."""
+        """Return the text of the learner's file."""
         return FILE.format(title=self.title.removeprefix("bonus: "), prompt=self.prompt)
 
 

@@ -107,7 +107,7 @@ class Exercise(NamedTuple):
         return f"from minivae.exercises.given import {', '.join(self.given)}" if self.given else ""
 
     def file(self) -> str:
-        """Return the learner's file: the prompt and the blank functions."""
+        """Return the text of the learner's file: the prompt and the blank functions."""
         head = f'"""{self.number} of {len(PARTS)}: {self.title}\n\n{self.prompt}\n"""\n\nimport numpy as np\n'
         head += f"\n{self.import_line()}\n" if self.given else ""
         return head + "".join(f"\n\n{blank(piece)}" for piece in self.pieces())
@@ -117,9 +117,9 @@ class Exercise(NamedTuple):
 
 
 def normal(shapes: str, **fit: Callable) -> Callable:
-    """Return a function that draws normal arrays. In "BO BI", each word is an argument and each letter an axis.
+    """Return a function that draws arrays of standard normal numbers.
 
-    `_1=np.tanh` applies tanh to argument 1.
+    In "BO BI", each word is an argument and each letter an axis. `_1=np.tanh` applies tanh to argument 1.
     """
     def draw(rng, sizes):
         arrays = [rng.standard_normal([sizes[letter] for letter in word.strip(".")]) for word in shapes.split()]
@@ -188,7 +188,7 @@ def optimiser(rng: np.random.Generator, sizes: Mapping[str, int]) -> list:
 
 
 def copies(rng: np.random.Generator, sizes: Mapping[str, int]) -> list:
-    """Return the names of the exhibits, and three times "" for the right code, in random order."""
+    """Return the names of the exhibits, and "" three times for the right code, in random order."""
     names = ["", "", "", *CAUGHT]
     return [[names[i] for i in rng.permutation(len(names))]]
 

@@ -35,7 +35,7 @@ list them all."""
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
-    """Add the command, its actions and options. Options of all actions may stand before or after the action."""
+    """Add the command, its actions and options. Options that all actions have may stand before or after the action."""
     raw, brief = argparse.RawDescriptionHelpFormatter, "write the gradients yourself, and be told what is wrong with them"
     parser = commands.add_parser("exercises", help=brief, description=ABOUT, epilog=EXAMPLES, formatter_class=raw)
     parser.set_defaults(command=exercises_command, action="write", name=[], out=None, notebook=None, lesson=None,
@@ -67,7 +67,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
             words = "write the lesson, or all of them, as Jupyter notebooks into DIR"
             add("--notebook", type=Path, metavar="DIR", help=words)
             add("--epochs", type=int, metavar="N", help="epochs of each small training (default: 40)")
-            add("--rows", type=int, metavar="N", help="held-out digits that are measured (default: 100)")
+            add("--rows", type=int, metavar="N", help="number of held-out digits for the measurements (default: 100)")
         if action != "grade":
             words = "directory for the figure (default: minivae-lessons)" if action == "lesson" else FOLDER
             add("--out", type=Path, metavar="DIR", help=words)

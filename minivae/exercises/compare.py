@@ -26,7 +26,7 @@ class Finding(NamedTuple):
     array: str
     status: str
     words: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()                             # names of all variants that give the same numbers
+    names: tuple[str, ...] = ()                             # names of all variants that give the learner's numbers
 
 
 Pairs = Mapping[str, tuple[list[NDArray], list[NDArray]]]   # name -> the learner's and the right arrays of all draws
@@ -88,9 +88,9 @@ def steps_of(part: Part, seed: int, given: Given) -> Pairs:
 def first_line(part: Part, seed: int, pairs: Pairs, bad: set[str], unfinished: bool) -> list[str]:
     """Return the wrong variables of the first wrong line, or [].
 
-    A learner may use the same names for other arrays. So there is a test: executed with the learner's wrong values, the
-    right lines must still give those later arrays that the learner has right. If no blank is left, there is a second
-    test: executed with these values, the right lines must give one of the learner's wrong results.
+    A learner may use the same name for another array. So the right lines are executed with the learner's wrong values.
+    First, later arrays that the learner has right must stay right. Second, if no blank is left, this execution must give
+    one of the learner's wrong results.
     """
     lines = [] if part.piece.whole else lines_of(part.piece)
     for k, (names, _) in enumerate(lines):
@@ -123,7 +123,7 @@ def explaining(part: Part, seed: int, results: Pairs, good: set[str]) -> list[tu
 
 
 def later(part: Part, name: str, pairs: Pairs, carried: Mapping[str, list] | None, cause: list[str]) -> tuple[str, ...]:
-    """Return the sentence about a wrong array that depends on `cause`, the first wrong arrays; () for other arrays."""
+    """Return the sentence about a wrong array that depends on the arrays of `cause`; () for other arrays."""
     said = ", ".join(cause)
     first = "which is wrong: correct that first" if len(cause) == 1 else "which are wrong: correct them first"
     if carried is None:
@@ -131,7 +131,7 @@ def later(part: Part, name: str, pairs: Pairs, carried: Mapping[str, list] | Non
     mine, right = pairs[name]
     if equal(carried[name], right):                         # does not depend on the cause
         return ()
-    return (f"follows from {said}" if equal(mine, carried[name]) else f"uses {said}, {first}",)
+    return (f"is wrong only because of {said}" if equal(mine, carried[name]) else f"uses {said}, {first}",)
 
 
 def with_values(part: Part, seed: int, values: Mapping[str, list]) -> dict[str, list] | None:

@@ -6,9 +6,9 @@ CONFUSIONS = (                                              # function, {right l
     ("tanh_backward", {"d_h * (1 - h * h)": "d_h * 1 - h * h"}, "brackets are missing: 1 - h^2 is one factor"),
     ("tanh_backward", {"(1 - h * h)": "(1 - h) ** 2"}, "(1 - h)^2 is not 1 - h^2"),
     ("log_sum_exp", {"a.max(axis=axis, keepdims=True)": "a.max(keepdims=True)"},
-     "the largest of all entries is subtracted, not the largest of each sum"),
+     "the largest of all entries is subtracted, not the largest entry of each sum"),
     ("log_sum_exp_backward", {"a.max(axis=axis, keepdims=True)": "a.max()"},
-     "the largest of all entries is subtracted, not the largest of each sum"),
+     "the largest of all entries is subtracted, not the largest entry of each sum"),
     ("log_sum_exp_backward", {"np.expand_dims(d_out, axis) * e": "e"}, "d_out is missing"),
     ("reparameterize_backward", {" * sigma / 2": ""}, "this is the gradient in sigma, not in log_var"),
     ("kl_standard_normal", {"np.expm1(log_var) - log_var": "np.expm1(2 * log_var) - 2 * log_var"},
@@ -45,7 +45,7 @@ CONFUSIONS = (                                              # function, {right l
     ("gaussian_log_prob_backward", {"np.exp(log_sigma)": "np.exp(log_sigma / 2)"},
      "log_sigma is read as log sigma^2, but it is log sigma"),
     ("gaussian_log_prob_backward", {"- x.shape[1])).sum()": ")).sum() - x.shape[1]"},
-     "D is subtracted only once; subtract it for each of the L B values, before the product with d_out"),
+     "D is subtracted only once; subtract it for each of the L * B values, before the product with d_out"),
     ("gaussian_log_prob_backward", {"x.shape[1]": "1"},
      "log sigma is counted once for each data point, but each of the D features has one"),
     ("gaussian_log_prob_backward", {" - x.shape[1]": ""}, "the terms log sigma are missing: each of the D features has one"),
@@ -87,7 +87,7 @@ CONFUSIONS = (                                              # function, {right l
     ("step", {"(np.sqrt(v) + floor)": "np.sqrt(v + self.tiny * sum_2)"}, "tiny is added inside the square root"),
 )  # fmt: skip
 
-TERMS = {                                                   # terms of a result: wrong results often have wrong factors
+TERMS = {                                                   # terms of a result: a wrong result often has other factors
     ("kl_standard_normal", "kl"): {
         "mu^2": "mu * mu", "mu": "mu", "exp(log_var)": "np.exp(log_var)", "exp(log_var / 2)": "np.exp(log_var / 2)",
         "exp(-log_var)": "np.exp(-log_var)", "log_var": "log_var", "1": "1"},

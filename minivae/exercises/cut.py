@@ -26,7 +26,7 @@ class Piece(NamedTuple):
     name: str                   # "reparameterize"; for a method, "VAE.backward"
     arguments: int | tuple[str, ...] = 0    # their number in the blank (0: all without a default), or their names
     keep: tuple[str, ...] = ()  # left sides of the assignments that stay in the blank
-    whole: bool = False         # True if the body is one `...`: the source works in place, or its names tell the answer
+    whole: bool = False         # True if the body is one `...`: for in-place code, or if the names tell the answer
     lines: tuple[str, ...] = ()  # for a part of a method: left sides of the lines that form the learner's function
     called: str = ""            # the name of the learner's function, if it differs from `name`
 
@@ -153,7 +153,7 @@ def arguments_of(piece: Piece, node: ast.FunctionDef) -> Sequence[str]:
 
 
 def blanked(node: ast.stmt, keep: Sequence[str]) -> str:
-    """Return a statement with `...` in place of its expressions; returned names stay. Return "" if the statement stays."""
+    """Return a statement with `...` in place of expressions, but keep returned names; "" for an assignment in `keep`."""
     if isinstance(node, ast.Return):
         parts = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
         return "return " + ", ".join(part.id if isinstance(part, ast.Name) else "..." for part in parts)

@@ -32,8 +32,8 @@ SKIPPED = ("__pycache__", "__MACOSX")
 def submissions(folder: Path) -> tuple[dict[str, dict[str, Path]], list[str]]:
     """Return the files of every student by exercise, and notes about files that are left out.
 
-    The student's name is the name of the first folder in FOLDER. For a file directly in FOLDER, it is the file's name
-    without the name of the exercise.
+    Each folder directly in FOLDER has the name of a student. For a file directly in FOLDER, the student's name is the
+    file's name without the name of the exercise.
     """
     def is_skipped(path):
         return any(part in SKIPPED or part.startswith(".") for part in path.relative_to(folder).parts)

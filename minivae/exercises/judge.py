@@ -179,9 +179,9 @@ def findings_of(exercise: Exercise, seed: int, results: list[dict], learner: Lea
 
 
 def same_cause(judged: list[Finding], found: Sequence[Finding]) -> list[Finding]:
-    """Give a finding the words of an earlier one about the same function and array, if one change explains both.
+    """If one change explains two findings about the same function and array, give both findings the same words.
 
-    If a wrong array is undecided, but right for the other inputs, the words say that.
+    If a wrong array is undecided, but right for the other inputs, say so.
     """
     for i, each in enumerate(judged):
         function, _, case = each.function.partition(", ")
@@ -298,7 +298,7 @@ def pair(exercise: Exercise) -> bool:
 
 
 def slopes(exercise: Exercise, seed: int) -> list[dict]:
-    """Return calls of a learner's forward for central differences: two for each input, moved up and down."""
+    """Return calls of a learner's forward for central differences: two for each input, one step up and down."""
     if not pair(exercise):
         return []
     calls = []

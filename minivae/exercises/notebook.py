@@ -43,7 +43,7 @@ def of_exercise(exercise: Exercise) -> dict:
     prompt = f"# Exercise {exercise.number}: {exercise.title}\n\n{exercise.prompt}"
     blank = exercise.file().partition('"""\n\n')[2]
     cells = cells_of(prompt, IMPORT.format("from minivae.exercises.notebook import check_here")) + cells_of("", blank)
-    cells += cells_of("Run this cell to check yours.", f'check_here("{exercise.name}", globals())')
+    cells += cells_of("Run this cell to check your answer.", f'check_here("{exercise.name}", globals())')
     folded = "<details><summary>Hint {} of {}</summary>\n\n{}\n\n</details>"
     hints = [folded.format(n, len(exercise.hints), hint) for n, hint in enumerate(exercise.hints, 1)]
     return notebook([*cells, *cells_of("\n\n".join(hints), "# your own experiments")])
@@ -57,7 +57,7 @@ except ImportError as error:
 
 
 def check_here(name: str, names: dict) -> None:
-    """Print the verdict on the functions of an exercise in `names`; after a pass, print the package's own lines, too."""
+    """Judge the functions in `names` and print the verdict; after a pass, print the package's own lines, too."""
     exercise = bonus.find(name)
     verdict = judge.check_names(exercise, names)
     print("\n".join(report.lines_of(verdict)))

@@ -236,7 +236,7 @@ place*, once for each call; return nothing. Only the parameters are judged, afte
 """,
         "After one step m = (1 - b1) g, but m_hat must be g. After t steps the weights sum to (1 - b1) (1 + b1 + "
         "... + b1^(t-1)).",
-        "This geometric sum is 1 - b1^t, with t = 1 at the first step: increase self.t first.",
+        "By the formula of the geometric sum, this is 1 - b1^t, with t = 1 at the first step: increase self.t first.",
         "`theta = theta - ...` makes a new array and changes nothing: write `self.params.flat[...] = ` or `-=`.",
     ),
     "write_the_check": (
@@ -257,7 +257,7 @@ The check is called with the right module three times, and with six wrong ones. 
 museum` lists. One of the six is exp-log-var: it draws z with exp(log_var) as standard deviation, and its backward is the
 gradient of this wrong draw. So a gradient check alone does not notice the bug.
 """,
-        "Compare each backward with finite differences of its forward: this catches some of the six bugs. Which bugs pass?",
+        "Compare each backward with finite differences of its forward: this finds some of the six bugs. Which does it miss?",
         "Sampler, density and KL must describe one Gaussian: the mean of log_normal(z) - "
         "log_standard_normal(z) over many drawn z is the KL.",
         "Instead of random eps, use the nodes and weights of np.polynomial.hermite_e.hermegauss(20). Divide the "

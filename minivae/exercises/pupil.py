@@ -35,7 +35,7 @@ class Other(str):
 
 
 def pack(value: Any) -> bytes:
-    """Return a tree of tuples, lists, dicts, numbers, words and arrays as one line of JSON."""
+    """Return a tree of tuples, lists, dicts, numbers, strings and arrays as one line of JSON."""
     return json.dumps(described(value)).encode()
 
 
@@ -202,7 +202,7 @@ def watching(function: Callable, seen: dict) -> Iterator[None]:
 
 
 def profiler() -> Callable | None:
-    """Return the profile function of this thread, or None. Raises ValueError for one in C: Python cannot set it again."""
+    """Return this thread's profile function, or None. Raises ValueError for a C function: Python cannot set it again."""
     before = sys.getprofile()
     if before is not None and not callable(before):
         remedy = "Stop it, or use Python 3.12 or newer, where cProfile works."

@@ -65,7 +65,7 @@ def words_of(part: Part, draws: Sequence[Draw], wrong: Wrong, given: Given, name
     elif not np.isfinite(right).all():
         words = []
     elif rank == 0 and None in [ratio(a, b) for a, b in zip(wrong.mine, wrong.right)]:
-        words = []                                          # the ratio is not constant: the name of the fault is enough
+        words = []                                          # no constant ratio: print only the name of the fault
     else:
         equal, terms = equals(part, draws, wrong, given.names), sum_of_terms(part, draws, wrong)
         words = [said for said in (equal or terms,) if said]
@@ -86,7 +86,7 @@ def not_written(part: Part, name: str, mine: Sequence[NDArray], right: Sequence[
     if (mine[0] == START).all():
         put = "is unchanged: you put a new array into the list. Write into the old array: `[...] =`"
         return put if given.replaced else "was not written"
-    added = (mine[0] > START / 2).all()                     # right entries are below 100: START is in the sum
+    added = (mine[0] > START / 2).all()                     # right entries are below 100, so START was added to them
     why = "was added to the old entries, which are not 0 at the start: assign with `=`, do not add with `+=`"
     return why if added else ""
 
@@ -136,7 +136,7 @@ def reduced(wrong: Wrong, part: Part, sizes: Mapping[str, int]) -> str:
     if [a.size for a in mine] == [b.size for b in right] and mine[0].squeeze().shape == right[0].squeeze().shape:
         if mine[0].ndim > right[0].ndim:
             return "one axis of length 1 is left: `keepdims`?"
-        return "one axis of length 1 too many was removed: `squeeze()` removes them all"
+        return "an axis of length 1 is missing: `squeeze()` removes all such axes"
     if right[0].ndim == 2 and all(agree(a.T, b) for a, b in zip(mine, right)):
         return "is the right array, transposed"
     if right[0].ndim == 0 and all(agree(a.sum(), b) for a, b in zip(mine, right)):

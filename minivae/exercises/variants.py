@@ -39,7 +39,7 @@ class Variant(NamedTuple):
 
     @property
     def rank(self) -> int:
-        """0 for confusions and the museum, 2 for a wrong number, array or order, 1 for all other changes."""
+        """Return 0 for a confusion or an exhibit, 2 for a wrong number, array or order, else 1. The lowest is shown."""
         if self.name.startswith(("confusion", "museum")):
             return 0
         return 2 if self.words in (NUMBER, ARRAY) or "exchanged" in self.words else 1
@@ -67,7 +67,7 @@ def listed(piece: Piece) -> Iterator[Variant]:
     for name, _, replaced in known:
         for right in replaced:
             if source.count(right) != 1:
-                raise LookupError(f"{piece.name} has {source.count(right)} times {right!r}: change CONFUSIONS, too.")
+                raise LookupError(f"{right!r} occurs {source.count(right)} times in {piece.name}: change CONFUSIONS, too.")
     for bug in bugs():
         changes = {each.right.strip(): each.broken.strip() for each in bug.changes if each.module == piece.module}
         known.append((f"museum {bug.name}", bug.title, {a: b for a, b in changes.items() if source.count(a) == 1}))

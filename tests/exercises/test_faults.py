@@ -117,7 +117,7 @@ FAULTS = [                                                  # exercise, source, 
     (11, "def mlp_backward(d_out, hs, layers, activation, d_layers): return hs[0]", {},
      "was not written"),
     (12, TWO_PATHS, {"ROWS": ROWS}, "the rows of d_z_px are read as (B, L)"),
-    (12, TWO_PATHS, {"ROWS": ROWS}, "follows from d_z"),
+    (12, TWO_PATHS, {"ROWS": ROWS}, "is wrong only because of d_z"),
     (13, WHOLE, {"d_out.reshape": "d_out.swapaxes(0, 1).reshape"}, "the rows of d_out are ordered as (B, L)"),
     (13, WHOLE, {"[d_mu, d_log_var]": "[d_log_var, d_mu]"}, "the two heads are exchanged"),
     (13, WHOLE, {"= d_mu + into_mu": "= d_mu * into_mu"}, "is computed later than d_encoder.2.weight"),
@@ -156,7 +156,7 @@ FAULTS = [                                                  # exercise, source, 
     (3, SOFTPLUS, {"S": "d_s * s * (1 - s)", "D": "1 - sigmoid(a)"}, "this has the slope of sigmoid, not of softplus"),
     (3, SOFTPLUS, {"S": "d_s / (s * (1 - s))", "D": "1"}, "d_s is divided by the slope"),
     (4, LSE, {"END": ""}, "one axis of length 1 is left: `keepdims`?"),
-    (4, LSE, {"END": ".squeeze()"}, "one axis of length 1 too many was removed"),
+    (4, LSE, {"END": ".squeeze()"}, "an axis of length 1 is missing: `squeeze()`"),
     (12, TWO_PATHS, {"ROWS + d_z_kl": "d_z_px.reshape(L, B, J)", "d_mu + d_mu_kl": "d_mu"}, "uses d_z, which is wrong"),
 ]  # fmt: skip
 
@@ -208,7 +208,7 @@ def printed_lines(number, source):
     return "\n".join(lines_of(verdict_on(number, source)))
 
 
-def test_same_error_in_forward_and_backward_is_named_despite_loops(tmp_path):
+def test_same_error_in_loops_of_forward_and_backward_is_named(tmp_path):
     assert verdict_on(6, LOOPS.replace("SIGMA", "/ 2")).status == "passed"
     verdict, text = check_file(tmp_path, 6, LOOPS.replace("SIGMA", ""))
     assert verdict.printed == "" and "no gradient check can see this error" in text
@@ -269,7 +269,7 @@ def test_first_wrong_line_of_a_long_function_is_named_once(tmp_path):
     for old, new in filled.items():
         source = source.replace(old, new)
     text = printed_lines(13, source)
-    assert len(text.splitlines()) == 7 and "follows from d_log_px_z, d_kl" in text
+    assert len(text.splitlines()) == 7 and "is wrong only because of d_log_px_z, d_kl" in text
     text = printed_lines(13, source.replace("(-1,", "(1,").replace("[d_mu, d_log_var]", "[d_log_var, d_mu]"))
     assert "backward, d_heads" in text and text.count("the two heads are exchanged") == 1
 

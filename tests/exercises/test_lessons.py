@@ -63,7 +63,7 @@ def test_lesson_result_lies_between_its_expected_limits(each, found):
 
 
 @every_lesson
-def test_code_ledger_entry_and_test_of_each_lesson_exist(each):
+def test_references_of_each_lesson_exist(each):
     for function in each.code:
         file, _, line = place(function).partition(" ")[0].partition(":")
         name = function.rpartition(":")[2].rpartition(".")[2]
@@ -119,7 +119,7 @@ def test_planted_error_changes_the_verdict_of_a_lesson(name):
 
 
 @pytest.mark.slow
-def test_numbers_of_another_bug_do_not_support_the_log_variance_lesson(monkeypatch):
+def test_log_variance_lesson_rejects_numbers_of_another_bug(monkeypatch):
     each = find("log_variance")
     monkeypatch.setitem(each.run.__globals__, "exhibit", lambda name: exhibit("minus-one-once"))
     broken = run(each, QUICK._replace(epochs=5))
@@ -231,7 +231,7 @@ def last_value(source, names):
     return names["found"] if "found" in names else None
 
 
-def test_broken_code_in_a_notebook_is_noticed():
+def test_lesson_notebook_runs_the_code_that_its_cell_shows():
     code = ["".join(cell["source"]) for cell in notebook.of_lesson(find("7"))["cells"] if cell["cell_type"] == "code"]
     broken = code[1].replace("bernoulli_log_prob(", "no_such_name(")
     assert broken != code[1]

@@ -13,7 +13,7 @@ from minivae.exercises.sentences import Given
 from minivae.exercises.variants import CONFUSIONS, variants
 
 SAME = {                                                    # function -> variants that give right numbers in all calls
-    "affine_backward": {"`1` in place of `0`", "`0` in place of `1`"},                   # entries of `into`, both None
+    "affine_backward": {"`1` in place of `0`", "`0` in place of `1`"},                   # `into` is (None, None)
     "log_sum_exp": {"`1` in place of `0`", "`2` in place of `0`"},                       # -inf - top is -inf for any top
     "two_paths": {"`d_mu_kl` in place of `mu`"},                                         # only the shape of mu is used
     "iw_loss_backward": {"`log_px_z` in place of `log_w`", "`kl` in place of `log_w`", "`1` in place of `0`",
@@ -21,7 +21,7 @@ SAME = {                                                    # function -> varian
     "backward": {"`2` in place of `1`"},                                                 # reshape(L * B, -2) is the same
     "step": {"arguments 2 and 3 of `range` exchanged", "`1` in place of `0`", "`2` in place of `0`", "`start +` is missing",
              "`gradient` in place of `self`", "`sum_1` in place of `self`", "`sum_2` in place of `self`",
-             "`rate` in place of `self`", "`floor` in place of `self`"},           # they change only block 2 or a reset
+             "`rate` in place of `self`", "`floor` in place of `self`"},           # no effect: one block, no tiny moments
 }  # fmt: skip
 UNREACHED = {"bernoulli_log_prob": 62, "mlp_backward": 38}   # number of variants in lines that no call reaches
 

@@ -75,10 +75,10 @@ def reparameterise(setup: Setup) -> Finding:
     z, weights = 1 + nodes, weights / weights.sum()
     toy = [(weights @ g, weights @ g**2 - (weights @ g) ** 2) for g in (2 * z, z**2 * nodes)]
     rows = [
-        ("largest difference of the two means, in standard errors", f"{apart.max():.1f} (equal, if below 6)"),
-        ("variance with the mean as baseline / pathwise", f"{reduced:.3g}"),
-        ("by hand, d/dmu E[z^2] at mu = sigma = 1, pathwise 2 z", "mean {:.0f}, variance {:.0f}".format(*toy[0])),
-        ("by hand, score function z^2 (z - mu)", "mean {:.0f}, variance {:.0f}".format(*toy[1])),
+        ("largest difference of the two means, in standard errors", f"{apart.max():.1f} (below 6: only noise)"),
+        ("variance with the mean as baseline / variance of the pathwise estimate", f"{reduced:.3g}"),
+        ("pathwise estimate 2 z of d/dmu E[z^2], at mu = sigma = 1", "mean {:.0f}, variance {:.0f}".format(*toy[0])),
+        ("score-function estimate z^2 (z - mu) of the same gradient", "mean {:.0f}, variance {:.0f}".format(*toy[1])),
     ]
     names = {"pathwise": "pathwise", "baseline": "score function\nwith baseline", "score": "score\nfunction"}
     bars = {text: variance[name] for name, text in names.items()}

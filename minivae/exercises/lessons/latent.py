@@ -203,16 +203,17 @@ def unused(setup: Setup) -> Finding:
     largest = float(np.sort(rates.kl_per_dimension)[-10:].sum() / rates.kl)
     rows = [
         ("KL of all 20 dimensions", nats(rates.kl)),
-        ("share of the KL in the 10 largest dimensions", f"{100 * largest:.0f} %"),
+        ("share of the KL in the 10 dimensions with the largest KL", f"{100 * largest:.0f} %"),
         ("held-out ELBO with 20 dimensions", nats(rates.reconstruction - rates.kl)),
         ("held-out ELBO with 2 dimensions", nats(few.reconstruction - few.kl)),
     ]
     caption = "Variance of mu_j(x) over held-out digits. Below 0.01 a dimension is inactive: mu_j(x) hardly depends on x."
     lines = {"variance": np.sort(rates.variance_of_means)[::-1]}
-    panel = ("", "latent dimension, largest first", "variance of mu_j(x)", np.arange(1, 21), lines, [(0.01, "0.01")], "y")
+    names = "latent dimension, largest variance first", "variance of mu_j(x)"
+    panel = ("", *names, np.arange(1, 21), lines, [(0.01, "0.01")], "y")
     return Finding(
         inactive, "of 20 latent dimensions are inactive", rows, 1 <= inactive < 20 and largest > 0.8,
-        f"The ten largest dimensions carry {100 * largest:.0f} % of the KL. If a dimension helps less than its KL costs, "
-        "its q(z|x) becomes the prior: its KL is 0, and it does no harm. That is not a bug.",
+        f"The ten dimensions with the largest KL carry {100 * largest:.0f} % of it. If a dimension helps less than its KL "
+        "costs, its q(z|x) becomes the prior: its KL is 0, and it does no harm. That is not a bug.",
         lambda figures: figures.curves([figures.Panel(*panel)], f"{inactive} of 20 latent dimensions are inactive", caption),
     )  # fmt: skip
