@@ -179,7 +179,7 @@ def findings_of(exercise: Exercise, seed: int, results: list[dict], learner: Lea
 
 
 def same_cause(judged: list[Finding], found: Sequence[Finding]) -> list[Finding]:
-    """If one change explains two findings about the same function and array, give both findings the same words.
+    """Give two findings about the same function and array the same words if one change explains both.
 
     If a wrong array is undecided, but right for the other inputs, say so.
     """
