@@ -83,13 +83,13 @@ def reparameterise(setup: Setup) -> Finding:
     names = {"pathwise": "pathwise", "baseline": "score function\nwith baseline", "score": "score\nfunction"}
     bars = {text: variance[name] for name, text in names.items()}
     caption = f"Gradient of the ELBO in mu and log_var, one draw, mean over {len(x)} digits. Logarithmic axis."
-    finding = f"The score function has {ratio:,.0f} times the variance"
+    finding = f"The score-function estimate has {ratio:,.0f} times the variance"
     return Finding(
         ratio, "variance of the score-function estimate / variance of the pathwise estimate", rows,
         ratio > 1000 and variance["score"] > variance["baseline"] > variance["pathwise"] and apart.max() < 6,
-        "No: a drawn z is a constant, so its derivative in mu is 0. The score function needs no derivative of z and has the "
-        f"right mean, but {ratio:,.0f} times the variance of the pathwise estimate, because it does not use the slope of "
-        "log p(x|z). "
+        "No: a drawn z is a constant, so its derivative in mu is 0. The score-function estimate needs no derivative of z "
+        f"and has the right mean, but {ratio:,.0f} times the variance of the pathwise estimate, because it does not use "
+        "the slope of log p(x|z). "
         f"If the mean of log p(x|z) over other draws is subtracted as a baseline, the factor is {reduced:.3g}.",
         lambda figures: figures.bars(bars, "variance of the estimate", finding, caption, log=True),
     )  # fmt: skip
