@@ -236,7 +236,7 @@ def graded(submissions, tmp_path_factory):
     out, begin, printed = tmp_path_factory.mktemp("graded"), time.monotonic(), []
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("builtins.print", lambda *texts, **how: printed.append(" ".join(map(str, texts))))
-        words = ["--timeout", "1.5", "--junit", f"{out}/new/marks.xml", "--feedback", f"{out}/back", "--json", "-q"]
+        words = ["--timeout", "4", "--junit", f"{out}/new/marks.xml", "--feedback", f"{out}/back", "--json", "-q"]
         assert cli.main(["exercises", "grade", str(submissions), *words]) == 1
     return time.monotonic() - begin, json.loads(printed[-1]), out
 
@@ -258,8 +258,8 @@ def test_endless_loop_gives_one_error_after_its_time_limit(graded):
     (eve,) = [each for each in found["students"] if each["student"] == "eve"]
     first, second = eve["exercises"][5]["findings"]
     assert (first["function"], first["status"]) == ("reparameterize", "right")     # judged before the loop
-    assert second["function"] == "reparameterize_backward" and "no result after 1.5 seconds" in second["words"][0]
-    assert seconds < 15
+    assert second["function"] == "reparameterize_backward" and "no result after 4 seconds" in second["words"][0]
+    assert seconds < 30
 
 
 def test_submission_that_imports_minivae_gets_a_flag_and_a_mark(graded, submissions, run):
