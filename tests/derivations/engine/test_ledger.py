@@ -222,7 +222,7 @@ def test_every_formula_has_the_same_relations_as_its_code():
 
 
 def moved(side, other, by):
-    """Return a side with a relative error of size `by`. Where the side is 0, the error is relative to the scale of both sides."""
+    """Return a side whose relative error is `by`. If the side is 0, the error is relative to the scale of the sides."""
     value, scale = value_and_scale(side)
     value, scale, theirs = aligned(value, scale, value_and_scale(other)[1])
     size = np.where(value != 0, np.abs(value), np.maximum(scale, theirs))
