@@ -263,7 +263,7 @@ def book_command(options: argparse.Namespace) -> int:
     from minivae.runs import make_directory
     from minivae.runs.files import must_be_free, write_atomically
 
-    use_one_thread()                                        # to train two small models
+    use_one_thread()                                        # fastest for the two small models that are trained
     must_be_free("--out", "new", [options.out], options.overwrite)
     make_directory(options.out.parent, "the directory of the book")
     items = judged_items(options, ledger.find_all([]))

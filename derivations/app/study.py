@@ -43,7 +43,7 @@ def questions_command(options: argparse.Namespace) -> int:
     """Print the questions with their answers; with --out, draw the two models of the last question."""
     from minivae.app.cli import use_one_thread
 
-    use_one_thread()                                        # to train two small models
+    use_one_thread()                                        # fastest for the two small models that are trained
     from derivations.pages.terminal import page_width
     from derivations.study import questions
 

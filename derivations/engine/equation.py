@@ -191,7 +191,7 @@ def equation(
         One letter for each link, if each link is a row; "" if the whole entry is one row.
     needs, outside, undefined : str, dict or tuple of dicts, str
         A sufficient assumption; points that violate it; why a row is undefined there. At every outside point some link
-        must fail or be undefined. A "holds-if" row must fail (or, with `undefined`, be undefined) at one of them or more.
+        must fail or be undefined. A "holds-if" row must fail (or, with `undefined`, be undefined) at one or more of them.
     tight : dict
         The point at which every inequality of the statement becomes an equality.
     tolerance, kind : float, str

@@ -51,7 +51,7 @@ def body_of(function) -> list[ast.stmt]:
 
 
 def called_method(model: type, step: ast.Assign) -> str | None:
-    """Return the private method that a step calls; None if the method has other names for its arguments or results.
+    """Return the private method that a step calls; None if step and method name the arguments or results differently.
 
     The steps of such a method are run one by one, like the steps of the caller.
     """

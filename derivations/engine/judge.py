@@ -36,7 +36,7 @@ class Link:
     left: float                 # both sides at the worst draw
     right: float
     residual: float             # |left - right| at the worst draw
-    tolerance: float            # the largest allowed residual at the worst draw
+    tolerance: float            # the largest allowed |left - right| at the worst draw
     error: float                # the error at the worst draw, divided by the tolerance: at most 1 if the link holds
 
     @property
@@ -112,7 +112,7 @@ def aligned(*arrays: NDArray) -> list[NDArray]:
 def scaled_error(left, relation: str, right, rel: float) -> tuple[NDArray, NDArray, NDArray, NDArray]:
     """Return the error of a relation divided by its tolerance, element by element; also both sides and the tolerance.
 
-    The tolerance is `rel` times the larger magnitude of the two sides, so small numbers need small errors. NaN satisfies
+    The tolerance is `rel` times the larger magnitude of the two sides: small if both sides are small. NaN satisfies
     no relation. An infinity equals only an infinity of the same sign, and no infinity satisfies `!=`. A strict relation
     (<, > or !=) that is false, or whose sides agree within the tolerance, has an infinite error; otherwise the error is 0.
     """

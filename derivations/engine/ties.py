@@ -1,7 +1,7 @@
 """Check a changed copy of minivae with the ledger: compare each tied function with the statement of its entry.
 
-A tie is a call of a function of minivae in an entry. Copies of the entries have ties that call the changed copy of
-minivae. The statements are computed only once, with the original entries.
+A tie is a call of a function of minivae in an entry. For each changed copy of minivae, the entries are loaded again, so
+that their ties call this copy. The statements are computed only once, with the original entries.
 """
 
 import functools
@@ -16,7 +16,7 @@ from derivations.engine.judge import Computed, Run, tied_link
 from minivae.museum.patched import SUFFIX, Change, load
 from minivae.museum.problems import Noticed
 
-DRAWS = 10                                                  # values of every letter: enough to show a bug
+DRAWS = 10                                                  # number of draws: enough to show a bug
 
 
 class Failure(NamedTuple):
@@ -67,8 +67,8 @@ def failure_of(entry: Entry, run: Run, tie: Tie) -> str:
 def blamed(failing: list[Failure]) -> list[str]:
     """Return the tied functions that best explain the failures: they run in most failing ties, but in few other ties.
 
-    A tie also runs functions other than the one in its name, so the name is not enough. Functions that run in equally
-    many ties are all returned.
+    A tie also runs functions other than the one in its name, so the name is not enough. If several functions
+    explain the failures equally well, all are returned.
     """
     ran = functions_run()
     failed = [ran[one.id, one.number] for one in failing]

@@ -58,7 +58,7 @@ def given(both: NDArray, condition: NDArray, name: str = "the condition") -> NDA
     return both / condition
 
 
-# Events: masks over the atoms of a finite space.
+# Events: masks over the outcomes of a finite space. `atoms` are the probabilities of the outcomes.
 
 ATOMS = pmf("atoms", r"P(\omega)", 12, simple=((0.25, 0.25, 0.25, 0.25), (0.1, 0.2, 0.3, 0.4)))
 
@@ -79,12 +79,12 @@ EVENTS = (ATOMS, X, Y)
 
 
 def probability(atoms: NDArray, event: NDArray) -> NDArray:
-    """P(event): the sum of its atoms, (n, 1)."""
+    """P(event), the sum of the probabilities of its outcomes, (n, 1)."""
     return total(atoms * event)
 
 
 def conditioned(atoms: NDArray, condition: NDArray) -> NDArray:
-    """The probabilities of all atoms given an event: set to 0 outside the event, then divided by their sum."""
+    """The probabilities of all outcomes given an event: set to 0 outside the event, then divided by their sum."""
     kept = atoms * condition
     return given(kept, total(kept), "P(condition)")
 
@@ -93,7 +93,7 @@ def conditioned(atoms: NDArray, condition: NDArray) -> NDArray:
 
 
 def chance(name: str, latex: str, simple=(0.5, 0.1, 0.25, 0.9), top: int = 100):
-    """A probability in hundredths, up to top/100: two of them are equal or clearly differ, so log p - log q is accurate."""
+    """A probability in hundredths, up to top/100: two of them are equal or differ clearly, so log p - log q is accurate."""
     make = lambda raw: np.ceil(top / (1 + np.exp(-1.7 * raw))) / 100  # noqa: E731
     return Symbol(name, latex, "> 0, a probability; drawn in hundredths", 1, make, simple)
 

@@ -94,7 +94,7 @@ def plate(vae: VAE | None = None) -> Drawn:
     axes.text(left + w - 0.15, bottom + 0.13, "$N$", ha="right", va="bottom", size=13, color=GREY)
     for name, (x, y) in PLACES.items():
         if name in IN_PLATE:
-            fill = "#e3e3e3" if name == "x" else "white"    # observed, as in graphical models
+            fill = "#e3e3e3" if name == "x" else "white"    # grey means observed
             axes.add_patch(Circle((x, y), RADIUS, fc=fill, ec=DARK, lw=1.3, zorder=3, gid=name))
         axes.text(x, y, LETTERS[name], ha="center", va="center", size=15, zorder=4, gid=f"letter {name}")
     for a, b in sorted(generative):

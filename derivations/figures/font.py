@@ -13,7 +13,7 @@ import matplotlib
 NAME = "Ledger Math"
 SIZES = ("STIXSizOneSymReg", "STIXSizTwoSymReg", "STIXSizThreeSymReg", "STIXSizFourSymReg")
 GROWING = "()[]{}⟨⟩√|"                                      # brackets that grow; the double bar must not grow
-CONSTANTS = {                                               # in 1/1000 em; the ScaleDown values in percent
+CONSTANTS = {                                               # of the MATH table, in 1/1000 em or in percent (see the names)
     "ScriptPercentScaleDown": 72, "ScriptScriptPercentScaleDown": 58, "AxisHeight": 250, "DisplayOperatorMinHeight": 1300,
     "DelimitedSubFormulaMinHeight": 1300, "SubscriptShiftDown": 180, "SubscriptTopMax": 400, "SuperscriptShiftUp": 380,
     "SuperscriptShiftUpCramped": 300, "SuperscriptBottomMin": 125, "SubSuperscriptGapMin": 150, "SpaceAfterScript": 40,

@@ -21,7 +21,7 @@ def as_address(figure: Figure, alt: str) -> tuple[str, str]:
     for axes in figure.axes:
         for part in axes.collections:
             if isinstance(part, ContourSet):
-                axes.set_rasterization_zorder(1.5)          # filled contours; matplotlib 3.8 refuses set_rasterized
+                axes.set_rasterization_zorder(1.5)          # matplotlib 3.8 ignores set_rasterized of contours
             elif len(part.get_offsets()) > MANY:
                 part.set_rasterized(True)
     file = io.StringIO()

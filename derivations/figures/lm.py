@@ -35,12 +35,12 @@ def three_lines() -> dict[str, NDArray]:
 
 @styled
 def bias(drawn: dict[str, NDArray] | None = None) -> Drawn:
-    """lm-3: draw ln p(x), the printed integral of ln p(x|z) p(z), and the ELBO at the posterior."""
+    """lm-3: draw ln p(x), the printed integral of ln p(x|z) p(z), and the ELBO with q = p(z|x), which is ln p(x)."""
     w, evidence, printed, elbo, kl = (drawn or three_lines()).values()
     gap, at_0, at_2 = evidence - printed, np.flatnonzero(w == 0), np.flatnonzero(w == 2)
     shows(len(at_0) == len(at_2) == 1, "w = 0 and w = 2 are among the points")
     shows(np.allclose(gap, kl, rtol=1e-9, atol=1e-9), "the gap is KL( p(z) || p(z|x) ) for every w")
-    shows(np.allclose(elbo, evidence, rtol=1e-9), "the ELBO at the posterior is ln p(x)")
+    shows(np.allclose(elbo, evidence, rtol=1e-9), "the ELBO with q = p(z|x) is ln p(x)")
     shows(abs(gap[at_0[0]]) < 1e-9 and np.all(np.delete(gap, at_0) > 1e-5), "the gap is 0 at w = 0 only")
     best = abs(w[np.argmax(evidence)])
     shows(abs(best - 0.75**0.5) < 0.01, "ln p(x) is largest at w^2 = x^2 - s^2")
@@ -70,7 +70,7 @@ def bias(drawn: dict[str, NDArray] | None = None) -> Drawn:
         f"integral at w = 0, where x does not depend on z. At w = 2 this integral is {true - false:.2f} nats too low.",
     )
     return figure, (
-        "Line chart against the weight w of a linear decoder. ln p(x) and the ELBO at the posterior are one curve; the "
+        "Line chart against the weight w of a linear decoder. ln p(x) and the ELBO with q = p(z|x) are one curve; the "
         f"printed integral touches it at w = 0 and is lower elsewhere, at w = 2 {false:.2f}, not {true:.2f} nats. "
         "The gap is KL(p(z) || p(z|x))."
     )

@@ -1,6 +1,6 @@
 """The book: the whole ledger as one HTML page that needs no network. Only the search needs a script.
 
-Code makes every hyperlink. `book` raises BrokenPage for a dead link and for an unknown LaTeX command.
+Every hyperlink is generated. `book` raises BrokenPage for a dead link and for an unknown LaTeX command.
 """
 
 import re
@@ -34,7 +34,7 @@ AUTHORS = {                                                 # {source: author an
     "lm": '"Variational AutoEncoder", lecture notes',
     "hong": 'Kelvin Hong, "Derivations" (2023)',
     "cards": 'A deck of flashcards on "Auto-Encoding Variational Bayes"',
-    "beyond": "Identities that the sources leave out: every hand-written gradient, bounds, exact models",
+    "beyond": "Identities that the sources leave out: derivations of all hand-written gradients, bounds, exact models",
 }
 
 
@@ -157,7 +157,7 @@ def errata_chapter(found: list[Erratum], name: str) -> list[Html]:
     intro = {
         "Errata": "Faults of the sources, each counted once. An id is a link to both numbers and to the form that holds.",
         "Loose wording": "Everyday words that are false if read literally. They are not errors.",
-        "Damage by copying": "Signs that our transcriptions may have lost. Such a loss is no error of the source.",
+        "Damage by copying": "Signs that our transcriptions may have lost. This is not an error of the source.",
     }[name]
     parts = [tag("p", intro)]
     for source in dict.fromkeys(source_of(one.entry) for one in mine):
@@ -235,7 +235,7 @@ def notation() -> list[Html]:
     for quantity, by_source in found.items():
         shown = [listed(map(spelling, by_source[source])) or "–" for source in sources]
         rows.append(tag("tr", tag("th", quantity), *(tag("td", one) for one in (*shown, compare.NAMES[quantity][1]))))
-    about = "The table shows how a quantity is written, and how many entries write it so. Links lead to the first one."
+    about = "Each cell shows the ways to write a quantity, and the number of entries for each. Links lead to the first one."
     return [tag("p", about), scrolling(tag("table", *rows), "notation")]
 
 

@@ -71,11 +71,11 @@ def faults(page: str) -> list[str]:
     ids = Counter(re.findall(r'<[^>]* id="([^"]*)"', page))
     found = [f"the id {id} is used {count} times" for id, count in ids.items() if count > 1]
     links = {html.unescape(target) for target in re.findall(r'<a [^>]*?href="#([^"]*)"', page)}
-    found += [f"no place for the link #{target}" for target in sorted(links - {html.unescape(id) for id in ids})]
+    found += [f"the link #{target} leads nowhere" for target in sorted(links - {html.unescape(id) for id in ids})]
     pictures = (picture for picture in re.findall(r"<img[^>]*>", page) if not re.search(r' alt="[^"]', picture))
     found += [f"a picture without a text: {picture[:60]}" for picture in pictures]
     away = re.findall(r'<(?!a class="cite")[^>]*(?:src|href)="(?:https?:)?//[^"]*"', page)
-    return found + [f"a link into the network: {one[:80]}" for one in away]
+    return found + [f"a link to another site: {one[:80]}" for one in away]
 
 
 def checked(page: str) -> str:

@@ -136,7 +136,7 @@ def of_entry(id: str) -> list[Place]:
 
 
 def found(name: str) -> list[Place]:
-    """Return the functions with this name, else with this part of a name, else with this id or word in their entries."""
+    """Return the functions with this name; else those whose name contains it; else those of entries with this id or word."""
     everything = reading_map()
     if chosen := [one for one in everything if not name or f".{one.name}".endswith(f".{name}")]:
         return chosen

@@ -74,7 +74,7 @@ def printed(entry: Entry) -> str:
     return "   ".join(side for _, side in sides(entry.printed.latex) if not re.fullmatch(r"\[[^\[\]]*\]", side))
 
 
-# The same number
+# Quantities that several sources compute
 
 
 class Version(NamedTuple):

@@ -96,7 +96,7 @@ def asked_of(entry: Entry, judgement: Judgement) -> Callable:
 
 
 def statement(entry: Entry, judgement: Judgement) -> list[tuple[str, str]]:
-    """Return the statement of the row as (relation, side) in LaTeX: the whole chain, or one link of it."""
+    """Return the statement of the row, the whole chain or one link of it, as pairs (relation, side) in LaTeX."""
     sides, link = latex_sides(entry.printed.latex), judgement.row.link
     return sides if link is None else [("", sides[link][1]), sides[link + 1]]
 

@@ -69,7 +69,7 @@ def why_the_sum() -> Answer:
     w, s, x = 1.0, 0.5, 1.0
     rows = []
     for d in (1, 2, 10, 50):
-        _, sigma = linear_posterior(np.array(w), s * np.sqrt(1 / d), np.array(x))     # log p(x|z) has weight d
+        _, sigma = linear_posterior(np.array(w), s * np.sqrt(1 / d), np.array(x))     # least KL - d E_q log p(x|z)
         rows.append((d, 1 / d, float(sigma) ** 2, float(linear_posterior(np.array(w), np.array(s), np.array(x))[1]) ** 2))
     return Answer(
         "Why a sum over the latent dimensions, and not a mean?",

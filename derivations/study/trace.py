@@ -54,7 +54,7 @@ class Line:
     called_ids: tuple[str, ...] = ()                        # ledger ids of the functions that it calls
     inside: list["Line"] = field(default_factory=list)
     made: dict[str, NDArray] = field(default_factory=dict)      # {variable that the line assigned or changed: number}
-    results: dict[str, NDArray] = field(default_factory=dict)   # {"f(...)": number}, if the line returns it from function f
+    results: dict[str, NDArray] = field(default_factory=dict)   # {"f(...)": number that the line returns from f}
 
     @property
     def ids(self) -> tuple[str, ...]:

@@ -157,7 +157,7 @@ def test_loose_row_has_a_true_precise_form_and_a_false_literal_reading():
 
 
 def test_verbal_statements_have_a_claim_and_printed_formulas_do_not():
-    """A claim reports the source in our own sentence and quotes at most ten words, because long quotes may not be copied."""
+    """A claim reports the source in our own sentence and quotes at most ten words, because long quotes need a permission."""
     for entry in ENTRIES:
         for row in entry.rows:
             assert bool(row.claim) == (entry.kind in ("claim", "table") and ledger.source_of(entry) != "beyond"), row.id
@@ -222,7 +222,7 @@ def test_every_formula_has_the_same_relations_as_its_code():
 
 
 def moved(side, other, by):
-    """Return a side with a relative error `by`. Where the side is 0, the error is relative to the scale of both sides."""
+    """Return a side whose relative error is `by`. If the side is 0, the error is relative to the scale of the sides."""
     value, scale = value_and_scale(side)
     value, scale, theirs = aligned(value, scale, value_and_scale(other)[1])
     size = np.where(value != 0, np.abs(value), np.maximum(scale, theirs))

@@ -30,7 +30,7 @@ CORNERS = (-8, -5, -3, -1e-9, 1e-9, 1e-9, 3, 5, 8)          # raw numbers from w
 JOINT_ASSUMPTIONS = {                                       # {id: condition on several letters together}
     "odaibo.t11": lambda q, p: np.minimum(np.abs(q - p), np.abs(q[:, ::-1] - p)).max(axis=1) > 1e-3,
     "odaibo.t21": lambda w, s, x, beta, more: w / s > 0.1,  # if smaller, the KL is near 0, below rounding errors
-    "lm.9": lambda a, b, s, straight: (s < a * b) & (a * b < 20 * s),       # f is not linear, yet smooth for quadrature
+    "lm.9": lambda a, b, s, straight: (s < a * b) & (a * b < 20 * s),       # f is curved, but smooth enough for quadrature
     "lm.44": lambda w, s, x: 0.05 * (1 + (w / s) ** 2) < 1.9,
 }
 
@@ -99,7 +99,7 @@ def inside(entry, raws):
 
 
 def counterexample(entry, seed=SEED):
-    """Search inside the assumption; return as text a point at which a row fails or is refused, or "" without success."""
+    """Search inside the assumption; return a point where a row fails, or an error, as text; "" for neither."""
     links = [row.link for row in entry.rows if row.expected == "holds-if" and row.link is not None]
     rng = np.random.default_rng(seed)
     raws = inside(entry, first_points(entry.printed.inputs, rng))

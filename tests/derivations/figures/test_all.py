@@ -1,4 +1,4 @@
-"""Tests of all redrawn figures: every claim can fail, the page is readable, the files are complete."""
+"""Tests of all redrawn figures: every check can fail, the page is readable, the files are complete."""
 
 import ast
 import itertools

@@ -1,4 +1,4 @@
-"""Tests of the flashcards' figures: the page shows the checked numbers, and faults are refused."""
+"""Tests of the flashcards' figures: the page shows the checked numbers, and faulty figures are refused."""
 
 import numpy as np
 import pytest
@@ -95,7 +95,7 @@ class WeightsActOnZ(ReplaceableSteps):
 
 
 class PriorWithParameters(ReplaceableSteps):
-    """Wrong, because the figure claims the contrary: the prior has parameters."""
+    """Wrong: the KL depends on weights, so the prior has parameters."""
 
     def prior(self, mu, log_var):
         return super().prior(mu - self.layers("decoder")[0][0][:, 0], log_var)
@@ -194,7 +194,7 @@ def reverse(**faulty):
 
 FAULTS |= {
     "a p with modes at +-0.9": (reverse(near_p=cards_fits.mixture(0.9)), "modes lie at +-3, and at +-0.8"),
-    "the forward fit": (reverse(right=bell(0, 10**0.5), left=bell(0, 10**0.5)), "as little in the valley"),
+    "the forward fit": (reverse(right=bell(0, 10**0.5), left=bell(0, 10**0.5)), "2.6 % of q and 2.3 % of p"),
     "a q that is not the best": (reverse(left=bell(-2.7, 1.2)), "no Gaussian has a smaller"),
     "a q that is not quite the best": (reverse(left=bell(-2.98, 1.03)), "0.688769"),
     "both fits on the right mode": (reverse(left=right), "the mirror image"),

@@ -1,4 +1,4 @@
-"""Tests of Hong's figure: the page shows the checked numbers, and faults are refused."""
+"""Tests of Hong's figure: the page shows the checked numbers, and faulty figures are refused."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Tests of LM's figures: the page shows the checked numbers, and faults are refused."""
+"""Tests of LM's figures: the page shows the checked numbers, and faulty figures are refused."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ FAULTS = {
     "no w = 2": (lambda: lm.bias({name: values[w < 2] for name, values in bias.items()}), "w = 0 and w = 2"),
     "the integral of p(x|z) p(z)": (three_lines(printed=bias["evidence"]), "the gap is KL"),
     "the KL in the other direction": (three_lines(kl=posterior_to_prior), "the gap is KL"),
-    "the ELBO at the prior": (three_lines(elbo=bias["printed"]), "ELBO at the posterior is ln p(x)"),
+    "the ELBO at the prior": (three_lines(elbo=bias["printed"]), "ELBO with q = p(z|x) is ln p(x)"),
     "no gap": (three_lines(printed=bias["evidence"], kl=0 * w), "the gap is 0 at w = 0 only"),
     "all lines raised by w^2 / 10": (three_lines(w**2 / 10), "ln p(x) is largest at"),
     "a spike where ln p(x) is largest": (

@@ -1,4 +1,4 @@
-"""Tests of Odaibo's figures: the page shows the checked numbers, and faults are refused."""
+"""Tests of Odaibo's figures: the page shows the checked numbers, and faulty figures are refused."""
 
 import dataclasses
 

@@ -17,7 +17,7 @@ CONDITIONAL = [id for id, entry in ENTRIES.items() if entry.needs]
 
 
 def distributions(raw, keep=0.0):
-    """Return weights that sum to 1. Weights below 2 % of the largest become 0 (or `keep`)."""
+    """Return weights that sum to 1. Weights below 2 % of the largest become `keep`, by default 0."""
     weights = np.exp(raw - raw.max(axis=-1, keepdims=True))
     weights = np.where(weights < 0.02, keep, weights)
     return weights / weights.sum(axis=-1, keepdims=True)
@@ -61,7 +61,7 @@ def pair_covering(raw):
 
 
 def two_outcomes(raw):
-    """Return q and p of two outcomes. q has even hundredths, p has odd ones, so q differs from p and from p reversed."""
+    """Return q and p of two outcomes. In hundredths, q is even and p is odd, so q differs from p and from p reversed."""
     q, p = (np.floor(49 / (1 + np.exp(-raw[:, k : k + 1]))) for k in (0, 1))
     q, p = (2 * q + 2) / 100, (2 * p + 1) / 100
     return {"q": np.hstack([q, 1 - q]), "p": np.hstack([p, 1 - p])}
@@ -103,7 +103,7 @@ def small_training_set(raw):
 
 
 def with_letter(make, **letters):
-    """Return `make` with some letters added, which have the same value at every point."""
+    """Return a version of `make` that adds letters with the same value at every point."""
     return lambda raw: make(raw) | {name: np.full((len(raw), 1), value) for name, value in letters.items()}
 
 

@@ -224,7 +224,7 @@ def test_cards_command_writes_both_formats_and_refuses_to_overwrite(tmp_path, ca
 def test_cards_command_refuses_directories_and_pipes(tmp_path, capsys, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     os.mkfifo("pipe")
-    monkeypatch.setattr(records, "judged", None)            # an error if the command judges
+    monkeypatch.setattr(records, "judged", None)            # judging an entry would raise an error
     code, out, err = run(capsys, "cards", "--anki", name, "--overwrite")
     assert code == 2 and out == "" and err.startswith("derivations: the file must be a regular one") and err.count("\n") == 1
     assert (tmp_path / "pipe").is_fifo() and os.listdir(tmp_path) == ["pipe"]
