@@ -121,8 +121,9 @@ function* reconstructionOf(i) {
 }
 
 // p(z|x) = p(x|z) p(z) / p(x) at the centres of n cells on each axis of the posterior's box, and its mass, the sum over all
-// cells. The mass is near 1 because log p(x), computed beforehand, is exact. If it is not near 1, the cells are halved once.
-function* posteriorOf(i, n = J === 1 ? 192 : 48, most = 2 * n) {
+// cells. The mass is near 1 because log p(x), computed beforehand, is exact. If it is not near 1, or there are several pieces,
+// the cells are halved once. Coarse cells cut a narrow ridge into pieces, so both grids must agree on the number of pieces.
+function* posteriorOf(i, n = J === 1 ? 192 : 48, coarser = null) {
   const low = box.subarray(2 * J * i, 2 * J * i + J), high = box.subarray(2 * J * i + J, 2 * J * i + 2 * J);
   const step = low.map((a, j) => (high[j] - a) / n), density = new Float64Array(n ** J), z = new Float64Array(J);
   let mass = 0;
@@ -132,8 +133,9 @@ function* posteriorOf(i, n = J === 1 ? 192 : 48, most = 2 * n) {
     mass += density[cell] * step.reduce((a, b) => a * b, 1);
     yield cell / density.length;
   }
-  if (Math.abs(mass - 1) > 0.01 && 2 * n <= most) return yield* posteriorOf(i, 2 * n, most);
-  return {n, low, step, density, mass};
+  const pieces = piecesOf({n, density}), off = Math.abs(mass - 1), coarse = off > 0.02;
+  if (!coarser && (off > 0.01 || pieces.length > 1)) return yield* posteriorOf(i, 2 * n, pieces);
+  return {n, low, step, density, mass, coarse, pieces: coarser && !coarse && pieces.length === coarser.length ? pieces : []};
 }
 
 // Mean, standard deviations and, for J = 2, correlation of the exact posterior
@@ -164,7 +166,8 @@ function piecesOf({n, density}) {
   const piece = new Int32Array(density.length).fill(-1), shares = [];
   let sum = 0;
   for (const cell of [...density.keys()].sort((a, b) => density[b] - density[a])) {
-    const inside = sum < shareOf(3) * total, near = [...new Set(steps.map(step => piece[cell + step]).filter(k => k >= 0))];
+    const inside = sum < shareOf(3) * total, beside = steps.filter(step => J === 1 || Math.abs((cell + step + n) % n - cell % n) <= 1);
+    const near = [...new Set(beside.map(step => piece[cell + step]).filter(k => k >= 0))];
     if (!near.length && !inside) continue;
     if (!near.length) near.push(shares.push(0) - 1);
     for (const other of inside ? near.slice(1) : []) {
@@ -418,7 +421,7 @@ let panel;
 function drawPanel() {
   if (J > 2 || (panel && !exact)) return;                   // the last posterior stays, pale, until the next one is known
   const {mean, sd} = gaussian(chosen), at = 2 * J * chosen;
-  const ends = exact ? endsOf(exact) : [box.subarray(at, at + J), box.subarray(at + J, at + 2 * J)];
+  const ends = exact && exact.mass ? endsOf(exact) : [box.subarray(at, at + J), box.subarray(at + J, at + 2 * J)];
   let low = Array.from(ends[0], (a, j) => Math.min(a, mean[j] - 3.2 * sd[j]));
   let high = Array.from(ends[1], (b, j) => Math.max(b, mean[j] + 3.2 * sd[j]));
   if (J === 2) {
@@ -592,7 +595,7 @@ function choose(i) {
   inSlices("nats", reconstructionOf(chosen), found => {
     writeNats(found);
     if (!box) { say(summary()); return; }
-    inSlices("panel", posteriorOf(chosen), found => { exact = {...found, pieces: piecesOf(found)}; drawPanel(); say(summary()); },
+    inSlices("panel", posteriorOf(chosen), found => { exact = found; drawPanel(); say(summary()); },
       done => { $("mass").textContent = `Computing the posterior: ${Math.round(100 * done)}\u00a0%`; });
   });
 }
@@ -631,12 +634,14 @@ function say(text) { $("said").textContent = text; }
 // How good the encoder's Gaussian is for the chosen data point, and why
 function writeVerdict() {
   const {mean, sd} = gaussian(chosen), rank = rankOfGap();
-  const {pieces} = exact || {pieces: []}, several = pieces.length > 1, shares = pieces.map(share => number(100 * share, 0));
+  const {pieces, coarse} = exact || {pieces: []}, several = pieces.length > 1, shares = pieces.map(share => number(100 * share, 0));
   $("verdict").innerHTML = `The gap measures this: it is 0 if q(z|x) is the exact posterior.${rank && ` Here it is ${rank}.`} ` +
-    (several ? `<b>The exact posterior has ${pieces.length} separate pieces</b>, with ${shares.join(", ").replace(/, (\d+)$/, " and $1")}\u00a0% ` +
+    (coarse ? "<b>This posterior is too narrow for the cells of the picture</b>: its mass, summed over them, is not near 100\u00a0%. " +
+      "The page cannot compare it with the Gaussian."
+      : several ? `<b>The exact posterior has ${pieces.length} separate pieces</b>, with ${shares.join(", ").replace(/, (\d+)$/, " and $1")}\u00a0% ` +
       "of its probability. A Gaussian can fit only one of them. The table describes all pieces together, so it says little here."
       : `The table shows the reasons; the best values are 0${J === 2 ? ", 1 and the exact correlation" : " and 1"}.`);
-  if (!exact) { $("why").tBodies[0].innerHTML = ""; return; }
+  if (!exact || coarse) { $("why").tBodies[0].innerHTML = ""; return; }
   const right = momentsOf(exact), names = right.mean.map((_, j) => `<th scope="col">${nameOf(j)}</th>`).join("");
   const cells = values => values.map(v => `<td>${number(v)}</td>`).join("");
   const off = right.mean.map((m, j) => (mean[j] - m) / right.sd[j]), width = right.sd.map((s, j) => sd[j] / s);

@@ -388,6 +388,35 @@ def test_separate_pieces_of_a_posterior_are_counted_and_contours_are_closed(show
     assert "exact \u22120.996" in page.evaluate("$('why').textContent")
 
 
+# one curved piece, of mass 1: z1 ~ N(0, 1), z2 ~ N(0.7 z1^2, sd^2)
+RIDGE = """{
+  const sd = %s, area = 2 * Math.PI * sd;
+  decoderOutput = z => z;
+  logLikelihood = (x, [a, b]) => -a * a / 2 - ((b - 0.7 * a * a) / sd) ** 2 / 2 - Math.log(area) - logPrior([a, b]);
+  logPx[0] = 0;
+  box.set([-3.5, -0.45, 3.5, 6.55]);
+}"""
+VERDICT = "$('verdict').textContent + $('why').textContent"
+
+
+@pytest.mark.slow
+def test_narrow_posterior_is_not_cut_into_pieces_or_judged_on_coarse_cells(shown):
+    page = wait(shown("#datum=7"))
+    at_row_ends = "piecesOf({n: 24, density: Float64Array.from({length: 576}, (_, k) => Number(k === 287 || k === 288))})"
+    assert page.evaluate(at_row_ends) == [0.5, 0.5]         # on opposite borders
+    for sd, mass in ((0.06, 1), (0.03, 1), (0.01, None), (0.0001, None)):
+        page.evaluate(RIDGE % sd + "choose(0)")
+        found, verdict = wait(page).evaluate("[exact.mass, exact.n]"), page.evaluate(VERDICT)
+        assert found[1] == 96 and "pieces" not in verdict + page.evaluate("summary()")
+        assert ("too narrow" in verdict) == (mass is None) != ("error of its mean" in verdict)
+        assert abs(found[0] - 1) < 0.01 if mass else abs(found[0] - 1) > 0.02
+    peaks = "(x, [a, b]) => -50 * (Math.abs(a) - 1.5) ** 2 - (b - 3) ** 2 / 2 - Math.log(0.4 * Math.PI) - logPrior([a, b])"
+    page.evaluate(f"logLikelihood = {peaks}; choose(0)")    # two peaks of sd 0.1 and 1
+    assert "2 separate pieces, with 50 and 50" in wait(page).evaluate(VERDICT)
+    page.evaluate("logLikelihood = () => -1e9; choose(0)")  # no cell has any mass
+    assert wait(page).evaluate("exact.mass") == 0 and "too narrow" in page.evaluate(VERDICT) and page.errors == []
+
+
 @pytest.mark.parametrize("right, wrong", [
     ("for (let b = -1; b < n; b++) for (let a = -1;", "for (let b = 0; b < n - 1; b++) for (let a = 0;"),
     ("shares[near[0]] += shares[other]", ""),
