@@ -23,8 +23,7 @@ function rowsOf(packed) {
 const decoder = content.decoder.map(layer => layer.map(array => Float64Array.from(unpack(array))));    // float64: twice as fast
 const data = rowsOf(content.x), mu = rowsOf(content.mu), logVar = rowsOf(content.log_var), kls = rowsOf(content.kl);
 const logPx = unpack(content.log_px), box = content.box && unpack(content.box);
-const noise = rowsOf(content.noise), weights = unpack(content.weights);
-const elbos = unpack(content.elbo);                           // exact enough to sort; for J > 2, means over draws, also shown
+const elbos = unpack(content.elbo), elboError = unpack(content.elbo_error);           // for J > 2, means over draws
 const labels = content.labels, N = data.length, D = data[0].length;
 const likelihood = content.likelihood, logChoose = likelihood.n && unpack(likelihood.log_choose);
 
@@ -103,22 +102,10 @@ function randomFrom(seed) {
   };
 }
 
-// --- The encoder's Gaussian, its ELBO, and the exact posterior of data point i. Generators yield, so that they can be paused.
+// --- The encoder's Gaussian and the exact posterior of data point i. Generators yield, so that they can be paused.
 
 const gaussian = i => ({mean: mu[i], sd: logVar[i].map(v => Math.exp(v / 2))});
 const klOf = i => kls[i].reduce((a, b) => a + b, 0);
-
-// The mean of log p(x|z) over q(z|x): a weighted sum over nodes of the noise or, for J > 2, a mean that Python computed
-function* reconstructionOf(i) {
-  if (J > 2) return {value: elbos[i] + klOf(i), error: content.elbo_error[i]};
-  const {mean, sd} = gaussian(i);
-  let sum = 0;
-  for (let l = 0; l < noise.length; l++) {
-    sum += weights[l] * logLikelihood(data[i], decoderOutput(mean.map((m, j) => m + sd[j] * noise[l][j])));
-    yield;
-  }
-  return {value: sum, error: 0};
-}
 
 // p(z|x) = p(x|z) p(z) / p(x) at the centres of n cells on each axis of the posterior's box, and its mass, the sum over all
 // cells. The mass is near 1 because log p(x), computed beforehand, is exact. If it is not near 1, or there are several pieces,
@@ -588,16 +575,12 @@ function choose(i) {
   if (document.activeElement !== $("number")) $("number").value = chosen;
   z = mu[chosen];
   showChosen();
-  writeNats(null);
+  writeNats();
   document.body.className = box ? "waiting" : "";
   $("mass").textContent = "Computing the posterior";
-  delete running.panel;
-  inSlices("nats", reconstructionOf(chosen), found => {
-    writeNats(found);
-    if (!box) { say(summary()); return; }
-    inSlices("panel", posteriorOf(chosen), found => { exact = found; drawPanel(); say(summary()); },
-      done => { $("mass").textContent = `Computing the posterior: ${Math.round(100 * done)}\u00a0%`; });
-  });
+  if (!box) { say(summary()); return; }
+  inSlices("panel", posteriorOf(chosen), found => { exact = found; drawPanel(); say(summary()); },
+    done => { $("mass").textContent = `Computing the posterior: ${Math.round(100 * done)}\u00a0%`; });
 }
 
 function showChosen() {
@@ -652,17 +635,15 @@ function writeVerdict() {
     (J === 1 ? "" : `<tr><th scope="row">its correlation</th><td colspan="2">0 (exact ${number(right.correlation, least)})</td></tr>`);
 }
 
-function writeNats(reconstruction) {
-  const value = v => v === null || !Number.isFinite(v) ? "\u2026" : number(v);
-  const drawn = reconstruction && J > 2 ? ` \u00b1 ${number(reconstruction.error)}` : "";
-  const kl = klOf(chosen), elbo = reconstruction && reconstruction.value - kl;
-  const error = content.log_px_error[chosen], known = v => error === null ? "unknown" : value(v), log = known(logPx[chosen]);
-  const gap = elbo === null ? null : logPx[chosen] - elbo;
-  const rows = [["reconstruction", value(reconstruction && reconstruction.value) + drawn], ["KL", value(kl)],
-    ["ELBO", value(elbo) + drawn, "sum"], ["exact log p(x)", log], ["gap", known(gap), "sum"]];
-  const plus = v => error && reconstruction ? ` \u00b1 ${number(v)}` : "";
-  if (!box) rows.splice(3, 2, ["importance-weighted bound of log p(x)", log + plus(error)],
-    ["gap, at least", known(gap && Math.max(0, gap)) + plus(Math.hypot(error, reconstruction && reconstruction.error)), "sum"]);
+// Errors are shown if they can change the printed digits; for J > 2, the standard errors of the draws are always shown
+function writeNats() {
+  const value = v => Number.isFinite(v) ? number(v) : "unknown", i = chosen, kl = klOf(i), error = content.log_px_error[i];
+  const known = v => error === null ? "unknown" : value(v), plus = e => J > 2 || e > 0.005 ? ` \u00b1 ${value(e)}` : "";
+  const drawn = plus(elboError[i]), log = known(logPx[i]) + (error === null ? "" : plus(error)), gap = logPx[i] - elbos[i];
+  const both = error === null ? "" : plus(J > 2 ? Math.hypot(error, elboError[i]) : error + elboError[i]);
+  const rows = [["reconstruction", value(elbos[i] + kl) + drawn], ["KL", value(kl)], ["ELBO", value(elbos[i]) + drawn, "sum"],
+    [box ? "exact log p(x)" : "importance-weighted bound of log p(x)", log],
+    [box ? "gap" : "gap, at least", known(box ? gap : Math.max(0, gap)) + both, "sum"]];
   $("nats").tBodies[0].innerHTML = rows.map(([name, text, kind]) =>
     `<tr class="${kind || ""}"><th scope="row">${name}</th><td>${text}</td></tr>`).join("");
 }

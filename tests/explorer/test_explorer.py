@@ -21,7 +21,7 @@ from minivae.explorer.build import build, content_of, unpacked
 from minivae.explorer.evidence import Evidence
 from minivae.figures import style
 from minivae.figures.arguments import classes_of
-from minivae.gaussian import kl_standard_normal, log_standard_normal, reparameterize
+from minivae.gaussian import kl_standard_normal, log_standard_normal
 from tests.helpers.browser import REQUIRED, Browser, executable, need_browser
 from tests.helpers.trained import trained
 
@@ -234,10 +234,8 @@ def test_explore_refuses_a_plain_autoencoder_and_train_writes_no_page(tmp_path, 
 # JavaScript against NumPy
 
 NUMBERS = """[0, 1, 5].map(i => {
-  const z = mu[i].map((v, j) => v + 0.3 * (j + 1)), out = decoderOutput(z), job = reconstructionOf(i);
-  let step;
-  do step = job.next(); while (!step.done);
-  return [...decode(z), logLikelihood(data[i], out), logPrior(z), step.value.value - klOf(i)];
+  const z = mu[i].map((v, j) => v + 0.3 * (j + 1)), out = decoderOutput(z);
+  return [...decode(z), logLikelihood(data[i], out), logPrior(z), elbos[i], klOf(i), ...gaussian(i).sd];
 })"""
 
 
@@ -249,10 +247,9 @@ def by_numpy(vae, data):
     if vae.latent > 2:
         elbo = builder.evidence_for(vae, data.test_x).elbo[[0, 1, 5]]
     else:
-        noise, weights = builder.rule(vae.latent)
-        z_all = reparameterize(mu, log_var, np.repeat(noise[:, None], len(x), axis=1))
-        elbo = weights @ model.log_likelihood(x, z_all) - kl_standard_normal(mu, log_var).sum(axis=1)
-    return np.column_stack([model.decode(z), model.log_likelihood(x, z[None])[0], log_standard_normal(z), elbo])
+        elbo = builder.elbos(model, data.test_x.astype(np.float64))[0][[0, 1, 5]]
+    log_px_z, kl = model.log_likelihood(x, z[None])[0], kl_standard_normal(mu, log_var).sum(axis=1)
+    return np.column_stack([model.decode(z), log_px_z, log_standard_normal(z), elbo, kl, np.exp(log_var / 2)])
 
 
 def disagreement(browser, path, text, vae, data):
@@ -449,6 +446,43 @@ def test_page_sorts_the_data_points_by_gap_and_by_log_px(shown, digits):
     page.evaluate("choose(ordered()[39]); $('next').click()")                           # no point follows the last one
     assert "Here it is the smallest of 40." in wait(page).evaluate("$('verdict').textContent")
     assert page.evaluate("chosen") == np.argsort(-gap)[39]
+
+
+def kinked():
+    """Return a relu model with little noise, so that log p(x|z) has sharp kinks, and data drawn from it."""
+    rng = np.random.default_rng(3)
+    vae = VAE.init(rng, 6, 2, (8, 8), likelihood=Gaussian(0.3), activation="relu")
+    vae.params.flat[...] = 0.7 * rng.standard_normal(vae.params.flat.size)
+    vae.scale[0][...] = np.log(0.3)
+    weight, bias = list(vae.layers("encoder"))[-1]
+    weight *= 0.1
+    bias[2:] = -6                                           # q has a standard deviation of about 0.05
+    x = np.float32(vae.sample(rng, rng.standard_normal((12, 2))))
+    return vae, Dataset("a table.csv", x, x)
+
+
+def test_elbo_of_a_kinked_model_has_exact_digits_or_an_error():
+    vae, data = kinked()
+    found = content_of(build(vae, data, "kinked", Evidence(np.zeros(12), np.zeros(12), np.zeros((12, 2, 2)))))
+    model, x = vae.astype(np.float64), data.test_x.astype(np.float64)
+    right = expected(model, x, *model.encode(x), 1e-9)[0]
+    assert (abs(unpacked(found["elbo"]) - right) < 0.002 + unpacked(found["elbo_error"])).all()
+
+
+@pytest.mark.slow
+def test_known_errors_stand_after_the_numbers_that_they_change(browser, tmp_path):
+    vae, data = model("fixed")
+    evidence = builder.evidence_for(vae, data.test_x)
+    evidence.error[:3] = 0.34, 0.001, np.inf
+    text = build(vae, data, "x", evidence)
+    error = builder.packed(np.float32([0.1, *[0] * 11]))["base64"]
+    packed = content_of(text)["elbo_error"]["base64"]
+    assert text.count(packed) == 1
+    (tmp_path / "a.html").write_text(text.replace(packed, error), encoding="utf-8")
+    cells = "[...$('nats').rows].map(row => row.cells[1].textContent.replace(/^[^ ]*[0-9]/, ''))"
+    shown = [browser.open(tmp_path / "a.html", f"#datum={i}").evaluate(cells) for i in range(3)]
+    assert shown[0] == [" \u00b1 0.10", "", " \u00b1 0.10", " \u00b1 0.34", " \u00b1 0.44"]
+    assert shown[1:] == [[""] * 5, ["", "", "", "unknown", "unknown"]] and browser.errors == []
 
 
 @pytest.mark.slow
