@@ -685,8 +685,9 @@ function step(places) {
 
 function recall() {
   const given = new URLSearchParams(location.hash.slice(1)), place = (given.get("z") || "").split(",").map(Number);
-  const changed = $("tiles").checked !== given.has("tiles"), by = given.get("order");
-  $("tiles").checked = given.has("tiles");
+  const wanted = J <= 2 && Boolean(content.image) && given.get("tiles") === "1";       // for J > 2, there are 18^J tiles
+  const changed = $("tiles").checked !== wanted, by = given.get("order");
+  $("tiles").checked = wanted;
   $("order").value = [...$("order").options].some(option => option.value === by) ? by : "data";
   choose(Number(given.get("datum")));
   if (given.get("z") && place.length === J && place.every(Number.isFinite)) moveTo(place);

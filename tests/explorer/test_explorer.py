@@ -461,12 +461,13 @@ def kinked():
     return vae, Dataset("a table.csv", x, x)
 
 
-def test_elbo_of_a_kinked_model_has_exact_digits_or_an_error():
+def test_elbo_of_a_kinked_model_has_exact_digits():
     vae, data = kinked()
     found = content_of(build(vae, data, "kinked", Evidence(np.zeros(12), np.zeros(12), np.zeros((12, 2, 2)))))
     model, x = vae.astype(np.float64), data.test_x.astype(np.float64)
     right = expected(model, x, *model.encode(x), 1e-9)[0]
-    assert (abs(unpacked(found["elbo"]) - right) < 0.002 + unpacked(found["elbo_error"])).all()
+    assert (abs(unpacked(found["elbo"]) - right) < 0.002).all()         # 0.19 with sixteen nodes on each axis
+    assert unpacked(found["elbo_error"]).max() < 0.01
 
 
 @pytest.mark.slow
@@ -723,6 +724,7 @@ def test_elbo_of_many_dimensions_comes_from_draws_of_each_data_point(browser, tm
     words = f"{evidence.weights} importance-weighted draws of z for each data point"
     assert words in page.evaluate("$('unknown').textContent")
     assert page.evaluate("inputs.every(({slider}) => slider.value === '9')")
+    assert page.evaluate("location.hash = '#datum=2&tiles=1'; recall(); !running.tiles && !$('tiles').checked")
     mu, log_var = vae.astype(np.float64).encode(data.test_x)
     active = f"{(mu.var(axis=0) > ACTIVE).sum()} of 12 are active"
     assert active in page.evaluate("$('map-help').textContent")
