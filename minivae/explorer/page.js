@@ -188,6 +188,7 @@ const $ = id => document.getElementById(id);
 const make = (tag, properties = {}) => Object.assign(document.createElement(tag), properties);
 const dark = matchMedia("(prefers-color-scheme: dark)"), printing = matchMedia("print");
 const style = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const FONT = "12px system-ui, sans-serif";
 const rgb = hex => [1, 3, 5].map(k => parseInt(hex.slice(k, k + 2), 16));
 const number = (v, digits = 2) => v.toFixed(digits).replace(/^-(0\.?0*$)?/, (_, zero) => zero || "\u2212");
 const decimals = (size, digits) => Math.min(6, Math.max(0, digits - 1 - Math.floor(Math.log10(size || 1))));   // to show so many digits
@@ -233,15 +234,23 @@ function writeTable(id, heads, rows) {
     ranges.map((_, d) => `<tr><th scope="row">column ${d + 1}</th>${rows.map(x => cell(x[d], d)).join("")}</tr>`).join("") + "</table>";
 }
 
+// Round numbers for the ticks of an axis: their distance and the digits to show
+function ticks(low, high) {
+  const rough = (high - low) / 6, power = 10 ** Math.floor(Math.log10(rough)), step = power * [1, 2, 5, 10].find(k => k * power >= 0.8 * rough);
+  return {step, digits: Math.max(0, -Math.floor(Math.log10(step) + 1e-9))};
+}
+
 // A plane with one scale on both axes; `low` and `high` are its corners in z. Returns its context and functions between z and pixels.
 function plane(canvas, low, high, height) {
-  const margin = {left: 34, bottom: 30, top: 18, right: 8};
+  const context = canvas.getContext("2d"), {digits} = ticks(low[0], high[0]);
+  context.font = FONT;
+  const labels = J === 2 ? [low[1], high[1]].map(v => 6 + context.measureText(number(v, digits)).width) : [];
+  const margin = {left: Math.max(34, ...labels), bottom: 30, top: 18, right: 8};
   const width = Math.max(80, canvas.clientWidth), ratio = window.devicePixelRatio || 1;
   const unit = (width - margin.left - margin.right) / (high[0] - low[0]);
   height = height || unit * (high[1] - low[1]) + margin.top + margin.bottom;
   Object.assign(canvas, {width: Math.round(width * ratio), height: Math.round(height * ratio)});
   canvas.style.height = `${height}px`;
-  const context = canvas.getContext("2d");
   context.scale(ratio, ratio);
   const x = a => margin.left + (a - low[0]) * unit, y = b => height - margin.bottom - (b - low[1]) * unit;
   const inverse = (px, py) => [low[0] + (px - margin.left) / unit, low[1] + (height - margin.bottom - py) / unit];
@@ -257,13 +266,17 @@ function framed({context, margin, width, height}) {
 
 // Write the axes and their ticks at round numbers
 function axes(p, vertical = true) {
-  const c = p.context, rough = (p.high[0] - p.low[0]) / 6, power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * [1, 2, 5, 10].find(k => k * power >= 0.8 * rough), digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-  Object.assign(c, {fillStyle: style("--quiet"), strokeStyle: style("--line"), lineWidth: 1, font: "12px system-ui, sans-serif"});
+  const c = p.context, {step, digits} = ticks(p.low[0], p.high[0]);
+  Object.assign(c, {fillStyle: style("--quiet"), strokeStyle: style("--line"), lineWidth: 1, font: FONT});
   framed(p).stroke();
   Object.assign(c, {textAlign: "center", textBaseline: "top"});
-  for (let t = Math.ceil(p.low[0] / step) * step; t <= p.high[0]; t += step)
-    if (p.x(t) < p.width - 14) c.fillText(number(t, digits), p.x(t), p.height - p.margin.bottom + 4);
+  let end = -Infinity;                                      // of the last label: labels that would touch it are left out
+  for (let t = Math.ceil(p.low[0] / step) * step; t <= p.high[0]; t += step) {
+    const text = number(t, digits), half = c.measureText(text).width / 2, x = p.x(t);
+    if (x - half < end + 4 || x + half > p.width) continue;
+    c.fillText(text, x, p.height - p.margin.bottom + 4);
+    end = x + half;
+  }
   c.fillText(J === 1 ? "z" : "z\u2081", p.x((p.low[0] + p.high[0]) / 2), p.height - 13);
   if (!vertical) return;
   Object.assign(c, {textAlign: "right", textBaseline: "middle"});

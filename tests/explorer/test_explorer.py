@@ -429,6 +429,24 @@ def test_planted_fault_in_pieces_or_outlines_is_noticed(right, wrong, browser, d
 
 
 @pytest.mark.slow
+def test_labels_of_the_axes_are_whole_and_do_not_touch(shown):
+    page = wait(shown("#datum=7"))
+    labels = page.evaluate("""(() => {
+      const found = [], proto = CanvasRenderingContext2D.prototype, {fillText} = proto;
+      proto.fillText = function (text, x, y) {
+        const width = this.measureText(text).width, start = x - width * {right: 1, center: 0.5, left: 0}[this.textAlign];
+        found.push([text, start, start + width, y]);
+      };
+      axes(plane($("posterior"), [-0.85012, -0.85012], [-0.85, -0.85]));
+      Object.assign(proto, {fillText});
+      return found; })()""")
+    width = page.evaluate("$('posterior').clientWidth")
+    assert len(labels) > 6 and all(start >= 0 and end <= width for _, start, end, _ in labels)
+    along = [label for label in labels if label[3] == labels[0][3]]
+    assert len(along) > 1 and all(one[2] + 3 < other[1] for one, other in zip(along, along[1:]))
+
+
+@pytest.mark.slow
 def test_page_sorts_the_data_points_by_gap_and_by_log_px(shown, digits):
     vae, data, _, exact = digits
     vae, x, log_px = vae.astype(np.float64), data.test_x.astype(np.float64), exact.log_px
