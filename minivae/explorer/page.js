@@ -781,6 +781,7 @@ function listen() {
     return least < 16 ? distances.indexOf(least) : null;
   };
   on("map", "pointerdown", event => {
+    if (event.button) return;                               // not the main button
     pressed = at(event);
     dragged = event.pointerType !== "touch";                // a finger may scroll the page, unless it moves sideways
     if (!dragged) return;
@@ -788,6 +789,7 @@ function listen() {
     follow(event);
   });
   on("map", "pointermove", event => {
+    if (!event.buttons) pressed = null;
     if (pressed) {
       dragged = dragged || Math.abs(at(event)[0] - pressed[0]) > 8;
       if (dragged) follow(event);

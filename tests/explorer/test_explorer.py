@@ -558,6 +558,24 @@ def test_cursor_follows_keys_mouse_finger_and_number_fields(shown):
 
 
 @pytest.mark.slow
+def test_other_mouse_buttons_do_nothing_and_drawings_fit_beside_a_scrollbar(shown):
+    page = shown("#datum=3&z=0.5,-1.25")
+    assert page.evaluate("getComputedStyle(document.documentElement).scrollbarGutter") == "stable"
+    x, y = page.evaluate("(() => { const a = $('map').getBoundingClientRect(); return [a.left + 150, a.top + 150]; })()")
+    mouse = lambda **how: page.call("Input.dispatchMouseEvent", x=x, y=y, **how)         # noqa: E731
+    for button, buttons in (("right", 2), ("middle", 4)):
+        mouse(type="mousePressed", button=button, buttons=buttons, clickCount=1)
+        mouse(type="mouseMoved", button=button, buttons=buttons)
+        mouse(type="mouseReleased", button=button, buttons=0, clickCount=1)
+    assert page.evaluate("[chosen, ...z]") == [3, 0.5, -1.25]
+    mouse(type="mousePressed", button="left", buttons=1, clickCount=1)
+    place = page.evaluate("[...z]")
+    x += 50                                                 # a release outside the window is not reported
+    mouse(type="mouseMoved", button="none", buttons=0)
+    assert page.evaluate("[...z]") == place != [0.5, -1.25]
+
+
+@pytest.mark.slow
 def test_fields_and_keys_stop_at_their_limits(shown):
     page = shown()
     assert typed(page, "$('number')", "99") == "39" and page.evaluate("chosen") == 39
