@@ -439,6 +439,7 @@ function drawPanel() {
   writeVerdict();
   if (!exact) return;
   document.body.className = "";
+  $("judged").ariaBusy = "false";
   const words = `${J === 2 ? "Lines enclose 39, 86 and 99\u00a0% of each density. " : ""}Mass: ${number(100 * exact.mass, 1)}\u00a0%. ` +
     `q(z|x): mean ${listOf(mean)}; standard deviation ${listOf(sd, brief)}.`;
   $("mass").textContent = words;
@@ -538,6 +539,8 @@ const pointOf = i => labels ? `data point ${i}, ${classOf(i)}` : `data point ${i
 const FAR = mu.reduce((far, m) => m.reduce((a, b) => Math.max(a, Math.ceil(Math.abs(b))), far), 100);     // largest coordinate of the cursor
 const thumbs = [], inputs = [];
 const describe = (id, text) => $(id).setAttribute("aria-label", text);
+const say = text => { $("said").textContent = text; };
+const atCode = () => z.every((v, j) => v === mu[chosen][j]);
 
 function moveTo(place) {
   z = Float64Array.from(place, (v, j) => Number.isFinite(v) ? Math.min(FAR, Math.max(-FAR, v)) : z[j]);
@@ -549,13 +552,14 @@ function moveTo(place) {
   describe("map", `Map of the codes of ${N} data points. Cursor: ${here}. Chosen: ${pointOf(chosen)}.`);
   inputs.forEach(({field, slider, printed}, j) => {
     if (document.activeElement !== field) field.value = z[j].toFixed(2);
-    if (slider) { slider.max = Math.max(4, Math.ceil(Math.abs(z[j]))); slider.min = -slider.max; slider.value = z[j]; }
+    if (slider) { slider.max = Math.max(slider.max, Math.ceil(Math.abs(z[j]))); slider.min = -slider.max; slider.value = z[j]; }
     printed.textContent = `= ${number(z[j])}`;
   });
   const distance = Math.hypot(...z), share = 100 * Math.exp(-distance * distance / 2);
   const percent = share < 0.1 ? "&lt; 0.1" : number(share, share < 10 ? 1 : 0);
+  const [low, high] = limits(), outside = J <= 2 && z.some((v, j) => v < low[j] || v > high[j]);
   $("prior").innerHTML = `log p(z) = <b>${number(logPrior(z))}</b>; ` +
-    `${J <= 2 && isOutside(z) ? "<b>outside the map</b>" : `p(z) is ${percent}\u00a0% of p(0)`}.<br>` +
+    `${outside ? "<b>outside the map</b>" : `p(z) is ${percent}\u00a0% of p(0)`}.<br>` +
     `log p(x|z) = <b>${number(logLikelihood(data[chosen], out))}</b> for data point ${chosen}.`;
   nearestTo(z).forEach((i, k) => {
     const {button, canvas, text, small} = thumbs[k];
@@ -568,11 +572,6 @@ function moveTo(place) {
   });
   drawCursor();
   remember();
-}
-
-function isOutside(place) {
-  const [low, high] = limits();
-  return Array.from(place).some((v, j) => v < low[j] || v > high[j]);
 }
 
 function nearestTo(place) {
@@ -591,6 +590,8 @@ function choose(i) {
   writeNats();
   document.body.className = box ? "waiting" : "";
   $("mass").textContent = "Computing the posterior";
+  describe("posterior", `Computing the posterior of data point ${chosen}`);
+  $("judged").ariaBusy = "true";
   if (!box) { say(summary()); return; }
   inSlices("panel", posteriorOf(chosen), found => { exact = found; drawPanel(); say(summary()); },
     done => { $("mass").textContent = `Computing the posterior: ${Math.round(100 * done)}\u00a0%`; });
@@ -624,8 +625,6 @@ function summary() {
   return `Chosen: ${pointOf(chosen)}. ${name.textContent} ${value.textContent} nats${rankOfGap() && `, ${rankOfGap()}`}.` +
     `${pieces > 1 ? ` The exact posterior has ${pieces} separate pieces.` : ""}`;
 }
-
-function say(text) { $("said").textContent = text; }
 
 // How good the encoder's Gaussian is for the chosen data point, and why
 function writeVerdict() {
@@ -663,17 +662,18 @@ function writeNats() {
 
 // Write the cursor, the data point and the order into the address, so that a reload or a link shows the same view. Choosing
 // another data point adds an entry to the browser's history.
-let waiting, entry = false;
+let waiting, entry = false, spoken = "";
 function remember() {
   clearTimeout(waiting);
   waiting = setTimeout(() => {
-    const place = Array.from(z, v => Number(v.toFixed(4))).join(","), by = $("order").value;
-    history[entry ? "pushState" : "replaceState"](null, "", `#datum=${chosen}&z=${place}${by === "data" ? "" : `&order=${by}`}` +
+    const place = atCode() ? "" : `&z=${Array.from(z, v => Number(v.toPrecision(9))).join(",")}`, by = $("order").value;
+    history[entry ? "pushState" : "replaceState"](null, "", `#datum=${chosen}${place}${by === "data" ? "" : `&order=${by}`}` +
       `${$("tiles").checked ? "&tiles=1" : ""}`);
     entry = false;
     $("printed").textContent = `This view: ${location.href}`;
-    if (z.some((v, j) => v !== mu[chosen][j]))
+    if (place && place !== spoken)
       say(`${J > 2 ? "" : `z = ${listOf(z)}; `}log p(z) ${number(logPrior(z))}; nearest code: ${pointOf(nearestTo(z)[0])}.`);
+    spoken = place;
   }, 400);
 }
 
@@ -705,6 +705,8 @@ function recall() {
   choose(Number(given.get("datum")));
   if (given.get("z") && place.length === J && place.every(Number.isFinite)) moveTo(place);
   entry = false;
+  $("number").value = chosen;                               // also if they have the focus
+  inputs.forEach(({field}, j) => { field.value = z[j].toFixed(2); });
   if (changed) showTiles();
 }
 
@@ -812,7 +814,7 @@ function listen() {
     if (event.key === "Enter") choose(nearestTo(z)[0]);
     if (!(event.key in places)) return;
     event.preventDefault();
-    moveTo(places[event.key].slice(0, J).map((v, j) => Math.min(high[j], Math.max(low[j], v))));
+    moveTo(places[event.key].slice(0, J).map((v, j) => Math.min(Math.max(high[j], z[j]), Math.max(Math.min(low[j], z[j]), v))));
   });
   on("again", "click", () => { seed += 1; moveTo(z); });
   on("tiles", "change", showTiles);

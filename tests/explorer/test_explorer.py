@@ -590,6 +590,9 @@ def test_fields_and_keys_stop_at_their_limits(shown):
     for _ in range(20):
         page.press("ArrowRight", shift=True)
     assert page.evaluate("z[0] === limits()[1][0]") and "outside" not in page.evaluate("$('prior').textContent")
+    page.evaluate("moveTo([9, 1])")                         # outside the map, a key moves the cursor on its own axis only
+    page.press("ArrowUp")
+    assert page.evaluate("[...z]") == pytest.approx([9, 1.05])
 
 
 @pytest.mark.slow
@@ -610,6 +613,20 @@ def test_page_announces_choices_once_and_keeps_the_focus(shown, digits):
     assert page.evaluate("heard.length") == 2 and f"z = {place};" in page.evaluate("heard[1]")
     names = page.evaluate("['map', 'mean', 'original'].map(id => $(id).getAttribute('aria-label'))")
     assert place in names[0] and place in names[1] and f"data point {i}, class" in names[2]
+    page.evaluate("repaint()")                              # a new size of the window is no news
+    page.evaluate(pause)
+    assert page.evaluate("heard.length") == 2
+    names = "[$('posterior').getAttribute('aria-label'), $('judged').ariaBusy]"
+    assert page.evaluate(f"(choose(5), {names})") == ["Computing the posterior of data point 5", "true"]
+    label, busy = wait(page).evaluate(names)
+    assert label.startswith("Exact posterior of data point 5 ") and busy == "false"
+    page.evaluate(f"choose({i}); moveTo(mu[{i}].map(v => v + 1e-5))")
+    z = wait(page).evaluate(f"{pause}.then(() => [...z])")
+    page.evaluate("recall()")                               # a reload
+    assert page.evaluate("[...z]") == pytest.approx(z, abs=1e-8)
+    page.evaluate(f"choose({i})")
+    wait(page).evaluate(pause)
+    assert page.evaluate("location.hash") == f"#datum={i}" and page.evaluate("$('said').textContent").startswith("Chosen: ")
 
 
 @pytest.mark.slow
@@ -630,12 +647,16 @@ def test_back_button_returns_to_the_previous_data_point(shown):
     page.evaluate(pause)
     second = page.evaluate("[chosen, history.length, location.hash]")
     assert second[0] == page.evaluate("ordered()[ordered().indexOf(3) + 1]") and second[1] == first[1] + 1
-    assert second[2].startswith(f"#datum={second[0]}&z=") and second[2].endswith("&order=lowest")
+    assert second[2] == f"#datum={second[0]}&order=lowest"
     page.evaluate("moveTo([1, 1])")                         # a move of the cursor adds no entry
     page.evaluate(pause)
     assert page.evaluate("history.length") == second[1]
     page.evaluate("new Promise(done => { addEventListener('hashchange', () => setTimeout(done)); history.back(); })")
     assert page.evaluate("[chosen, $('order').value]") == [3, "lowest"]
+    page.evaluate("$('number').focus(); $('number').value = 5; $('number').dispatchEvent(new Event('input'))")
+    page.evaluate(pause)
+    page.evaluate("new Promise(done => { addEventListener('hashchange', () => setTimeout(done)); history.back(); })")
+    assert page.evaluate("[chosen, $('number').value]") == [3, "3"]     # the field has the focus
 
 
 @pytest.mark.slow
@@ -760,6 +781,8 @@ def test_elbo_of_many_dimensions_comes_from_draws_of_each_data_point(browser, tm
     words = f"{evidence.weights} importance-weighted draws of z for each data point"
     assert words in page.evaluate("$('unknown').textContent")
     assert page.evaluate("inputs.every(({slider}) => slider.value === '9')")
+    page.evaluate("moveTo(z.map(() => 7.5))")               # the range stays while a hand moves the slider
+    assert page.evaluate("inputs.every(({slider}) => slider.value === '7.5' && slider.max === '9')")
     assert page.evaluate("location.hash = '#datum=2&tiles=1'; recall(); !running.tiles && !$('tiles').checked")
     mu, log_var = vae.astype(np.float64).encode(data.test_x)
     active = f"{(mu.var(axis=0) > ACTIVE).sum()} of 12 are active"
