@@ -54,6 +54,7 @@ def build(vae: VAE, data: Dataset, title: str, evidence: Evidence | None = None,
         The held-out rows of `data` are every step-th row of the whole held-out set; the page says so.
     """
     vae.check_noise()
+    title = title.encode("utf-8", "replace").decode()       # the name of a directory can be invalid UTF-8
     page = content(vae, data, evidence or evidence_for(vae, data.test_x)) | {"title": title, "step": step}
     facts = json.dumps(page, separators=(",", ":")).replace("<", "\\u003c") # a "</script>" would end it
     parts = {"title": html.escape(title), "style": part("page.css"), "script": part("page.js"), "content": facts}
@@ -74,7 +75,7 @@ def content(vae: VAE, data: Dataset, evidence: Evidence) -> dict:
     elbo, elbo_error = elbos(model, x) if J <= 2 else (evidence.elbo, evidence.elbo_error)
     kl = kl_standard_normal(mu, log_var)                    # (N, J)
     return {
-        "data": Path(data.name).name, "latent": J, "activation": vae.activation, "likelihood": likelihood(vae),
+        "data": Path(data.name).name, "latent": J, "activation": vae.activation, "likelihood": likelihood(vae, x),
         "decoder": [[packed(weight), packed(bias)] for weight, bias in vae.layers("decoder")],
         "x": packed(*compact(x)), "labels": None if labels is None else labels.tolist(), "image": data.image_shape,
         "classes": data.classes, "elbo": packed(elbo), "elbo_error": packed(np.float32(elbo_error)),
@@ -90,13 +91,13 @@ def elbos(model: VAE, x: NDArray) -> tuple[NDArray, NDArray]:
     return expected(model, x, *model.encode(x), 1e-4, (4, 8, 16, 32))
 
 
-def likelihood(vae: VAE) -> dict:
-    """Return name and numbers of the likelihood: sigma, or n with the table of log C(n, k)."""
+def likelihood(vae: VAE, x: NDArray) -> dict:
+    """Return name and numbers of the likelihood: sigma, or n with the table of log C(n, k) for all k in the data x."""
     found = {"name": vae.likelihood.name}
     if isinstance(vae.likelihood, Gaussian):
         return found | {"log_sigma": float(vae.scale[0])}
     if found["name"] == "binomial":
-        return found | {"n": vae.likelihood.n, "log_choose": packed(log_binomials(vae.likelihood.n))}
+        return found | {"n": vae.likelihood.n, "log_choose": packed(log_binomials(vae.likelihood.n)[: int(x.max()) + 1])}
     return found
 
 

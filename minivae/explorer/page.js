@@ -47,11 +47,7 @@ function decoderOutput(z) {
 const sigmoid = a => 1 / (1 + Math.exp(-a));
 const softplus = a => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a)));      // log(1 + e^a) without overflow
 
-function meanOf(out) {
-  if (likelihood.name === "gaussian") return out;
-  return out.map(a => (likelihood.n || 1) * sigmoid(a));
-}
-
+const meanOf = out => likelihood.name === "gaussian" ? out : out.map(a => (likelihood.n || 1) * sigmoid(a));
 const decode = z => meanOf(decoderOutput(z));
 
 // log p(x|z), from the decoder's output at z
@@ -68,15 +64,19 @@ function logLikelihood(x, out) {
   return sum;
 }
 
-function logPrior(z) {
-  let sum = 0;
-  for (const each of z) sum -= each * each / 2 + Math.log(2 * Math.PI) / 2;
-  return sum;
-}
+const logPrior = z => z.reduce((sum, v) => sum - (v * v / 2 + Math.log(2 * Math.PI) / 2), 0);
 
 // A standard normal number from two uniform ones (Box and Muller)
 function normal(random = Math.random) {
   return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+}
+
+// A number of successes in n trials. The number of failures before each success is geometric, so failures take no time.
+function binomial(n, p, random) {
+  if (p > 0.5) return n - binomial(n, 1 - p, random);
+  let count = -1, trial = 0;
+  do { count += 1; trial += 1 + Math.floor(Math.log(1 - random()) / Math.log1p(-p)); } while (trial <= n);
+  return count;
 }
 
 // A draw x ~ p(x|z), from uniform random numbers
@@ -85,11 +85,7 @@ function drawFrom(out, random) {
     const sigma = Math.exp(likelihood.log_sigma);
     return out.map(m => m + sigma * normal(random));
   }
-  return out.map(a => {
-    let count = 0;
-    for (let trial = 0; trial < (likelihood.n || 1); trial++) count += random() < sigmoid(a);
-    return count;
-  });
+  return out.map(a => binomial(likelihood.n || 1, sigmoid(a), random));
 }
 
 // Uniform random numbers that are the same for the same seed (the generator "mulberry32")
@@ -190,8 +186,9 @@ const dark = matchMedia("(prefers-color-scheme: dark)"), printing = matchMedia("
 const style = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const FONT = "12px system-ui, sans-serif";
 const rgb = hex => [1, 3, 5].map(k => parseInt(hex.slice(k, k + 2), 16));
-const number = (v, digits = 2) => v.toFixed(digits).replace(/^-(0\.?0*$)?/, (_, zero) => zero || "\u2212");
-const decimals = (size, digits) => Math.min(6, Math.max(0, digits - 1 - Math.floor(Math.log10(size || 1))));   // to show so many digits
+const written = (v, digits) => digits > 6 && v && Math.abs(v) < 1e-4 ? v.toExponential(2) : v.toFixed(Math.min(digits, 6));
+const number = (v, digits = 2) => written(v, digits).replace(/^-(0\.?0*$)?/, (_, zero) => zero || "\u2212");
+const decimals = (size, digits) => Math.max(0, digits - 1 - Math.floor(Math.log10(size || 1)));   // to show so many digits
 const brief = v => number(v, Math.max(2, decimals(Math.abs(v), 2)));
 const listOf = (values, write = number) => Array.from(values, v => write(v)).join(", ");
 const ordinal = k => k + (/1[123]$/.test(k) ? "th" : {1: "st", 2: "nd", 3: "rd"}[k % 10] || "th");
@@ -549,7 +546,7 @@ function moveTo(place) {
   else writeTable("cursor-values", ["mean of p(x|z)", "a draw"], [mean, draw]);
   describe("mean", `Mean of p(x|z) at ${here}`);
   describe("draw", `A draw from p(x|z) at ${here}`);
-  describe("map", `Map of the codes of ${N} data points. Cursor: ${here}. Chosen: ${pointOf(chosen)}.`);
+  describe("map", `Map of the codes of ${N} data point${N === 1 ? "" : "s"}. Cursor: ${here}. Chosen: ${pointOf(chosen)}.`);
   inputs.forEach(({field, slider, printed}, j) => {
     if (document.activeElement !== field) field.value = z[j].toFixed(2);
     if (slider) { slider.max = Math.max(slider.max, Math.ceil(Math.abs(z[j]))); slider.min = -slider.max; slider.value = z[j]; }
@@ -848,7 +845,7 @@ function makeLegend() {
 function introduce() {
   const kind = {1: "one number", 2: "two numbers"}[J] || `${J} numbers`, main = document.querySelector("main");
   $("about").textContent = `A variational autoencoder gives each data point x a code z of ${kind}. This page shows ` +
-    `${J > 2 ? "" : "the codes of "}${N} held-out data points of ${content.data}` +
+    `${J > 2 ? "" : "the codes of "}${N} held-out data point${N === 1 ? "" : "s"} of ${content.data}` +
     `${labels && J === 2 ? ", each drawn as its class" : ""}, and what the decoder computes from any code. ` +
     `Data point k is row ${content.step === 1 ? "" : `${content.step} \u00d7 `}k of the held-out data, counted from 0.`;
   $("code-words").textContent = `The model describes x by ${kind}. The dashed ${J === 1 ? "lines" : "circles"} at 1, 2 and 3 ` +

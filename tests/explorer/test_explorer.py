@@ -168,6 +168,15 @@ def test_box_of_a_posterior_contains_nearly_all_of_its_probability(digits):
         assert np.exp(log_joint - exact.log_px[i]).sum() * step.prod() == pytest.approx(1, abs=0.005)
 
 
+def test_page_has_only_the_binomial_coefficients_of_its_counts_and_valid_text():
+    rng = np.random.default_rng(0)
+    vae = VAE.init(rng, 5, 2, (4,), likelihood=Binomial(60_000))
+    x = np.float32([[0, 3, 5, 7, 900]])
+    page = build(vae, Dataset("counts.csv", x, x), "bad\udcff", Evidence(np.zeros(1), np.zeros(1), np.zeros((1, 2, 2))))
+    assert len(unpacked(content_of(page)["likelihood"]["log_choose"])) == 901
+    assert "the latent space</title>" in page.encode().decode() and "<em>bad?</em>" in page
+
+
 # The command
 
 
@@ -811,9 +820,34 @@ def test_table_shows_the_values_of_each_column(browser, tmp_path):
     bars = page.evaluate(cells + ".map(cell => parseFloat(cell.style.backgroundSize))")
     assert np.allclose(bars, 100 * (x[4] - x.min(axis=0)) / np.where(spread > 0, spread, 1), atol=0.51)
     assert page.errors == []
+    assert page.evaluate("getComputedStyle($('map')).touchAction") == "pan-y pinch-zoom"
+    assert page.evaluate("getComputedStyle(document.querySelector('.values td')).printColorAdjust") == "exact"
     for width in (60, 320):                                 # a narrow window
         assert wait(browser.open(tmp_path / "a.html", width=width)).errors == []
     assert page.evaluate("document.documentElement.scrollWidth") == 320
+
+
+@pytest.mark.slow
+def test_draws_of_counts_have_the_moments_of_the_binomial(shown):
+    page, cases = shown(), [(1, 0.3), (60, 0.02), (60, 0.9), (5, 0), (5, 1), (7, 1e-300)]
+    draw = "(random => %s.map(([n, p]) => Array.from({length: 4000}, () => binomial(n, p, random))))(randomFrom(1))"
+    for (n, p), x in zip(cases, np.array(page.evaluate(draw % json.dumps(cases))), strict=True):
+        variance = n * p * (1 - p)
+        assert abs(x.mean() - n * p) <= 4 * (variance / 4000) ** 0.5 and x.var() == pytest.approx(variance, rel=0.15)
+
+
+@pytest.mark.slow
+def test_page_of_one_tiny_data_point_has_readable_numbers(browser, tmp_path):
+    vae, data = model("fixed")
+    x = data.test_x[:1] * np.float32(1e-8)
+    (tmp_path / "a.html").write_text(build(vae, Dataset("tiny.csv", x, x), "x"), encoding="utf-8")
+    page = wait(browser.open(tmp_path / "a.html"))
+    assert "1 held-out data point of tiny.csv" in page.evaluate("$('about').textContent") and page.errors == []
+    numbers = page.evaluate("[[1.234e-8, 10], [-1.234e-8, 10], [0.5, 2], [-1e-7, 2], [1, 9]].map(pair => number(...pair))")
+    assert numbers == ["1.23e-8", "\u22121.23e-8", "0.50", "0.00", "1.000000"]
+    page.evaluate("ranges.forEach((_, d) => { ranges[d] = [0, 1e-7]; }); showChosen()")
+    cell = page.evaluate("$('datum-values').querySelector('td').textContent.replace('\u2212', '-')")
+    assert float(cell) == pytest.approx(x[0, 0], rel=0.01)
 
 
 @pytest.mark.slow
