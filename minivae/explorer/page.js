@@ -67,9 +67,7 @@ function logLikelihood(x, out) {
 const logPrior = z => z.reduce((sum, v) => sum - (v * v / 2 + Math.log(2 * Math.PI) / 2), 0);
 
 // A standard normal number from two uniform ones (Box and Muller)
-function normal(random = Math.random) {
-  return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
-}
+const normal = (random = Math.random) => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
 
 // A number of successes in n trials. The number of failures before each success is geometric, so failures take no time.
 function binomial(n, p, random) {
@@ -193,10 +191,7 @@ const brief = v => number(v, Math.max(2, decimals(Math.abs(v), 2)));
 const listOf = (values, write = number) => Array.from(values, v => write(v)).join(", ");
 const ordinal = k => k + (/1[123]$/.test(k) ? "th" : {1: "st", 2: "nd", 3: "rd"}[k % 10] || "th");
 
-function colourOf(i) {
-  if (!labels) return style("--posterior");
-  return content.colours[labels[i]][Number(dark.matches && !printing.matches)];
-}
+const colourOf = i => labels ? content.colours[labels[i]][Number(dark.matches && !printing.matches)] : style("--posterior");
 
 // The smallest and the largest value of each column of a table
 const ranges = content.image ? [] : Array.from(data[0], (_, d) => [Math.min, Math.max].map(end => data.reduce((v, x) => end(v, x[d]), data[0][d])));
@@ -309,11 +304,14 @@ function drawMap() {
   if (J > 2) return;
   const [low, high] = limits();
   const strip = J === 1 && tiles.length ? ($("map").clientWidth - 42) / TILES : 0;
-  map = plane($("map"), low, high, J === 1 ? strip + 60 + 26 * Math.max(3, classes.length + 1) : 0);
+  map = plane($("map"), low, high, J === 1 ? strip + 60 + 26 * Math.min(41, Math.max(3, classes.length + 1)) : 0);
   if (J === 1) map.y = b => map.height - 30 - (map.height - 48 - strip) * (b + 1) / (classes.length + 1);
   const c = map.context;
-  for (const {canvas, place, side} of tiles)                // its top left corner and the length of its side, in z
-    c.drawImage(canvas, map.x(place[0]), J === 1 ? map.margin.top : map.y(place[1]), side * map.unit, side * map.unit);
+  for (const {canvas, place, side} of tiles) {              // its top left corner and the length of its longer side, in z
+    const scale = side * map.unit / Math.max(canvas.width, canvas.height), sizes = [scale * canvas.width, scale * canvas.height];
+    const [left, top] = [map.x(place[0]), J === 1 ? map.margin.top : map.y(place[1])], [dx, dy] = sizes.map(v => (side * map.unit - v) / 2);
+    c.drawImage(canvas, left + dx, top + dy, ...sizes);
+  }
   if (tiles.length && J === 2) {
     Object.assign(c, {globalAlpha: 0.5, fillStyle: style("--paper")});
     framed(map).fill();
@@ -363,6 +361,7 @@ function drawCodes() {
     c.fillText(short(labels[i]), px, py);
   });
   if (J === 1 && labels) classes.forEach((label, row) => {
+    if (row % Math.ceil(classes.length / 40)) return;       // there is room for 40 names
     c.fillStyle = colourOf(labels.indexOf(label));
     c.fillText(short(label), map.margin.left - 4, map.y(row));
   });
@@ -517,7 +516,9 @@ function drawCurves(mean, sd) {
     c.fill();
     c.globalAlpha = 1;
   }
-  curve(Array.from({length: 301}, (_, k) => panel.low[0] + k / 300 * (panel.high[0] - panel.low[0])).map(a => [a, bell(a)]));
+  const even = Array.from({length: 301}, (_, k) => panel.low[0] + k / 300 * (panel.high[0] - panel.low[0]));
+  const peak = even.map((_, k) => mean + (k - 150) / 30 * sd);          // the bell can be narrower than two even points
+  curve([...even, ...peak].sort((a, b) => a - b).map(a => [a, bell(a)]));
   c.strokeStyle = style("--encoder");
   c.setLineDash([6, 4]);
   c.stroke();
@@ -630,8 +631,9 @@ function writeVerdict() {
   $("verdict").innerHTML = `The gap measures this: it is 0 if q(z|x) is the exact posterior.${rank && ` Here it is ${rank}.`} ` +
     (coarse ? "<b>This posterior is too narrow for the cells of the picture</b>: its mass, summed over them, is not near 100\u00a0%. " +
       "The page cannot compare it with the Gaussian."
-      : several ? `<b>The exact posterior has ${pieces.length} separate pieces</b>, with ${shares.join(", ").replace(/, (\d+)$/, " and $1")}\u00a0% ` +
-      "of its probability. A Gaussian can fit only one of them. The table describes all pieces together, so it says little here."
+      : several ? `<b>The exact posterior has ${pieces.length} separate pieces</b>, with ${shares.join(", ").replace(/, (\d+)$/, " and $1")}` +
+      "\u00a0% of its probability. A Gaussian has one piece: it misses the others, or also covers the space between them. " +
+      "The table describes all pieces together, so it says little here."
       : `The table shows the reasons; the best values are 0${J === 2 ? ", 1 and the exact correlation" : " and 1"}.`);
   if (!exact || coarse) { $("why").tBodies[0].innerHTML = ""; return; }
   const right = momentsOf(exact), names = right.mean.map((_, j) => `<th scope="col">${nameOf(j)}</th>`).join("");
@@ -766,9 +768,7 @@ function makeThumbs() {
 
 // On a phone, the images decoded at the cursor are above the map or the sliders
 const phone = matchMedia("(max-width: 700px)");
-function arrange() {
-  if (phone.matches) $("place-title").after($("decoded")); else $("move").after($("decoded"));
-}
+const arrange = () => (phone.matches ? $("place-title") : $("move")).after($("decoded"));
 
 function listen() {
   const on = (id, event, action) => $(id).addEventListener(event, action);
@@ -851,6 +851,8 @@ function introduce() {
   $("code-words").textContent = `The model describes x by ${kind}. The dashed ${J === 1 ? "lines" : "circles"} at 1, 2 and 3 ` +
     `enclose ${J === 1 ? "68, 95 and 99.7" : "39, 86 and 99"} % of the prior.`;
   const axis = J === 1 ? "Horizontal: z, the code." : "Horizontal: z\u2081. Vertical: z\u2082.";
+  $("chance").textContent = likelihood.name === "gaussian" ? "density" : "probability";
+  $("loss").hidden = likelihood.name !== "bernoulli" || data.every(x => x.every(v => v === 0 || v === 1));
   $("map-help").textContent = `${axis} Dashed: 1, 2 and 3 standard deviations of the prior. Drag the cursor, or select the map with ` +
     "Tab and press the arrow keys (Shift: larger steps). " +
     "Click a code, or press Enter for the nearest code, to see its posterior.";

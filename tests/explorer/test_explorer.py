@@ -851,6 +851,35 @@ def test_page_of_one_tiny_data_point_has_readable_numbers(browser, tmp_path):
 
 
 @pytest.mark.slow
+def test_page_of_sixty_classes_and_oblong_grey_images_is_drawn_to_scale(browser, tmp_path):
+    vae, data = model("bernoulli")
+    x, labels = np.resize(data.test_x, (60, 6)), np.arange(60)
+    data = replace(data, train_x=x, train_y=labels, test_x=x, test_y=labels)
+    (tmp_path / "a.html").write_text(build(vae, data, "x"), encoding="utf-8")
+    page = wait(browser.open(tmp_path / "a.html", "#datum=1&tiles=1"))
+    assert page.evaluate("[$('chance').textContent, $('loss').hidden]") == ["probability", True]
+    height, sizes, names, top, wanted = page.evaluate("""(() => {
+      const sizes = [], names = [], ends = [];
+      const proto = CanvasRenderingContext2D.prototype, {drawImage, fillText, lineTo} = proto;
+      proto.drawImage = (image, x, y, width, height) => { if (width) sizes.push([x, y, width, height]); };
+      proto.fillText = text => names.push(text);
+      proto.lineTo = (x, y) => ends.push(y);
+      drawMap();
+      logVar[chosen][0] = 2 * Math.log(1e-4);               // q is far narrower than the posterior
+      ends.length = 0;
+      drawPanel();
+      Object.assign(proto, {drawImage, fillText, lineTo});
+      return [map.height, sizes, names, Math.min(...ends), panel.height - 30 - (panel.height - 48) / 1.05]; })()""")
+    assert height < 1300 and 30 <= len(set(names) & set(map(str, labels))) <= 40
+    assert top == pytest.approx(wanted, abs=0.01)
+    sizes = np.array(sizes)                                 # images of 2 x 3 pixels
+    assert len(sizes) == 18 and np.allclose(sizes[:, 2] / sizes[:, 3], 1.5)
+    assert (np.diff(sizes[:, 0]) > sizes[0, 2] - 0.01).all()            # side by side
+    (tmp_path / "a.html").write_text(build(vae, replace(data, test_x=x / 2), "x"), encoding="utf-8")
+    assert browser.open(tmp_path / "a.html").evaluate("$('loss').hidden") is False and page.errors == []
+
+
+@pytest.mark.slow
 def test_map_colours_have_contrast_on_light_and_dark_background():
     def linear(colour):
         return np.array([((v / 255 + 0.055) / 1.055) ** 2.4 if v > 10 else v / 3294.6 for v in bytes.fromhex(colour[1:])])
