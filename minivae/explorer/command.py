@@ -33,6 +33,7 @@ def explore_command(options: argparse.Namespace) -> int:
     from minivae import checks, runs
     from minivae.app.progress import say
     from minivae.app.run_data import data_of
+    from minivae.app.typed import held_out_points
     from minivae.explorer.build import build, evidence_for
     from minivae.runs.files import must_be_free, write_atomically
 
@@ -46,7 +47,7 @@ def explore_command(options: argparse.Namespace) -> int:
     must_be_free("--out", "a new file", [out], options.overwrite or options.out is None)
     runs.make_directory(out.parent, "the directory of --out")
     data, step = rows_of(data_of(run, options.data), options.rows)
-    say(options, f"evaluating {len(data.test_x)} held-out data points; --rows N takes fewer")
+    say(options, f"evaluating {held_out_points(len(data.test_x))}; --rows N takes fewer")
     page = build(run.vae, data, run.path.resolve().name, evidence_for(run.vae, data.test_x), step)
     with write_atomically(out, "w") as file:
         file.write(page)

@@ -23,8 +23,7 @@ function rowsOf(packed) {
 const decoder = content.decoder.map(layer => layer.map(array => Float64Array.from(unpack(array))));    // float64: twice as fast
 const data = rowsOf(content.x), mu = rowsOf(content.mu), logVar = rowsOf(content.log_var), kls = rowsOf(content.kl);
 const logPx = unpack(content.log_px), box = content.box && unpack(content.box);
-const noise = rowsOf(content.noise), weights = unpack(content.weights);
-const elbos = unpack(content.elbo);                           // exact enough to sort; for J > 2, means over draws, also shown
+const elbos = unpack(content.elbo), elboError = unpack(content.elbo_error);           // for J > 2, means over draws
 const labels = content.labels, N = data.length, D = data[0].length;
 const likelihood = content.likelihood, logChoose = likelihood.n && unpack(likelihood.log_choose);
 
@@ -48,11 +47,7 @@ function decoderOutput(z) {
 const sigmoid = a => 1 / (1 + Math.exp(-a));
 const softplus = a => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a)));      // log(1 + e^a) without overflow
 
-function meanOf(out) {
-  if (likelihood.name === "gaussian") return out;
-  return out.map(a => (likelihood.n || 1) * sigmoid(a));
-}
-
+const meanOf = out => likelihood.name === "gaussian" ? out : out.map(a => (likelihood.n || 1) * sigmoid(a));
 const decode = z => meanOf(decoderOutput(z));
 
 // log p(x|z), from the decoder's output at z
@@ -69,15 +64,17 @@ function logLikelihood(x, out) {
   return sum;
 }
 
-function logPrior(z) {
-  let sum = 0;
-  for (const each of z) sum -= each * each / 2 + Math.log(2 * Math.PI) / 2;
-  return sum;
-}
+const logPrior = z => z.reduce((sum, v) => sum - (v * v / 2 + Math.log(2 * Math.PI) / 2), 0);
 
 // A standard normal number from two uniform ones (Box and Muller)
-function normal(random = Math.random) {
-  return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+const normal = (random = Math.random) => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+
+// A number of successes in n trials. The number of failures before each success is geometric, so failures take no time.
+function binomial(n, p, random) {
+  if (p > 0.5) return n - binomial(n, 1 - p, random);
+  let count = -1, trial = 0;
+  do { count += 1; trial += 1 + Math.floor(Math.log(1 - random()) / Math.log1p(-p)); } while (trial <= n);
+  return count;
 }
 
 // A draw x ~ p(x|z), from uniform random numbers
@@ -86,11 +83,7 @@ function drawFrom(out, random) {
     const sigma = Math.exp(likelihood.log_sigma);
     return out.map(m => m + sigma * normal(random));
   }
-  return out.map(a => {
-    let count = 0;
-    for (let trial = 0; trial < (likelihood.n || 1); trial++) count += random() < sigmoid(a);
-    return count;
-  });
+  return out.map(a => binomial(likelihood.n || 1, sigmoid(a), random));
 }
 
 // Uniform random numbers that are the same for the same seed (the generator "mulberry32")
@@ -103,26 +96,15 @@ function randomFrom(seed) {
   };
 }
 
-// --- The encoder's Gaussian, its ELBO, and the exact posterior of data point i. Generators yield, so that they can be paused.
+// --- The encoder's Gaussian and the exact posterior of data point i. Generators yield, so that they can be paused.
 
 const gaussian = i => ({mean: mu[i], sd: logVar[i].map(v => Math.exp(v / 2))});
 const klOf = i => kls[i].reduce((a, b) => a + b, 0);
 
-// The mean of log p(x|z) over q(z|x): a weighted sum over nodes of the noise or, for J > 2, a mean that Python computed
-function* reconstructionOf(i) {
-  if (J > 2) return {value: elbos[i] + klOf(i), error: content.elbo_error[i]};
-  const {mean, sd} = gaussian(i);
-  let sum = 0;
-  for (let l = 0; l < noise.length; l++) {
-    sum += weights[l] * logLikelihood(data[i], decoderOutput(mean.map((m, j) => m + sd[j] * noise[l][j])));
-    yield;
-  }
-  return {value: sum, error: 0};
-}
-
 // p(z|x) = p(x|z) p(z) / p(x) at the centres of n cells on each axis of the posterior's box, and its mass, the sum over all
-// cells. The mass is near 1 because log p(x), computed beforehand, is exact. If it is not near 1, the cells are halved once.
-function* posteriorOf(i, n = J === 1 ? 192 : 48, most = 2 * n) {
+// cells. The mass is near 1 because log p(x), computed beforehand, is exact. If it is not near 1, or there are several pieces,
+// the cells are halved once. Coarse cells cut a narrow ridge into pieces, so both grids must agree on the number of pieces.
+function* posteriorOf(i, n = J === 1 ? 192 : 48, coarser = null) {
   const low = box.subarray(2 * J * i, 2 * J * i + J), high = box.subarray(2 * J * i + J, 2 * J * i + 2 * J);
   const step = low.map((a, j) => (high[j] - a) / n), density = new Float64Array(n ** J), z = new Float64Array(J);
   let mass = 0;
@@ -132,8 +114,9 @@ function* posteriorOf(i, n = J === 1 ? 192 : 48, most = 2 * n) {
     mass += density[cell] * step.reduce((a, b) => a * b, 1);
     yield cell / density.length;
   }
-  if (Math.abs(mass - 1) > 0.01 && 2 * n <= most) return yield* posteriorOf(i, 2 * n, most);
-  return {n, low, step, density, mass};
+  const pieces = piecesOf({n, density}), off = Math.abs(mass - 1), coarse = off > 0.02;
+  if (!coarser && (off > 0.01 || pieces.length > 1)) return yield* posteriorOf(i, 2 * n, pieces);
+  return {n, low, step, density, mass, coarse, pieces: coarser && !coarse && pieces.length === coarser.length ? pieces : []};
 }
 
 // Mean, standard deviations and, for J = 2, correlation of the exact posterior
@@ -164,7 +147,8 @@ function piecesOf({n, density}) {
   const piece = new Int32Array(density.length).fill(-1), shares = [];
   let sum = 0;
   for (const cell of [...density.keys()].sort((a, b) => density[b] - density[a])) {
-    const inside = sum < shareOf(3) * total, near = [...new Set(steps.map(step => piece[cell + step]).filter(k => k >= 0))];
+    const inside = sum < shareOf(3) * total, beside = steps.filter(step => J === 1 || Math.abs((cell + step + n) % n - cell % n) <= 1);
+    const near = [...new Set(beside.map(step => piece[cell + step]).filter(k => k >= 0))];
     if (!near.length && !inside) continue;
     if (!near.length) near.push(shares.push(0) - 1);
     for (const other of inside ? near.slice(1) : []) {
@@ -198,17 +182,16 @@ const $ = id => document.getElementById(id);
 const make = (tag, properties = {}) => Object.assign(document.createElement(tag), properties);
 const dark = matchMedia("(prefers-color-scheme: dark)"), printing = matchMedia("print");
 const style = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const FONT = "12px system-ui, sans-serif";
 const rgb = hex => [1, 3, 5].map(k => parseInt(hex.slice(k, k + 2), 16));
-const number = (v, digits = 2) => v.toFixed(digits).replace(/^-(0\.?0*$)?/, (_, zero) => zero || "\u2212");
-const decimals = (size, digits) => Math.min(6, Math.max(0, digits - 1 - Math.floor(Math.log10(size || 1))));   // to show so many digits
+const written = (v, digits) => digits > 6 && v && Math.abs(v) < 1e-4 ? v.toExponential(2) : v.toFixed(Math.min(digits, 6));
+const number = (v, digits = 2) => written(v, digits).replace(/^-(0\.?0*$)?/, (_, zero) => zero || "\u2212");
+const decimals = (size, digits) => Math.max(0, digits - 1 - Math.floor(Math.log10(size || 1)));   // to show so many digits
 const brief = v => number(v, Math.max(2, decimals(Math.abs(v), 2)));
 const listOf = (values, write = number) => Array.from(values, v => write(v)).join(", ");
 const ordinal = k => k + (/1[123]$/.test(k) ? "th" : {1: "st", 2: "nd", 3: "rd"}[k % 10] || "th");
 
-function colourOf(i) {
-  if (!labels) return style("--posterior");
-  return content.colours[labels[i]][Number(dark.matches && !printing.matches)];
-}
+const colourOf = i => labels ? content.colours[labels[i]][Number(dark.matches && !printing.matches)] : style("--posterior");
 
 // The smallest and the largest value of each column of a table
 const ranges = content.image ? [] : Array.from(data[0], (_, d) => [Math.min, Math.max].map(end => data.reduce((v, x) => end(v, x[d]), data[0][d])));
@@ -243,15 +226,23 @@ function writeTable(id, heads, rows) {
     ranges.map((_, d) => `<tr><th scope="row">column ${d + 1}</th>${rows.map(x => cell(x[d], d)).join("")}</tr>`).join("") + "</table>";
 }
 
+// Round numbers for the ticks of an axis: their distance and the digits to show
+function ticks(low, high) {
+  const rough = (high - low) / 6, power = 10 ** Math.floor(Math.log10(rough)), step = power * [1, 2, 5, 10].find(k => k * power >= 0.8 * rough);
+  return {step, digits: Math.max(0, -Math.floor(Math.log10(step) + 1e-9))};
+}
+
 // A plane with one scale on both axes; `low` and `high` are its corners in z. Returns its context and functions between z and pixels.
 function plane(canvas, low, high, height) {
-  const margin = {left: 34, bottom: 30, top: 18, right: 8};
+  const context = canvas.getContext("2d"), {digits} = ticks(low[0], high[0]);
+  context.font = FONT;
+  const labels = J === 2 ? [low[1], high[1]].map(v => 6 + context.measureText(number(v, digits)).width) : [];
+  const margin = {left: Math.max(34, ...labels), bottom: 30, top: 18, right: 8};
   const width = Math.max(80, canvas.clientWidth), ratio = window.devicePixelRatio || 1;
   const unit = (width - margin.left - margin.right) / (high[0] - low[0]);
   height = height || unit * (high[1] - low[1]) + margin.top + margin.bottom;
   Object.assign(canvas, {width: Math.round(width * ratio), height: Math.round(height * ratio)});
   canvas.style.height = `${height}px`;
-  const context = canvas.getContext("2d");
   context.scale(ratio, ratio);
   const x = a => margin.left + (a - low[0]) * unit, y = b => height - margin.bottom - (b - low[1]) * unit;
   const inverse = (px, py) => [low[0] + (px - margin.left) / unit, low[1] + (height - margin.bottom - py) / unit];
@@ -267,13 +258,17 @@ function framed({context, margin, width, height}) {
 
 // Write the axes and their ticks at round numbers
 function axes(p, vertical = true) {
-  const c = p.context, rough = (p.high[0] - p.low[0]) / 6, power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * [1, 2, 5, 10].find(k => k * power >= 0.8 * rough), digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-  Object.assign(c, {fillStyle: style("--quiet"), strokeStyle: style("--line"), lineWidth: 1, font: "12px system-ui, sans-serif"});
+  const c = p.context, {step, digits} = ticks(p.low[0], p.high[0]);
+  Object.assign(c, {fillStyle: style("--quiet"), strokeStyle: style("--line"), lineWidth: 1, font: FONT});
   framed(p).stroke();
   Object.assign(c, {textAlign: "center", textBaseline: "top"});
-  for (let t = Math.ceil(p.low[0] / step) * step; t <= p.high[0]; t += step)
-    if (p.x(t) < p.width - 14) c.fillText(number(t, digits), p.x(t), p.height - p.margin.bottom + 4);
+  let end = -Infinity;                                      // of the last label: labels that would touch it are left out
+  for (let t = Math.ceil(p.low[0] / step) * step; t <= p.high[0]; t += step) {
+    const text = number(t, digits), half = c.measureText(text).width / 2, x = p.x(t);
+    if (x - half < end + 4 || x + half > p.width) continue;
+    c.fillText(text, x, p.height - p.margin.bottom + 4);
+    end = x + half;
+  }
   c.fillText(J === 1 ? "z" : "z\u2081", p.x((p.low[0] + p.high[0]) / 2), p.height - 13);
   if (!vertical) return;
   Object.assign(c, {textAlign: "right", textBaseline: "middle"});
@@ -309,11 +304,14 @@ function drawMap() {
   if (J > 2) return;
   const [low, high] = limits();
   const strip = J === 1 && tiles.length ? ($("map").clientWidth - 42) / TILES : 0;
-  map = plane($("map"), low, high, J === 1 ? strip + 60 + 26 * Math.max(3, classes.length + 1) : 0);
+  map = plane($("map"), low, high, J === 1 ? strip + 60 + 26 * Math.min(41, Math.max(3, classes.length + 1)) : 0);
   if (J === 1) map.y = b => map.height - 30 - (map.height - 48 - strip) * (b + 1) / (classes.length + 1);
   const c = map.context;
-  for (const {canvas, place, side} of tiles)                // its top left corner and the length of its side, in z
-    c.drawImage(canvas, map.x(place[0]), J === 1 ? map.margin.top : map.y(place[1]), side * map.unit, side * map.unit);
+  for (const {canvas, place, side} of tiles) {              // its top left corner and the length of its longer side, in z
+    const scale = side * map.unit / Math.max(canvas.width, canvas.height), sizes = [scale * canvas.width, scale * canvas.height];
+    const [left, top] = [map.x(place[0]), J === 1 ? map.margin.top : map.y(place[1])], [dx, dy] = sizes.map(v => (side * map.unit - v) / 2);
+    c.drawImage(canvas, left + dx, top + dy, ...sizes);
+  }
   if (tiles.length && J === 2) {
     Object.assign(c, {globalAlpha: 0.5, fillStyle: style("--paper")});
     framed(map).fill();
@@ -363,6 +361,7 @@ function drawCodes() {
     c.fillText(short(labels[i]), px, py);
   });
   if (J === 1 && labels) classes.forEach((label, row) => {
+    if (row % Math.ceil(classes.length / 40)) return;       // there is room for 40 names
     c.fillStyle = colourOf(labels.indexOf(label));
     c.fillText(short(label), map.margin.left - 4, map.y(row));
   });
@@ -418,7 +417,7 @@ let panel;
 function drawPanel() {
   if (J > 2 || (panel && !exact)) return;                   // the last posterior stays, pale, until the next one is known
   const {mean, sd} = gaussian(chosen), at = 2 * J * chosen;
-  const ends = exact ? endsOf(exact) : [box.subarray(at, at + J), box.subarray(at + J, at + 2 * J)];
+  const ends = exact && exact.mass ? endsOf(exact) : [box.subarray(at, at + J), box.subarray(at + J, at + 2 * J)];
   let low = Array.from(ends[0], (a, j) => Math.min(a, mean[j] - 3.2 * sd[j]));
   let high = Array.from(ends[1], (b, j) => Math.max(b, mean[j] + 3.2 * sd[j]));
   if (J === 2) {
@@ -436,6 +435,7 @@ function drawPanel() {
   writeVerdict();
   if (!exact) return;
   document.body.className = "";
+  $("judged").ariaBusy = "false";
   const words = `${J === 2 ? "Lines enclose 39, 86 and 99\u00a0% of each density. " : ""}Mass: ${number(100 * exact.mass, 1)}\u00a0%. ` +
     `q(z|x): mean ${listOf(mean)}; standard deviation ${listOf(sd, brief)}.`;
   $("mass").textContent = words;
@@ -516,7 +516,9 @@ function drawCurves(mean, sd) {
     c.fill();
     c.globalAlpha = 1;
   }
-  curve(Array.from({length: 301}, (_, k) => panel.low[0] + k / 300 * (panel.high[0] - panel.low[0])).map(a => [a, bell(a)]));
+  const even = Array.from({length: 301}, (_, k) => panel.low[0] + k / 300 * (panel.high[0] - panel.low[0]));
+  const peak = even.map((_, k) => mean + (k - 150) / 30 * sd);          // the bell can be narrower than two even points
+  curve([...even, ...peak].sort((a, b) => a - b).map(a => [a, bell(a)]));
   c.strokeStyle = style("--encoder");
   c.setLineDash([6, 4]);
   c.stroke();
@@ -535,6 +537,8 @@ const pointOf = i => labels ? `data point ${i}, ${classOf(i)}` : `data point ${i
 const FAR = mu.reduce((far, m) => m.reduce((a, b) => Math.max(a, Math.ceil(Math.abs(b))), far), 100);     // largest coordinate of the cursor
 const thumbs = [], inputs = [];
 const describe = (id, text) => $(id).setAttribute("aria-label", text);
+const say = text => { $("said").textContent = text; };
+const atCode = () => z.every((v, j) => v === mu[chosen][j]);
 
 function moveTo(place) {
   z = Float64Array.from(place, (v, j) => Number.isFinite(v) ? Math.min(FAR, Math.max(-FAR, v)) : z[j]);
@@ -543,16 +547,17 @@ function moveTo(place) {
   else writeTable("cursor-values", ["mean of p(x|z)", "a draw"], [mean, draw]);
   describe("mean", `Mean of p(x|z) at ${here}`);
   describe("draw", `A draw from p(x|z) at ${here}`);
-  describe("map", `Map of the codes of ${N} data points. Cursor: ${here}. Chosen: ${pointOf(chosen)}.`);
+  describe("map", `Map of the codes of ${N} data point${N === 1 ? "" : "s"}. Cursor: ${here}. Chosen: ${pointOf(chosen)}.`);
   inputs.forEach(({field, slider, printed}, j) => {
     if (document.activeElement !== field) field.value = z[j].toFixed(2);
-    if (slider) { slider.max = Math.max(4, Math.ceil(Math.abs(z[j]))); slider.min = -slider.max; slider.value = z[j]; }
+    if (slider) { slider.max = Math.max(slider.max, Math.ceil(Math.abs(z[j]))); slider.min = -slider.max; slider.value = z[j]; }
     printed.textContent = `= ${number(z[j])}`;
   });
   const distance = Math.hypot(...z), share = 100 * Math.exp(-distance * distance / 2);
   const percent = share < 0.1 ? "&lt; 0.1" : number(share, share < 10 ? 1 : 0);
+  const [low, high] = limits(), outside = J <= 2 && z.some((v, j) => v < low[j] || v > high[j]);
   $("prior").innerHTML = `log p(z) = <b>${number(logPrior(z))}</b>; ` +
-    `${J <= 2 && isOutside(z) ? "<b>outside the map</b>" : `p(z) is ${percent}\u00a0% of p(0)`}.<br>` +
+    `${outside ? "<b>outside the map</b>" : `p(z) is ${percent}\u00a0% of p(0)`}.<br>` +
     `log p(x|z) = <b>${number(logLikelihood(data[chosen], out))}</b> for data point ${chosen}.`;
   nearestTo(z).forEach((i, k) => {
     const {button, canvas, text, small} = thumbs[k];
@@ -565,11 +570,6 @@ function moveTo(place) {
   });
   drawCursor();
   remember();
-}
-
-function isOutside(place) {
-  const [low, high] = limits();
-  return Array.from(place).some((v, j) => v < low[j] || v > high[j]);
 }
 
 function nearestTo(place) {
@@ -585,16 +585,14 @@ function choose(i) {
   if (document.activeElement !== $("number")) $("number").value = chosen;
   z = mu[chosen];
   showChosen();
-  writeNats(null);
+  writeNats();
   document.body.className = box ? "waiting" : "";
   $("mass").textContent = "Computing the posterior";
-  delete running.panel;
-  inSlices("nats", reconstructionOf(chosen), found => {
-    writeNats(found);
-    if (!box) { say(summary()); return; }
-    inSlices("panel", posteriorOf(chosen), found => { exact = {...found, pieces: piecesOf(found)}; drawPanel(); say(summary()); },
-      done => { $("mass").textContent = `Computing the posterior: ${Math.round(100 * done)}\u00a0%`; });
-  });
+  describe("posterior", `Computing the posterior of data point ${chosen}`);
+  $("judged").ariaBusy = "true";
+  if (!box) { say(summary()); return; }
+  inSlices("panel", posteriorOf(chosen), found => { exact = found; drawPanel(); say(summary()); },
+    done => { $("mass").textContent = `Computing the posterior: ${Math.round(100 * done)}\u00a0%`; });
 }
 
 function showChosen() {
@@ -626,17 +624,18 @@ function summary() {
     `${pieces > 1 ? ` The exact posterior has ${pieces} separate pieces.` : ""}`;
 }
 
-function say(text) { $("said").textContent = text; }
-
 // How good the encoder's Gaussian is for the chosen data point, and why
 function writeVerdict() {
   const {mean, sd} = gaussian(chosen), rank = rankOfGap();
-  const {pieces} = exact || {pieces: []}, several = pieces.length > 1, shares = pieces.map(share => number(100 * share, 0));
+  const {pieces, coarse} = exact || {pieces: []}, several = pieces.length > 1, shares = pieces.map(share => number(100 * share, 0));
   $("verdict").innerHTML = `The gap measures this: it is 0 if q(z|x) is the exact posterior.${rank && ` Here it is ${rank}.`} ` +
-    (several ? `<b>The exact posterior has ${pieces.length} separate pieces</b>, with ${shares.join(", ").replace(/, (\d+)$/, " and $1")}\u00a0% ` +
-      "of its probability. A Gaussian can fit only one of them. The table describes all pieces together, so it says little here."
+    (coarse ? "<b>This posterior is too narrow for the cells of the picture</b>: its mass, summed over them, is not near 100\u00a0%. " +
+      "The page cannot compare it with the Gaussian."
+      : several ? `<b>The exact posterior has ${pieces.length} separate pieces</b>, with ${shares.join(", ").replace(/, (\d+)$/, " and $1")}` +
+      "\u00a0% of its probability. A Gaussian has one piece: it misses the others, or also covers the space between them. " +
+      "The table describes all pieces together, so it says little here."
       : `The table shows the reasons; the best values are 0${J === 2 ? ", 1 and the exact correlation" : " and 1"}.`);
-  if (!exact) { $("why").tBodies[0].innerHTML = ""; return; }
+  if (!exact || coarse) { $("why").tBodies[0].innerHTML = ""; return; }
   const right = momentsOf(exact), names = right.mean.map((_, j) => `<th scope="col">${nameOf(j)}</th>`).join("");
   const cells = values => values.map(v => `<td>${number(v)}</td>`).join("");
   const off = right.mean.map((m, j) => (mean[j] - m) / right.sd[j]), width = right.sd.map((s, j) => sd[j] / s);
@@ -647,34 +646,33 @@ function writeVerdict() {
     (J === 1 ? "" : `<tr><th scope="row">its correlation</th><td colspan="2">0 (exact ${number(right.correlation, least)})</td></tr>`);
 }
 
-function writeNats(reconstruction) {
-  const value = v => v === null || !Number.isFinite(v) ? "\u2026" : number(v);
-  const drawn = reconstruction && J > 2 ? ` \u00b1 ${number(reconstruction.error)}` : "";
-  const kl = klOf(chosen), elbo = reconstruction && reconstruction.value - kl;
-  const error = content.log_px_error[chosen], known = v => error === null ? "unknown" : value(v), log = known(logPx[chosen]);
-  const gap = elbo === null ? null : logPx[chosen] - elbo;
-  const rows = [["reconstruction", value(reconstruction && reconstruction.value) + drawn], ["KL", value(kl)],
-    ["ELBO", value(elbo) + drawn, "sum"], ["exact log p(x)", log], ["gap", known(gap), "sum"]];
-  const plus = v => error && reconstruction ? ` \u00b1 ${number(v)}` : "";
-  if (!box) rows.splice(3, 2, ["importance-weighted bound of log p(x)", log + plus(error)],
-    ["gap, at least", known(gap && Math.max(0, gap)) + plus(Math.hypot(error, reconstruction && reconstruction.error)), "sum"]);
+// Errors are shown if they can change the printed digits; for J > 2, the standard errors of the draws are always shown
+function writeNats() {
+  const value = v => Number.isFinite(v) ? number(v) : "unknown", i = chosen, kl = klOf(i), error = content.log_px_error[i];
+  const known = v => error === null ? "unknown" : value(v), plus = e => J > 2 || e > 0.005 ? ` \u00b1 ${value(e)}` : "";
+  const drawn = plus(elboError[i]), log = known(logPx[i]) + (error === null ? "" : plus(error)), gap = logPx[i] - elbos[i];
+  const both = error === null ? "" : plus(J > 2 ? Math.hypot(error, elboError[i]) : error + elboError[i]);
+  const rows = [["reconstruction", value(elbos[i] + kl) + drawn], ["KL", value(kl)], ["ELBO", value(elbos[i]) + drawn, "sum"],
+    [box ? "exact log p(x)" : "importance-weighted bound of log p(x)", log],
+    [box ? "gap" : "gap, at least", known(box ? gap : Math.max(0, gap)) + both, "sum"]];
   $("nats").tBodies[0].innerHTML = rows.map(([name, text, kind]) =>
     `<tr class="${kind || ""}"><th scope="row">${name}</th><td>${text}</td></tr>`).join("");
 }
 
 // Write the cursor, the data point and the order into the address, so that a reload or a link shows the same view. Choosing
 // another data point adds an entry to the browser's history.
-let waiting, entry = false;
+let waiting, entry = false, spoken = "";
 function remember() {
   clearTimeout(waiting);
   waiting = setTimeout(() => {
-    const place = Array.from(z, v => Number(v.toFixed(4))).join(","), by = $("order").value;
-    history[entry ? "pushState" : "replaceState"](null, "", `#datum=${chosen}&z=${place}${by === "data" ? "" : `&order=${by}`}` +
+    const place = atCode() ? "" : `&z=${Array.from(z, v => Number(v.toPrecision(9))).join(",")}`, by = $("order").value;
+    history[entry ? "pushState" : "replaceState"](null, "", `#datum=${chosen}${place}${by === "data" ? "" : `&order=${by}`}` +
       `${$("tiles").checked ? "&tiles=1" : ""}`);
     entry = false;
     $("printed").textContent = `This view: ${location.href}`;
-    if (z.some((v, j) => v !== mu[chosen][j]))
+    if (place && place !== spoken)
       say(`${J > 2 ? "" : `z = ${listOf(z)}; `}log p(z) ${number(logPrior(z))}; nearest code: ${pointOf(nearestTo(z)[0])}.`);
+    spoken = place;
   }, 400);
 }
 
@@ -699,12 +697,15 @@ function step(places) {
 
 function recall() {
   const given = new URLSearchParams(location.hash.slice(1)), place = (given.get("z") || "").split(",").map(Number);
-  const changed = $("tiles").checked !== given.has("tiles"), by = given.get("order");
-  $("tiles").checked = given.has("tiles");
+  const wanted = J <= 2 && Boolean(content.image) && given.get("tiles") === "1";       // for J > 2, there are 18^J tiles
+  const changed = $("tiles").checked !== wanted, by = given.get("order");
+  $("tiles").checked = wanted;
   $("order").value = [...$("order").options].some(option => option.value === by) ? by : "data";
   choose(Number(given.get("datum")));
   if (given.get("z") && place.length === J && place.every(Number.isFinite)) moveTo(place);
   entry = false;
+  $("number").value = chosen;                               // also if they have the focus
+  inputs.forEach(({field}, j) => { field.value = z[j].toFixed(2); });
   if (changed) showTiles();
 }
 
@@ -767,9 +768,7 @@ function makeThumbs() {
 
 // On a phone, the images decoded at the cursor are above the map or the sliders
 const phone = matchMedia("(max-width: 700px)");
-function arrange() {
-  if (phone.matches) $("place-title").after($("decoded")); else $("move").after($("decoded"));
-}
+const arrange = () => (phone.matches ? $("place-title") : $("move")).after($("decoded"));
 
 function listen() {
   const on = (id, event, action) => $(id).addEventListener(event, action);
@@ -781,6 +780,7 @@ function listen() {
     return least < 16 ? distances.indexOf(least) : null;
   };
   on("map", "pointerdown", event => {
+    if (event.button) return;                               // not the main button
     pressed = at(event);
     dragged = event.pointerType !== "touch";                // a finger may scroll the page, unless it moves sideways
     if (!dragged) return;
@@ -788,6 +788,7 @@ function listen() {
     follow(event);
   });
   on("map", "pointermove", event => {
+    if (!event.buttons) pressed = null;
     if (pressed) {
       dragged = dragged || Math.abs(at(event)[0] - pressed[0]) > 8;
       if (dragged) follow(event);
@@ -810,7 +811,7 @@ function listen() {
     if (event.key === "Enter") choose(nearestTo(z)[0]);
     if (!(event.key in places)) return;
     event.preventDefault();
-    moveTo(places[event.key].slice(0, J).map((v, j) => Math.min(high[j], Math.max(low[j], v))));
+    moveTo(places[event.key].slice(0, J).map((v, j) => Math.min(Math.max(high[j], z[j]), Math.max(Math.min(low[j], z[j]), v))));
   });
   on("again", "click", () => { seed += 1; moveTo(z); });
   on("tiles", "change", showTiles);
@@ -844,12 +845,14 @@ function makeLegend() {
 function introduce() {
   const kind = {1: "one number", 2: "two numbers"}[J] || `${J} numbers`, main = document.querySelector("main");
   $("about").textContent = `A variational autoencoder gives each data point x a code z of ${kind}. This page shows ` +
-    `${J > 2 ? "" : "the codes of "}${N} held-out data points of ${content.data}` +
+    `${J > 2 ? "" : "the codes of "}${N} held-out data point${N === 1 ? "" : "s"} of ${content.data}` +
     `${labels && J === 2 ? ", each drawn as its class" : ""}, and what the decoder computes from any code. ` +
     `Data point k is row ${content.step === 1 ? "" : `${content.step} \u00d7 `}k of the held-out data, counted from 0.`;
   $("code-words").textContent = `The model describes x by ${kind}. The dashed ${J === 1 ? "lines" : "circles"} at 1, 2 and 3 ` +
     `enclose ${J === 1 ? "68, 95 and 99.7" : "39, 86 and 99"} % of the prior.`;
   const axis = J === 1 ? "Horizontal: z, the code." : "Horizontal: z\u2081. Vertical: z\u2082.";
+  $("chance").textContent = likelihood.name === "gaussian" ? "density" : "probability";
+  $("loss").hidden = likelihood.name !== "bernoulli" || data.every(x => x.every(v => v === 0 || v === 1));
   $("map-help").textContent = `${axis} Dashed: 1, 2 and 3 standard deviations of the prior. Drag the cursor, or select the map with ` +
     "Tab and press the arrow keys (Shift: larger steps). " +
     "Click a code, or press Enter for the nearest code, to see its posterior.";

@@ -21,7 +21,7 @@ from minivae.explorer.build import build, content_of, unpacked
 from minivae.explorer.evidence import Evidence
 from minivae.figures import style
 from minivae.figures.arguments import classes_of
-from minivae.gaussian import kl_standard_normal, log_standard_normal, reparameterize
+from minivae.gaussian import kl_standard_normal, log_standard_normal
 from tests.helpers.browser import REQUIRED, Browser, executable, need_browser
 from tests.helpers.trained import trained
 
@@ -168,6 +168,15 @@ def test_box_of_a_posterior_contains_nearly_all_of_its_probability(digits):
         assert np.exp(log_joint - exact.log_px[i]).sum() * step.prod() == pytest.approx(1, abs=0.005)
 
 
+def test_page_has_only_the_binomial_coefficients_of_its_counts_and_valid_text():
+    rng = np.random.default_rng(0)
+    vae = VAE.init(rng, 5, 2, (4,), likelihood=Binomial(60_000))
+    x = np.float32([[0, 3, 5, 7, 900]])
+    page = build(vae, Dataset("counts.csv", x, x), "bad\udcff", Evidence(np.zeros(1), np.zeros(1), np.zeros((1, 2, 2))))
+    assert len(unpacked(content_of(page)["likelihood"]["log_choose"])) == 901
+    assert "the latent space</title>" in page.encode().decode() and "<em>bad?</em>" in page
+
+
 # The command
 
 
@@ -234,10 +243,8 @@ def test_explore_refuses_a_plain_autoencoder_and_train_writes_no_page(tmp_path, 
 # JavaScript against NumPy
 
 NUMBERS = """[0, 1, 5].map(i => {
-  const z = mu[i].map((v, j) => v + 0.3 * (j + 1)), out = decoderOutput(z), job = reconstructionOf(i);
-  let step;
-  do step = job.next(); while (!step.done);
-  return [...decode(z), logLikelihood(data[i], out), logPrior(z), step.value.value - klOf(i)];
+  const z = mu[i].map((v, j) => v + 0.3 * (j + 1)), out = decoderOutput(z);
+  return [...decode(z), logLikelihood(data[i], out), logPrior(z), elbos[i], klOf(i), ...gaussian(i).sd];
 })"""
 
 
@@ -249,10 +256,9 @@ def by_numpy(vae, data):
     if vae.latent > 2:
         elbo = builder.evidence_for(vae, data.test_x).elbo[[0, 1, 5]]
     else:
-        noise, weights = builder.rule(vae.latent)
-        z_all = reparameterize(mu, log_var, np.repeat(noise[:, None], len(x), axis=1))
-        elbo = weights @ model.log_likelihood(x, z_all) - kl_standard_normal(mu, log_var).sum(axis=1)
-    return np.column_stack([model.decode(z), model.log_likelihood(x, z[None])[0], log_standard_normal(z), elbo])
+        elbo = builder.elbos(model, data.test_x.astype(np.float64))[0][[0, 1, 5]]
+    log_px_z, kl = model.log_likelihood(x, z[None])[0], kl_standard_normal(mu, log_var).sum(axis=1)
+    return np.column_stack([model.decode(z), log_px_z, log_standard_normal(z), elbo, kl, np.exp(log_var / 2)])
 
 
 def disagreement(browser, path, text, vae, data):
@@ -388,6 +394,35 @@ def test_separate_pieces_of_a_posterior_are_counted_and_contours_are_closed(show
     assert "exact \u22120.996" in page.evaluate("$('why').textContent")
 
 
+# one curved piece, of mass 1: z1 ~ N(0, 1), z2 ~ N(0.7 z1^2, sd^2)
+RIDGE = """{
+  const sd = %s, area = 2 * Math.PI * sd;
+  decoderOutput = z => z;
+  logLikelihood = (x, [a, b]) => -a * a / 2 - ((b - 0.7 * a * a) / sd) ** 2 / 2 - Math.log(area) - logPrior([a, b]);
+  logPx[0] = 0;
+  box.set([-3.5, -0.45, 3.5, 6.55]);
+}"""
+VERDICT = "$('verdict').textContent + $('why').textContent"
+
+
+@pytest.mark.slow
+def test_narrow_posterior_is_not_cut_into_pieces_or_judged_on_coarse_cells(shown):
+    page = wait(shown("#datum=7"))
+    at_row_ends = "piecesOf({n: 24, density: Float64Array.from({length: 576}, (_, k) => Number(k === 287 || k === 288))})"
+    assert page.evaluate(at_row_ends) == [0.5, 0.5]         # on opposite borders
+    for sd, mass in ((0.06, 1), (0.03, 1), (0.01, None), (0.0001, None)):
+        page.evaluate(RIDGE % sd + "choose(0)")
+        found, verdict = wait(page).evaluate("[exact.mass, exact.n]"), page.evaluate(VERDICT)
+        assert found[1] == 96 and "pieces" not in verdict + page.evaluate("summary()")
+        assert ("too narrow" in verdict) == (mass is None) != ("error of its mean" in verdict)
+        assert abs(found[0] - 1) < 0.01 if mass else abs(found[0] - 1) > 0.02
+    peaks = "(x, [a, b]) => -50 * (Math.abs(a) - 1.5) ** 2 - (b - 3) ** 2 / 2 - Math.log(0.4 * Math.PI) - logPrior([a, b])"
+    page.evaluate(f"logLikelihood = {peaks}; choose(0)")    # two peaks of sd 0.1 and 1
+    assert "2 separate pieces, with 50 and 50" in wait(page).evaluate(VERDICT)
+    page.evaluate("logLikelihood = () => -1e9; choose(0)")  # no cell has any mass
+    assert wait(page).evaluate("exact.mass") == 0 and "too narrow" in page.evaluate(VERDICT) and page.errors == []
+
+
 @pytest.mark.parametrize("right, wrong", [
     ("for (let b = -1; b < n; b++) for (let a = -1;", "for (let b = 0; b < n - 1; b++) for (let a = 0;"),
     ("shares[near[0]] += shares[other]", ""),
@@ -400,6 +435,24 @@ def test_planted_fault_in_pieces_or_outlines_is_noticed(right, wrong, browser, d
     two, one, near, _, closed = browser.open(tmp_path / "a.html").evaluate(PIECES)
     found = [np.shape(two) == (2,) and np.allclose(two, [0.8, 0.2], atol=1e-3), len(one) == 1, np.allclose(near, [1])]
     assert not (closed and all(found))
+
+
+@pytest.mark.slow
+def test_labels_of_the_axes_are_whole_and_do_not_touch(shown):
+    page = wait(shown("#datum=7"))
+    labels = page.evaluate("""(() => {
+      const found = [], proto = CanvasRenderingContext2D.prototype, {fillText} = proto;
+      proto.fillText = function (text, x, y) {
+        const width = this.measureText(text).width, start = x - width * {right: 1, center: 0.5, left: 0}[this.textAlign];
+        found.push([text, start, start + width, y]);
+      };
+      axes(plane($("posterior"), [-0.85012, -0.85012], [-0.85, -0.85]));
+      Object.assign(proto, {fillText});
+      return found; })()""")
+    width = page.evaluate("$('posterior').clientWidth")
+    assert len(labels) > 6 and all(start >= 0 and end <= width for _, start, end, _ in labels)
+    along = [label for label in labels if label[3] == labels[0][3]]
+    assert len(along) > 1 and all(one[2] + 3 < other[1] for one, other in zip(along, along[1:]))
 
 
 @pytest.mark.slow
@@ -420,6 +473,44 @@ def test_page_sorts_the_data_points_by_gap_and_by_log_px(shown, digits):
     page.evaluate("choose(ordered()[39]); $('next').click()")                           # no point follows the last one
     assert "Here it is the smallest of 40." in wait(page).evaluate("$('verdict').textContent")
     assert page.evaluate("chosen") == np.argsort(-gap)[39]
+
+
+def kinked():
+    """Return a relu model with little noise, so that log p(x|z) has sharp kinks, and data drawn from it."""
+    rng = np.random.default_rng(3)
+    vae = VAE.init(rng, 6, 2, (8, 8), likelihood=Gaussian(0.3), activation="relu")
+    vae.params.flat[...] = 0.7 * rng.standard_normal(vae.params.flat.size)
+    vae.scale[0][...] = np.log(0.3)
+    weight, bias = list(vae.layers("encoder"))[-1]
+    weight *= 0.1
+    bias[2:] = -6                                           # q has a standard deviation of about 0.05
+    x = np.float32(vae.sample(rng, rng.standard_normal((12, 2))))
+    return vae, Dataset("a table.csv", x, x)
+
+
+def test_elbo_of_a_kinked_model_has_exact_digits():
+    vae, data = kinked()
+    found = content_of(build(vae, data, "kinked", Evidence(np.zeros(12), np.zeros(12), np.zeros((12, 2, 2)))))
+    model, x = vae.astype(np.float64), data.test_x.astype(np.float64)
+    right = expected(model, x, *model.encode(x), 1e-9)[0]
+    assert (abs(unpacked(found["elbo"]) - right) < 0.002).all()         # 0.19 with sixteen nodes on each axis
+    assert unpacked(found["elbo_error"]).max() < 0.01
+
+
+@pytest.mark.slow
+def test_known_errors_stand_after_the_numbers_that_they_change(browser, tmp_path):
+    vae, data = model("fixed")
+    evidence = builder.evidence_for(vae, data.test_x)
+    evidence.error[:3] = 0.34, 0.001, np.inf
+    text = build(vae, data, "x", evidence)
+    error = builder.packed(np.float32([0.1, *[0] * 11]))["base64"]
+    packed = content_of(text)["elbo_error"]["base64"]
+    assert text.count(packed) == 1
+    (tmp_path / "a.html").write_text(text.replace(packed, error), encoding="utf-8")
+    cells = "[...$('nats').rows].map(row => row.cells[1].textContent.replace(/^[^ ]*[0-9]/, ''))"
+    shown = [browser.open(tmp_path / "a.html", f"#datum={i}").evaluate(cells) for i in range(3)]
+    assert shown[0] == [" \u00b1 0.10", "", " \u00b1 0.10", " \u00b1 0.34", " \u00b1 0.44"]
+    assert shown[1:] == [[""] * 5, ["", "", "", "unknown", "unknown"]] and browser.errors == []
 
 
 @pytest.mark.slow
@@ -476,6 +567,24 @@ def test_cursor_follows_keys_mouse_finger_and_number_fields(shown):
 
 
 @pytest.mark.slow
+def test_other_mouse_buttons_do_nothing_and_drawings_fit_beside_a_scrollbar(shown):
+    page = shown("#datum=3&z=0.5,-1.25")
+    assert page.evaluate("getComputedStyle(document.documentElement).scrollbarGutter") == "stable"
+    x, y = page.evaluate("(() => { const a = $('map').getBoundingClientRect(); return [a.left + 150, a.top + 150]; })()")
+    mouse = lambda **how: page.call("Input.dispatchMouseEvent", x=x, y=y, **how)         # noqa: E731
+    for button, buttons in (("right", 2), ("middle", 4)):
+        mouse(type="mousePressed", button=button, buttons=buttons, clickCount=1)
+        mouse(type="mouseMoved", button=button, buttons=buttons)
+        mouse(type="mouseReleased", button=button, buttons=0, clickCount=1)
+    assert page.evaluate("[chosen, ...z]") == [3, 0.5, -1.25]
+    mouse(type="mousePressed", button="left", buttons=1, clickCount=1)
+    place = page.evaluate("[...z]")
+    x += 50                                                 # a release outside the window is not reported
+    mouse(type="mouseMoved", button="none", buttons=0)
+    assert page.evaluate("[...z]") == place != [0.5, -1.25]
+
+
+@pytest.mark.slow
 def test_fields_and_keys_stop_at_their_limits(shown):
     page = shown()
     assert typed(page, "$('number')", "99") == "39" and page.evaluate("chosen") == 39
@@ -490,6 +599,9 @@ def test_fields_and_keys_stop_at_their_limits(shown):
     for _ in range(20):
         page.press("ArrowRight", shift=True)
     assert page.evaluate("z[0] === limits()[1][0]") and "outside" not in page.evaluate("$('prior').textContent")
+    page.evaluate("moveTo([9, 1])")                         # outside the map, a key moves the cursor on its own axis only
+    page.press("ArrowUp")
+    assert page.evaluate("[...z]") == pytest.approx([9, 1.05])
 
 
 @pytest.mark.slow
@@ -510,6 +622,20 @@ def test_page_announces_choices_once_and_keeps_the_focus(shown, digits):
     assert page.evaluate("heard.length") == 2 and f"z = {place};" in page.evaluate("heard[1]")
     names = page.evaluate("['map', 'mean', 'original'].map(id => $(id).getAttribute('aria-label'))")
     assert place in names[0] and place in names[1] and f"data point {i}, class" in names[2]
+    page.evaluate("repaint()")                              # a new size of the window is no news
+    page.evaluate(pause)
+    assert page.evaluate("heard.length") == 2
+    names = "[$('posterior').getAttribute('aria-label'), $('judged').ariaBusy]"
+    assert page.evaluate(f"(choose(5), {names})") == ["Computing the posterior of data point 5", "true"]
+    label, busy = wait(page).evaluate(names)
+    assert label.startswith("Exact posterior of data point 5 ") and busy == "false"
+    page.evaluate(f"choose({i}); moveTo(mu[{i}].map(v => v + 1e-5))")
+    z = wait(page).evaluate(f"{pause}.then(() => [...z])")
+    page.evaluate("recall()")                               # a reload
+    assert page.evaluate("[...z]") == pytest.approx(z, abs=1e-8)
+    page.evaluate(f"choose({i})")
+    wait(page).evaluate(pause)
+    assert page.evaluate("location.hash") == f"#datum={i}" and page.evaluate("$('said').textContent").startswith("Chosen: ")
 
 
 @pytest.mark.slow
@@ -517,8 +643,7 @@ def test_change_of_colours_restarts_unfinished_tiles(shown):
     page = wait(shown())
     again = "(() => { $('tiles').checked = true; showTiles(); const job = running.tiles; repaint(); return %s; })()"
     assert page.evaluate(again % "Boolean(job) && running.tiles !== job")
-    page.evaluate("new Promise(done => setTimeout(done, 500))")
-    assert page.evaluate("tiles.length === TILES ** 2 && !running.tiles")
+    assert becomes_true(page, "tiles.length === TILES ** 2 && !running.tiles")
 
 
 @pytest.mark.slow
@@ -530,12 +655,16 @@ def test_back_button_returns_to_the_previous_data_point(shown):
     page.evaluate(pause)
     second = page.evaluate("[chosen, history.length, location.hash]")
     assert second[0] == page.evaluate("ordered()[ordered().indexOf(3) + 1]") and second[1] == first[1] + 1
-    assert second[2].startswith(f"#datum={second[0]}&z=") and second[2].endswith("&order=lowest")
+    assert second[2] == f"#datum={second[0]}&order=lowest"
     page.evaluate("moveTo([1, 1])")                         # a move of the cursor adds no entry
     page.evaluate(pause)
     assert page.evaluate("history.length") == second[1]
     page.evaluate("new Promise(done => { addEventListener('hashchange', () => setTimeout(done)); history.back(); })")
     assert page.evaluate("[chosen, $('order').value]") == [3, "lowest"]
+    page.evaluate("$('number').focus(); $('number').value = 5; $('number').dispatchEvent(new Event('input'))")
+    page.evaluate(pause)
+    page.evaluate("new Promise(done => { addEventListener('hashchange', () => setTimeout(done)); history.back(); })")
+    assert page.evaluate("[chosen, $('number').value]") == [3, "3"]     # the field has the focus
 
 
 @pytest.mark.slow
@@ -660,6 +789,9 @@ def test_elbo_of_many_dimensions_comes_from_draws_of_each_data_point(browser, tm
     words = f"{evidence.weights} importance-weighted draws of z for each data point"
     assert words in page.evaluate("$('unknown').textContent")
     assert page.evaluate("inputs.every(({slider}) => slider.value === '9')")
+    page.evaluate("moveTo(z.map(() => 7.5))")               # the range stays while a hand moves the slider
+    assert page.evaluate("inputs.every(({slider}) => slider.value === '7.5' && slider.max === '9')")
+    assert page.evaluate("location.hash = '#datum=2&tiles=1'; recall(); !running.tiles && !$('tiles').checked")
     mu, log_var = vae.astype(np.float64).encode(data.test_x)
     active = f"{(mu.var(axis=0) > ACTIVE).sum()} of 12 are active"
     assert active in page.evaluate("$('map-help').textContent")
@@ -687,9 +819,63 @@ def test_table_shows_the_values_of_each_column(browser, tmp_path):
     bars = page.evaluate(cells + ".map(cell => parseFloat(cell.style.backgroundSize))")
     assert np.allclose(bars, 100 * (x[4] - x.min(axis=0)) / np.where(spread > 0, spread, 1), atol=0.51)
     assert page.errors == []
+    assert page.evaluate("getComputedStyle($('map')).touchAction") == "pan-y pinch-zoom"
+    assert page.evaluate("getComputedStyle(document.querySelector('.values td')).printColorAdjust") == "exact"
     for width in (60, 320):                                 # a narrow window
         assert wait(browser.open(tmp_path / "a.html", width=width)).errors == []
     assert page.evaluate("document.documentElement.scrollWidth") == 320
+
+
+@pytest.mark.slow
+def test_draws_of_counts_have_the_moments_of_the_binomial(shown):
+    page, cases = shown(), [(1, 0.3), (60, 0.02), (60, 0.9), (5, 0), (5, 1), (7, 1e-300)]
+    draw = "(random => %s.map(([n, p]) => Array.from({length: 4000}, () => binomial(n, p, random))))(randomFrom(1))"
+    for (n, p), x in zip(cases, np.array(page.evaluate(draw % json.dumps(cases))), strict=True):
+        variance = n * p * (1 - p)
+        assert abs(x.mean() - n * p) <= 4 * (variance / 4000) ** 0.5 and x.var() == pytest.approx(variance, rel=0.15)
+
+
+@pytest.mark.slow
+def test_page_of_one_tiny_data_point_has_readable_numbers(browser, tmp_path):
+    vae, data = model("fixed")
+    x = data.test_x[:1] * np.float32(1e-8)
+    (tmp_path / "a.html").write_text(build(vae, Dataset("tiny.csv", x, x), "x"), encoding="utf-8")
+    page = wait(browser.open(tmp_path / "a.html"))
+    assert "1 held-out data point of tiny.csv" in page.evaluate("$('about').textContent") and page.errors == []
+    numbers = page.evaluate("[[1.234e-8, 10], [-1.234e-8, 10], [0.5, 2], [-1e-7, 2], [1, 9]].map(pair => number(...pair))")
+    assert numbers == ["1.23e-8", "\u22121.23e-8", "0.50", "0.00", "1.000000"]
+    page.evaluate("ranges.forEach((_, d) => { ranges[d] = [0, 1e-7]; }); showChosen()")
+    cell = page.evaluate("$('datum-values').querySelector('td').textContent.replace('\u2212', '-')")
+    assert float(cell) == pytest.approx(x[0, 0], rel=0.01)
+
+
+@pytest.mark.slow
+def test_page_of_sixty_classes_and_oblong_grey_images_is_drawn_to_scale(browser, tmp_path):
+    vae, data = model("bernoulli")
+    x, labels = np.resize(data.test_x, (60, 6)), np.arange(60)
+    data = replace(data, train_x=x, train_y=labels, test_x=x, test_y=labels)
+    (tmp_path / "a.html").write_text(build(vae, data, "x"), encoding="utf-8")
+    page = wait(browser.open(tmp_path / "a.html", "#datum=1&tiles=1"))
+    assert page.evaluate("[$('chance').textContent, $('loss').hidden]") == ["probability", True]
+    height, sizes, names, top, wanted = page.evaluate("""(() => {
+      const sizes = [], names = [], ends = [];
+      const proto = CanvasRenderingContext2D.prototype, {drawImage, fillText, lineTo} = proto;
+      proto.drawImage = (image, x, y, width, height) => { if (width) sizes.push([x, y, width, height]); };
+      proto.fillText = text => names.push(text);
+      proto.lineTo = (x, y) => ends.push(y);
+      drawMap();
+      logVar[chosen][0] = 2 * Math.log(1e-4);               // q is far narrower than the posterior
+      ends.length = 0;
+      drawPanel();
+      Object.assign(proto, {drawImage, fillText, lineTo});
+      return [map.height, sizes, names, Math.min(...ends), panel.height - 30 - (panel.height - 48) / 1.05]; })()""")
+    assert height < 1300 and 30 <= len(set(names) & set(map(str, labels))) <= 40
+    assert top == pytest.approx(wanted, abs=0.01)
+    sizes = np.array(sizes)                                 # images of 2 x 3 pixels
+    assert len(sizes) == 18 and np.allclose(sizes[:, 2] / sizes[:, 3], 1.5)
+    assert (np.diff(sizes[:, 0]) > sizes[0, 2] - 0.01).all()            # side by side
+    (tmp_path / "a.html").write_text(build(vae, replace(data, test_x=x / 2), "x"), encoding="utf-8")
+    assert browser.open(tmp_path / "a.html").evaluate("$('loss').hidden") is False and page.errors == []
 
 
 @pytest.mark.slow
