@@ -142,8 +142,8 @@ GAP = rf"\log p(x) - {D}(q(z|x)||p(z|x)) - (\beta - 1){D}(q(z|x)||p(z))"
     "beyond.45", "the beta-ELBO; Higgins et al. 2017",
     rf"\log p(x) \geq {E_Q}\left[\log p(x|z)\right] - \beta {D}(q(z|x)||p(z)) = \left[{GAP}\right]",
     (*LINEAR, *ENCODED, BETA_1),
-    says="The ELBO with a weight beta >= 1 on the KL is still a lower bound of log p(x). A larger beta never raises the "
-    "ELBO.",
+    says="The ELBO with a weight beta >= 1 on the KL is still a lower bound of log p(x). A larger beta never raises this "
+    "bound.",
     needs="beta >= 1 (for beta < 1 the right side can exceed log p(x))",
     outside=SHARP | {"beta": 0.5}, tight=LINEAR_POSTERIOR | {"beta": 1},
 )  # fmt: skip

@@ -64,7 +64,7 @@ def divergence(mu_q, sigma_q, mu_p, sigma_p):
 
 
 def noise_and_slope(mu_q, sigma_q, mu_p, sigma_p):
-    """Return the mean over noise (a function), the nodes eps, and the slope `(z - mu_p) / sigma_p^2` of -log p there."""
+    """Return a function for means over eps, the nodes eps, and the slope `(z - mu_p) / sigma_p^2` of -log p at each node."""
     eps, weights = for_means()
     return lambda value: total(weights * value), eps, (mu_q + sigma_q * eps - mu_p) / sigma_p**2
 

@@ -103,7 +103,7 @@ def by_minivae(f, signature):
     return np.vectorize(f, signature=signature)
 
 
-CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))      # noise; with it, means of quadratics are exact
+CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))      # noise; the mean of a quadratic over it is exact
 
 
 @equation(
@@ -181,7 +181,7 @@ EVERYWHERE = Symbol(
 Q_COVERS_P = "q(z|x) sums to 1, and q(z|x) > 0 wherever p(x, z) > 0"
 LEAVES_OUT = {"p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[1, 0], [0.5, 0.5]]}
 ASSUMED = {"needs": "p(x) > 0 and q(z|x) sums to 1", "outside": OUTSIDE}
-JOINT_IS_ZERO = {"p_xz": [[0.3, 0], [0.3, 0.4]], "q": [[0.5, 0.5], [0.5, 0.5]]}         # a side would be -inf + inf
+JOINT_IS_ZERO = {"p_xz": [[0.3, 0], [0.3, 0.4]], "q": [[0.5, 0.5], [0.5, 0.5]]}         # log 0: a side would be -inf + inf
 
 
 def importance_weights(p_xz, q):
@@ -337,8 +337,8 @@ def eq_5(q, w):
     slopes = [(chances_of(k, q), complex_step(mean_log(k), 1)) for k in K.tolist()]
     signal, square = (np.hstack([total(chance * slope**r) for chance, slope in slopes]) for r in (1, 2))
     # If the mean weight is (1 + t) p(x), the three terms are -log(1 + t), -t / (1 + t) and t^2 / (1 + t)^2. Each term is its
-    # Taylor polynomial of degree 3 in t, plus t^4 times a positive factor. Because 1 + t >= a, the factors are at most
-    # 1 / (4 a), 1 / a and (2 a + 1) / a^2.
+    # Taylor polynomial of degree 3 in t, plus t^4 times a positive factor. With a = min(w) / p(x), 1 + t
+    # is at least a. So the factors are at most 1 / (4 a), 1 / a and (2 a + 1) / a^2.
     leading = np.stack([mu_2 / 2 - mu_3 / (3 * K), mu_2 - mu_3 / K, mu_2 - 2 * mu_3 / K], axis=1)
     fourth = (mu_4 + 3 * (K - 1) * mu_2**2) / K**2          # K E[t^4]
     a = w.min(axis=-1, keepdims=True) / p_x

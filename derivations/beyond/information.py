@@ -244,7 +244,7 @@ def eq_31(p, u, t):
     E_u = mean(p, u)
     half_variance = mean(p, (t * (u - E_u)) ** 2) / (1 + t * E_u) ** 2 / 2
     d = t * (u - E_u) / (1 + t * E_u)
-    gap = mean(p, d - log1p(d))                             # E[d] is 0; with d, no term is negative, so no digits cancel
+    gap = mean(p, d - log1p(d))                             # E[d] = 0; every term d - log(1 + d) is >= 0: no digits cancel
     rest = taylor_rest(d)
     r = abs(d).max(axis=-1, keepdims=True)
     bound = 2 * r / (3 * (1 - r) ** 3)

@@ -41,7 +41,7 @@ GREY = chosen("grey", "grey", 0, "1 if x is a grey value between 0 and 1")
 
 
 def of_coins(n, pi):
-    """Return P(X = k) for k = 0..MOST, (draws, MOST + 1). X, the number of ones, is computed by adding coins one by one."""
+    """Return P(X = k) for k = 0..MOST, (draws, MOST + 1). X is the number of ones; each step adds one coin."""
     p = np.zeros((len(pi), MOST + 1), pi.dtype)
     p[:, 0] = 1
     for coin in range(MOST):
@@ -72,7 +72,7 @@ def choose(n, k):
     (SEEN, LOGITS, GREY),
     says="For n coins with probability pi of a one, the slope of log P in the logit is x - n pi: the observed minus the "
     "expected number of ones.",
-    needs="x is a whole number, and its possible values are 0, 1, ..., n (grey = 0), not all numbers from 0 to 1 (grey = 1)",
+    needs="the possible values of x are the whole numbers 0 to n (grey = 0), not all grey values from 0 to 1 (grey = 1)",
     outside=({"seen": (0.5, 1), "logits": 0, "grey": 0}, {"seen": (1, 1), "logits": 0, "grey": 1}),
 )  # fmt: skip
 def eq_18(seen, logits, grey):

@@ -69,7 +69,7 @@ def _(precision, m, off, stretch):
 
 
 # The gradient of log p(x) in the decoder's theta = (W, b, log s), a row of 6 + 3 + 1 numbers. The entry compares three
-# slopes: in a direction of W, in a direction of b, and in log s. The letter u has both directions.
+# slopes: in a direction of W, in a direction of b, and in log s. u has the directions of W and b.
 
 DIRECTION = Symbol(
     "u", "u", "a direction in W and a direction in b", 9, lambda raw: raw, ((1, 0, 0, 1, 0, 0, 1, 0, 0), (1,) * 9)
@@ -128,7 +128,7 @@ def eq_47(W, b, s, x, u, a):
     d_W = (r[..., None] * m[:, None] - W @ V) / s2[..., None]
     variances = np.einsum("ndi,nij,ndj->nd", W, V, W)                       # of W z
     d_log_s = (total(r**2) + total(variances)) / s2 - D
-    # In a slope near 0, numbers of the sizes below cancel. The error of such a slope is measured relative to them.
+    # A slope near 0 is a small difference of large numbers. Its error is relative to the size of these numbers, `scale`.
     length = lambda f: np.sqrt((f**2).reshape(len(f), -1).sum(axis=1, keepdims=True))  # noqa: E731
     size_b = length(x) + length(b) + length(x - b - r) + np.sqrt(total(variances))
     size_W = length(r) * length(m) + length(W @ V)

@@ -26,7 +26,7 @@ from derivations.odaibo.objective import DATUM
 from minivae.gaussian import kl_standard_normal
 
 LOSS = r"L_\text{VAE}(\theta, \phi)"
-CORNERS = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])[:, None]     # noise; with it, means of quadratics are exact
+CORNERS = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])[:, None]     # noise; the mean of a quadratic over it is exact
 
 
 def form_1(x):
@@ -119,8 +119,9 @@ def linear_loss(x, w, s, a, sigma):
     r" \left[-\log p_{\theta^{*}}(x)\right] = L_\text{VAE}(\theta^{*}, \phi^{*})"
     r" = L_\text{VAE}(-\theta^{*}, -\phi^{*}) \leq L_\text{VAE}(\theta, \phi)",
     (ANGLE, ONE_DATUM, *WEIGHTS),
-    says="theta* and phi* have the smallest loss. These weights are not unique: every t gives optimal weights, and -z in "
-    "place of z gives the same loss. The first equality holds because, in this linear model, q can be the posterior.",
+    says="theta* and phi* have the smallest loss. These weights are not unique: all w, s > 0 with w^2 + s^2 = x^2 are "
+    "optimal, and -z in place of z gives the same loss. The first equality holds because, in this linear model, q can be "
+    "the posterior.",
     needs="x is not 0 (for x = 0 the loss has no minimum)",
     undefined="for x = 0 the loss falls without bound as s goes to 0",
     outside={"t": 0, "x": 0, "w": 1, "s": 1, "a": 1, "sigma": 1},

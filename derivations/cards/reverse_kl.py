@@ -173,7 +173,7 @@ EPSILON = Symbol(
 def card_21(q, p, epsilon):
     hole = p == 0
     p_epsilon = np.where(hole, epsilon, (1 - epsilon) * p)
-    powers = np.prod((p_epsilon / q) ** q, axis=-1, keepdims=True)              # exp(-KL), without a sum
+    powers = np.prod((p_epsilon / q) ** q, axis=-1, keepdims=True)              # exp(-KL), as a product
     q_0 = total(np.where(hole, q, 0))
     others = total(np.where(hole, 0, q * log(q / np.where(hole, 1, (1 - epsilon) * p))))
     return (

@@ -32,17 +32,17 @@ from derivations.hong.world import (
 from minivae.gaussian import kl_standard_normal, reparameterize
 from minivae.likelihood import squared_error
 
-AS_PRINTED, RIGHT = 1, -1                                   # the sign of log sigma_i in the loss
+AS_PRINTED, RIGHT = 1, -1                                   # the sign before log sigma_i in the loss
 
 
 def without_constant(W, sigma_theta, x, mu, sigma, log_sign):
-    """Return the last line of the source: the loss without D/2 ln 2 pi. log_sign is the sign of log sigma_i."""
+    """Return the last line of the source: the loss without D/2 ln 2 pi. log_sign is the sign before log sigma_i."""
     D, mse = x.shape[-1], expected_mse(W, x, mu, sigma)
     return D * log(sigma_theta) + D / (2 * sigma_theta**2) * mse + bracket(mu, sigma, log_sign, 1)
 
 
 def loss(W: NDArray, sigma_theta: NDArray, x: NDArray, mu: NDArray, sigma: NDArray, log_sign: int) -> NDArray:
-    """Return the loss of hong.17, (n, 1). log_sign is the sign of log sigma_i: RIGHT or AS_PRINTED."""
+    """Return the loss of hong.17, (n, 1). log_sign, the sign before log sigma_i, is RIGHT or AS_PRINTED."""
     constant = x.shape[-1] * math.log(2 * math.pi) / 2
     return constant + without_constant(W, sigma_theta, x, mu, sigma, log_sign)
 
@@ -131,7 +131,7 @@ def _(W, sigma_theta, x, mu, sigma):
     return x.shape[-1] * log(sigma_theta) + squares / (2 * sigma_theta**2) + kl
 
 
-A, B = (chosen(name, name, value, "one of the signs 1 and -1") for name, value in (("a", -1), ("b", 1)))
+A, B = (chosen(name, name, value, "a sign, 1 or -1") for name, value in (("a", -1), ("b", 1)))
 PLACES = {"none": (1, 1), "the squares": (1, -1), "the whole sum": (-1, -1)}
 TRIED = tuple({"mu": (1, 0), "sigma": (2, 1), "a": a, "b": b} for a, b in PLACES.values())
 
@@ -141,7 +141,7 @@ TRIED = tuple({"mu": (1, 0), "sigma": (2, 1), "a": a, "b": b} for a, b in PLACES
     r"D_{KL}(q(z|x)||p(z)) = \sum_{i=1}^d\left[a\log\sigma_i + \frac{b}{2}(\mu_i^2+\sigma_i^2-1)\right]",
     (MU, SIGMA, A, B), kind="claim",
     claim='A note in the margin says "Should put minus sign here" (l.49).',
-    says="In the divergence, a is the sign of log sigma_i, and b is the sign of the squares.",
+    says="a is the sign before log sigma_i in the divergence, and b is the sign before the squares.",
     needs="a = -1 and b = 1: the minus sign belongs before log sigma_i",
     outside=TRIED + tuple(point | {"mu": (0, 0), "sigma": (0.1, 1)} for point in TRIED),
 )  # fmt: skip

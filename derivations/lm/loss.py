@@ -127,7 +127,7 @@ def lm_44(w, s, x):
 
 @lm_44.tied("minivae.gaussian.kl_standard_normal_backward", draws=100)
 def _(w, s, x):
-    two = np.array([-1.0, 1.0])[:, None, None] * np.ones_like(x)        # exact means of quadratics
+    two = np.array([-1.0, 1.0])[:, None, None] * np.ones_like(x)        # the mean of a quadratic over these is exact
 
     def gradient(mu, log_sigma):
         log_var, half = 2 * log_sigma, np.full((2, len(x)), 0.5)

@@ -213,6 +213,6 @@ def lm_39(w, s, x, mu_q, sigma_q):
 @lm_39.tied("minivae.gaussian.reparameterize")
 def _(w, s, x, mu_q, sigma_q):
     mu, sigma = linear_posterior(w, s, x)
-    log_var, two = 2 * log(sigma), np.array([[[-1.0]], [[1.0]]])            # exact means of quadratics
+    log_var, two = 2 * log(sigma), np.array([[[-1.0]], [[1.0]]])            # the mean of a quadratic over these is exact
     log_p = gaussian_log_prob(x, w * reparameterize(mu, log_var, two), log(s)[:, 0])
     return log_p.mean(axis=0)[:, None] - kl_standard_normal(mu, log_var)

@@ -144,7 +144,7 @@ def _(z, mu_q, sigma_q):
 
 
 def inside_31(x, mu_q, sigma_q, mu_p, sigma_p):
-    log_of_quotient = log_density(x, mu_p, sigma_p) - log_density(x, mu_q, sigma_q)     # because the quotient can be 0 / 0
+    log_of_quotient = log_density(x, mu_p, sigma_p) - log_density(x, mu_q, sigma_q)     # p / q could be 0 / 0
     return 1 / sqrt(2 * pi * sigma_q**2) * bell(x, mu_q, sigma_q) * log_of_quotient
 
 

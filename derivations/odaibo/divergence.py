@@ -289,8 +289,8 @@ def figure_1():
         "a": "This is minus the divergence, written out.",
         "b": "This is (13) with t = p(x) / q(x), for every x.",
         "c": "The integral of a difference is the difference of the integrals.",
-        "d": "In the first integral, q cancels. (If q(x) = 0 < p(x) for some x, the integral becomes larger. This does not "
-        "harm the proof, which needs only <= here.)",
+        "d": "In the first integral, q cancels. (If q(x) = 0 < p(x) for some x, cancelling q makes the integral larger. "
+        "This does not harm the proof, which needs only <= here.)",
         "e": "Both integrals are 1, so the chain ends at 0.",
     },
     needs="q > 0 wherever p > 0 (step d); q and p both sum to 1 (step e)",

@@ -119,7 +119,7 @@ def figure_2():
 # (17) to (22), line by line: the divergence from the true posterior
 
 NEEDED = "p(x_i) > 0 and q(z|x_i) sums to 1"
-NOT_A_DISTRIBUTION = {"p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[0.1, 0.1], [0.5, 0.5]]}          # a row of q sums to 0.2
+NOT_A_DISTRIBUTION = {"p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[0.1, 0.1], [0.5, 0.5]]}          # row 1 of q sums to 0.2
 OUTSIDE = (NOT_A_DISTRIBUTION, {"p_xz": [[0, 0], [0.5, 0.5]], "q": [[0.5, 0.5], [0.5, 0.5]]})   # p(x_1) = 0
 NEEDED_BY_BAYES = "p(x_i) > 0, p(z) > 0, and q(z|x_i) sums to 1"
 NO_Z = {"p_xz": [[0.5, 0], [0.5, 0]], "q": [[1, 0], [1, 0]]}                                    # p(z_2) = 0
