@@ -152,7 +152,7 @@ def is_missing(one: Any) -> bool:
 
 
 def are_whole(x: np.ndarray) -> bool:
-    """Return True if all numbers are whole. Floats from 2^53 on give False: they are always whole, so this shows nothing."""
+    """Return True if all numbers are whole. Floats from 2^53 on give False, because all such floats are whole."""
     return x.dtype.kind in "bui" or (x.dtype.kind == "f" and bool(((x == np.rint(x)) & (np.abs(x) < 2**53)).all()))
 
 
@@ -165,7 +165,7 @@ def whole_number(argument: str, value, at_least: int, remedy: str = "") -> int:
     if number is None or number < at_least:
         shape = isinstance(value, tuple) and len(value) > 1 and all(type(side) is int and side > 0 for side in value)
         between = " " if argument.startswith("-") else "="
-        if argument == "features" and getattr(value, "shape", ()):              # the user gave x, not its number of columns
+        if argument == "features" and getattr(value, "shape", ()):             # the user gave x, not its number of columns
             remedy = f"Try features={value.shape[-1]}."
             refuse(argument, f"a whole number >= {at_least}", f"data of shape {value.shape}", remedy)
         remedy = remedy or f"Try {argument}{between}{math.prod(value) if shape else max(at_least, 1)}."
@@ -210,7 +210,7 @@ def float_dtype(argument: str, value) -> np.dtype:
     """Return float32 or float64, given as a NumPy type or a name."""
     try:
         dtype = np.dtype(value)
-    except (TypeError, ValueError, SyntaxError):            # np.dtype(",,") raises the last one
+    except (TypeError, ValueError, SyntaxError):            # np.dtype(",,") raises SyntaxError
         dtype = None
     if value is None or dtype not in (np.float32, np.float64):
         refuse(argument, "float32 or float64", repr(value), "Try 'float64'.")
@@ -220,7 +220,7 @@ def float_dtype(argument: str, value) -> np.dtype:
 def sizes(argument: str, value, example: str = "") -> tuple[int, ...]:
     """Return layer widths, or the sides of a picture, as a tuple of ints; `()` means no hidden layers."""
     rule = "(height, width)" if example else "a tuple of layer widths"
-    meant = value if re.fullmatch(r"[1-9]\d*", str(value)) else 128             # hidden=64 or hidden="64"
+    meant = value if re.fullmatch(r"[1-9]\d*", str(value)) else 128             # for example hidden=64 or hidden="64"
     remedy = f"Write {example}." if example else f"Write {argument}=({meant},) for one hidden layer."
     unordered, a_number = (str, bytes, set, frozenset, dict), isinstance(value, np.ndarray) and value.ndim == 0
     if isinstance(value, unordered) or a_number or not isinstance(value, Iterable):
@@ -328,7 +328,7 @@ def data(vae: Any, x: Any) -> np.ndarray:
 def noise(vae: Any) -> None:
     """Raise ValueError for a model without noise: its encoder is not a distribution, so the loss gives no bound."""
     if not vae.noise:
-        refuse("vae", "a model with noise", "a deterministic one", "Its encoder is not a distribution: no bound.")
+        refuse("vae", "a model with noise", "a deterministic one", "Its encoder gives no distribution, so no bound.")
 
 
 def sigma(value: Any) -> float | str:

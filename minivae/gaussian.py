@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minivae.checks import same_axes, shared
-from minivae.divergences import (  # noqa: F401   LOG_2PI is used here; the others can be imported from here as well
+from minivae.divergences import (  # noqa: F401   only LOG_2PI is used here; users can import all from here
     LOG_2PI, cholesky, entropy_diagonal, entropy_diagonal_backward, entropy_full, kl_diagonal, kl_diagonal_backward, kl_full,
     log_det,
 )  # fmt: skip
@@ -26,7 +26,7 @@ def reparameterize_backward(d_z, mu, log_var, eps):
     """Gradients in mu and log_var; eps is noise and needs no gradient   [beyond.12]"""
     shared(mu, eps, log_var, d_z)
     sigma = np.exp(log_var / 2)                             # (B, J)
-    d_mu = d_z.sum(axis=0)                                  # (B, J)   dz/dmu = 1: the draws share one mu
+    d_mu = d_z.sum(axis=0)                                  # (B, J)   dz/dmu = 1, summed over the draws
     d_log_var = (d_z * eps).sum(axis=0) * sigma / 2         # (B, J)   dz/dlog_var = eps sigma / 2
     return d_mu, d_log_var
 

@@ -21,7 +21,7 @@ from minivae.ops import sigmoid, softplus_excess
 def squared_error(x: NDArray, mean: NDArray, sigma: NDArray | float = 1) -> NDArray:
     """sum_d ( (x - mean) / sigma )^2, (L, B). If all data share `mean`, x^2 - 2 x mean + mean^2 needs no (L, B, D) array."""
     if shared(x, mean) and np.size(sigma) == 1:
-        centre = x.mean(axis=0)                             # subtracted, since squares of large x would cancel
+        centre = x.mean(axis=0)                             # subtracted from both: squares of large x would cancel
         x, mean = (x - centre) / sigma, (mean - centre) / sigma
         return (x * x).sum(axis=-1) - 2 * mean[:, 0] @ x.T + (mean * mean).sum(axis=-1)
     u = (x - mean) / sigma                                  # (L, B, D)   divided first, so that the square does not overflow
@@ -29,7 +29,7 @@ def squared_error(x: NDArray, mean: NDArray, sigma: NDArray | float = 1) -> NDAr
 
 
 def bernoulli_terms(x: NDArray, logits: NDArray) -> NDArray:
-    """x l - log(1 + e^l) of every feature, (L, B, D); log(1 + e^l) = max(l, 0) + log(1 + e^-|l|), so no term exceeds 0."""
+    """x l - log(1 + e^l) of every feature, (L, B, D), at most 0; log(1 + e^l) is max(l, 0) + log(1 + e^-|l|)."""
     return x * logits - np.maximum(logits, 0) - softplus_excess(logits)
 
 def bernoulli_log_prob(x: NDArray, logits: NDArray) -> NDArray:
@@ -101,7 +101,7 @@ def optimal_log_sigma(x: NDArray, mean: NDArray) -> NDArray:
 class Likelihood:
     """Interface of a likelihood. `out` is the decoder's output. If `takes_counts`, the data are counts 0..n, not fractions.
 
-    `scale` names the likelihood's own parameter: ("log_sigma",) for the Gaussian, else (). Methods take its value last.
+    `scale` names the likelihood's parameter: ("log_sigma",) for the Gaussian, else (). Its value is the last argument.
     """
 
     name: str
@@ -180,7 +180,7 @@ class Binomial(Likelihood):
         counts(argument, x, self.n)
 
     def encoder_input(self, x):
-        return x / self.n                                   # 0..1, like every other input
+        return x / self.n                                   # counts become fractions 0..1
 
     def log_prob(self, x, out):
         return binomial_log_prob(x, out, self.n)

@@ -48,7 +48,7 @@ def kl_sampled_backward(d_kl, z, mu, log_var):
     return d_z_q + d_z_p, d_mu, d_log_var                   # z enters both densities
 
 def kl_path_backward(d_kl, z, mu, log_var):
-    """The gradient of `kl_sampled` through z alone, without the score d log q / d(mu, log_var) at fixed z, whose mean is 0.
+    """The gradient of `kl_sampled` through z alone. The score d log q / d(mu, log_var) at fixed z has mean 0 and is omitted.
 
     If q(z|x) is the posterior and beta = 1, the encoder's gradient is exactly 0 at every draw (Roeder, Wu and Duvenaud
     2017)   [beyond.48]

@@ -28,7 +28,7 @@ EPOCHS, BATCH = 100, 32
 def initial_params(rng: np.random.Generator) -> list[np.ndarray]:
     """Return random weights and zero biases. Dividing by sqrt(fan_in) makes outputs about as large as inputs."""
     params = []
-    for fan_in, fan_out in (D, H), (H, J), (H, J), (J, H), (H, D):        # W_h, b_h; then for mu, log_var, g, logits
+    for fan_in, fan_out in (D, H), (H, J), (H, J), (J, H), (H, D):        # layers h, mu, log_var, g, logits
         params += [rng.standard_normal((fan_in, fan_out)) / np.sqrt(fan_in), np.zeros(fan_out)]
     return params
 
@@ -99,7 +99,7 @@ def train() -> list[np.ndarray]:
     rng, data = np.random.default_rng(0), digits()
     train_x, test_x = data.train_x.astype(int), data.test_x.astype(int)   # (1442, D) and (355, D)
     params = initial_params(rng)
-    m, v, t = [0.0] * len(params), [0.0] * len(params), 0                 # become arrays in Adam's first step
+    m, v, t = [0.0] * len(params), [0.0] * len(params), 0                 # Adam's first step makes arrays of 0.0
     for epoch in range(1, EPOCHS + 1):
         order = rng.permutation(len(train_x))
         for start in range(0, len(order), BATCH):

@@ -2,7 +2,7 @@
 
 `d_x` is the gradient of the loss with respect to `x`; in short, the gradient in x. The first argument of a backward is the
 gradient in the operation's output; then come the operation's inputs. A backward returns the gradient in each input in order.
-For tanh, relu and sigmoid, the output replaces the input: 1 - h^2 is cheaper than tanh. A forward stores nothing.
+The backward of tanh, relu and sigmoid takes the output, not the input: 1 - h^2 needs no tanh. A forward stores nothing.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ def affine_backward(d_y, x, weight, bias, *, into=(None, None), wrt_x=True):
     """
     d_x = d_y @ weight.T if wrt_x else None                 # (B, I)
     d_weight = np.matmul(x.T, d_y, out=into[0])             # (I, O)
-    d_bias = d_y.sum(axis=0, out=into[1])                   # (O,)     every row adds b: sum over the rows
+    d_bias = d_y.sum(axis=0, out=into[1])                   # (O,)     b is added to every row: sum over the rows
     return d_x, d_weight, d_bias
 
 
@@ -44,7 +44,7 @@ def relu_backward(d_h, h):
 
 
 def softplus_excess(a: NDArray) -> NDArray:
-    """log(1 + e^-|a|) = softplus(a) - max(a, 0), which does not overflow; any shape"""
+    """softplus(a) - max(a, 0) = log(1 + e^-|a|); the right side does not overflow; any shape"""
     return np.log1p(np.exp(np.minimum(a, -a)))              # -|a|; np.abs would lose the imaginary part of complex steps
 
 def softplus(a: NDArray) -> NDArray:
@@ -57,7 +57,7 @@ def softplus_backward(d_out, a):
 
 
 def sigmoid(a: NDArray) -> NDArray:
-    """1 / (1 + e^-a) = (1 + tanh(a/2)) / 2, which does not overflow; any shape"""
+    """1 / (1 + e^-a) = (1 + tanh(a/2)) / 2; the right side does not overflow; any shape"""
     return (1 + np.tanh(a / 2)) / 2
 
 def sigmoid_backward(d_s, s):

@@ -46,7 +46,7 @@ class Data(Protocol):
     test_x: NDArray             # (N', D) held-out rows: not used for training
 
     def take(self, rows: NDArray, rng: np.random.Generator) -> NDArray:
-        """Return these training rows, (B, D). `rng` draws data that are sampled for each mini-batch."""
+        """Return these training rows, (B, D). Data that are sampled for each mini-batch are drawn with `rng`."""
 
 
 class Training:
@@ -136,7 +136,7 @@ class Training:
         return arrays, numbers | self.settings() | {"t": self.optimiser.t, "rng": self.rng.bit_generator.state}
 
     def last_step(self) -> tuple[int, int]:
-        """Return the epoch of the last step and its number in the epoch; (1, 0) before the first step."""
+        """Return the epoch of the last step, and the number of steps done in this epoch; (1, 0) before the first step."""
         if self.done or self.epoch == 1:
             return self.epoch, self.done
         return self.epoch - 1, math.ceil(len(self.data.train_x) / self.batch)
@@ -176,7 +176,7 @@ class Training:
         self.optimiser.m[...], self.optimiser.v[...] = m, v
         self.optimiser.t = checks.whole_number("t", numbers["t"], 0)
         try:
-            with warnings.catch_warnings(action="error"):       # NumPy 1 gives only a warning for a negative number
+            with warnings.catch_warnings(action="error"):       # NumPy 1 only warns if a number of the state is negative
                 self.rng.bit_generator.state = numbers["rng"]
         except (DeprecationWarning, ValueError, TypeError, KeyError, OverflowError) as error:
             checks.refuse("rng", f"a state of {type(self.rng.bit_generator).__name__}", str(error), "The state is damaged.")

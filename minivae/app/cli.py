@@ -128,7 +128,7 @@ def completed(options: argparse.Namespace) -> argparse.Namespace:
     """Return the options of train, with the default of each option that was not given."""
     rest = {k: v for k, v in DEFAULTS.items() if getattr(options, k) is None}
     if options.resume is not None:
-        rest["data"] = options.data                         # if None, the path is in config.json
+        rest["data"] = options.data                         # the new path of the data; None: use the path in config.json
     return argparse.Namespace(**vars(options) | rest)
 
 
@@ -164,7 +164,7 @@ def plot_command(options: argparse.Namespace) -> int:
     results = runs.results(run.path)
     if options.out is not None:
         earlier = [options.out / f"{name}.png" for name in runs.directory.FIGURES if name != "samples"]
-        must_be_free("--out", "without earlier figures", earlier, options.overwrite)
+        must_be_free("--out", "a directory without earlier figures", earlier, options.overwrite)
         run = run._replace(path=runs.make_directory(options.out))
     files = draw(run, data, results)
     print(json.dumps({"files": files}, indent=2) if options.json else "\n".join(file["path"] for file in files))
@@ -185,7 +185,7 @@ def sample_command(options: argparse.Namespace) -> int:
     shape, data, pixels = pictures_of(options, run)
     out = runs.make_directory(options.out or run.path)
     array, picture = out / "samples.npy", out / "samples.png"
-    must_be_free("--out", "without earlier samples", (array, picture), options.overwrite)
+    must_be_free("--out", "a directory without earlier samples", (array, picture), options.overwrite)
     rng = np.random.default_rng(checks.whole_number("seed", options.seed, 0))
     z = rng.standard_normal((options.n, run.vae.latent))
     x = run.vae.sample(rng, z)
@@ -193,7 +193,7 @@ def sample_command(options: argparse.Namespace) -> int:
         np.save(file, x if shape is None else x.reshape(-1, *shape))
     files = [{"path": str(array), "alt": None}]
     if shape is not None:
-        same_rng = np.random.default_rng(options.seed)      # the same seed: the picture shows the saved samples
+        same_rng = np.random.default_rng(options.seed)      # with the same seed, the picture shows the saved samples
         figure, alt = figures.prior_samples(run.vae, same_rng, shape, options.n, data, pixels)
         style.save(figure, alt, picture)
         files.append({"path": str(picture), "alt": alt})
@@ -205,7 +205,7 @@ def sample_command(options: argparse.Namespace) -> int:
 def pictures_of(options: argparse.Namespace, run) -> tuple:
     """Return the image shape of a run, its held-out rows or None, and its lowest, mean and highest pixel or None.
 
-    Rows are read for the bundled digits, and for older runs, because these do not store the image shape.
+    Rows are read for the bundled digits, and for older runs, which do not store the image shape.
     """
     from minivae import runs
     from minivae.app.run_data import data_of

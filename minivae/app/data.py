@@ -33,7 +33,7 @@ def show(options: argparse.Namespace) -> int:
     checks.whole_number("seed", options.seed, 0)
     whole = data.load(options.data, **reading_of(options))
     sheet = options.out / SHEET
-    must_be_free("--out", "without an earlier sheet", [sheet], options.overwrite)
+    must_be_free("--out", "a directory without an earlier sheet", [sheet], options.overwrite)
     runs.make_directory(options.out)
     figure, alt = figures.sample_sheet(whole, np.random.default_rng(options.seed), options.n)
     style.save(figure, alt, sheet)

@@ -57,7 +57,7 @@ class Estimate(NamedTuple):
 
     @property
     def error(self) -> float:
-        """Return the error of the mean. The draws of data points are independent; errors of integrals may be dependent."""
+        """Return the error of the mean. Errors of integrals may be dependent; then it is the mean of the errors."""
         return math.sqrt((self.errors**2).sum()) / len(self.errors) if self.drawn else float(self.errors.mean())
 
 
@@ -130,7 +130,7 @@ def refuse_early(options: argparse.Namespace, vae: VAE) -> None:
         checks.refuse("--exact", rule, f"{vae.latent} latent dimensions", "Leave out --exact; --ais works for any number.")
     if options.out is not None:
         files = [options.out / name for name in (DOCUMENT, *(f"{name}.png" for name in evidence.NAMES))]
-        must_be_free("--out", "without an earlier evaluation", files, options.overwrite)
+        must_be_free("--out", "a directory without an earlier evaluation", files, options.overwrite)
         runs.make_directory(options.out)
 
 

@@ -45,7 +45,7 @@ def prepare_data(whole: data.Dataset, likelihood, binarize: bool = False) -> dat
     prepared = whole.binarized() if binarize else whole if likelihood.takes_counts else whole.as_fractions()
     try:
         likelihood.check(extremes(prepared), "--data")
-    except ValueError as error:                             # perhaps one of the columns holds labels: add its warning
+    except ValueError as error:                             # add the first warning: a column may hold labels
         warned = [note for note in prepared.about.notes if note.startswith("warning: ")]
         raise ValueError(" ".join([str(error), *(f"But first: {note[9:]}" for note in warned[:1])])) from error
     return prepared
@@ -116,7 +116,7 @@ def places_in(run: runs.Run) -> list[str]:
 
 
 def places_of(source: str, run: Path) -> dict[str, str]:
-    """Return two paths of the data: absolute, and relative to the run (both can be moved together). {} for digits."""
+    """Return two paths of the data: absolute, and relative to the run (to move data and run together). {} for digits."""
     if source == "digits":
         return {}
     found, places = os.path.realpath(source), {}

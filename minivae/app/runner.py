@@ -43,14 +43,14 @@ def run(parser: argparse.ArgumentParser, argv: list[str] | str | None) -> int:
 
 
 def parsed(parser: argparse.ArgumentParser, argv: list[str] | str | None) -> argparse.Namespace:
-    """Return the options in a list of words, numbers and paths, or in one text with the whole command line.
+    """Return the options of a command line, given as one text or as a list of words, numbers and paths.
 
     For --label=--, argparse before Python 3.13 gives the value []; it is replaced by the typed text.
     """
     if argv is not None:
         argv = shlex.split(argv) if isinstance(argv, str) else [str(word) for word in argv]
     options, rest = parser.parse_known_args(argv)
-    if rest:                                                # the shell writes many names for *.png: show three
+    if rest:                                                # the shell replaces *.png by many names: show three
         more = f" and {len(rest) - 3} more. Name their directory instead." if len(rest) > 3 else ""
         parser.error(f"unrecognized arguments: {' '.join(rest[:3])}{more}")
     for name, kind in TEXTS.items():
@@ -102,7 +102,7 @@ def ready_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
-    if hasattr(sys.stdout, "reconfigure"):                  # a substitute for stdout in a test may lack it
+    if hasattr(sys.stdout, "reconfigure"):                  # a test's substitute for stdout may lack this method
         codecs.register_error("minivae.escaped", escaped)
         sys.stdout.reconfigure(errors="minivae.escaped")
 

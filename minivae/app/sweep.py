@@ -31,7 +31,7 @@ def sweep_and_report(options: argparse.Namespace) -> int:
     common = {name: getattr(options, name) for name in ("hidden", "epochs", "batch", "lr", "seed")}
     points, stop = [], StopOnSignal()
     trainings = sweep(prepared, settings, **common, stop=lambda: stop.signal > 0)
-    make_out(options)                                       # after every check: a refused command makes no directory
+    make_out(options)                                       # after all checks, so a refused command makes no directory
     say_what_was_read(options, whole)
     say(options, f"{len(settings)} trainings, epochs of each: {options.epochs}; held-out data, nats per data point")
     with stop:
@@ -126,7 +126,8 @@ def settings_of(options: argparse.Namespace, swept: str, whole: data.Dataset) ->
 
 def make_out(options: argparse.Namespace) -> None:
     """Make the directory for the files. Raises ValueError if it contains an earlier sweep and --overwrite is not given."""
-    must_be_free("--out", "without an earlier sweep", [options.out / name for name in WRITTEN], options.overwrite)
+    paths = [options.out / name for name in WRITTEN]
+    must_be_free("--out", "a directory without an earlier sweep", paths, options.overwrite)
     runs.make_directory(options.out)
 
 

@@ -133,7 +133,7 @@ def resumed(options: argparse.Namespace) -> tuple[Training, dict, list]:
 
 
 def with_option(run: runs.Run, command: object, name: str, value: object) -> str:
-    """Return the command of a run with this value of one option."""
+    """Return the command of a run, with the option `name` changed to `value`."""
     try:
         return replaced(str(command), name, value)
     except ValueError as error:

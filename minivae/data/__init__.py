@@ -5,7 +5,7 @@
     formats      strict readers of .npy, .npz and IDX: the right array or an error, nothing is executed
     tables       text: .csv, .tsv, with or without a header and a column of labels
     archives     .npz files: finds the data by the usual names of arrays
-    mnist        the IDX files of a directory, or with a common prefix
+    mnist        IDX files: all of a directory, or those whose names begin with a prefix
     foreign      files that minivae does not read: their kind, and how to convert them
     remedies     shell commands that mend a table of text
     raw          the arrays that a reader returns, and the user's settings

@@ -46,7 +46,7 @@ class Grey:
         """Draw x = 1 with probability exactly level / 255: x is 1 where the level exceeds a uniform byte from 0 to 254."""
         levels = self.levels[rows]                          # (B, D)
         u = np.frombuffer(bytearray(rng.bytes(levels.size)), np.uint8)
-        while len(top := np.flatnonzero(u == 255)):         # draw the bytes that are 255 again
+        while len(top := np.flatnonzero(u == 255)):         # draw again each byte that is 255
             u[top] = np.frombuffer(rng.bytes(len(top)), np.uint8)
         return (u.reshape(levels.shape) < levels).astype(np.float32)
 
@@ -121,7 +121,7 @@ class Dataset:
         return self.train_x.draw(rows, rng) if isinstance(self.train_x, Grey) else draw_binary(self.train_x[rows], rng)
 
     def step(self, most: int) -> int:
-        """Return the smallest step k for which every k-th held-out row makes at most `most` rows."""
+        """Return the smallest k such that every k-th held-out row gives at most `most` rows."""
         return math.ceil(len(self.test_x) / whole_number("most", most, 1))
 
     def few(self, most: int) -> "Dataset":

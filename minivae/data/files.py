@@ -32,7 +32,7 @@ READERS = {                                                 # by suffix; used if
 
 
 def load(source: str = "digits", *, older: bool = False, **how) -> Dataset:
-    """Load the bundled "digits", a file (.npz, .npy, text, IDX), or the IDX files of a directory or with a common prefix.
+    """Load the bundled "digits", a file (.npz, .npy, text, IDX), or IDX files (a directory, or the prefix of their names).
 
     The keyword arguments label, delimiter, image, transpose and trials add what the file does not say; see `Reading`. The
     attribute `about` of the result describes what was read. Raises DataError (a ValueError) if the path holds no such data.

@@ -27,7 +27,7 @@ IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E
 MOST_AXES = 32                                              # limit of NumPy
 LONGEST_HEADER = 10_000                                     # characters of an .npy header: the limit of NumPy
 LAST = b"PK\5\6"                                           # the last 22 bytes of a zip without a comment begin with it
-DESCRIPTORS = (12, 16, 20, 24)                              # lengths of the block after a member, in a zip written to a pipe
+DESCRIPTORS = (12, 16, 20, 24)                              # lengths of the data descriptor after a member of a zip
 PLAIN = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248]|U\d{1,6})")                          # numbers, and text
 REMEDIES = {
     "|O": " Objects are pickled, which can run any code. Save numbers with x.astype(float), labels with y.astype(str).",

@@ -19,7 +19,7 @@ TYPED = {"\t": "tab", " ": "space", ";": "';'", "|": "'|'"}                     
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-"}
 LOOKED_AT = 20                                              # first lines, which decide separator, header and text columns
 MOST_NAMED = 6                                              # columns named in a message
-SEVERAL = 5                                                 # with fewer rows, no column of texts seems to name the rows
+SEVERAL = 5                                                 # rows needed to guess that a column of text names the rows
 
 Line = tuple[int, str]                                      # number of the line, from 1, and its text
 
@@ -117,7 +117,7 @@ def choose_separator(first: list[Line], path: Path, how: Reading) -> str:
     if all(usual in line for line in texts) and not set(others) & {";", "\t"}:   # between ; or tabs, commas may be decimal
         return usual
     for other in others:
-        if other != " " or sum(is_number(cell) for cell in texts[-1].split()) > 1:  # else blanks are between words
+        if other != " " or sum(is_number(cell) for cell in texts[-1].split()) > 1:  # else blanks separate words
             remedy = f"Add --delimiter {TYPED.get(other, other)} (in Python: delimiter={other!r})."
             raise Damaged(f"the separator seems to be {SEPARATORS[other]}, not {SEPARATORS[usual]}. {remedy}")
     return usual                                            # a single column has no separator
@@ -145,9 +145,9 @@ def is_number(cell: str) -> bool:
 
 
 def has_header(first: list[Line], separator: str, path: Path) -> bool:
-    """Return True if the first line is a header: it has no numbers, or has the numbers of the columns, as in pandas.
+    """Return True if the first line is a header: it has no numbers, or it counts the columns (0, 1, 2, ...), as in pandas.
 
-    Raises Damaged if another first line has text in a column whose second line is a number.
+    Raises Damaged if the first line is not a header, but has text above a number.
     """
     top = cells_of(first[0][1], separator)
     if all(cell.lower() in MISSING for cell in top):

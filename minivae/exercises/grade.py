@@ -83,7 +83,7 @@ def grade_command(options: argparse.Namespace) -> int:
         remedy = "Name files like 06_reparameterize.py, in a student's folder or with the student's name in front."
         refuse("FOLDER", "a folder with submissions", str(options.folder), remedy)
     feedback = {} if options.feedback is None else feedback_files(options.feedback, found)
-    must_be_free("--feedback", "without earlier files", feedback.values(), options.overwrite)
+    must_be_free("--feedback", "a directory without earlier files", feedback.values(), options.overwrite)
     if options.junit is not None:
         must_be_free("--junit", "a new file", [options.junit], options.overwrite)
         make_directory(options.junit.parent, "--junit")

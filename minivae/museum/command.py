@@ -160,7 +160,7 @@ def show_matrix(options: argparse.Namespace) -> int:
     """Print and draw the table of bugs and layers; return 1 if the museum itself has a fault."""
     path = options.out / "museum.png"
     if not options.markdown:
-        must_be_free("--out", "without an earlier figure", [path], options.overwrite)
+        must_be_free("--out", "a directory without an earlier figure", [path], options.overwrite)
         make_directory(options.out)
     progress = Silent() if options.quiet else Progress(len(bugs()))
     with ProcessPoolExecutor(initializer=ignore_interrupts) as pool:            # one process per core

@@ -206,7 +206,7 @@ def locked(path: Path) -> Iterator[None]:
             os.close(handle)
 
 
-alone = locked                                              # the name in earlier versions
+alone = locked                                              # the earlier name of this function
 
 
 def _lock(handle, path):

@@ -28,7 +28,7 @@ def write_atomically(path: Path, mode: str = "wb") -> Iterator[IO]:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename in (None, temporary, str(temporary)):
-            raise OSError(error.errno, error.strerror, str(path)) from error    # for example a full disk
+            raise OSError(error.errno, error.strerror, str(path)) from error    # for example, the disk is full
         raise
 
 
@@ -40,7 +40,7 @@ def destination(path: Path) -> Path:
     target = Path(os.path.realpath(path)) if Path(path).is_symlink() else Path(path)
     if target.exists() and not target.is_file():
         got = f"{str(path)!r}, which is {'a directory' if target.is_dir() else 'a pipe or a device'}"
-        refuse("the file", "a regular one, or a new one", got, "Name another.")
+        refuse("the file", "a regular file, or a new one", got, "Name another.")
     return target
 
 

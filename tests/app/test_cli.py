@@ -562,7 +562,7 @@ def test_plot_needs_no_results_and_replaces_figures_only_with_option_overwrite(q
         (tmp_path / f"{name}.png").write_text("mine")
     words = ["plot", str(copy), "--out", str(tmp_path)]
     capsys.readouterr()
-    assert cli.main(words) == 2 and "--out must be without earlier figures" in capsys.readouterr().err
+    assert cli.main(words) == 2 and "--out must be a directory without earlier figures" in capsys.readouterr().err
     assert (tmp_path / "hero.png").read_text() == "mine"
     assert cli.main([*words, "--overwrite"]) == 0 and (tmp_path / "samples.png").read_text() == "mine"
     assert (tmp_path / "hero.png").read_bytes() == (quick[0] / "hero.png").read_bytes()

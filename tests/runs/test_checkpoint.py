@@ -200,8 +200,8 @@ def test_save_refuses_to_replace_special_files(tmp_path, make, what, linked):
         path = tmp_path / "link"
         path.symlink_to("there")
     write = files.write_atomically(path)
-    refused(write.__enter__, "the file", "a regular one", f"{str(path)!r}, which is {what}", "Name another")
-    refused(lambda: files.must_be_free("x", "new", [path], True), "the file", "a regular one", what, "Name another")
+    refused(write.__enter__, "the file", "a regular file", f"{str(path)!r}, which is {what}", "Name another")
+    refused(lambda: files.must_be_free("x", "new", [path], True), "the file", "a regular file", what, "Name another")
     assert (tmp_path / "there").lstat().st_mode == kind and set(os.listdir(tmp_path)) <= {"there", "link"}
 
 

@@ -43,7 +43,7 @@ def show_list(options: argparse.Namespace, everything: tuple) -> int:
 def write_notebooks(options: argparse.Namespace, chosen: tuple) -> int:
     """Write a notebook for each chosen lesson; print the paths."""
     paths = [options.notebook / f"{stem(each)}.ipynb" for each in chosen]
-    must_be_free("--notebook", "without earlier notebooks", paths, options.overwrite)
+    must_be_free("--notebook", "a directory without earlier notebooks", paths, options.overwrite)
     make_directory(options.notebook, "--notebook")
     for each, path in zip(chosen, paths):
         with write_atomically(path, "w") as file:
