@@ -109,7 +109,8 @@ EQUIVALENT = {                                              # end of a mutant's 
     "                                 # (L, n, J)": SHAPE,
     "mu -> log_var  in  d_mu, d_log_var = kl_standard_normal_backward(np.repeat(d_kl[:, None], mu.shape[1], axis=1), mu, "
     "log_var)": SHAPE,
-    "<= -> <  in  if not 1e-300 <= number <= 1e300:                       # further products stay finite": AT_THE_LIMIT,
+    "<= -> <  in  if not 1e-300 <= number <= 1e300:                       # leaves room for later "
+    "factors: float64 ends at 1.8e308": AT_THE_LIMIT,
     "> -> >=  in  if above[worst] > unsure[worst]:": AT_THE_LIMIT,
     "<= -> <  in  return (slope, constant) if np.abs(slope * x + constant - y).max() <= enough else None": AT_THE_LIMIT,
     "<= -> <  in  right = r * r if r <= delta else delta * (2 * r - delta)": "equivalent: both formulas agree at delta",
