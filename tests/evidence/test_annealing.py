@@ -59,7 +59,7 @@ def tempered_posterior(vae, x, beta):
 
 
 def check_transition():
-    """Move draws of a tempered posterior by steps so long that some are rejected; check that its moments stay equal."""
+    """Move draws of a tempered posterior by long steps, some of them rejected; check that the moments do not change."""
     vae, x = linear_model(4, 2, rows=2)
     rng, beta, draws = np.random.default_rng(0), 0.6, 40_000
     mean, cov = tempered_posterior(vae, x, beta)

@@ -210,7 +210,7 @@ def test_explorer_page_of_all_digits_is_below_the_size_limit_of_train(digits):
     assert len(page) < 250_000 < results.EXPLORER_BYTES
 
 
-def test_train_names_the_explore_command_if_the_page_is_large(tmp_path, monkeypatch, capsys):
+def test_train_mentions_the_explore_command_if_the_page_is_large(tmp_path, monkeypatch, capsys):
     measure_few(monkeypatch)
     monkeypatch.setattr(results, "EXPLORER_BYTES", 1000)
     out = tmp_path / "run"
@@ -902,7 +902,7 @@ def test_sliders_are_sorted_by_their_kl(browser, tmp_path):
     assert [int(name[1:].translate(digits)) for name in order] == list(np.argsort(-kl) + 1)
 
 
-def test_missing_browser_skips_tests_or_fails_them_if_it_is_required(monkeypatch):
+def test_tests_without_a_browser_are_skipped_unless_a_browser_is_required(monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: None)
     executable.cache_clear()
     monkeypatch.delenv(REQUIRED, raising=False)
