@@ -168,7 +168,7 @@ def test_box_of_a_posterior_contains_nearly_all_of_its_probability(digits):
         assert np.exp(log_joint - exact.log_px[i]).sum() * step.prod() == pytest.approx(1, abs=0.005)
 
 
-def test_page_has_only_the_binomial_coefficients_of_its_counts_and_valid_text():
+def test_page_has_valid_text_and_only_the_binomial_coefficients_of_its_counts():
     rng = np.random.default_rng(0)
     vae = VAE.init(rng, 5, 2, (4,), likelihood=Binomial(60_000))
     x = np.float32([[0, 3, 5, 7, 900]])

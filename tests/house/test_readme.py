@@ -117,7 +117,7 @@ def test_pages_have_all_generated_tables():
     assert commands >= errata | tables | {MATRIX}
 
 
-def test_rewriting_a_page_updates_its_outputs_its_blocks_and_its_alt_texts():
+def test_rewriting_a_page_updates_outputs_and_blocks_and_alt_texts():
     picture = "![old](tests/pictures/hero.png)\n"
     example = "```python\n>>> 1 + 1\n3\n```\n"
     block = "<!-- $ sed -n 1p LICENSE -->\n```\nold\n```\n<!-- end -->\n"

@@ -54,7 +54,7 @@ def test_at_least_thirty_exhibits_have_full_descriptions():
         assert len(bug.title) < 80 and len(bug.name) <= 34      # so each text fits on one line
 
 
-def test_every_exhibit_gives_its_repository_and_place_unless_it_is_common():
+def test_every_exhibit_that_is_not_common_gives_a_repository_and_place():
     repository, place = r"[\w-]+/[\w.-]+", r"(#\d+|\([0-9a-f]{7}\))"
     for bug in bugs():
         assert bug.common or re.match(rf"({repository}.*{place}|Cross Validated, question \d+)", bug.seen), bug.seen
@@ -279,7 +279,7 @@ def trained_once(monkeypatch):
 
 
 @pytest.mark.slow
-def test_text_of_an_exhibit_shows_its_change_its_numbers_and_the_layers(capsys, trained_once):
+def test_text_of_an_exhibit_shows_change_and_numbers_and_layers(capsys, trained_once):
     code, out, _ = printed(capsys, "minus-one-once", "--epochs", "1", "--seed", "3")
     assert code == 0
     change = "  +     return (squares - 1 +"
