@@ -204,7 +204,7 @@ class Gaussian(Likelihood):
     """Every feature is the decoder's mean plus noise. All features share one sigma: a number, "learned" or "optimal".
 
     learned: log_sigma is a parameter with its own gradient. optimal: sigma^2 is the batch's mean squared error. At
-    this sigma the derivative of the loss in sigma is 0, so all other gradients are those of a fixed sigma   [hong.14]
+    this sigma the derivative of the loss in sigma is 0, so all other gradients are as if sigma were fixed   [hong.14]
     """
 
     sigma: float | str = 1.0

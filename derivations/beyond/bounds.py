@@ -211,8 +211,8 @@ def slopes(loss, at):
     r" \left(g + \beta\mu,\; \frac{g\,\sigma\epsilon + \beta(\sigma^2 - 1)}{2}\right),"
     r"\quad g \,\mathrm{being}\, W^\top(b + Wz - x) / s^2",
     (*VECTOR_LINEAR, PLANE_MU, PLANE_SIGMA, EPS, BETA),
-    says="If means over D features and d coordinates replace the sums, and beta d / D replaces beta, the gradient becomes D "
-    "times smaller.",
+    says="With means over D features and d coordinates instead of sums, and the weight beta d / D, the gradient is D times "
+    "smaller.",
 )  # fmt: skip
 def eq_57(W, b, s, x, mu, sigma, eps, beta):
     at, (D, d) = np.concatenate([mu, 2 * log(sigma)], axis=-1), W.shape[-2:]

@@ -2,7 +2,7 @@
 
 p(z) = N(z; -a, 1) / 2 + N(z; a, 1) / 2, where `apart` is a, and q = N(mu, sigma^2). The q with the smallest KL(p || q)
 has the mean and variance of p, so it covers both modes. The q with the smallest KL(q || p) is found by descent from
-several starts. KL(q || p) always has a minimum in the middle, where q covers both modes. For a >= 2.5 there is also
+several starts. KL(q || p) always has a local minimum in the middle, where q covers both modes. For a >= 2.5 there is also
 a minimum at each mode; for a >= 2.9 the minima at the modes are lower. Arguments may be numbers, or arrays that broadcast.
 """
 

@@ -25,7 +25,7 @@ UNDECIDED = 1000                                            # an error above 1 a
 ENOUGH = 1000                                               # at fewer draws, sides can be equal to the last bit by chance
 PIECE = 500                                                 # draws computed at once, to save memory
 REFUSAL = re.compile(r" must be .*; got ", re.DOTALL)       # matches messages of minivae.checks.refuse, not other errors
-ROUNDED = ("real", "> 0")                                   # letters with these rules may be rounded in a witness
+ROUNDED = ("real", "> 0")                                   # rules of symbols that a printed counterexample may round
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ class Computed:
         return judge_sides(*sides_of(self.form, point(**values)), self.rel)[i]
 
     def same_computation(self, seed: int) -> bool:
-        """Return True if all sides agree to the last bit at all draws; False for a form without letters."""
+        """Return True if the form has letters and all its sides agree to the last bit at all draws."""
         if not self.form.inputs or any(run.different_sides() > 1 for run in self.runs):
             return False
         draws = sum(run.count for run in self.random)

@@ -103,7 +103,7 @@ def functions_run() -> dict[tuple[str, int], set[str]]:
 
 @functools.cache
 def computed() -> dict[str, Computed]:
-    """Compute the statements of all tied entries, once for all changed copies of minivae."""
+    """Compute the statements of all tied entries; cached, because every changed copy of minivae needs them."""
     return {entry.id: stated(entry) for entry in ledger.entries() if entry.ties}
 
 

@@ -58,7 +58,7 @@ def covering() -> dict[str, NDArray]:
 
 
 def check_forward(p: NDArray, q: NDArray, kl: float, valley: tuple[float, float]) -> None:
-    """Raise NotShown unless q is the best Gaussian, has p's mean and variance, and a quarter of its mass in the valley."""
+    """Check that q is the best Gaussian, with p's mean and variance and a quarter of its mass in the valley."""
     shows(is_near(p, mixture(APART)), "p has its modes at -3 and 3")
     shows(is_near(valley, (0.02272, 0.24817)), "q has a quarter of its mass in the valley, p hardly any")
     shows(is_least(kl, kl_forward, APART), "no Gaussian has a smaller KL(p || q)")
@@ -119,7 +119,7 @@ def on_one_mode() -> dict[str, NDArray]:
 
 
 def check_reverse(p: NDArray, right: NDArray, left: NDArray, near_p: NDArray, near_q: NDArray) -> None:
-    """Raise NotShown unless the fits are the best Gaussians, and the best fit to near modes covers both."""
+    """Check that every fit is the best Gaussian, and that it covers both modes if they are near."""
     shows(is_near(p, mixture(APART)) and is_near(near_p, mixture(NEAR)), "the modes lie at +-3, and at +-0.8")
     shows(is_near((area(right, 1), area(p, 1)), (0.02620, 0.02272)), "2.6 % of q and 2.3 % of p lie in the valley")
     kls = [divergence(q, p) for q in (right, left)]

@@ -16,7 +16,7 @@ Place = tuple[float, float]
 
 
 class Node(NamedTuple):
-    """A box with its centre, its text, and its kind, one of STYLES."""
+    """A box with a centre, a text, and a kind (one of STYLES)."""
 
     place: Place
     text: str

@@ -169,7 +169,7 @@ USED = (positive("w", "w"), S, real("x", "x", simple=(2, 1, 0)), BETA, MORE)
     r" > D_{KL}(q_{\beta + \delta}||p(z))", USED,
     kind="claim",
     claim='The text calls the KL term "a regularizer" (l.178).',
-    says="If the weight beta of the KL grows, the KL of the best q from the prior falls.",
+    says="If the weight beta of the KL grows, the best q has a smaller KL to the prior.",
     needs="the decoder depends on z (w is not 0), and beta > 0",
     outside=({"w": 0, "s": 1, "x": 1, "beta": 1, "more": 1}, {"w": 1, "s": 1, "x": 1, "beta": -1, "more": 1}),
 )  # fmt: skip
@@ -202,7 +202,7 @@ NOISE = positive("s", "s", simple=(0.5, 1, 2))
     claim='The text calls the second term a measure of the likelihood of the "reconstructed data output" (l.178).',
     says="Read literally: log p(x_i|z) is the likelihood of the decoder's output x^.",
     fault="The second term of (28) is the likelihood of the input x_i, under a Gaussian with the output x^ as its mean. The "
-    "likelihood of x^ itself does not depend on x_i.",
+    "likelihood of the output x^ does not depend on x_i.",
 )  # fmt: skip
 def t_22(x, x_hat, s):
     return total(log_density(x, x_hat, s)), "=", total(log_density(x_hat, x_hat, s))

@@ -289,7 +289,7 @@ def figure_1():
         "a": "This is minus the divergence, written out.",
         "b": "This is (13) with t = p(x) / q(x), for every x.",
         "c": "The integral of a difference is the difference of the integrals.",
-        "d": "In the first integral, q cancels. (If q(x) = 0 < p(x) for some x, cancelling q makes the integral larger. "
+        "d": "In the first integral, q cancels. (Where q(x) = 0 and p(x) > 0, cancelling q makes the integral larger. "
         "This does not harm the proof, which needs only <= here.)",
         "e": "Both integrals are 1, so the chain ends at 0.",
     },

@@ -55,7 +55,7 @@ KNOWN = {*WORDS, *LARGE, *ORDINARY, *BINARY, *LINKS, *RELATED, *OPEN, *CLOSE, *S
     "frac", "dfrac", "sqrt", "mathcal", *(space[1:] for space in SPACES)
 }  # fmt: skip
 RAISED = dict(zip("0123456789+−=()niTJLDKN*′ᵀ", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱᵀᴶᴸᴰᴷᴺ*′ᵀ"))
-# Unicode has no subscript q. LOWERED has no p either, so σ_p and σ_q are written in the same way.
+# Unicode has a subscript p, but no subscript q. LOWERED omits both, so that σ_p and σ_q look alike.
 LOWERED = dict(zip("0123456789+−=()ijklmnt", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ᵢⱼₖₗₘₙₜ"))
 LETTER = r"[^\W\d_][\u0300-\u036f]?(_(\w+|\(\))|[₀-₉ᵢⱼₖₗₘₙₜ]+)?"
 SINGLE = re.compile(rf"(\d+(\.\d+)?|√?(d|D_)?{LETTER}(\(\))?|√?\(\))[⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ⁺⁻ᵀ*′]*")
@@ -76,7 +76,7 @@ def unicode(latex: str) -> str:
 def sides(latex: str) -> list[tuple[str, str]]:
     """Split a chain into (relation, side), as text; the first relation is "".
 
-    Relations inside brackets do not split: p(X = x) is one side.
+    A relation inside brackets does not split the chain: p(X = x) is one side.
     """
     depth, parts = 0, [("", [])]
     for piece in pieces(latex):

@@ -56,7 +56,7 @@ def add_train(train: argparse.ArgumentParser) -> None:
     add_common(add, None, None)
     add("--data", metavar="digits|PATH", help=DATA)
     add("--latent", type=int, metavar="J", help="number of latent dimensions (default: 2)")
-    add("--hidden", type=widths, metavar="H,H", help="widths of the encoder's hidden layers, or none (default: 128,64)")
+    add("--hidden", type=widths, metavar="H,H", help='widths of the encoder\'s hidden layers, or "none" (default: 128,64)')
     add("--likelihood", metavar="NAME", help=LIKELIHOOD)
     binarize = "treat each pixel as a probability and sample 0/1 images for each mini-batch"
     add("--binarize", action="store_true", default=None, help=binarize)
@@ -94,7 +94,7 @@ def add_sweep(sweep: argparse.ArgumentParser) -> None:
     add("--data", default="digits", metavar="digits|PATH", help="as for train")
     add_reading(sweep)
     add("--likelihood", metavar="NAME", help=LIKELIHOOD)
-    hidden = "widths of the encoder's hidden layers, or none (default: 64)"
+    hidden = 'widths of the encoder\'s hidden layers, or "none" (default: 64)'
     add("--hidden", type=widths, default=(64,), metavar="H,H", help=hidden)
     add("--epochs", type=int, default=40, metavar="N", help="passes over the data (default: %(default)s)")
     add("--batch", type=int, default=128, metavar="B", help="rows in a mini-batch (default: %(default)s)")
@@ -149,7 +149,7 @@ def widths(text: str) -> tuple[int, ...]:
     try:
         return () if text == "none" else tuple(int(width) for width in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"must be widths such as 128,64, or none; got {text!r}") from None
+        raise argparse.ArgumentTypeError(f'must be widths such as 128,64, or "none"; got {text!r}') from None
 
 
 def number_or_word(text: str) -> float | str:

@@ -14,7 +14,7 @@ BEGINNING = 4096                                            # number of bytes th
 READ = "These are read: .npz, .npy, text (.csv, .tsv), IDX, and a directory of IDX files; text and IDX also as .gz."
 
 # For each kind of file, lines of code that convert it; `sentence` fills in {path}, {npz} and others. Below them, SIGNS has a
-# row for each kind of file: its first bytes, its name, its lines of code.
+# row for each kind of file: first bytes, name, lines of code.
 HDF = ("import h5py, numpy as np; f = h5py.File({path!r}); print(list(f))", "np.savez({npz!r}, x=f['x'], y=f['y'])")
 PICKLE = (
     "import pickle, numpy as np; d = pickle.load({open}({path!r}, 'rb'), encoding='latin1')   # only if you trust it",

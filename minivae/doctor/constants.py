@@ -1,4 +1,4 @@
-"""Explain the constant of a loss at all sizes: by the -1 of the KL and the normaliser of a Gaussian."""
+"""Explain the constant of a loss, for all D and J, by the -1 of the KL and the normaliser of a Gaussian."""
 
 import itertools
 import math
@@ -123,7 +123,7 @@ def explained(result: Measured, of_kl: str, of_cost: str) -> list[Finding]:
                            "(mu**2 + np.exp(log_var) - 1 - log_var) / 2", "minus-one-dropped"))
     missing = name == "log_px_given_z" and result.cost.kind == "mse" and of_cost == "none"
     if missing or of_cost in ("log sigma", "log 2 pi"):
-        lacks = "is missing" if missing else f"has only its {of_cost}"
+        lacks = "is missing" if missing else f"contains only {of_cost}"
         words = f"the normaliser of the Gaussian {lacks}: the gradients are right, but the result is not a log-density"
         right = constant_of(result, -0.5, normalisers(result.cost)["gaussian"])
         out.append(Finding("unusual", name, "half-normaliser", words, constant, right,

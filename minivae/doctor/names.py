@@ -144,7 +144,7 @@ RIGHT = {
 
 
 def kl_named(weights: dict[str, float], error: float, about: str) -> KnownKL:
-    """Return the KL with its reading, weight and findings: a right KL, one with a wrong coefficient, or an unknown one."""
+    """Return the KL with its reading, weight and findings: a correct KL, one with a wrong coefficient, or an unknown one."""
     known, twice = KnownKL(weights, "J"), 2 * weights.get("m^2", 0.0)
     for reading in READINGS:
         if fits(weights, pattern_of(reading), twice, error):
@@ -190,7 +190,7 @@ def kl_named(weights: dict[str, float], error: float, about: str) -> KnownKL:
 
 
 def pattern_of(reading: Reading) -> dict[str, float]:
-    """Return the coefficients of a right KL with weight 1."""
+    """Return the coefficients of a correct KL with weight 1."""
     return {"m^2": 0.5, reading.spread: 0.5, reading.log: -reading.factor}
 
 
@@ -200,7 +200,7 @@ def fits(weights: Mapping[str, float], pattern: Mapping[str, float], v: float, e
 
 
 def one_off(weights: Mapping[str, float], reading: Reading, error: float) -> tuple[str, float] | None:
-    """Return (name, weight) if two coefficients give this weight, and the third, `name`, is wrong or missing; else None."""
+    """Return (name of the third, weight) if two of three coefficients fit one weight and the third does not; else None."""
     pattern = pattern_of(reading)
     if not set(weights) <= set(pattern) or len(weights) < 2 or reading.spread not in weights:
         return None

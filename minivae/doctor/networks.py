@@ -19,7 +19,7 @@ def rows_of(call: Call, width: int, rng: np.random.Generator) -> NDArray:
 
 
 def widths(calls: Mapping[str, Call], rng: np.random.Generator) -> dict[str, int]:
-    """Return {"features": D, "latent": J}, the first widths of TRIED that encoder and decoder accept, if any."""
+    """Return {"features": D, "latent": J}: the first width in each list of TRIED that the function accepts, if any."""
     found = {}
     for name in PAIR:
         for width in TRIED[name] if name in calls else ():

@@ -51,7 +51,7 @@ class Target(NamedTuple):
         return [draws[0] for draws in self.draw(rng, sizes, 1)]
 
     def draw(self, rng: np.random.Generator, sizes: Mapping[str, int], n: int) -> list[NDArray]:
-        """Return n draws of x, o, m and s. They are legal for every cost (probabilities, logits) and every reading of s."""
+        """Return n draws of x, o, m and s. o is valid as a probability or a logit, s as a variance, sigma or log_var."""
         wide, narrow = (n, sizes["B"], sizes["D"]), (n, sizes["B"], sizes["J"])
         x, o = rng.uniform(0.06, 0.94, wide), rng.uniform(0.06, 0.94, wide)
         if self.binary:

@@ -32,7 +32,7 @@ def takes_noise(call: Call) -> bool:
 
 
 class Assumed(NamedTuple):
-    """The second argument of the KL: its reading, its name, and the reading that its name suggests."""
+    """The second argument of the KL: how the KL reads it, its name, and the reading that the name suggests."""
 
     reading: Reading | None = None
     sure: bool = False          # True if the KL has no fault

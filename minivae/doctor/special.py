@@ -169,7 +169,7 @@ def departure(seen: Iterable[tuple], formula: Callable[[float], float], rel: flo
 
 
 def far_kl(result: Measured) -> list[Finding]:
-    """Compare the KL with its formula at second arguments up to +-80."""
+    """Compare the KL with its formula where its second argument (log_var or sigma) is large: up to 80 or down to -80."""
     reading, name, single = result.kl.reading, result.target.call.name, result.target.call.single
     scale, base = coefficient(result, "kl"), scan(result, 3, [1.0]).get(1.0, math.nan)
     for sign in (1,) if reading.name in ("sigma", "variance") else (1, -1):

@@ -216,7 +216,7 @@ def _forward(vae, x, path, chains, rng):
 
 
 def _reverse(vae, x, path, z, rng):
-    """Return log(1/w) (L, N) of chains from posterior draws z back to the start, and their acceptance rate (N,).
+    """Run chains back from posterior draws z. Return log(1/w), shape (L, N), and the acceptance rates, shape (N,).
 
     The transitions are those of `_forward`, in reverse order.
     """

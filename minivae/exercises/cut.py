@@ -37,7 +37,7 @@ class Piece(NamedTuple):
 
 
 def original(piece: Piece) -> Callable:
-    """Return the function in the package. Raises AttributeError if there is none."""
+    """Return the function in the package. Raises AttributeError if the package has no such function."""
     return pkgutil.resolve_name(f"minivae.{piece.module}:{piece.name}")
 
 

@@ -113,7 +113,7 @@ def unreadable(error: Exception) -> str:
 
 @safely
 def check_names(exercise: Exercise, names: dict, seed: int = 0) -> Verdict:
-    """Judge functions of this process by their names, as in a notebook. Time and memory are not limited."""
+    """Judge functions that this process has defined, such as those of a notebook. Time and memory are not limited."""
     how, untouched = exercise.asking or Asking(calls_of, findings_of), {}
     exec(exercise.file(), untouched)
     blanks = functions_in(ast.parse(exercise.file()))

@@ -95,7 +95,7 @@ def one_change(piece: Piece) -> Iterator[Variant]:
 
 
 def line_of(tree: ast.FunctionDef, node: ast.AST) -> str:
-    """Return the target of the assignment that contains a node, "return" in a return, else ""."""
+    """Return the target of the assignment that contains a node; "return" if a return contains it; otherwise ""."""
     for statement in ast.walk(tree):
         if isinstance(statement, (ast.Assign, ast.AugAssign, ast.Return)) and any(node is n for n in ast.walk(statement)):
             if isinstance(statement, ast.AugAssign):

@@ -138,7 +138,7 @@ def at_sigma(reading: dict) -> str:
 
 
 def bound_in_words(convention: "Convention", found: "Translation") -> str:
-    """Return a sentence: is minus the loss, in nats, a lower bound of log p(x), and for which decoder?"""
+    """Return a sentence that says whether minus the loss, in nats, is a lower bound of log p(x), and for which decoder."""
     beta = found.reading.beta
     if beta == 0:
         return "no: without a KL this is the loss of a plain autoencoder"

@@ -164,7 +164,7 @@ def implied_sigma(convention: Convention) -> float:
 
 
 def _weight_of_square(convention):
-    """Return the weight a of every (x - m)^2."""
+    """Return the factor of every squared error (x - m)^2 in the loss."""
     divisor = 2 * convention.sigma * convention.sigma if convention.reconstruction == "gaussian" else 1
     return _in_range(convention.on_features / _in_range(divisor))
 

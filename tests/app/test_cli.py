@@ -95,7 +95,7 @@ def test_train_table_has_the_numbers_of_the_json_document(quick, capsys):
     assert vars(cli.make_parser().parse_args(shlex.split(again)))["epochs"] == 2
 
 
-def test_train_explains_nats_and_the_gap_and_names_the_next_command(quick, capsys):
+def test_train_explains_nats_and_the_gap_and_suggests_the_next_command(quick, capsys):
     out, document, _ = quick
     printed = printed_report(out, document, capsys)
     assert printed.count("1 nat = 1.44 bits") == 1 and "by numerical integration over z, error below 0.001 nats" in printed

@@ -232,7 +232,7 @@ def test_interrupted_sweep_writes_its_points_despite_a_closed_pipe(tmp_path, num
     assert len(json.loads((tmp_path / "run" / "sweep.json").read_text())["points"]) == 1
 
 
-def test_diverging_sweep_names_the_value_and_keeps_earlier_points(undrawn, tmp_path, capsys):
+def test_diverging_sweep_reports_the_value_and_keeps_earlier_points(undrawn, tmp_path, capsys):
     line = [*QUICK, "--sigma", "1,0.5,1e-30,2", "--out", str(tmp_path / "run"), "--json"]
     with warnings.catch_warnings(action="error"):
         assert cli.main(line) == 2

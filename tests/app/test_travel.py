@@ -71,7 +71,7 @@ def test_run_moved_without_its_data_finds_the_data(tmp_path, capsys):
     assert needs_data(tmp_path / "away") == [0, 0, 0]
 
 
-def test_moved_data_are_found_after_an_option_names_them(tmp_path, capsys):
+def test_moved_data_are_found_if_an_option_gives_their_path(tmp_path, capsys):
     run = trained_in(tmp_path / "home")
     new = shutil.move(tmp_path / "home" / "d" / "x.npz", tmp_path / "y.npz")
     assert needs_data(run) == [2, 2, 2] and capsys.readouterr().err.count("add --data PATH") == 3
@@ -84,7 +84,7 @@ def test_moved_data_are_found_after_an_option_names_them(tmp_path, capsys):
     assert needs_data(run) == [0, 0, 0]                     # the resumed run stores the new path
 
 
-def test_error_for_data_of_another_kind_names_the_options_used_in_training(tmp_path, capsys):
+def test_error_for_data_of_another_kind_mentions_the_options_used_in_training(tmp_path, capsys):
     table = tmp_path / "a.csv"
     table.write_text("kind,a\n" + "cat,1\ndog,0\n" * 20)
     train = ["train", "--data", str(table), "--label", "kind", "--epochs", "1", "--hidden", "4", "-q", "--no-explorer"]

@@ -11,7 +11,7 @@ from minivae import checks
 from tests.helpers.numeric import close, refused
 
 
-def test_error_message_names_argument_rule_and_value_and_suggests_a_remedy():
+def test_error_message_contains_argument_and_rule_and_value_and_remedy():
     refused(lambda: checks.refuse("x", "small", "a big one", "Divide."), "x", "small", "a big one", "Divide.")
 
 
@@ -124,7 +124,7 @@ def test_check_of_a_real_number_refuses_arrays(bad):
         ({"at_least": 0, "below": 1}, "a finite number >= 0 and < 1"),
     ],
 )
-def test_refusal_of_a_number_names_only_the_limits_given(limits, rule):
+def test_refusal_of_a_number_mentions_only_the_given_limits(limits, rule):
     with pytest.raises(ValueError) as info:
         checks.real_number("b1", np.nan, **limits)
     assert str(info.value) == f"b1 must be {rule}; got nan. Check its sign and scale."

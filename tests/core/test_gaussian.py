@@ -257,7 +257,7 @@ BAD_COVARIANCES = {
 
 
 @pytest.mark.parametrize("bad, rule", BAD_COVARIANCES.values(), ids=BAD_COVARIANCES)
-def test_refusal_of_a_bad_covariance_names_the_argument(bad, rule):
+def test_refusal_of_a_bad_covariance_mentions_the_argument(bad, rule):
     good, mu = np.eye(2), np.zeros(2)
     refused(lambda: kl_full(mu, bad, mu, good), "cov_q", rule, "", "")
     refused(lambda: kl_full(mu, good, mu, bad), "cov_p", rule, "", "")

@@ -99,7 +99,7 @@ def log_prob_case(kind, fit=lambda *inputs: inputs):
 
 
 def loss_case(loss, loss_backward, inputs, beta):
-    """Return the Case of a loss, the last step of the forward pass, with constant beta."""
+    """Return the Case of a loss function with constant beta."""
     return Case(lambda *terms: loss(*terms, beta), lambda d, *terms: loss_backward(d, *terms, beta), inputs, (0, 1))
 
 

@@ -182,7 +182,7 @@ def test_only_learned_sigma_has_a_gradient_and_only_optimal_sigma_is_fitted(sigm
 
 
 @pytest.mark.parametrize("sigma, log_sigma", [(2, math.log(2)), ("learned", 0.0), ("optimal", 0.0), (1, 0.0)])
-def test_initial_sigma_is_the_given_number_or_one(sigma, log_sigma):
+def test_sigma_starts_at_its_fixed_value_or_at_1_if_not_fixed(sigma, log_sigma):
     assert Gaussian(sigma).start() == (pytest.approx(log_sigma, rel=1e-15),)
 
 

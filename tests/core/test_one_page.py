@@ -264,7 +264,7 @@ def executed(tree):
 
 
 def survivors(name):
-    """Plant all slips in a function; return all changed line numbers, and the changed lines that are not noticed."""
+    """Plant all slips in a function. Return the numbers of all lines with slips, and the lines whose slips are unnoticed."""
     tree = ast.parse(SOURCE)
     numbers, unnoticed = set(), set()
     for number, line in with_slips(function_in(tree, name)):
@@ -331,7 +331,7 @@ def test_backward_of_the_page_reverses_the_steps_of_forward():
     backward = [step for _, _, step, _ in numbered(one_page.backward)]
     assert list(dict.fromkeys(forward)) == [1, 2, 3, 4, 5, 6, 7] and forward == sorted(forward)
     assert list(dict.fromkeys(backward)) == [7, 6, 5, 4, 3, 2, 1] and backward == sorted(backward, reverse=True)
-    for function in (one_page.forward, one_page.backward):  # docstring, 1 or 2 unpackings and return have no step number
+    for function in (one_page.forward, one_page.backward):  # without a step number: docstring, 1 or 2 unpackings, return
         statements = ast.parse(inspect.getsource(function)).body[0].body
         assert len(numbered(function)) == len(statements) - (3 if function is one_page.forward else 4)
 

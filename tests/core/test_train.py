@@ -244,7 +244,7 @@ def test_training_stops_between_two_steps_on_request():
     assert len(records) == 1 and np.isfinite(vae.params.flat).all()
 
 
-def test_diverging_training_names_its_step_and_keeps_the_last_good_parameters():
+def test_diverging_training_reports_the_step_and_keeps_the_last_good_parameters():
     vae, data, rng = small(9, Gaussian(1.0), activation="relu")
     with np.errstate(all="ignore"), pytest.raises(Diverged, match=r"epoch \d+, step \d+: .* is the first quantity.*--lr"):
         list(train(vae, data, rng, epochs=100, lr=1e30))
@@ -312,7 +312,7 @@ def test_every_mini_batch_of_binarized_data_is_a_fresh_draw(monkeypatch):
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="keep_freed_memory has no effect without glibc")
-def test_function_keep_freed_memory_makes_malloc_reuse_freed_memory():
+def test_malloc_reuses_freed_memory_after_a_call_of_keep_freed_memory():
     """Fill and free arrays thirty times. With the function, a page of memory causes one page fault instead of thirty."""
     code = (
         "import resource, sys, numpy as np; from minivae.train import keep_freed_memory\n"

@@ -371,7 +371,7 @@ def test_fresh_decoder_outputs_the_mean_of_the_data(likelihood, depth):
 
 
 @pytest.mark.parametrize("sigma, log_sigma", [(0.7, math.log(0.7)), ("learned", 0.0), ("optimal", 0.0)])
-def test_initial_sigma_of_a_gaussian_model_is_the_given_number_or_1(sigma, log_sigma):
+def test_new_model_starts_with_a_given_sigma_and_otherwise_with_1(sigma, log_sigma):
     vae = VAE.init(np.random.default_rng(0), 3, likelihood=Gaussian(sigma), dtype=np.float64)
     close(vae.params["log_sigma"], np.array(log_sigma), rel=0)
 

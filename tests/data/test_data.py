@@ -27,7 +27,7 @@ def test_the_bundled_digits_are_the_1797_of_the_uci_set():
     assert f"{len(digits.train_x):,} to train on, {len(digits.test_x)} held out" in data.digits.__doc__
 
 
-def test_the_bundled_file_names_its_authors_and_licence():
+def test_the_bundled_file_states_its_authors_and_licence():
     with resources.files("minivae.data").joinpath("digits.npz").open("rb") as file, np.load(file) as stored:
         attribution = str(stored["attribution"])
     for part in ("Alpaydin", "Kaynak", "1998", "CC BY 4.0", "https://"):
@@ -115,7 +115,7 @@ def test_indexing_grey_bytes_returns_fractions():
 
 
 def frequency_error(draw, draws=20_000):
-    """Return the largest error of the observed frequency of 1, in standard errors, over the grey levels 1 to 254."""
+    """Return the largest error of the frequency of 1-pixels at any grey level 1 to 254, in units of its standard error."""
     levels = np.tile(np.arange(256, dtype=np.uint8), (draws, 1))
     p = np.arange(1, 255) / 255
     x = draw(levels)
@@ -154,7 +154,7 @@ def test_binarize_refuses_data_outside_0_to_1(tmp_path):
 
 
 @pytest.mark.parametrize("most, kept", [(1, 1), (2, 2), (100, 89), (355, 355), (1000, 355)])
-def test_limited_held_out_rows_are_evenly_spaced_and_keep_labels(most, kept):
+def test_a_limit_keeps_evenly_spaced_held_out_rows_with_their_labels(most, kept):
     digits = data.digits()
     limited = digits.few(most)
     assert len(limited.test_x) == len(limited.test_y) == kept and limited.train_x is digits.train_x
@@ -200,7 +200,7 @@ def test_idx_directory_with_files_of_different_sets_is_refused(tmp_path, name, a
         data.load(mnist(tmp_path, **{name: array}))
 
 
-def test_error_for_an_unreadable_file_in_an_idx_directory_names_it(tmp_path, monkeypatch):
+def test_error_for_an_unreadable_file_in_an_idx_directory_mentions_the_file(tmp_path, monkeypatch):
     def refusing(path):
         raise PermissionError(13, "Permission denied", str(path))
 
@@ -231,7 +231,7 @@ def test_csv_written_by_spreadsheets_is_read(tmp_path, encoding, end):
     assert data.load(str(tmp_path / "a.csv")).train_x[:4].tolist() == [[0, 0.5], [1, 0.25]] * 2
 
 
-def test_error_for_a_file_too_large_for_memory_names_the_file(tmp_path, monkeypatch):
+def test_file_too_large_for_memory_is_mentioned_in_the_error(tmp_path, monkeypatch):
     def full(path):
         raise MemoryError
 
@@ -261,7 +261,7 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
-def test_error_for_a_file_without_data_names_the_file(tmp_path, name):
+def test_error_for_a_file_without_data_mentions_the_file(tmp_path, name):
     path = tmp_path / name
     if BAD_FILES[name] is not None:
         path.write_bytes(BAD_FILES[name])

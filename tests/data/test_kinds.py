@@ -316,7 +316,7 @@ def test_message_for_a_missing_file_says_what_to_type(tmp_path, monkeypatch):
             data.load(source)
 
 
-def test_excel_line_that_names_the_separator_is_skipped(tmp_path):
+def test_excel_line_that_states_the_separator_is_skipped(tmp_path):
     path = write(tmp_path / "a.csv", "sep=;\n" + csv_of(TABLE, ";", header=list("abcdefghi")))
     assert data.load(path, delimiter=";").train_x.shape == (32, 9)
 
@@ -392,7 +392,7 @@ def test_remedy_for_a_bad_option_is_a_valid_option(wrong, typed, tmp_path, capsy
     assert code == 2 and re.search(f"(Try|Write) {typed}[.]", printed.err) and wrong.split()[0] in printed.err
 
 
-def test_refusal_caused_by_a_label_column_names_the_column(tmp_path, capsys):
+def test_refusal_of_a_table_mentions_the_label_column(tmp_path, capsys):
     path = write(tmp_path / "a.csv", KAGGLE)
     code, printed = run(["train", "--data", path, "--out", str(tmp_path / "no")], capsys)
     assert code == 2 and "--label label" in printed.err and printed.err.count("\n") == 1
@@ -489,7 +489,7 @@ def test_warning_for_the_index_of_a_data_frame_suggests_iloc():
 
 
 @pytest.mark.parametrize("call", [data.from_arrays, data.load])
-def test_error_for_an_unknown_keyword_names_the_function_and_known_keywords(call):
+def test_error_for_an_unknown_keyword_mentions_the_function_and_known_keywords(call):
     with pytest.raises(TypeError, match=rf"data\.{call.__name__} has no keyword argument 'lable'; it has label, .*trials\. "
                                         "Did you mean label\\?"):
         call(TABLE if call is data.from_arrays else "digits", lable=0)

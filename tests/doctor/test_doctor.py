@@ -22,7 +22,7 @@ def keys_of(report):
 
 
 @pytest.mark.parametrize("name", [*fresh.RIGHT, *STYLES])
-def test_right_implementation_is_never_called_wrong(name):
+def test_correct_implementation_is_never_called_wrong(name):
     assert report_of((fresh.RIGHT | STYLES)[name]).wrong == []
     assert len(fresh.RIGHT | STYLES) == len(fresh.RIGHT) + len(STYLES)
 
@@ -241,12 +241,12 @@ def test_prior_of_a_kl_is_named_with_its_mean_and_variance():
     assert "N(0.3, 0.98)" in found.words and found.measured == pytest.approx(0.98)
 
 
-def test_finding_says_that_a_normaliser_has_only_its_log_two_pi():
+def test_normaliser_without_log_sigma_is_reported():
     def log_px(x, o):
         return -(((x - o) ** 2) / 0.08 + np.log(2 * np.pi) / 2).sum(1)
 
     [found] = [finding for finding in examine(log_px_given_z=log_px).findings if finding.key == "half-normaliser"]
-    assert "has only its log 2 pi" in found.words and found.expected == pytest.approx(found.measured - 21 * np.log(0.2))
+    assert "contains only log 2 pi" in found.words and found.expected == pytest.approx(found.measured - 21 * np.log(0.2))
 
 
 def test_weight_proportional_to_the_features_is_translated_for_the_given_features():
@@ -357,7 +357,7 @@ def test_bound_is_not_compared_if_the_integrals_do_not_converge():
 
 
 @pytest.mark.parametrize("data", [[[1], [2, 3]], "text", np.nan])
-def test_invalid_data_are_refused_if_there_is_one_feature(data):
+def test_invalid_data_are_refused_also_for_a_single_feature(data):
     with pytest.raises(ValueError, match="1 in a row"):
         bound.rows_of_data(data, 1)
 

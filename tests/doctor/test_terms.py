@@ -122,7 +122,7 @@ def test_factor_of_another_size_is_written_before_the_sums(power, formula):
         (lambda x, o: 3 * np.log(o) + x * o, 1, 0),
     ],
 )  # fmt: skip
-def test_unknown_cost_is_compared_with_a_coefficient_of_a_known_cost(cost, measured, expected):
+def test_finding_about_an_unknown_cost_gives_a_measured_and_an_expected_coefficient(cost, measured, expected):
     report = examine(loss=lambda x, o, m, v: (cost(x, o).sum(1) + kl_rows(m, v)).mean())
     [found] = [finding for finding in report.findings if finding.key == "other-cost"]
     assert (found.measured, found.expected) == pytest.approx((measured, expected))
@@ -136,7 +136,7 @@ def test_unknown_cost_is_compared_with_a_coefficient_of_a_known_cost(cost, measu
         (lambda m, v: (v + (1 + m**2) / np.exp(v) - 1) / 2, "exp(-s)", 0.5, 0),
     ],
 )  # fmt: skip
-def test_unknown_kl_is_compared_with_a_coefficient_of_a_right_kl(kl, odd, measured, expected):
+def test_finding_about_an_unknown_kl_gives_a_measured_and_an_expected_coefficient(kl, odd, measured, expected):
     report = examine(kl=lambda m, v: kl(m, v).sum())
     [found] = [finding for finding in report.findings if finding.key in ("only-mu", "other-kl", "reverse-kl")]
     assert (found.measured, found.expected) == pytest.approx((measured, expected)) and f"of {odd} is" in found.compared

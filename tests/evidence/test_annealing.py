@@ -59,7 +59,7 @@ def tempered_posterior(vae, x, beta):
 
 
 def check_transition():
-    """Move draws of a tempered posterior by steps so long that some are rejected; check that its moments stay equal."""
+    """Move draws of a tempered posterior by long steps, some of them rejected; check that the moments do not change."""
     vae, x = linear_model(4, 2, rows=2)
     rng, beta, draws = np.random.default_rng(0), 0.6, 40_000
     mean, cov = tempered_posterior(vae, x, beta)
@@ -90,7 +90,7 @@ def test_annealing_with_one_distribution_is_importance_sampling():
     assert (np.abs(found.log_px - plain.iw_bound) <= LIMIT * error).all()
 
 
-def test_annealing_underestimates_its_error_only_if_it_starts_from_a_narrow_encoder():
+def test_annealing_underestimates_the_error_only_from_a_narrow_encoder():
     """q(z|x) has the exact posterior mean and 1/30 of its sigma: all chains stay near the mean, so their spread is small."""
     vae, x = linear_model(3, 2, sigma=1.0, rows=50)
     W, b = vae.layers("decoder")[0]

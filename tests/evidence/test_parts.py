@@ -81,7 +81,7 @@ def test_scaled_first_descent_step_has_the_length_of_the_constant_careful():
 
 @pytest.mark.parametrize("taken", [1.0, 0.5, 0.25])
 def test_step_with_just_enough_descent_is_taken(taken):
-    """The slope is -1. Only at the point `taken`, the value falls by just enough: SUFFICIENT times the predicted amount."""
+    """The slope is -1. At one point, `taken`, the value falls by just enough: SUFFICIENT times the predicted amount."""
 
     def f(points, which):
         enough = np.where(points[:, 0] == taken, -descent.SUFFICIENT * taken, 1.0)
@@ -122,7 +122,7 @@ def test_reverse_chains_make_the_forward_steps_in_reverse_order(monkeypatch):
     assert len(set(forward)) == 4 and steps == forward[::-1]
 
 
-def test_first_distribution_tunes_its_step_size_ten_times_and_others_once(monkeypatch):
+def test_step_size_is_tuned_ten_times_at_the_first_beta_then_once(monkeypatch):
     betas, transition = [], annealing._transition
 
     def recorded(vae, x, path, beta, *rest):
@@ -195,7 +195,7 @@ def disagreement(share, n):
 
 @pytest.mark.parametrize("kinks", [False, True])
 @pytest.mark.parametrize("period", [2, 3, 6])
-def test_discretisation_error_comes_from_interleaved_grids(period, kinks):
+def test_discretisation_error_is_estimated_from_interleaved_grids(period, kinks):
     k = np.arange(36)
     share = np.exp(-((k - 17.3) ** 2) / 50) * (1 + 0.1 * np.cos(2 * np.pi * k / period))
     share /= share.sum()
@@ -205,7 +205,7 @@ def test_discretisation_error_comes_from_interleaved_grids(period, kinks):
 
 
 def test_disagreement_of_interleaved_grids_grows_with_their_spacing():
-    """A sum with spacing 3h is the mean of 2^J sums with spacing 6h, so their largest error is at least its error."""
+    """A sum with spacing 3h is the mean of 2^J sums with spacing 6h. The error of a mean is at most the largest error."""
     rng = np.random.default_rng(0)
     for shape in ((200, 40), (200, 12, 13)):
         index, p, row = pairs_of(rng.dirichlet(np.ones(np.prod(shape[1:])) / 3, 200).reshape(shape))

@@ -162,7 +162,7 @@ FAULTS = [                                                  # exercise, source, 
 
 
 @pytest.mark.parametrize("number, source, replaced, words", FAULTS, ids=[f"{n}-{k}" for k, (n, *_) in enumerate(FAULTS)])
-def test_message_about_a_common_error_names_its_cause(number, source, replaced, words):
+def test_message_about_a_common_error_gives_the_cause(number, source, replaced, words):
     rest = {"SQUARE": "g**2", "FACTOR *": "", "LOG_P": "(x * logits - np.logaddexp(0, logits)).sum(-1)",
             "SLOPE": "d_out[..., None] * (x - sigmoid(logits))"}
     for old, new in (replaced | {old: new for old, new in rest.items() if old not in replaced}).items():
@@ -225,7 +225,7 @@ def test_factor_forgotten_in_one_array_is_named_only_as_missing_factor():
     assert names and all("`...` is missing" in name for name in names)
 
 
-def test_line_that_computes_a_right_array_is_not_blamed():
+def test_line_that_computes_a_correct_array_is_not_blamed():
     source = TWO_PATHS.replace("ROWS", "d_z_px.reshape(L, B, J)").replace("ward(d_z,", "ward(d_z - d_z_kl,")
     assert "in the line of `d_z`" not in words_on(12, source)
 
@@ -313,7 +313,7 @@ def test_verdict_contains_only_names_of_the_learners_file():
     assert "floor" not in text and "sum_2" not in text
 
 
-def test_message_about_an_additional_sum_names_its_axis():
+def test_message_about_an_additional_sum_mentions_the_axis():
     text = printed_lines(7, "def kl_standard_normal(mu, log_var):\n"
                    "    return ((mu**2 + np.exp(log_var) - 1 - log_var) / 2).sum(1)")  # fmt: skip
     assert "that is (B,)" in text and "you also took the sum over J" in text

@@ -227,7 +227,7 @@ def step(self, gradient):
 
 
 @pytest.mark.parametrize("number, source", RIGHT, ids=[f"{number}-{k}" for k, (number, _) in enumerate(RIGHT)])
-def test_right_solution_written_differently_passes_without_a_named_error(number, source):
+def test_correct_solution_written_differently_passes_without_a_named_error(number, source):
     verdict = verdict_on(number, source)
     assert verdict.status == "passed", verdict.findings
     assert not any(finding.names for finding in verdict.findings)
@@ -278,7 +278,7 @@ WRONG = [                                                   # exercise, head and
 
 
 @pytest.mark.parametrize("number, body, words", WRONG, ids=[f"{number}-{k}" for k, (number, *_) in enumerate(WRONG)])
-def test_message_about_a_wrong_solution_names_its_error(number, body, words):
+def test_message_about_a_wrong_solution_describes_the_error(number, body, words):
     assert words in words_on(number, f"def {body}")
 
 

@@ -34,7 +34,7 @@ def telling(arrays, right):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("exercise", exercises(), ids=lambda exercise: exercise.stem)
-def test_judge_names_every_wrong_variant_by_its_change(exercise, monkeypatch):
+def test_judge_describes_every_wrong_variant_by_its_change(exercise, monkeypatch):
     monkeypatch.setattr(compare, "words_of", lambda *arguments: ())
     silent = {}
     for part in exercise.parts:

@@ -168,7 +168,7 @@ def test_box_of_a_posterior_contains_nearly_all_of_its_probability(digits):
         assert np.exp(log_joint - exact.log_px[i]).sum() * step.prod() == pytest.approx(1, abs=0.005)
 
 
-def test_page_has_only_the_binomial_coefficients_of_its_counts_and_valid_text():
+def test_page_has_valid_text_and_only_the_binomial_coefficients_of_its_counts():
     rng = np.random.default_rng(0)
     vae = VAE.init(rng, 5, 2, (4,), likelihood=Binomial(60_000))
     x = np.float32([[0, 3, 5, 7, 900]])
@@ -210,7 +210,7 @@ def test_explorer_page_of_all_digits_is_below_the_size_limit_of_train(digits):
     assert len(page) < 250_000 < results.EXPLORER_BYTES
 
 
-def test_train_names_the_explore_command_if_the_page_is_large(tmp_path, monkeypatch, capsys):
+def test_train_mentions_the_explore_command_if_the_page_is_large(tmp_path, monkeypatch, capsys):
     measure_few(monkeypatch)
     monkeypatch.setattr(results, "EXPLORER_BYTES", 1000)
     out = tmp_path / "run"
@@ -902,7 +902,7 @@ def test_sliders_are_sorted_by_their_kl(browser, tmp_path):
     assert [int(name[1:].translate(digits)) for name in order] == list(np.argsort(-kl) + 1)
 
 
-def test_missing_browser_skips_tests_or_fails_them_if_it_is_required(monkeypatch):
+def test_tests_without_a_browser_are_skipped_unless_a_browser_is_required(monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: None)
     executable.cache_clear()
     monkeypatch.delenv(REQUIRED, raising=False)

@@ -419,7 +419,7 @@ def test_kl_bars_are_sorted_and_only_active_dimensions_are_filled(J):
     weight, bias = vae.layers("encoder")[-1]
     weight[:, : J // 2] = 0                                 # half of the means of q(z|x) are constant
     if J > 2:
-        weight[:, J // 2] *= 0.01                           # the mean of one more is nearly constant
+        weight[:, J // 2] *= 0.01                           # another mean is nearly constant
     mu, log_var = vae.encode(x)
     kl = kl_standard_normal(mu, log_var).mean(axis=0)
     order = np.argsort(-kl)
@@ -681,7 +681,7 @@ def test_latent_line_shows_codes_by_class_below_decoded_images():
     ],
 )
 @pytest.mark.parametrize("labelled", [True, False])
-def test_function_all_figures_draws_only_figures_that_suit_model_and_data(J, of_images, of_others, labelled):
+def test_only_figures_that_suit_model_and_data_are_drawn_by_all_figures(J, of_images, of_others, labelled):
     vae, x, y = problem(J)
     y = y if labelled else None
     data = SimpleNamespace(train_x=x, train_y=y, test_x=x, test_y=y, image_shape=SHAPE)

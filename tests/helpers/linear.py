@@ -63,7 +63,7 @@ def sigma_points(latent, rows):
 
 
 def fit_linear(vae, x, tolerance=1e-13):
-    """Train a linear VAE in place by BFGS with its gradients and exact mean loss; return the ELBO."""
+    """Minimise the exact mean loss of a linear VAE by BFGS, with the VAE's gradients. Change the VAE; return its ELBO."""
     eps = sigma_points(vae.latent, len(x))
 
     def loss(flat, _):

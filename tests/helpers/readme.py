@@ -85,7 +85,7 @@ def pictures(page: str) -> list[Shown]:
 
 
 def alt_text(name: str, picture: str) -> str:
-    """Return the alt text in the metadata of a picture on a page, on one line."""
+    """Read the alt text from the metadata of a page's picture; return it as one line."""
     return " ".join(png_texts((ROOT / name).parent / picture)["Description"].split())
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import pytest
 
-MANY = 1000                                                 # fewer tests run in one process
+MANY = 1000                                                 # if there are fewer tests, they run in one process
 SLOW = 50                                                   # tests that take as long as a test with the marker `slow`
 
 

@@ -390,7 +390,7 @@ def train_help():
     return printed.getvalue()
 
 
-def test_train_help_names_every_likelihood_activation_and_estimator():
+def test_train_help_lists_every_likelihood_activation_and_estimator():
     estimators = {estimator for _, estimator in OBJECTIVES}
     assert {*LIKELIHOODS, *ACTIVATIONS, *estimators} <= set(re.findall(r"\w+", train_help()))
 
@@ -401,7 +401,7 @@ def check_rules():
 
     assert {name.split(":")[0] for name in table.TABLE} == table.backwards_in_the_source()
     assert [place.name for place in code_map.reading_map() if not place.tied] == []
-    test_train_help_names_every_likelihood_activation_and_estimator()
+    test_train_help_lists_every_likelihood_activation_and_estimator()
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ def test_the_gradient_checker_notices_a_wrong_gradient_of_any_small_size(oracle)
 
 
 @pytest.mark.parametrize("oracle", ORACLES)
-def test_the_model_checker_names_the_one_wrong_parameter(oracle, monkeypatch):
+def test_the_model_checker_reports_the_one_wrong_parameter(oracle, monkeypatch):
     vae, x, eps = random_problem(0)
     right = vae.gradient(x, eps)
     check_model_gradient(vae, x, eps, oracle)

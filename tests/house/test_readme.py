@@ -117,7 +117,7 @@ def test_pages_have_all_generated_tables():
     assert commands >= errata | tables | {MATRIX}
 
 
-def test_rewriting_a_page_updates_its_outputs_its_blocks_and_its_alt_texts():
+def test_rewriting_a_page_updates_outputs_and_blocks_and_alt_texts():
     picture = "![old](tests/pictures/hero.png)\n"
     example = "```python\n>>> 1 + 1\n3\n```\n"
     block = "<!-- $ sed -n 1p LICENSE -->\n```\nold\n```\n<!-- end -->\n"
@@ -244,7 +244,7 @@ PACKAGES = [path.parent for name in ("minivae", "derivations") for path in sorte
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_package_docstring_names_every_module_of_the_package(package):
+def test_package_docstring_lists_every_module_of_the_package(package):
     modules = {path.stem for path in package.glob("[!_]*.py")} | {path.parent.name for path in package.glob("*/__init__.py")}
     entrance = (package / "__init__.py").read_text(encoding="utf-8")
     assert modules - set(re.findall(r"\w+", entrance)) == set()

@@ -123,7 +123,7 @@ def test_option_x_stops_both_processes_at_the_first_failure(tmp_path):
 
 @needs_two_cores
 @pytest.mark.parametrize("end, status", [("os._exit(3)", "3"), ("os.kill(os.getpid(), 9)", "-9")])
-def test_error_for_a_dead_second_process_names_its_test(end, status, tmp_path):
+def test_error_for_a_dead_second_process_mentions_the_test(end, status, tmp_path):
     dies = f"import os\ndef test_first(meet):\n    if meet: {end}\ndef test_second(): pass\n"
     code, printed = run(tmp_path, {"test_a": dies, "test_b": dies})
     assert code == 1 and re.search(rf"the second process ended with {status} in test_[ab]\.py::test_first", printed)

@@ -51,10 +51,10 @@ def test_at_least_thirty_exhibits_have_full_descriptions():
     assert len(bugs()) >= 30 and len(set(NAMES)) == len(bugs())
     for bug in bugs():
         assert bug.title and bug.seen and bug.models.endswith(".") and 1 <= len(bug.changes) <= 2
-        assert len(bug.title) < 80 and len(bug.name) <= 34      # title and name each fit on one line
+        assert len(bug.title) < 80 and len(bug.name) <= 34      # so each text fits on one line
 
 
-def test_every_exhibit_names_its_repository_and_place_unless_it_is_common():
+def test_every_exhibit_that_is_not_common_gives_a_repository_and_place():
     repository, place = r"[\w-]+/[\w.-]+", r"(#\d+|\([0-9a-f]{7}\))"
     for bug in bugs():
         assert bug.common or re.match(rf"({repository}.*{place}|Cross Validated, question \d+)", bug.seen), bug.seen
@@ -118,7 +118,7 @@ def test_failed_copy_leaves_no_trace_in_the_import_system():
 
 
 @pytest.mark.slow
-def test_no_layer_reports_an_error_in_the_right_model(found):
+def test_no_layer_reports_an_error_in_the_correct_model(found):
     assert found[""] == dict.fromkeys(layers())
 
 
@@ -181,7 +181,7 @@ def changed_functions(bug):
 
 @pytest.mark.slow
 @every_bug
-def test_ledger_layer_names_the_changed_function(found, bug):
+def test_ledger_layer_reports_the_changed_function(found, bug):
     words = found[bug.name]["ledger"]
     if words:
         named = re.findall(r"minivae\.([\w.]+\w)", words)
@@ -189,7 +189,7 @@ def test_ledger_layer_names_the_changed_function(found, bug):
 
 
 @pytest.mark.slow
-def test_ledger_layer_names_the_wrong_sampler_and_not_the_right_density(found):
+def test_ledger_layer_reports_the_wrong_sampler_and_not_the_correct_density(found):
     assert ": minivae.gaussian.reparameterize gives" in found["exp-log-var"]["ledger"]
     assert ": minivae.gaussian.reparameterize_backward gives" in found["noise-not-in-gradient"]["ledger"]
 
@@ -225,7 +225,7 @@ def test_bug_exp_log_var_lowers_loss_and_raises_elbo_above_log_px():
     close(shown.right.own_log_px, shown.right.log_px, rel=1e-6)
 
 
-def test_two_right_models_have_equal_reports():
+def test_two_correct_models_have_equal_reports():
     nothing = Bug("nothing", "nothing", "", "", ())
     a, b = (tour.trained(package(), nothing, epochs=2) for _ in range(2))
     assert a == b and not a.words
@@ -262,7 +262,7 @@ def printed(capsys, *words):
     return code, *capsys.readouterr()
 
 
-def test_museum_list_names_every_exhibit_and_layer(capsys):
+def test_museum_list_contains_every_exhibit_and_layer(capsys):
     code, out, _ = printed(capsys)
     assert code == 0 and all(name in out for name in [*NAMES, *MEANING])
     code, out, _ = printed(capsys, "--json")
@@ -279,7 +279,7 @@ def trained_once(monkeypatch):
 
 
 @pytest.mark.slow
-def test_text_of_an_exhibit_shows_its_change_its_numbers_and_the_layers(capsys, trained_once):
+def test_text_of_an_exhibit_shows_change_and_numbers_and_layers(capsys, trained_once):
     code, out, _ = printed(capsys, "minus-one-once", "--epochs", "1", "--seed", "3")
     assert code == 0
     change = "  +     return (squares - 1 +"
@@ -309,7 +309,7 @@ def test_diff_of_an_exhibit_applied_to_the_source_gives_the_broken_file(bug):
         assert lines == changed(source, changes).splitlines()
 
 
-def test_diff_names_the_function_with_its_class():
+def test_diff_mentions_the_function_with_its_class():
     source = "x = 1\nclass A:\n    def f(self):\n        return 1\ndef g():\n    pass\n"
     assert [command.function_at(source, line) for line in (1, 4, 6)] == ["the module", "A.f", "g"]
 

@@ -104,7 +104,7 @@ def test_rosetta_prints_sentences_only_where_they_are_true(capsys, line):
     assert divisor == (None if factor == 1 else f" / {factor:.6g}")
 
 
-def test_printed_loss_names_both_reductions_over_the_batch_if_they_differ(capsys):
+def test_printed_loss_shows_both_reductions_over_the_batch_if_they_differ(capsys):
     line = "--reconstruction bce --kl-batch-reduce sum --batch 10"
     assert document(capsys, line)["written"] == "mean_B sum_D BCE(x, m) + sum_B sum_J KL"
     assert document(capsys, f"{line} --batch-reduce sum")["written"] == "sum_D BCE(x, m) + sum_J KL, sum over B"

@@ -68,7 +68,7 @@ def about(tmp_path, **changes):
         ("about", np.array([1, 2], dtype=object), "not a model written by minivae"),
     ],
 )
-def test_error_for_an_incomplete_model_file_names_the_file(tmp_path, member, array, message):
+def test_error_for_an_incomplete_model_file_mentions_the_file(tmp_path, member, array, message):
     with pytest.raises(CheckpointError, match=rf"model\.npz: .*{message}"):
         checkpoint.load(saved(tmp_path, **{member: array}))
 
@@ -183,7 +183,7 @@ def test_failed_write_keeps_the_old_file_and_leaves_no_temporary_file(tmp_path, 
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["model.npz"]
 
 
-def test_failed_write_names_the_file_and_not_the_temporary_file(tmp_path):
+def test_failed_write_mentions_the_file_and_not_the_temporary_file(tmp_path):
     path = tmp_path / "nowhere" / "model.npz"
     with pytest.raises(FileNotFoundError) as info:
         checkpoint.save(path, VAE.init(np.random.default_rng(0), 4))

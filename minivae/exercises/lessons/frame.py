@@ -70,7 +70,7 @@ class Lesson(NamedTuple):
 
 
 def lesson(number: int, **texts) -> Callable[[Callable], Lesson]:
-    """Return a decorator that makes a lesson of a function; the function's name is the name of the lesson."""
+    """Return a decorator that turns a function into a lesson with the function's name."""
     return lambda run: Lesson(number, run.__name__, run, **texts)
 
 

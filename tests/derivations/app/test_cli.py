@@ -311,7 +311,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_check_names_a_planted_fault_and_returns_1(name, planted, capsys):
+def test_check_reports_a_planted_fault_and_returns_1(name, planted, capsys):
     function, settings, message = FAULTS[name]
     plant("odaibo.999", function, **settings)
     code, out, _ = run(capsys, "check", "odaibo.999")
@@ -328,7 +328,7 @@ def test_check_names_a_planted_fault_and_returns_1(name, planted, capsys):
     assert code == 1 and json.loads(out)[0]["ok"] is False
 
 
-def test_errata_names_an_unexpected_verdict_and_returns_1(planted, capsys):
+def test_errata_reports_an_unexpected_verdict_and_returns_1(planted, capsys):
     plant("odaibo.999", TRUE, verdict="wrong")
     code, _, err = run(capsys, "errata")
     assert code == 1 and "odaibo.999" in err
@@ -366,7 +366,7 @@ def test_show_computes_the_sides_at_a_given_point(planted, capsys):
     assert document["at"] == {"t": 0.5} and document["sides"] == [2.25, 2.25, 1.25]
 
 
-def test_show_names_undefined_letters_and_computes_the_intended_form(planted, capsys):
+def test_show_lists_undefined_letters_and_computes_the_intended_form(planted, capsys):
     code, out, _ = run(capsys, "show", "odaibo.903", "--at", "t=3")
     assert (
         code == 0
@@ -568,7 +568,7 @@ def test_numbers_get_more_digits_if_different_sides_look_equal():
     assert terminal.link_text(link(-2.2655121, 1 / 3)) == "-2.265512 = 0.3333333"
 
 
-def test_check_markdown_counts_faults_and_rows_that_hold(claims, capsys):
+def test_markdown_output_of_check_has_numbers_of_faults_and_of_true_rows(claims, capsys):
     code, out, _ = run(capsys, "check", "hong", "--markdown", "-q")
     table, summary = out.split("\n\n")
     assert code == 0 and table.splitlines()[2] == "| Hong | 6 | 2 | 2 | 1 | 1 | 1 | 0 |"

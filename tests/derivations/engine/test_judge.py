@@ -226,7 +226,7 @@ def test_only_prose_may_have_nothing_to_compute():
 
 
 @pytest.mark.parametrize("expected", ["figure", "prose"])
-def test_links_of_a_figure_or_prose_row_must_hold(expected):
+def test_row_with_verdict_figure_or_prose_fails_if_a_link_is_false(expected):
     assert judged(lambda a: (a, "<", a + 1), verdict=expected).ok
     assert judged(lambda a: (a + 1, "<", a), verdict=expected).verdict == "fails"
 
@@ -328,7 +328,7 @@ def test_corrected_form_ignores_extra_letters_of_the_tight_point():
     assert judgement.ok
 
 
-def test_tight_point_without_a_value_for_every_letter_is_refused():
+def test_tight_point_that_lacks_the_value_of_a_letter_is_refused():
     with pytest.raises(ValueError, match="every letter.*b has none"):
         judged(SQUARE, (A, B), tight={"a": 1})
 
@@ -407,7 +407,7 @@ def test_form_with_undefined_letters_never_holds(expected):
 CHAIN = lambda a: ((a + 1) ** 2, "=", a**2 + 2 * a + 1, "=", a**2 + 2 * a + 2, "=", a**2 + 2 * a + 3)  # noqa: E731
 
 
-def test_judgement_names_the_first_false_link_of_a_chain():
+def test_judgement_reports_the_first_false_link_of_a_chain():
     judgement = judged(CHAIN)
     assert judgement.first_false == 1 and [link.state for link in judgement.links] == ["holds", "fails", "fails"]
     assert judgement.witness == {"a": 0} and (judgement.at_witness.left, judgement.at_witness.right) == (1, 2)

@@ -99,7 +99,7 @@ def inside(entry, raws):
 
 
 def counterexample(entry, seed=SEED):
-    """Search inside the assumption; return a point where a row fails, or an error, as text; "" for neither."""
+    """Search points inside the assumption. Return the first failing point or error as text; if nothing fails, return ""."""
     links = [row.link for row in entry.rows if row.expected == "holds-if" and row.link is not None]
     rng = np.random.default_rng(seed)
     raws = inside(entry, first_points(entry.printed.inputs, rng))

@@ -31,7 +31,7 @@ def agree(left, right, rel=1e-12):
 
 
 @given(points(TABLES))
-def test_conditional_tables_are_distributions_and_average_to_the_marginals(values):
+def test_conditional_tables_are_distributions_whose_average_is_the_marginal(values):
     p_xz = values["p_xz"]
     p_x, p_z = worlds.evidence(p_xz), worlds.prior(p_xz)
     assert p_x.shape == (1, 4, 1) and p_z.shape == (1, 1, 5)

@@ -66,7 +66,7 @@ def test_taylor_remainder_by_quadrature_equals_its_closed_form(d):
 
 
 @pytest.mark.parametrize("bend", [0.0, 0.5, 80.0])
-def test_function_y_of_inverts_the_change_of_variables(bend):
+def test_change_of_variables_is_inverted_by_y_of(bend):
     t = np.array([[-100.0], [-0.3], [0.0], [2.0]])
     y = gaussians.y_of(t, bend)
     np.testing.assert_allclose(y + bend * np.tanh(y), t, rtol=1e-12, atol=1e-13)

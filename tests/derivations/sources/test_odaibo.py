@@ -103,7 +103,7 @@ def small_training_set(raw):
 
 
 def with_letter(make, **letters):
-    """Return a version of `make` that adds letters with the same value at every point."""
+    """Return a version of `make` with additional letters, each with one value for all points."""
     return lambda raw: make(raw) | {name: np.full((len(raw), 1), value) for name, value in letters.items()}
 
 

@@ -72,7 +72,7 @@ def test_code_map_finds_the_defining_module_of_reexported_names(tmp_path):
     assert "minivae.evidence.linear.exact_linear" not in used
 
 
-def test_map_names_test_files_that_call_the_function():
+def test_map_lists_test_files_that_call_the_function():
     for one in places().values():
         for file in one.tests:
             assert one.name.rpartition(".")[2] in (ROOT / "tests" / file).read_text(encoding="utf-8")

@@ -38,7 +38,7 @@ def test_notation_shows_that_sources_use_different_letters():
     assert used("objective", "odaibo") >= {"𝒢", "ℒ"} and used("objective", "cards") == {"L_VAE"}
 
 
-def test_notation_names_the_entries_that_use_a_spelling():
+def test_entries_that_notation_lists_for_a_spelling_contain_it():
     for quantity, by_source in notation().items():
         for source, ways in by_source.items():
             for one in ways:

@@ -101,7 +101,7 @@ def test_trace_cites_the_ids_of_the_called_function():
     assert made["kl"].ids == ("odaibo.40c", "beyond.51") and made["log_px_z"].ids == ("beyond.18",)
 
 
-def test_function_record_restores_an_earlier_trace_function():
+def test_earlier_trace_function_is_restored_after_record():
     def mine(frame, event, argument):
         return None
 
@@ -120,7 +120,7 @@ def test_function_record_restores_an_earlier_trace_function():
         sys.settrace(before)
 
 
-def test_function_record_does_not_hide_an_error_of_the_model():
+def test_error_of_the_model_is_not_hidden_by_record():
     given = fourways.problem()
     with pytest.raises(ValueError):
         trace.record(lambda: given.vae.forward(given.x[:, :2], given.eps))
@@ -170,7 +170,7 @@ def reuses(d, x):
 """
 
 
-def test_trace_names_a_reused_array_by_its_new_variable(tmp_path, monkeypatch):
+def test_trace_shows_a_reused_array_under_its_new_variable(tmp_path, monkeypatch):
     (tmp_path / "reuse_of_an_array.py").write_text(REUSE)
     monkeypatch.syspath_prepend(tmp_path)
     module = importlib.import_module("reuse_of_an_array")
@@ -234,7 +234,7 @@ AGREEING_DIGITS = [(1, 1, 16), (1, 1 + 1.1e-5, 4), (1, -1, 0), (0, 0, 16), (1, n
 
 
 @pytest.mark.parametrize("a, b, expected", AGREEING_DIGITS)
-def test_function_digits_returns_the_number_of_agreeing_digits(a, b, expected):
+def test_number_of_agreeing_digits_is_returned_by_digits(a, b, expected):
     assert fourways.digits(a, b, 1.0) == expected
 
 
