@@ -17,13 +17,16 @@ from minivae.checks import choice, counts, refuse, same_axes, shared, whole_numb
 from minivae.gaussian import LOG_2PI
 from minivae.ops import sigmoid, softplus_excess
 
+AT_ONCE = 512                                               # features per product: a BLAS can lose digits in longer sums
+
 
 def squared_error(x: NDArray, mean: NDArray, sigma: NDArray | float = 1) -> NDArray:
     """sum_d ( (x - mean) / sigma )^2, (L, B). If all data share `mean`, x^2 - 2 x mean + mean^2 needs no (L, B, D) array."""
     if shared(x, mean) and np.size(sigma) == 1:
         centre = x.mean(axis=0)                             # subtracted from both: squares of large x would cancel
         x, mean = (x - centre) / sigma, (mean - centre) / sigma
-        return (x * x).sum(axis=-1) - 2 * mean[:, 0] @ x.T + (mean * mean).sum(axis=-1)
+        products = [mean[:, 0, i : i + AT_ONCE] @ x[:, i : i + AT_ONCE].T for i in range(0, x.shape[-1], AT_ONCE)]
+        return (x * x).sum(axis=-1) - 2 * np.stack(products, axis=-1).sum(axis=-1) + (mean * mean).sum(axis=-1)
     u = (x - mean) / sigma                                  # (L, B, D)   divided first, so that the square does not overflow
     return (u * u).sum(axis=-1)
 
@@ -46,11 +49,8 @@ def bernoulli_log_prob_backward(d_out, x, logits):
 
 
 def binomial_log_prob(x: NDArray, logits: NDArray, n: int) -> NDArray:
-    """log p(x|z) = sum_d ( log C(n, x) + x l - n log(1 + e^l) ),   x in 0..n   (L, B)   [beyond.18]
-
-    The coefficient log C(n, x) is part of the likelihood: without it, the probabilities of all x do not sum to 1.
-    """
-    log_coefficient = log_binomials(n, logits.dtype)[x.astype(np.intp)]         # (B, D)
+    """log p(x|z) = sum_d ( log C(n, x) + x l - n log(1 + e^l) ),   x in 0..n   (L, B)   [beyond.18]"""
+    log_coefficient = log_binomials(n, logits.dtype)[x.astype(np.intp)]         # (B, D)   with it, p(x) sums to 1
     if not shared(x, logits):
         return (log_coefficient + n * bernoulli_terms(x / n, logits)).sum(axis=-1)
     return log_coefficient.sum(axis=-1) + n * bernoulli_log_prob(x / n, logits)
