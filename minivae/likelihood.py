@@ -17,7 +17,7 @@ from minivae.checks import choice, counts, refuse, same_axes, shared, whole_numb
 from minivae.gaussian import LOG_2PI
 from minivae.ops import sigmoid, softplus_excess
 
-AT_ONCE = 512                                               # features per product: a BLAS can lose digits in longer sums
+BLOCK = 512                                                 # features per product: a BLAS can lose digits in longer sums
 
 
 def squared_error(x: NDArray, mean: NDArray, sigma: NDArray | float = 1) -> NDArray:
@@ -25,7 +25,7 @@ def squared_error(x: NDArray, mean: NDArray, sigma: NDArray | float = 1) -> NDAr
     if shared(x, mean) and np.size(sigma) == 1:
         centre = x.mean(axis=0)                             # subtracted from both: squares of large x would cancel
         x, mean = (x - centre) / sigma, (mean - centre) / sigma
-        products = [mean[:, 0, i : i + AT_ONCE] @ x[:, i : i + AT_ONCE].T for i in range(0, x.shape[-1], AT_ONCE)]
+        products = [mean[:, 0, i : i + BLOCK] @ x[:, i : i + BLOCK].T for i in range(0, x.shape[-1], BLOCK)]
         return (x * x).sum(axis=-1) - 2 * np.stack(products, axis=-1).sum(axis=-1) + (mean * mean).sum(axis=-1)
     u = (x - mean) / sigma                                  # (L, B, D)   divided first, so that the square does not overflow
     return (u * u).sum(axis=-1)
