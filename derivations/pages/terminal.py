@@ -34,7 +34,7 @@ def page_width() -> int:
 
 def columns(text: str) -> int:
     """Return the number of columns that a text takes on the screen; combining accents take no column."""
-    return sum(not unicodedata.combining(letter) for letter in text)
+    return len(text) - sum(map(bool, map(unicodedata.combining, text)))
 
 
 def fit(text: str, width: int) -> str:

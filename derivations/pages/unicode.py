@@ -68,6 +68,7 @@ class Piece(NamedTuple):
     part: str
 
 
+@functools.cache
 def unicode(latex: str) -> str:
     """Return a formula as one line of text."""
     return spaced(pieces(latex))
