@@ -160,6 +160,7 @@ def test_train_options_are_kept_in_the_printed_command(options, tmp_path, monkey
     assert "prior_samples" in names and "latent_map" not in names if drawn else not names
 
 
+@pytest.mark.slow
 def test_train_with_autoencoder_refuses_beta_and_prints_no_elbo(tmp_path, monkeypatch, capsys):
     out = tmp_path / "plain"
     assert cli.main([*QUICK, "--autoencoder", "--beta", "1", "--out", str(out)]) == 2

@@ -57,6 +57,7 @@ def test_sweep_measures_a_collapsed_and_an_active_model():
     assert point.active == 3 and point.spread == pytest.approx(1) and not point.collapsed
 
 
+@pytest.mark.slow
 def test_large_beta_or_sigma_causes_collapse_and_small_does_not():
     by_beta = points([Setting(beta, Bernoulli(), beta) for beta in (1.0, 32.0)], epochs=30)
     by_sigma = points([Setting(sigma, Gaussian(sigma)) for sigma in (0.2, 3.0)], epochs=30)
@@ -65,6 +66,7 @@ def test_large_beta_or_sigma_causes_collapse_and_small_does_not():
         assert lost.collapsed and lost.rate < 0.01 and lost.spread < 0.01
 
 
+@pytest.mark.slow
 def test_more_latents_raise_the_rate_and_lower_the_distortion():
     one, two, five = points([Setting(latent, Bernoulli(), 0.25, latent) for latent in (1, 2, 5)], epochs=30)
     assert one.rate < two.rate < five.rate and one.distortion > two.distortion > five.distortion

@@ -200,6 +200,7 @@ def check_recorded_sigma(kind, **settings):
     assert record.sigma**2 == pytest.approx(np.mean(errors), rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["learned", "optimal"])
 @pytest.mark.parametrize("noise", [True, False])
 def test_history_records_sigma_and_the_mean_squared_error(kind, noise, monkeypatch):
@@ -311,6 +312,7 @@ def test_every_mini_batch_of_binarized_data_is_a_fresh_draw(monkeypatch):
     assert len({np.sort(x, axis=0).tobytes() for x in batches}) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="keep_freed_memory has no effect without glibc")
 def test_malloc_reuses_freed_memory_after_a_call_of_keep_freed_memory():
     """Fill and free arrays thirty times. With the function, a page of memory causes one page fault instead of thirty."""

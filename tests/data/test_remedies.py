@@ -216,6 +216,7 @@ def most_active():
     return run.vae.encode(data_of(run).test_x)[0].var(axis=0).max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TABLE_OF_REMEDIES)
 def test_training_after_each_remedy_finds_the_structure_of_the_data(kind, room, capsys):
     make, options, remedies = TABLE_OF_REMEDIES[kind]

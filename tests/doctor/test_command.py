@@ -122,6 +122,7 @@ def test_first_ten_lines_that_the_file_prints_are_shown(tmp_path, capfd, monkeyp
     assert err.endswith("line 9\ndoctor: 1,001 more lines that the file printed are not shown\n")
 
 
+@pytest.mark.slow
 def test_report_does_not_wait_for_a_process_of_the_file(tmp_path, capfd):
     source = "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(20)'])\n" + RIGHT
     start = time.perf_counter()

@@ -23,6 +23,7 @@ def test_annealed_log_px_of_linear_models_agrees_with_the_closed_form(seed, late
     assert (np.abs(found.log_px - closed_log_px(vae, x)) <= LIMIT * found.error + found.error**2).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([Bernoulli(), Binomial(5), Gaussian(0.5)]), st.integers(1, 2))
 def test_annealed_log_px_of_nonlinear_models_agrees_with_quadrature(seed, likelihood, latent):

@@ -42,6 +42,7 @@ def test_gap_parts_of_a_linear_model_agree_with_their_closed_forms(model):
     close(found.log_var, best.encode(x)[1], rel=1e-4, abs_=1e-4)
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @example(1, Binomial(5), 2)                                 # a node in the layer beside the outermost is left out
 @example(200327, Binomial(5), 2)                            # a search on few nodes ends 1.7e-4 nats below the best

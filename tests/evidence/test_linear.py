@@ -107,6 +107,7 @@ def test_likelihood_of_the_analytic_optimum_equals_its_formula_and_is_largest(si
         assert exact_linear(other, x).log_px.mean() < best.log_px
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("sigma, collapsed", [("learned", 0), (1.0, 0), (1.65, 1), (2.5, 2)])
 def test_trained_linear_vae_reaches_the_analytic_optimum(sigma, collapsed, seed):

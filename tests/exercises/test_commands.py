@@ -67,6 +67,7 @@ def test_exercise_notebooks_are_written_once_and_kept(tmp_path, run):
     assert "0 exercises written" in run("--notebook", tmp_path / "books")[1]
 
 
+@pytest.mark.slow
 def test_check_returns_exit_code_0_only_for_a_passed_exercise(folder, run):
     code, out, _ = run("check", "2", "--out", folder)
     assert code == 1 and "not started" in out and f"edit {folder}" in out
@@ -253,6 +254,7 @@ def test_grading_finds_every_student_and_file(graded):
     assert "no security boundary" in found["warning"]
 
 
+@pytest.mark.slow
 def test_endless_loop_gives_one_error_after_its_time_limit(graded):
     seconds, found, _ = graded
     (eve,) = [each for each in found["students"] if each["student"] == "eve"]
@@ -262,6 +264,7 @@ def test_endless_loop_gives_one_error_after_its_time_limit(graded):
     assert seconds < 30
 
 
+@pytest.mark.slow
 def test_submission_that_imports_minivae_gets_a_flag_and_a_mark(graded, submissions, run):
     flags = {each["student"]: each["exercises"][1]["flags"] for each in graded[1]["students"]}
     assert [name for name in flags if flags[name]] == ["mia"] and "imports minivae: from minivae.ops" in flags["mia"][0]
@@ -270,6 +273,7 @@ def test_submission_that_imports_minivae_gets_a_flag_and_a_mark(graded, submissi
     assert code == 1 and out.splitlines()[1].split() == ["mia", ".", "+", *13 * ".", "1", "!"] and "security boundary" in err
 
 
+@pytest.mark.slow
 def test_junit_file_and_feedback_contain_every_student(graded):
     _, found, out = graded
     root = ElementTree.parse(out / "new" / "marks.xml").getroot()
@@ -283,6 +287,7 @@ def test_junit_file_and_feedback_contain_every_student(graded):
     assert "no notebook" in texts["zoe.txt"]
 
 
+@pytest.mark.slow
 def test_grade_overwrites_earlier_files_only_with_the_option_overwrite(graded, submissions, run, tmp_path):
     out = shutil.copytree(graded[2], tmp_path / "out")
     for words in (["--feedback", out / "back"], ["--junit", out / "new" / "marks.xml"]):

@@ -51,6 +51,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", WRONG)
 def test_hostile_submission_fails_without_harm(source, tmp_path):
     file = tmp_path / "02_tanh_backward.py"

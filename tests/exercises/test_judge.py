@@ -308,6 +308,7 @@ def gaussian_log_prob_backward(d_out, x, mean, log_sigma):
 """
 
 
+@pytest.mark.slow
 def test_judge_restores_an_earlier_profiler_and_sends_it_all_events():
     events, before = [], sys.getprofile()
 

@@ -65,6 +65,7 @@ def test_mutant_sample_covers_the_core_and_depends_on_its_seed():
     assert mutants.sample(20, 3) == mutants.sample(20, 3) != mutants.sample(20, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rooms, modules, many", [(("evidence", "rosetta"), mutants.EVIDENCE, 700),
                                                   (("doctor",), mutants.DOCTOR, 1500)])  # fmt: skip
 def test_mutant_sample_covers_every_module_of_its_folders(rooms, modules, many):

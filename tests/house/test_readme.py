@@ -51,7 +51,8 @@ def page_results(name, tmp_path):
     return list(readme.run_page(PAGES[name], tmp_path))
 
 
-@pytest.mark.parametrize("name", ["README.md", *(pytest.param(name, marks=pytest.mark.slow) for name in [*PAGES][1:])])
+@pytest.mark.slow
+@every_page
 def test_commands_and_examples_print_what_the_page_shows(name, page_results):
     for shown, code, printed, error in page_results:
         assert code == 0, error

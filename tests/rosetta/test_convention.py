@@ -346,6 +346,7 @@ def trained_on(c, epochs=30, batch=128):
     return measure(vae, digits.test_x, rng, "as written")
 
 
+@pytest.mark.slow
 def test_loss_with_means_collapses_and_loss_with_sums_does_not():
     sizes = {"features": 64, "latent": 2}
     sums, means = Convention("bce", **sizes), Convention("bce", reduce="mean", kl_reduce="mean", **sizes)

@@ -133,6 +133,7 @@ def test_overwriting_a_run_removes_only_its_own_files(tmp_path):
     assert sorted(os.listdir(tmp_path)) == [".model.npz.mine", "cat.png", "notes.npz"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("latent", [1, 2, 3])
 def test_names_of_all_figures_are_among_the_files_that_overwrite_removes(latent):
     _, digits, history = trained()

@@ -272,6 +272,7 @@ def test_swapped_inequality_of_any_entry_is_noticed():
         assert not judge_link(right, relation, left, entry.tolerance).ok, f"{entry.id}, link {i} of {form.latex}"
 
 
+@pytest.mark.slow
 @each_entry
 def test_no_link_becomes_undecided_or_false_with_other_seeds(id):
     """The seed changes only the random draws. The Hypothesis profile sets the number of seeds."""

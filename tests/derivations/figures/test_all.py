@@ -41,6 +41,7 @@ def claims():
                 yield path.name, range(node.lineno, node.end_lineno + 1)
 
 
+@pytest.mark.slow
 def test_every_check_of_a_figure_fails_for_some_planted_fault():
     tested = (
         test_odaibo,

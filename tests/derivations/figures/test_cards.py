@@ -221,6 +221,7 @@ def test_gradients_reach_mu_and_log_var_only_in_the_right_panel():
     assert [a.get_label() for a in left.lines] == ["stop"] and not right.lines
 
 
+@pytest.mark.slow
 def test_cards_30_and_odaibo_figure_2_draw_shared_arrows_in_one_style():
     """Compare directions, colours and line widths of the arrows between mu, log sigma^2, eps and z, and the legends."""
     pages = drawn("odaibo-F2")[0].axes[0], drawn("cards-30")[0].axes[1]

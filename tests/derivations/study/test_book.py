@@ -178,6 +178,7 @@ def quick(monkeypatch):
         monkeypatch.setattr(module, "bugs", tuple)
 
 
+@pytest.mark.slow
 def test_book_without_entries_is_refused_for_its_dead_links(quick):
     with pytest.raises(BrokenPage, match="the link #beyond.1 leads nowhere;.* more$"):
         book.book([], 10, 0)

@@ -278,6 +278,7 @@ def test_quiz_ends_at_the_end_of_its_input():
     assert json.loads(out)["known"] == 0 and len(json.loads(out)["missed"]) == 1 and "What is wrong" in err
 
 
+@pytest.mark.slow
 def test_quiz_ends_at_an_interrupt():
     asking = process("odaibo")
     while ">" not in (text := asking.stdout.readline()) and "of 10" not in text:
