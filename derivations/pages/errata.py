@@ -166,7 +166,8 @@ def counts_markdown(items: list[Judged]) -> str:
     return "\n".join(lines) + f"""
 
 Of {rows} rows, {hold} hold ({hold / rows:.0%}), and {faulty} have a fault. The last two columns
-count faults, not rows: a fault of several rows is counted once. There are {slips + wrong} faults: {slips} slips and {wrong} wrong lines."""
+count faults, not rows: a fault of several rows is counted once.
+Number of faults: {slips + wrong} (slips: {slips}, wrong lines: {wrong})."""
 
 
 COUNTED = {                                                 # {title of a column that counts rows: its verdicts}
