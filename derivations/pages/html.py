@@ -11,7 +11,10 @@ class Html(str):
 
 
 class BrokenPage(Exception):
-    """Raised for a bad formula, a dead link, a duplicate id, a picture without an alt text, or a link to another site."""
+    """Raised for a bad formula, a dead link, a duplicate id, a picture without an alt text, or a link to another site.
+
+    Also raised if the museum's table of bugs and checks is incomplete.
+    """
 
 
 def tag(name: str, *inside: str | Iterable, **attributes: str) -> Html:

@@ -102,8 +102,8 @@ const gaussian = i => ({mean: mu[i], sd: logVar[i].map(v => Math.exp(v / 2))});
 const klOf = i => kls[i].reduce((a, b) => a + b, 0);
 
 // p(z|x) = p(x|z) p(z) / p(x) at the centres of n cells on each axis of the posterior's box, and its mass, the sum over all
-// cells. The mass is near 1 because log p(x), computed beforehand, is exact. If it is not near 1, or the density has
-// several pieces, the cells are halved once. Coarse cells cut a narrow ridge into pieces, so both grids must have equally many.
+// cells. The mass is near 1 because log p(x), computed beforehand, is exact. If it is not near 1, or the density has several
+// pieces, the cells are halved once. Coarse cells cut a narrow ridge into pieces: pieces count only if both grids have equally many.
 function* posteriorOf(i, n = J === 1 ? 192 : 48, coarser = null) {
   const low = box.subarray(2 * J * i, 2 * J * i + J), high = box.subarray(2 * J * i + J, 2 * J * i + 2 * J);
   const step = low.map((a, j) => (high[j] - a) / n), density = new Float64Array(n ** J), z = new Float64Array(J);
@@ -886,7 +886,7 @@ function introduceMany() {
   $("nearest").after($("classes"));
   $("unknown").textContent = "log p(x) itself is not known here, and so the exact posterior is not shown: the integral over z is computed " +
     `only for one or two numbers. For ${J} numbers, this page shows a lower bound, from ${content.bound_weights} importance-weighted draws ` +
-    "of z for each data point; the ELBO comes from the same draws. Only by the error of the draws (\u00b1) can the bound be above log p(x).";
+    "of z for each data point; the ELBO comes from the same draws. The bound can be above log p(x) by about its error (\u00b1).";
 }
 
 introduce();
