@@ -235,7 +235,7 @@ def notation() -> list[Html]:
     for quantity, by_source in found.items():
         shown = [listed(map(spelling, by_source[source])) or "–" for source in sources]
         rows.append(tag("tr", tag("th", quantity), *(tag("td", one) for one in (*shown, compare.NAMES[quantity][1]))))
-    about = "Each cell shows the ways to write a quantity, and the number of its entries. Links lead to the first entry."
+    about = "Each cell shows the ways to write a quantity, each with its number of entries. Links lead to the first entry."
     return [tag("p", about), scrolling(tag("table", *rows), "notation")]
 
 
