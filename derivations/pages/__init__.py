@@ -1,11 +1,11 @@
-"""Entries as text.
+"""Entries of the ledger as text, Markdown and HTML.
 
     glossary     explanations of the verdicts
     records      facts about an entry: judgement, sides at a point, code; also as JSON
     unicode      formulas: from LaTeX to a line of Unicode text
 
     terminal     the list, the table of verdicts, the page of an entry
-    errata       the faults, then loose wording and damage by copying
+    errata       faults, loose wording and damage by copying
     book         the ledger as one HTML page for the browser
     book_entry   part of the book: an entry
     book_code    part of the book: code in which names are links

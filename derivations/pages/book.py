@@ -155,9 +155,9 @@ def errata_chapter(found: list[Erratum], name: str) -> list[Html]:
     """Return the faults of one kind, source by source."""
     mine = [one for one in found if errata.title_of(one) == name]
     intro = {
-        "Errata": "Faults of the sources, each counted once. An id is a link to both numbers and to the form that holds.",
+        "Errata": "Faults of the sources, each counted once. An id is a link to its entry.",
         "Loose wording": "Everyday words that are false if read literally. They are not errors.",
-        "Damage by copying": "Signs that our transcriptions may have lost. This is not an error of the source.",
+        "Damage by copying": "Lines in which our transcriptions may have lost a sign. They are not errors of the source.",
     }[name]
     parts = [tag("p", intro)]
     for source in dict.fromkeys(source_of(one.entry) for one in mine):
@@ -235,7 +235,7 @@ def notation() -> list[Html]:
     for quantity, by_source in found.items():
         shown = [listed(map(spelling, by_source[source])) or "–" for source in sources]
         rows.append(tag("tr", tag("th", quantity), *(tag("td", one) for one in (*shown, compare.NAMES[quantity][1]))))
-    about = "Each cell shows the ways to write a quantity, and the number of entries for each. Links lead to the first one."
+    about = "Each cell shows the ways to write a quantity, each with its number of entries. Links lead to the first entry."
     return [tag("p", about), scrolling(tag("table", *rows), "notation")]
 
 

@@ -89,7 +89,7 @@ def source(named: Named) -> str:
 
 
 def helpers(shown: Iterable[Named], known: Targets) -> list[Named]:
-    """Return the functions and constants of our packages that these functions use, directly or indirectly."""
+    """Return the functions and constants of our packages that `shown` uses, directly or not, without those in `known`."""
     wanted, waiting = set(), list(dict.fromkeys(shown))
     while waiting:
         named = waiting.pop()

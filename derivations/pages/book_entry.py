@@ -24,7 +24,7 @@ class Around(NamedTuple):
 
     targets: Targets
     figures: dict[str, tuple[str, str]]                     # {name: (address of the picture, alt text)}
-    related: dict[str, list[tuple[str, str]]]               # {id: (anchor, title) of its questions, lessons and bugs}
+    related: dict[str, list[tuple[str, str]]]               # {id: (anchor, title) of questions, lessons, conventions, bugs}
     groups: dict[str, list[str]]                            # {group of faults: ids of its rows}
     first: dict[str, str]                                   # {name of a figure: id of the entry that shows it}
 
@@ -91,7 +91,7 @@ def main_formula(item: Judged, point: dict) -> list[Html]:
 
 
 def names(entry: Entry) -> list[str]:
-    """Return the ids of the links, if each link is a row."""
+    """Return the ids of the links if each link is a row, otherwise []."""
     return [row.id for row in entry.rows] if entry.rows[0].link is not None else []
 
 
@@ -121,7 +121,7 @@ def breakable(side: str) -> list[str]:
 
 
 def meanings(item: Judged) -> Html:
-    """Return verdict and meaning of every row. Each of several rows has an anchor."""
+    """Return the meaning of every row. If there are several rows, each has an anchor and shows its verdict."""
     if len(item.rows) == 1:
         (one,) = item.rows
         return tag("p", prose(one.row.says), id=one.row.id if one.row.id != item.entry.id else False)

@@ -71,7 +71,7 @@ def answer_article(number: int, answer: questions.Answer) -> Html:
 
 
 def lesson_articles() -> list[Html]:
-    """Return every lesson: the question, what to predict, the command that answers it, and what to read."""
+    """Return every lesson: the question, the possible answers, the command that shows the answer, and code to read."""
     about = "Each lesson is a command: it asks for a prediction, runs for some seconds, and shows a number and a figure."
     return [tag("p", about), *map(lesson_article, lessons())]
 
@@ -92,7 +92,7 @@ def lesson_article(one: Lesson) -> Html:
 
 def exhibits(of_bugs: dict[str, list[str]]) -> list[Html]:
     """Return the table of bugs and checks, then every bug: its lines, its origin, the rows that check the function."""
-    about = "trains the right and the broken model and prints which checks notice the bug."
+    about = "trains the correct and the broken model and prints which checks notice the bug."
     parts = [*matrix(), tag("p", tag("code", "minivae museum NAME"), " ", about)]
     return [*parts, *(exhibit(bug, of_bugs[bug.name]) for bug in bugs())]
 
@@ -144,7 +144,7 @@ def rosetta() -> Html:
         last = [link(part) if code_map.ID.fullmatch(part) else part for part in parts]
         rows.append(tag("tr", *(tag("td", text) for text in texts[:-1]), tag("td", *last), id=f"rosetta.{name}"))
     about = (
-        "Each row translates a loss, written with sums, means and weights. The column beta has the true weight of its KL. "
+        "Each row translates a loss, written with sums, means and weights. The column beta has the true weight of the KL. "
         "The column \"a bound\" says whether minus the loss, in nats, is a lower bound of log p(x). The command minivae "
         "rosetta translates other losses."
     )

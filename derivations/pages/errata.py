@@ -165,9 +165,9 @@ def counts_markdown(items: list[Judged]) -> str:
     faulty = sum(judgement.verdict in ERRATA for item in items for judgement in item.rows)
     return "\n".join(lines) + f"""
 
-Of {rows} rows, {hold} hold ({hold / rows:.0%}), and {faulty} have a fault. If several rows have the same fault, it is
-counted once: the number of faults is {slips + wrong}, of slips {slips}, of wrong lines {wrong}. The last two columns count
-faults, all others count rows."""
+Of {rows} rows, {hold} hold ({hold / rows:.0%}), and {faulty} have a fault. The last two columns
+count faults, not rows: a fault of several rows is counted once.
+Number of faults: {slips + wrong} (slips: {slips}, wrong lines: {wrong})."""
 
 
 COUNTED = {                                                 # {title of a column that counts rows: its verdicts}

@@ -11,7 +11,10 @@ class Html(str):
 
 
 class BrokenPage(Exception):
-    """Raised for a bad formula, a dead link, a duplicate id, a picture without an alt text, or a link to another site."""
+    """Raised for a bad formula, a dead link, a duplicate id, a picture without an alt text, or a link to another site.
+
+    Also raised if the museum's table of bugs and checks is incomplete.
+    """
 
 
 def tag(name: str, *inside: str | Iterable, **attributes: str) -> Html:
@@ -73,7 +76,7 @@ def faults(page: str) -> list[str]:
     links = {html.unescape(target) for target in re.findall(r'<a [^>]*?href="#([^"]*)"', page)}
     found += [f"the link #{target} leads nowhere" for target in sorted(links - {html.unescape(id) for id in ids})]
     pictures = (picture for picture in re.findall(r"<img[^>]*>", page) if not re.search(r' alt="[^"]', picture))
-    found += [f"a picture without a text: {picture[:60]}" for picture in pictures]
+    found += [f"a picture without an alt text: {picture[:60]}" for picture in pictures]
     away = re.findall(r'<(?!a class="cite")[^>]*(?:src|href)="(?:https?:)?//[^"]*"', page)
     return found + [f"a link to another site: {one[:80]}" for one in away]
 

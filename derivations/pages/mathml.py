@@ -31,7 +31,10 @@ OPERANDS = ("ord", "close", "bar")
 
 
 class Node(NamedTuple):
-    """A piece of MathML and its kind: ord, word, limits, sum, int, bin, rel, open, close, bar, comma, space."""
+    """A piece of MathML and its kind.
+
+    The kinds are ord, text, word, limits, sum, int, bin, rel, open, close, bars, comma, slash and space.
+    """
 
     markup: str
     part: str

@@ -1,6 +1,7 @@
-"""Build the page of the explorer: one HTML file with the decoder, held-out data and their exact log p(x).
+"""Build the page of the explorer: one HTML file with the decoder, and with held-out data and their codes, ELBO and log p(x).
 
-The page computes everything else itself, in float64: see page.js. Arrays are written as base64 of little-endian numbers.
+The browser decodes images and computes posteriors, in float64: see page.js. For more than two latent dimensions, the page
+has a lower bound of log p(x), and no posterior. Arrays are written as base64 of little-endian numbers.
 """
 
 import base64
@@ -24,7 +25,7 @@ from minivae.likelihood import Gaussian, log_binomials
 from minivae.vae import VAE
 
 ROWS = 500                                                  # largest number of held-out rows, unless the user asks for more
-WEIGHTS = 100                                               # importance weights of the bound, for more than two dimensions
+WEIGHTS = 100                                               # importance weights for the bound of each data point
 PAPERS = {"#ffffff": 4.5, "#16191d": 7}                     # {background in page.css: least contrast of the map's letters}
 
 
@@ -45,18 +46,18 @@ def build(vae: VAE, data: Dataset, title: str, evidence: Evidence | None = None,
     vae : VAE
         A model with noise; its likelihood accepts the data.
     data : Dataset
-        The page contains and shows all its held-out rows: call `Dataset.few` first if there are many.
+        The page contains all held-out rows of `data`: call `Dataset.few` first if there are many.
     title : str
         Name of the run.
     evidence : Evidence, optional
-        Results for the held-out rows, if they are known: computing them takes most of the time.
+        log p(x) of the held-out rows, if it is already known: computing it takes most of the time.
     step : int
         The held-out rows of `data` are every step-th row of the whole held-out set; the page says so.
     """
     vae.check_noise()
     title = title.encode("utf-8", "replace").decode()       # the name of a directory can be invalid UTF-8
     page = content(vae, data, evidence or evidence_for(vae, data.test_x)) | {"title": title, "step": step}
-    facts = json.dumps(page, separators=(",", ":")).replace("<", "\\u003c") # a "</script>" would end it
+    facts = json.dumps(page, separators=(",", ":")).replace("<", "\\u003c") # "</script>" would end the element
     parts = {"title": html.escape(title), "style": part("page.css"), "script": part("page.js"), "content": facts}
     return re.sub("{{(title|style|script|content)}}", lambda found: parts[found[1]], part("page.html"))
 
@@ -92,7 +93,7 @@ def elbos(model: VAE, x: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def likelihood(vae: VAE, x: NDArray) -> dict:
-    """Return name and numbers of the likelihood: sigma, or n with the table of log C(n, k) for all k in the data x."""
+    """Return the likelihood's name and numbers: log sigma, or n and log C(n, k) for k up to the largest count in x."""
     found = {"name": vae.likelihood.name}
     if isinstance(vae.likelihood, Gaussian):
         return found | {"log_sigma": float(vae.scale[0])}
@@ -102,7 +103,7 @@ def likelihood(vae: VAE, x: NDArray) -> dict:
 
 
 def ink(vae: VAE, x: NDArray) -> list[float]:
-    """Return two values: images draw them white and black; tables draw them as an empty and a full bar."""
+    """Return the two pixel values that images show as paper and as ink (white and black); tables do not use them."""
     low, high = ink_range(vae, x)
     return [low, high if high > low else low + 1]
 
@@ -127,7 +128,7 @@ def contrast(one: NDArray, other: NDArray) -> float:
 
 
 def luminance(rgb: NDArray) -> float:
-    """Return the luminance of a colour (3,) of sRGB, 0 to 255, as in WCAG 2: from 0 to 1."""
+    """Return the luminance, from 0 to 1, of an sRGB colour (3,) with values from 0 to 255, as in WCAG 2."""
     part = rgb / 255
     return np.where(part > 0.04045, ((part + 0.055) / 1.055) ** 2.4, part / 12.92) @ [0.2126, 0.7152, 0.0722]
 

@@ -23,7 +23,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of explore."""
     parser.add_argument("run", type=Path, metavar="RUN", help="directory of a run")
     parser.add_argument("--out", type=Path, metavar="FILE", help=f"the page to write (default: RUN/{FILE})")
-    parser.add_argument("--rows", type=int, metavar="N", help="show the first N held-out data points (default: at most 500)")
+    rows = "show the first N held-out data points (default: at most 500, evenly spaced)"
+    parser.add_argument("--rows", type=int, metavar="N", help=rows)
     parser.add_argument("--overwrite", action="store_true", help="with --out: replace an earlier page")
     add_place(parser)
 
@@ -47,13 +48,13 @@ def explore_command(options: argparse.Namespace) -> int:
     must_be_free("--out", "a new file", [out], options.overwrite or options.out is None)
     runs.make_directory(out.parent, "the directory of --out")
     data, step = rows_of(data_of(run, options.data), options.rows)
-    say(options, f"evaluating {held_out_points(len(data.test_x))}; --rows N takes fewer")
+    say(options, f"evaluating {held_out_points(len(data.test_x))}; --rows N evaluates fewer")
     page = build(run.vae, data, run.path.resolve().name, evidence_for(run.vae, data.test_x), step)
     with write_atomically(out, "w") as file:
         file.write(page)
     document = {"file": str(out), "bytes": len(page.encode()), "rows": len(data.test_x)}
     print(json.dumps(document, indent=2) if options.json else out)
-    say(options, f"{document['bytes'] / 1000:.0f} kB; open it in any browser; it needs no network")
+    say(options, f"{document['bytes'] / 1000:.0f} kB; open it in any browser, also offline")
     return 0
 
 

@@ -20,7 +20,7 @@ function rowsOf(packed) {
   return Array.from({length: packed.shape[0]}, (_, i) => array.subarray(i * width, (i + 1) * width));
 }
 
-const decoder = content.decoder.map(layer => layer.map(array => Float64Array.from(unpack(array))));    // float64: twice as fast
+const decoder = content.decoder.map(layer => layer.map(array => Float64Array.from(unpack(array))));    // sums in float64; twice as fast
 const data = rowsOf(content.x), mu = rowsOf(content.mu), logVar = rowsOf(content.log_var), kls = rowsOf(content.kl);
 const logPx = unpack(content.log_px), box = content.box && unpack(content.box);
 const elbos = unpack(content.elbo), elboError = unpack(content.elbo_error);           // for J > 2, means over draws
@@ -66,10 +66,10 @@ function logLikelihood(x, out) {
 
 const logPrior = z => z.reduce((sum, v) => sum - (v * v / 2 + Math.log(2 * Math.PI) / 2), 0);
 
-// A standard normal number from two uniform ones (Box and Muller)
+// A standard normal number from two uniform random numbers (Box and Muller)
 const normal = (random = Math.random) => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
 
-// A number of successes in n trials. The number of failures before each success is geometric, so failures take no time.
+// A number of successes in n trials. The distance to the next success is geometric, so each step of the loop is one success.
 function binomial(n, p, random) {
   if (p > 0.5) return n - binomial(n, 1 - p, random);
   let count = -1, trial = 0;
@@ -102,8 +102,8 @@ const gaussian = i => ({mean: mu[i], sd: logVar[i].map(v => Math.exp(v / 2))});
 const klOf = i => kls[i].reduce((a, b) => a + b, 0);
 
 // p(z|x) = p(x|z) p(z) / p(x) at the centres of n cells on each axis of the posterior's box, and its mass, the sum over all
-// cells. The mass is near 1 because log p(x), computed beforehand, is exact. If it is not near 1, or there are several pieces,
-// the cells are halved once. Coarse cells cut a narrow ridge into pieces, so both grids must agree on the number of pieces.
+// cells. The mass is near 1 because log p(x), computed beforehand, is exact. If it is not near 1, or the density has several
+// pieces, the cells are halved once. Coarse cells cut a narrow ridge into pieces: pieces count only if both grids have equally many.
 function* posteriorOf(i, n = J === 1 ? 192 : 48, coarser = null) {
   const low = box.subarray(2 * J * i, 2 * J * i + J), high = box.subarray(2 * J * i + J, 2 * J * i + 2 * J);
   const step = low.map((a, j) => (high[j] - a) / n), density = new Float64Array(n ** J), z = new Float64Array(J);
@@ -140,8 +140,8 @@ function levelOf({density, mass, step}, share) {
 // The share inside the line at r standard deviations of a Gaussian in the plane; the posterior's lines enclose the same shares
 const shareOf = r => 1 - Math.exp(-r * r / 2);
 
-// The shares of the separate pieces of the region with 99 % of the posterior, the largest first. In the order of their density,
-// cells join the piece of a neighbour. A cell outside the region never joins two pieces into one.
+// The shares of the separate pieces of the region with 99 % of the posterior, the largest first. The loop goes from the
+// densest cell down: a cell joins a neighbour's piece or begins one. Only cells inside the region can unite two pieces.
 function piecesOf({n, density}) {
   const steps = J === 1 ? [-1, 1] : [-n - 1, -n, -n + 1, -1, 1, n - 1, n, n + 1], total = density.reduce((a, b) => a + b);
   const piece = new Int32Array(density.length).fill(-1), shares = [];
@@ -186,7 +186,7 @@ const FONT = "12px system-ui, sans-serif";
 const rgb = hex => [1, 3, 5].map(k => parseInt(hex.slice(k, k + 2), 16));
 const written = (v, digits) => digits > 6 && v && Math.abs(v) < 1e-4 ? v.toExponential(2) : v.toFixed(Math.min(digits, 6));
 const number = (v, digits = 2) => written(v, digits).replace(/^-(0\.?0*$)?/, (_, zero) => zero || "\u2212");
-const decimals = (size, digits) => Math.max(0, digits - 1 - Math.floor(Math.log10(size || 1)));   // to show so many digits
+const decimals = (size, digits) => Math.max(0, digits - 1 - Math.floor(Math.log10(size || 1)));   // so that `digits` significant ones are shown
 const brief = v => number(v, Math.max(2, decimals(Math.abs(v), 2)));
 const listOf = (values, write = number) => Array.from(values, v => write(v)).join(", ");
 const ordinal = k => k + (/1[123]$/.test(k) ? "th" : {1: "st", 2: "nd", 3: "rd"}[k % 10] || "th");
@@ -195,7 +195,7 @@ const colourOf = i => labels ? content.colours[labels[i]][Number(dark.matches &&
 
 // The smallest and the largest value of each column of a table
 const ranges = content.image ? [] : Array.from(data[0], (_, d) => [Math.min, Math.max].map(end => data.reduce((v, x) => end(v, x[d]), data[0][d])));
-const part = (v, d) => Math.min(1, Math.max(0, (v - ranges[d][0]) / (ranges[d][1] - ranges[d][0] || 1)));    // v in its range, 0 to 1
+const part = (v, d) => Math.min(1, Math.max(0, (v - ranges[d][0]) / (ranges[d][1] - ranges[d][0] || 1)));    // v in its column's range, 0 to 1
 
 // Fill a small canvas with x as an image or, for a table, as one bar for each column
 function show(canvas, x) {
@@ -226,7 +226,7 @@ function writeTable(id, heads, rows) {
     ranges.map((_, d) => `<tr><th scope="row">column ${d + 1}</th>${rows.map(x => cell(x[d], d)).join("")}</tr>`).join("") + "</table>";
 }
 
-// Round numbers for the ticks of an axis: their distance and the digits to show
+// The distance of the ticks of an axis, a round number, and the decimals of their labels
 function ticks(low, high) {
   const rough = (high - low) / 6, power = 10 ** Math.floor(Math.log10(rough)), step = power * [1, 2, 5, 10].find(k => k * power >= 0.8 * rough);
   return {step, digits: Math.max(0, -Math.floor(Math.log10(step) + 1e-9))};
@@ -262,7 +262,7 @@ function axes(p, vertical = true) {
   Object.assign(c, {fillStyle: style("--quiet"), strokeStyle: style("--line"), lineWidth: 1, font: FONT});
   framed(p).stroke();
   Object.assign(c, {textAlign: "center", textBaseline: "top"});
-  let end = -Infinity;                                      // of the last label: labels that would touch it are left out
+  let end = -Infinity;                                      // right end of the last label; a label that would touch it is left out
   for (let t = Math.ceil(p.low[0] / step) * step; t <= p.high[0]; t += step) {
     const text = number(t, digits), half = c.measureText(text).width / 2, x = p.x(t);
     if (x - half < end + 4 || x + half > p.width) continue;
@@ -278,16 +278,16 @@ function axes(p, vertical = true) {
   c.fillText("z\u2082", p.margin.left - 2, 9);
 }
 
-// The map: circles of the prior, a symbol for each code, and optionally decoded images behind them
-const gapOf = i => content.log_px_error[i] !== null ? logPx[i] - elbos[i] : null;
+const gapOf = i => content.log_px_error[i] !== null ? logPx[i] - elbos[i] : null;                    // null: log p(x) is unknown
 
-// Short class names: a beginning that all share ("Iris-") is left out, then the first 1 to 4 letters that differ; else numbers
+// Short class names: without a shared beginning ("Iris-"), the first 1 to 4 letters, as few as differ; otherwise the label
 const shared = (content.classes || [""]).reduce((a, b) => { while (!b.startsWith(a)) a = a.slice(0, -1); return a; }).replace(/[^\s_-]*$/, "");
 const beginnings = [1, 2, 3, 4].map(k => (content.classes || []).map(name => [...name.slice(shared.length)].slice(0, k).join("").trim()));
 const cut = beginnings.find(names => names.every(name => name) && new Set(names).size === names.length);
 const short = label => content.classes && cut ? cut[label] : String(label);
 const className = label => content.classes ? content.classes[label] : String(label);
 
+// The map: circles of the prior, a symbol for each code, and optionally decoded images (tiles) behind them
 const classes = labels ? [...new Set(labels)].sort((a, b) => a - b) : [0];
 const level = i => J === 2 ? mu[i][1] : labels ? classes.indexOf(labels[i]) : 0;           // height of a code on the map
 const TILES = 18;                                           // tiles on each axis of the map
@@ -307,7 +307,7 @@ function drawMap() {
   map = plane($("map"), low, high, J === 1 ? strip + 60 + 26 * Math.min(41, Math.max(3, classes.length + 1)) : 0);
   if (J === 1) map.y = b => map.height - 30 - (map.height - 48 - strip) * (b + 1) / (classes.length + 1);
   const c = map.context;
-  for (const {canvas, place, side} of tiles) {              // its top left corner and the length of its longer side, in z
+  for (const {canvas, place, side} of tiles) {              // `place`: top left corner, `side`: length of the longer side, in z
     const scale = side * map.unit / Math.max(canvas.width, canvas.height), sizes = [scale * canvas.width, scale * canvas.height];
     const [left, top] = [map.x(place[0]), J === 1 ? map.margin.top : map.y(place[1])], [dx, dy] = sizes.map(v => (side * map.unit - v) / 2);
     c.drawImage(canvas, left + dx, top + dy, ...sizes);
@@ -347,7 +347,7 @@ function restore(c, copy) {
   c.restore();
 }
 
-// J = 2: each code as its class. J = 1: a row of strokes for each class, with its name before the row.
+// J = 2: the class name (without labels, a dot) at each code. J = 1: a row of strokes for each class, with its name before the row.
 function drawCodes() {
   const c = map.context;
   Object.assign(c, {font: "600 13px system-ui, sans-serif", textAlign: J === 1 ? "right" : "center", textBaseline: "middle"});
@@ -367,7 +367,7 @@ function drawCodes() {
   });
 }
 
-// The moving parts of the map: the ring and the Gaussian of the chosen data point, the cross of the cursor
+// The moving parts: on the map, the ring of the chosen data point; on the map and the panel, the cross of the cursor
 function drawCursor() {
   if (J > 2) return;
   const c = map.context;
@@ -382,7 +382,7 @@ function drawCursor() {
   drawCross(panel, false);
 }
 
-// A cross with an open centre, for J = 1 a line; if the cursor is outside the frame, an arrow at the border or nothing
+// A cross with an open centre, for J = 1 a line. If the cursor is outside the frame: an arrow at the border, or nothing
 function drawCross(p, arrow = true) {
   const c = p.context, {margin} = p, x = p.x(z[0]), y = J === 2 ? p.y(z[1]) : p.height / 2;
   const [left, top, right, bottom] = [margin.left, margin.top, p.width - margin.right, p.height - margin.bottom];
@@ -517,7 +517,7 @@ function drawCurves(mean, sd) {
     c.globalAlpha = 1;
   }
   const even = Array.from({length: 301}, (_, k) => panel.low[0] + k / 300 * (panel.high[0] - panel.low[0]));
-  const peak = even.map((_, k) => mean + (k - 150) / 30 * sd);          // the bell can be narrower than two even points
+  const peak = even.map((_, k) => mean + (k - 150) / 30 * sd);          // the bell can be narrower than the distance of two even points
   curve([...even, ...peak].sort((a, b) => a - b).map(a => [a, bell(a)]));
   c.strokeStyle = style("--encoder");
   c.setLineDash([6, 4]);
@@ -599,7 +599,7 @@ function showChosen() {
   const right = decode(mu[chosen]), {mean, sd} = gaussian(chosen);
   if (content.image) { show($("original"), data[chosen]); show($("reconstruction"), right); }
   else writeTable("datum-values", ["x", "reconstruction"], [data[chosen], right]);
-  describe("original", `The ${pointOf(chosen)}`);
+  describe("original", `Image of ${pointOf(chosen)}`);
   describe("reconstruction", `Reconstruction of ${pointOf(chosen)}`);
   $("datum-title").textContent = `Data point ${chosen}`;
   $("label").textContent = `${labels ? `Class ${className(labels[chosen])}. ` : ""}${placeInOrder()}`;
@@ -634,7 +634,7 @@ function writeVerdict() {
       : several ? `<b>The exact posterior has ${pieces.length} separate pieces</b>, with ${shares.join(", ").replace(/, (\d+)$/, " and $1")}` +
       "\u00a0% of its probability. A Gaussian has one piece: it misses the others, or also covers the space between them. " +
       "The table describes all pieces together, so it says little here."
-      : `The table shows the reasons; the best values are 0${J === 2 ? ", 1 and the exact correlation" : " and 1"}.`);
+      : `The table shows the reasons; a perfect match would show 0${J === 2 ? ", 1 and the exact correlation" : " and 1"}.`);
   if (!exact || coarse) { $("why").tBodies[0].innerHTML = ""; return; }
   const right = momentsOf(exact), names = right.mean.map((_, j) => `<th scope="col">${nameOf(j)}</th>`).join("");
   const cells = values => values.map(v => `<td>${number(v)}</td>`).join("");
@@ -697,14 +697,14 @@ function step(places) {
 
 function recall() {
   const given = new URLSearchParams(location.hash.slice(1)), place = (given.get("z") || "").split(",").map(Number);
-  const wanted = J <= 2 && Boolean(content.image) && given.get("tiles") === "1";       // for J > 2, there are 18^J tiles
+  const wanted = J <= 2 && Boolean(content.image) && given.get("tiles") === "1";       // for J > 2, there would be 18^J tiles
   const changed = $("tiles").checked !== wanted, by = given.get("order");
   $("tiles").checked = wanted;
   $("order").value = [...$("order").options].some(option => option.value === by) ? by : "data";
   choose(Number(given.get("datum")));
   if (given.get("z") && place.length === J && place.every(Number.isFinite)) moveTo(place);
   entry = false;
-  $("number").value = chosen;                               // also if they have the focus
+  $("number").value = chosen;                               // and the fields, even one that has the focus
   inputs.forEach(({field}, j) => { field.value = z[j].toFixed(2); });
   if (changed) showTiles();
 }
@@ -759,7 +759,7 @@ function makeThumbs() {
     button.append(canvas, text, " ", small);
     button.addEventListener("click", () => {
       choose(button.datum);
-      thumbs.find(thumb => thumb.button.datum === chosen).button.focus();       // another button may show it now
+      thumbs.find(thumb => thumb.button.datum === chosen).button.focus();       // another button may show this data point now
     });
     $("nearest").append(button);
     thumbs.push({button, canvas, text, small});
@@ -860,7 +860,7 @@ function introduce() {
   const [low, high] = content.ink.map(v => Number(v.toPrecision(3)));
   if (content.image) $("scale").append(`grey values: ${low} `, make("span", {className: "ramp"}), ` ${high}`);
   else {
-    $("scale").textContent = "Bars: from the smallest to the largest value of each column in these data.";
+    $("scale").textContent = "Empty bar: the smallest value of a column in these data. Full bar: the largest.";
     $("again").textContent = "another draw";
     $("move").append($("again"));
   }
@@ -876,9 +876,9 @@ function introduceMany() {
   const variance = j => mu.reduce((sum, m) => sum + m[j] ** 2, 0) / N - (mu.reduce((sum, m) => sum + m[j], 0) / N) ** 2;
   const active = order.filter(j => variance(j) > 0.01).length;
   $("code-words").textContent = `The model describes x by ${J} numbers.`;
-  $("map-help").textContent = "Move a slider or type a number; the number with the largest mean KL is first. If its KL is near 0, a number " +
-    `hardly depends on x, and the decoder ignores it. ${active} of ${J} are active: the variance of their means over the data is ` +
-    "above 0.01. q: mean and standard deviation of the encoder\u2019s Gaussian for the chosen data point.";
+  $("map-help").textContent = "Move a slider, or type a value. The numbers are sorted by their mean KL, the largest first. A number with a KL near " +
+    `0 has hardly any information about x. ${active} of ${J} are active: over the data, the variance of their mean in q(z|x) is above ` +
+    "0.01. q: mean and standard deviation of the encoder\u2019s Gaussian for the chosen data point.";
   $("panel-title").textContent = "How well does the model explain x?";
   $("place-title").textContent = `The ${J} numbers of the code`;
   $("cursor-title").textContent = "At this code";
@@ -886,7 +886,7 @@ function introduceMany() {
   $("nearest").after($("classes"));
   $("unknown").textContent = "log p(x) itself is not known here, and so the exact posterior is not shown: the integral over z is computed " +
     `only for one or two numbers. For ${J} numbers, this page shows a lower bound, from ${content.bound_weights} importance-weighted draws ` +
-    "of z for each data point; the ELBO comes from the same draws. log p(x) is not below the bound, up to the error of the draws (\u00b1).";
+    "of z for each data point; the ELBO comes from the same draws. The bound can be above log p(x) by about its error (\u00b1).";
 }
 
 introduce();

@@ -168,7 +168,7 @@ def test_box_of_a_posterior_contains_nearly_all_of_its_probability(digits):
         assert np.exp(log_joint - exact.log_px[i]).sum() * step.prod() == pytest.approx(1, abs=0.005)
 
 
-def test_page_has_valid_text_and_only_the_binomial_coefficients_of_its_counts():
+def test_page_has_valid_text_and_binomial_coefficients_up_to_its_largest_count():
     rng = np.random.default_rng(0)
     vae = VAE.init(rng, 5, 2, (4,), likelihood=Binomial(60_000))
     x = np.float32([[0, 3, 5, 7, 900]])
@@ -387,7 +387,7 @@ def test_separate_pieces_of_a_posterior_are_counted_and_contours_are_closed(show
     page = wait(shown("#datum=7"))
     two, one, near, ends, closed = page.evaluate(PIECES)
     assert np.allclose(two, [0.8, 0.2], atol=1e-3) and np.allclose(one, [1]) and np.allclose(near, [1])
-    assert ends > 40 and closed                             # this posterior touches the border of its grid
+    assert ends > 40 and closed                             # the outlined peak lies on the border of its grid
     page.evaluate("exact.pieces = [0.9, 0.1]; writeVerdict()")
     assert "2 separate pieces, with 90 and 10\u00a0%" in page.evaluate("$('verdict').textContent")
     page.evaluate("momentsOf = () => ({mean: [0, 0], sd: [1, 1], correlation: -0.9962}); writeVerdict()")
@@ -409,7 +409,7 @@ VERDICT = "$('verdict').textContent + $('why').textContent"
 def test_narrow_posterior_is_not_cut_into_pieces_or_judged_on_coarse_cells(shown):
     page = wait(shown("#datum=7"))
     at_row_ends = "piecesOf({n: 24, density: Float64Array.from({length: 576}, (_, k) => Number(k === 287 || k === 288))})"
-    assert page.evaluate(at_row_ends) == [0.5, 0.5]         # on opposite borders
+    assert page.evaluate(at_row_ends) == [0.5, 0.5]         # two cells on opposite borders
     for sd, mass in ((0.06, 1), (0.03, 1), (0.01, None), (0.0001, None)):
         page.evaluate(RIDGE % sd + "choose(0)")
         found, verdict = wait(page).evaluate("[exact.mass, exact.n]"), page.evaluate(VERDICT)
@@ -417,7 +417,7 @@ def test_narrow_posterior_is_not_cut_into_pieces_or_judged_on_coarse_cells(shown
         assert ("too narrow" in verdict) == (mass is None) != ("error of its mean" in verdict)
         assert abs(found[0] - 1) < 0.01 if mass else abs(found[0] - 1) > 0.02
     peaks = "(x, [a, b]) => -50 * (Math.abs(a) - 1.5) ** 2 - (b - 3) ** 2 / 2 - Math.log(0.4 * Math.PI) - logPrior([a, b])"
-    page.evaluate(f"logLikelihood = {peaks}; choose(0)")    # two peaks of sd 0.1 and 1
+    page.evaluate(f"logLikelihood = {peaks}; choose(0)")    # two peaks, each with sd 0.1 along z1 and 1 along z2
     assert "2 separate pieces, with 50 and 50" in wait(page).evaluate(VERDICT)
     page.evaluate("logLikelihood = () => -1e9; choose(0)")  # no cell has any mass
     assert wait(page).evaluate("exact.mass") == 0 and "too narrow" in page.evaluate(VERDICT) and page.errors == []
@@ -493,12 +493,12 @@ def test_elbo_of_a_kinked_model_has_exact_digits():
     found = content_of(build(vae, data, "kinked", Evidence(np.zeros(12), np.zeros(12), np.zeros((12, 2, 2)))))
     model, x = vae.astype(np.float64), data.test_x.astype(np.float64)
     right = expected(model, x, *model.encode(x), 1e-9)[0]
-    assert (abs(unpacked(found["elbo"]) - right) < 0.002).all()         # 0.19 with sixteen nodes on each axis
+    assert (abs(unpacked(found["elbo"]) - right) < 0.002).all()         # sixteen nodes on each axis: an error of 0.19
     assert unpacked(found["elbo_error"]).max() < 0.01
 
 
 @pytest.mark.slow
-def test_known_errors_stand_after_the_numbers_that_they_change(browser, tmp_path):
+def test_known_errors_are_printed_after_the_numbers_that_they_change(browser, tmp_path):
     vae, data = model("fixed")
     evidence = builder.evidence_for(vae, data.test_x)
     evidence.error[:3] = 0.34, 0.001, np.inf
@@ -599,7 +599,7 @@ def test_fields_and_keys_stop_at_their_limits(shown):
     for _ in range(20):
         page.press("ArrowRight", shift=True)
     assert page.evaluate("z[0] === limits()[1][0]") and "outside" not in page.evaluate("$('prior').textContent")
-    page.evaluate("moveTo([9, 1])")                         # outside the map, a key moves the cursor on its own axis only
+    page.evaluate("moveTo([9, 1])")                         # outside the map, ArrowUp changes only z2
     page.press("ArrowUp")
     assert page.evaluate("[...z]") == pytest.approx([9, 1.05])
 
@@ -622,7 +622,7 @@ def test_page_announces_choices_once_and_keeps_the_focus(shown, digits):
     assert page.evaluate("heard.length") == 2 and f"z = {place};" in page.evaluate("heard[1]")
     names = page.evaluate("['map', 'mean', 'original'].map(id => $(id).getAttribute('aria-label'))")
     assert place in names[0] and place in names[1] and f"data point {i}, class" in names[2]
-    page.evaluate("repaint()")                              # a new size of the window is no news
+    page.evaluate("repaint()")                              # a new window size is not announced
     page.evaluate(pause)
     assert page.evaluate("heard.length") == 2
     names = "[$('posterior').getAttribute('aria-label'), $('judged').ariaBusy]"
@@ -689,7 +689,7 @@ def test_vertical_swipe_scrolls_a_phone_and_a_sideways_drag_moves_the_cursor(sho
     page = wait(shown(width=390, height=844))
     top, left, bottom, picture = page.evaluate("""(() => { const a = $("map").getBoundingClientRect();
       return [a.top, a.left, a.bottom, $("mean").getBoundingClientRect().top]; })()""")
-    assert 0 < picture < top and bottom < 844               # the cursor and its picture are on the screen together
+    assert 0 < picture < top and bottom < 844               # map and decoded image are both on the screen
     page.swipe(*([left + 100 + 10 * k, top + 100 + k] for k in range(11)))
     scrolled, place, target = page.evaluate("[scrollY, [...z], map.inverse(200, 110)]")
     assert scrolled == 0 and place == pytest.approx(target, abs=0.05)
@@ -713,7 +713,7 @@ def test_printed_page_shows_the_state_on_at_most_two_sheets_without_controls(sho
         assert part in text, part
     corner = "tiles[0].canvas.getContext('2d').getImageData(0, 0, 1, 1).data[0]"
     on_white = f"Math.abs({corner} - (255 - (255 - 26) * tiles[0].x[0] / 16)) <= 1"
-    assert becomes_true(page, f"tiles.length && {on_white}")            # the next frame notices the print medium
+    assert becomes_true(page, f"tiles.length && {on_white}")            # repainted for print, one frame later
 
 
 @pytest.mark.slow
@@ -789,7 +789,7 @@ def test_elbo_of_many_dimensions_comes_from_draws_of_each_data_point(browser, tm
     words = f"{evidence.weights} importance-weighted draws of z for each data point"
     assert words in page.evaluate("$('unknown').textContent")
     assert page.evaluate("inputs.every(({slider}) => slider.value === '9')")
-    page.evaluate("moveTo(z.map(() => 7.5))")               # the range stays while a hand moves the slider
+    page.evaluate("moveTo(z.map(() => 7.5))")               # the range stays when the value decreases
     assert page.evaluate("inputs.every(({slider}) => slider.value === '7.5' && slider.max === '9')")
     assert page.evaluate("location.hash = '#datum=2&tiles=1'; recall(); !running.tiles && !$('tiles').checked")
     mu, log_var = vae.astype(np.float64).encode(data.test_x)

@@ -149,7 +149,7 @@ def test_book_is_smaller_than_four_megabytes(text):
     [
         (tag("a", "x", href="#nowhere"), "leads nowhere"),
         (tag("p", tag("b", "x", id="a"), tag("b", "y", id="a")), "used 2 times"),
-        (tag("img", src="data:,"), "without a text"),
+        (tag("img", src="data:,"), "without an alt text"),
         (tag("img", src="https://example.org/a.png", alt="a"), "another site"),
     ],
 )
