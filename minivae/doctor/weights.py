@@ -1,4 +1,4 @@
-"""Find out which known function of the log weights an importance-weighted bound is, and whether it overflows."""
+"""Find out which known function of the log weights an importance-weighted bound is, and whether it stays finite."""
 
 import itertools
 from collections.abc import Callable
@@ -17,7 +17,7 @@ LSE = "np.log(np.mean(np.exp(log_w - top), axis)) + top, with top = log_w.max(ax
 
 
 def self_weighted(a: NDArray, axis: int) -> NDArray:
-    """Return sum w log w with normalised weights w. With w held fixed, this sum has the gradient of the bound."""
+    """Return the sum of w x log weight, w: normalised weights. With w held fixed, it has the gradient of the bound."""
     w = np.exp(a)
     return (w / w.sum(axis=axis, keepdims=True) * a).sum(axis=axis)
 
@@ -36,14 +36,14 @@ class Known(NamedTuple):
 KNOWN = (
     Known("log mean exp", "log mean exp({})", log_mean_exp, "is", "the importance-weighted bound"),
     Known("log sum exp", "log sum exp({})", log_sum_exp, "wrong",
-          "log K is not subtracted, so the result lies log K above the bound", "log-k-forgotten"),
+          "log K is not subtracted (K draws), so the result lies log K above the bound", "log-k-forgotten"),
     Known("mean", "mean({})", lambda a, axis: a.mean(axis=axis), "wrong",
           "this is the mean of the logs, not the log of the mean. With more draws, it still estimates the ELBO",
           "mean-of-logs"),
     Known("sum", "sum({})", lambda a, axis: a.sum(axis=axis), "wrong",
           "the log weights are summed, so the result is not a bound"),
     Known("max", "max({})", lambda a, axis: a.max(axis=axis), "wrong",
-          "this is the largest log weight, which lies up to log K above the bound"),
+          "this is the largest log weight. With K draws, it lies up to log K above the bound"),
     Known("sum w log w", "sum(w * {})", self_weighted, "unusual",
           "w are the normalised weights. The gradient is right if w is held fixed, but the number is not the bound",
           "weights-not-held-fixed"),
@@ -103,7 +103,7 @@ def far(call: Call, value: Callable, a: NDArray, sign: int, near: NDArray) -> li
     moved = value(a - 2000)
     if np.isfinite(moved).all():
         return []
-    words = ("log weights near -2000, common for images, give no finite number: exp underflows, because the largest is not "
-             "subtracted")
+    words = ("log weights near -2000, common for images, give no finite number: exp underflows, because the largest log "
+             "weight is not subtracted")
     return [Finding("wrong", call.name, "no-max-subtracted", words, moved.flat[0], near.flat[0] - sign * 2000,
                     "it should be", LSE, "no-max-subtracted")]

@@ -26,7 +26,7 @@ def test_every_file_of_the_first_contact_has_a_record():
 @pytest.mark.slow
 @pytest.mark.parametrize("file", RECORDED)
 def test_first_contact_file_gets_exactly_its_recorded_findings(file, monkeypatch):
-    monkeypatch.setattr(sys, "path", [*sys.path])            # names_of puts the file's folder on it
+    monkeypatch.setattr(sys, "path", [*sys.path])            # names_of adds the file's folder to sys.path
     report = examine(0, str(HERE / file), **names_of(HERE / file))
     assert sorted({finding.key for finding in report.findings if finding.verdict != "is"}) == RECORDED[file]
     assert not TRUTH[file]["right"] or report.wrong == []
