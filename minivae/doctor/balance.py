@@ -20,9 +20,12 @@ def signs(measured: Mapping[str, Measured]) -> list[Finding]:
     for name, part in measured.items():
         cost, kl = part.cost if part.cost and part.cost.kind != "other" else None, part.kl
         if name == "loss" and cost and kl and kl.weight * cost.weight < 0 and kl.reading:
-            words = "the KL has the opposite sign of the reconstruction error: the loss falls if q moves away from the prior"
+            how, instead = "the loss falls", "reconstruction + kl"
+            if cost.weight < 0:
+                how, instead = "the result is like an ELBO, but rises", "log_px_given_z - kl"
+            words = f"the KL has the opposite sign of the reconstruction error: {how} if q moves away from the prior"
             found.append(Finding("wrong", name, "kl-wrong-sign", words, kl.weight, -kl.weight,
-                                 "the weight of the KL should be", "reconstruction + kl", "kl-wrong-sign"))
+                                 "the weight of the KL should be", instead, "kl-wrong-sign"))
         elif name == "loss" and cost and cost.weight < 0:
             words = "returns the ELBO (up to its weights), which is maximised, not a loss"
             found.append(Finding("is", name, "elbo", words, cost.weight, -cost.weight, "in a loss, the cost has the weight"))

@@ -200,7 +200,7 @@ def far_square(result: Measured) -> list[Finding]:
     left = departure(costs(2.0, 5.0, 20.0, 100.0), lambda r: r * r, 1e-3, 0.0)
     if not left:
         return []
-    key, words = "no-square", f"the reconstruction is no longer a square beyond a residual of {left[0]:g}"
+    key, words = "no-square", f"the reconstruction is no longer a square at a residual of {left[0]:g}"
     if delta := huber(lambda r: dict(costs(r)).get(r, math.nan)):
         key, words = "huber", f"the reconstruction is a Huber cost: quadratic up to |x - o| = {delta:.4g}, linear beyond"
         result.cost.kind, result.cost.level = "huber", delta

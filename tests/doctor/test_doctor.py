@@ -552,6 +552,40 @@ def test_kl_of_a_clipped_sigma_is_reported_as_constant_beyond_the_limit():
     assert clip.measured < clip.expected
 
 
+def test_kl_of_a_log_var_clipped_from_below_is_constant_below_the_limit():
+    report = examine(kl=lambda m, v: fresh.kl_rows(m, np.maximum(v, -9)))
+    [clip] = [finding for finding in report.findings if finding.key == "clipped-log-var"]
+    assert "it is constant where the second argument is below -10" in clip.words
+
+
+def test_kl_without_a_formula_near_the_prior_is_not_called_a_constant():
+    report = examine(kl=lambda m, v: fresh.kl_rows(m, np.maximum(v, 0)))
+    assert [finding.words for finding in report.findings if finding.key == "formula"] == ["a function of mu and log_var"]
+
+
+@pytest.mark.parametrize("sign, instead", [(1, "bce - log_C"), (-1, "log_C - bce")])
+def test_right_normaliser_of_a_continuous_bernoulli_has_the_sign_of_the_cost(sign, instead):
+    def loss(x, o, m, v):
+        log_c = np.log(2 * np.arctanh(1 - 2 * o) / (1 - 2 * o))
+        return sign * ((fresh.bce(x, o) + log_c).sum(1) + fresh.kl_rows(m, v)).mean()
+
+    [wrong] = [finding for finding in examine(loss=loss).wrong if finding.key == "normaliser-sign"]
+    assert wrong.instead == instead and (wrong.measured, wrong.expected) == pytest.approx((sign, -sign))
+
+
+@pytest.mark.parametrize("sign, how, instead", [(1, "the loss falls if", "reconstruction + kl"),
+                                                (-1, "like an ELBO, but rises if", "log_px_given_z - kl")])  # fmt: skip
+def test_kl_with_the_wrong_sign_is_described_for_a_loss_and_an_elbo(sign, how, instead):
+    [wrong] = examine(loss=lambda x, o, m, v: sign * (fresh.stable(x, o).sum(1) - fresh.kl_rows(m, v)).mean()).wrong
+    assert how in wrong.words and wrong.instead == instead
+
+
+def test_minus_the_importance_weighted_bound_is_named_with_its_sign():
+    words = [examine(iw_bound=f).findings[0].words for f in (fresh.lme_rows, lambda w: -fresh.lme_rows(w))]
+    assert words[0].endswith(": the importance-weighted bound")
+    assert words[1].endswith(": minus the importance-weighted bound")
+
+
 def test_two_readings_that_agree_with_the_argument_names_are_not_wrong():
     def log_sigma_kl(mu, log_sigma):
         return (0.5 * (mu**2 + np.exp(2 * log_sigma) - 1) - log_sigma).sum(1)
