@@ -552,7 +552,7 @@ def test_kl_of_a_clipped_sigma_is_reported_as_constant_beyond_the_limit():
     assert clip.measured < clip.expected
 
 
-def test_kl_of_a_log_var_clipped_from_below_is_constant_below_the_limit():
+def test_log_var_clipped_from_below_is_reported_as_below_the_limit():
     report = examine(kl=lambda m, v: fresh.kl_rows(m, np.maximum(v, -9)))
     [clip] = [finding for finding in report.findings if finding.key == "clipped-log-var"]
     assert "it is constant where the second argument is below -10" in clip.words
@@ -564,7 +564,7 @@ def test_kl_without_a_formula_near_the_prior_is_not_called_a_constant():
 
 
 @pytest.mark.parametrize("sign, instead", [(1, "bce - log_C"), (-1, "log_C - bce")])
-def test_right_normaliser_of_a_continuous_bernoulli_has_the_sign_of_the_cost(sign, instead):
+def test_right_normaliser_of_a_bernoulli_has_the_sign_of_the_cost(sign, instead):
     def loss(x, o, m, v):
         log_c = np.log(2 * np.arctanh(1 - 2 * o) / (1 - 2 * o))
         return sign * ((fresh.bce(x, o) + log_c).sum(1) + fresh.kl_rows(m, v)).mean()
