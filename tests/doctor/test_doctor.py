@@ -575,7 +575,7 @@ def test_right_normaliser_of_a_bernoulli_has_the_sign_of_the_cost(sign, instead)
 
 @pytest.mark.parametrize("sign, how, instead", [(1, "the loss falls if", "reconstruction + kl"),
                                                 (-1, "like an ELBO, but rises if", "log_px_given_z - kl")])  # fmt: skip
-def test_kl_with_the_wrong_sign_is_described_for_a_loss_and_an_elbo(sign, how, instead):
+def test_kl_with_the_wrong_sign_is_described_for_an_elbo_too(sign, how, instead):
     [wrong] = examine(loss=lambda x, o, m, v: sign * (fresh.stable(x, o).sum(1) - fresh.kl_rows(m, v)).mean()).wrong
     assert how in wrong.words and wrong.instead == instead
 
