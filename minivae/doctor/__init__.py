@@ -7,7 +7,7 @@
     loss         examine the loss, the KL or log p(x|z): terms, reductions, ignored entries
     probe        call a function at several sizes to find its terms and reductions
     terms        the known costs and KL terms; fit measured numbers by as few terms as possible
-    names        name the cost, the reading of the KL, or a wrong coefficient
+    names        name the cost, the reading of the KL (log-variance, sigma, ...), or a wrong coefficient
     constants    explain the constant of a loss
     special      recognise roots of squared errors, optimal sigma, free bits, capacities; check extreme arguments
     balance      compare signs, weights and readings of the parts; translate the loss for the Rosetta

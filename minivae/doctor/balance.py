@@ -15,14 +15,17 @@ SECOND = {"loss": 3, "kl": 1}                               # position of the se
 
 
 def signs(measured: Mapping[str, Measured]) -> list[Finding]:
-    """Return findings about the sign of the whole and of its parts."""
+    """Return findings about the signs of the parts, and about the weight of `kl`."""
     found = []
     for name, part in measured.items():
         cost, kl = part.cost if part.cost and part.cost.kind != "other" else None, part.kl
         if name == "loss" and cost and kl and kl.weight * cost.weight < 0 and kl.reading:
-            words = "the KL has the opposite sign of the reconstruction error: the loss falls if q moves away from the prior"
+            how, instead = "the loss falls", "reconstruction + kl"
+            if cost.weight < 0:
+                how, instead = "the result is like an ELBO, but rises", "log_px_given_z - kl"
+            words = f"the KL has the opposite sign of the reconstruction error: {how} if q moves away from the prior"
             found.append(Finding("wrong", name, "kl-wrong-sign", words, kl.weight, -kl.weight,
-                                 "the weight of the KL should be", "reconstruction + kl", "kl-wrong-sign"))
+                                 "the weight of the KL should be", instead, "kl-wrong-sign"))
         elif name == "loss" and cost and cost.weight < 0:
             words = "returns the ELBO (up to its weights), which is maximised, not a loss"
             found.append(Finding("is", name, "elbo", words, cost.weight, -cost.weight, "in a loss, the cost has the weight"))
@@ -82,13 +85,13 @@ def two_readings(readings: Mapping[str, Any], calls: Mapping[str, Call]) -> list
     numbers = b.sigma(1.3), a.sigma(1.3), f"that is sigma in {two} at the second argument 1.3; in {one} it is"
     tells = [told(calls[name], SECOND[name])[1] for name in (one, two)]
     if tells == [a.name, b.name]:
-        words += ", as the names of the arguments say; whether one is converted into the other cannot be seen"
+        words += ", as the names of the arguments say; the doctor cannot see whether your code converts one into the other"
         return [Finding("cannot tell", two, "two-readings", words, *numbers)]
     return [Finding("wrong", two, "two-readings", words, *numbers, f"sigma = {a.code}")]
 
 
 def convention_of(whole: Measured, sizes: Mapping[str, int]) -> Convention | None:
-    """Return the convention of a loss if all its terms are known, else None."""
+    """Return the convention of a loss that the Rosetta can translate, else None."""
     cost, kl = whole.cost, whole.kl
     if cost is None or cost.kind not in ("mse", "bce", "logits") or any(map(unsure, whole.findings)):
         return None

@@ -25,7 +25,7 @@ from minivae.rosetta.convention import read
 
 ROWS, REACH = 4, 9.0
 GRID, NODES = {1: 4001, 2: 161}, {1: 40, 2: 16}             # per axis
-BEYOND = 1e-5                                               # tolerance in nats above log p(x), besides the estimated error
+BEYOND = 1e-5                                               # tolerance x (1 + |log p(x)|), besides the estimated error
 
 
 def drawn(decode: Call, kind: str, sigma: float | None, latent: int, rng: np.random.Generator) -> NDArray:
@@ -142,6 +142,6 @@ def rows_of_data(given: Any, features: int) -> NDArray:
     except (TypeError, ValueError):
         x = np.array(np.nan)
     if not x.size or x.size % features or not np.isfinite(x).all():
-        checks.refuse("x", f"an array of finite numbers, {features} in a row, as decode returns",
+        checks.refuse("x", f"an array of finite numbers, {features} in each row, as decode returns",
                       f"{type(given).__name__} of shape {x.shape}", f"Write x = x.reshape(-1, {features}).")
     return x.reshape(-1, features)[:ROWS]

@@ -31,8 +31,8 @@ class Call:
     """A function of the user. A call gets copies of the arguments; the result is converted to float64 arrays.
 
     Attributes: `changed` has {position: (before, after)} for each argument that a call has changed in place. `single` is
-    True until the function returns a number that is not a float32. `parameters` are those of the signature; the list is
-    empty if Python cannot find them.
+    True until the function returns a number that float32 cannot represent. `parameters` are those of the signature; the
+    list is empty if Python cannot find them.
     """
 
     def __init__(self, name: str, function: Callable, file: str | None = None):
@@ -100,7 +100,10 @@ class Call:
         return found
 
     def whole(self, *arguments: Any) -> NDArray:
-        """Return a result as one array: the value of "loss" in a dict, or the first element of a tuple."""
+        """Return a result as one array.
+
+        From a dict, take the value under the function's name, or under a key in PARTS; from a tuple, take the first element.
+        """
         result = self.raw(*arguments)
         if isinstance(result, dict):
             keys = [key for key in (self.name, *PARTS) if key in result]
@@ -164,7 +167,7 @@ def unsteady(call: Call, *arguments: NDArray) -> Finding | None:
     if (steps >= 0).all() or (steps <= 0).all():
         key, words = "counter", (
             "in repeated calls with equal arguments, the result only rises or only falls: it depends on a counter, "
-            "such as a KL weight that warms up. Give the doctor the loss at a fixed step.")
+            "as with a KL weight that grows during training. Give the doctor the loss at a fixed step.")
     elif again[0] == again[1]:
         key, words = "noise-inside", (
             "equal arguments give different results, but equal results after numpy.random.seed: the function draws noise "

@@ -46,6 +46,8 @@ def examine(seed: int = 0, file: str | None = None, **given: Any) -> Report:
         Parameters for loss_and_gradient; data for the bound; the axis of the draws in log_w, 0 or 1.
     seed : int
         Random seed of the points at which the functions are measured.
+    file : str, optional
+        The file of the functions; error messages give the line in it.
 
     Raises
     ------
@@ -133,10 +135,10 @@ def not_an_elbo(findings: Iterable[Finding]) -> str:
 
 
 def gradients(calls: Mapping[str, Call], whole: Measured | None, rng: np.random.Generator) -> list[Finding]:
-    """Return the findings about `gradient`, which needs a loss that returns the same number twice."""
+    """Return the findings about `gradient`, which needs a loss that returns the same finite number twice."""
     if whole is None or any(f.key in ("counter", "noise-inside", "not-repeatable", "not-finite") for f in whole.findings):
         return [Finding("cannot tell", "gradient", "no-loss",
-                        "it was not compared: this needs a loss that returns the same number twice")]
+                        "it was not compared: this needs a loss that returns the same finite number twice")]
     ascends = any(f.key == "elbo" for f in signs({"loss": whole}))
     return gradient.measure(calls["loss"], calls["gradient"], rng, (whole.sizes, whole.target.binary, ascends))
 

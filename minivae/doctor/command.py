@@ -16,10 +16,10 @@ import minivae
 from minivae.app.progress import say, tell
 
 ABOUT = """Measure the functions of your own VAE; say what its loss is and what is wrong. The command executes FILE.
-In FILE it looks for plain functions of NumPy arrays, each optional: loss(x, output, mu, log_var), kl(mu, log_var),
+In FILE it looks for functions of NumPy arrays. Give at least one: loss(x, output, mu, log_var), kl(mu, log_var),
 sample(mu, log_var, eps), log_px_given_z(x, output), encode(x), decode(z), gradient(x, output, mu, log_var),
-loss_and_gradient(params, x, eps), iw_bound(log_w) of log importance weights; and for numbers: features, latent, batch.
-Exit code 1 if something is wrong."""
+loss_and_gradient(params, x, eps), iw_bound(log_w) of log importance weights. FILE may also give the sizes features,
+latent and batch, and params, x and axis; minivae/doctor/README.md explains them. Exit code 1 if something is wrong."""
 EXAMPLES = """examples:
   minivae doctor my_vae.py                       what is my loss, and is it right?
   minivae doctor my_vae.py --json                the same for programs
@@ -87,7 +87,7 @@ def examined(file: Path, seed: int, timeout: float) -> dict:
 
 
 def show_first_lines(stream: BinaryIO) -> None:
-    """Print the first LINES lines of a stream on stderr, and the number of further lines. A line ends after 1,000 bytes."""
+    """Print the first LINES lines of a stream on stderr, and the number of further lines. Longer lines are split."""
     lines = iter(lambda: stream.readline(1000), b"")
     with stream:
         for line in itertools.islice(lines, LINES):

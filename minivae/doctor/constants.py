@@ -1,4 +1,4 @@
-"""Explain the constant of a loss, for all D and J, by the -1 of the KL and the normaliser of a Gaussian."""
+"""Explain the constant of a loss, at all measured sizes, by the -1 of the KL and the normaliser of a Gaussian."""
 
 import itertools
 import math
@@ -26,14 +26,14 @@ def constants(result: Measured) -> list[Finding]:
             result.constant = of_cost[c]
             return explained(result, k, c)
     if kl and not cost and agrees(result, 0.0, 0.0, -0.5 * kl.weight):
-        words = "the -1 of the KL is subtracted once, not once for every latent"
+        words = "the KL subtracts 1 only once, not once for every latent"
         return [Finding("wrong", name, "minus-one-once", words, constant, constant_of(result, -0.5, 0.0),
                         "the constant should be", "put the - 1 inside the sum over latents", "minus-one-once")]
     if cost and cost.kind in ("other", "huber"):
         return []
     if cost and cost.kind == "mse" and (odd := other_normaliser(result, of_kl)):
         return [odd]
-    words = "its constant is not known, so the result is not in nats; the gradients do not depend on it"
+    words = "the doctor cannot explain its constant, so the result may not be in nats; a constant does not change gradients"
     return [Finding("cannot tell", name, "constant", words, constant, constant_of(result, -0.5 if kl else 0.0, 0.0),
                     "without an extra constant, it would be")]
 

@@ -25,7 +25,8 @@ class Finding:
     Attributes
     ----------
     verdict : str
-        "is": a convention. "unusual": it may be intended. "wrong": a mistake. "cannot tell": nothing was confirmed.
+        "is": what the function computes, or a comparison that agrees. "unusual": it may be intended. "wrong": a mistake.
+        "cannot tell": nothing was confirmed.
     about : str
         The name of the user's function.
     words : str
@@ -37,7 +38,7 @@ class Finding:
     instead : str
         The line to write instead, or "".
     exhibit : str
-        The name of the museum's bug with this mistake, or "".
+        The name of the museum exhibit with this mistake, or "".
     key : str
         A name for programs; it stays the same if the words change.
     """

@@ -63,7 +63,7 @@ def measure(loss: Call, call: Call, rng: np.random.Generator, known: tuple) -> l
                 return loss.whole(*(arguments | {name: moved}).values()).mean()
 
             whole[name] = slope(f, arguments[name], step)
-        # the gradient of the sum (if the loss is one number per row) and that of minus the ELBO are right, too
+        # also right: the gradient of the sum (if the loss is one number per row), and of minus the loss (if it is an ELBO)
         for factor in [sizes["B"]] * bool(loss.whole(*arguments.values()).ndim) + [-1] * ascends:
             if all(close(given[name], factor * right, rel) for name, right in whole.items()):
                 whole = {name: factor * right for name, right in whole.items()}
@@ -173,7 +173,7 @@ def rebuilt(params: Any, arrays: Mapping[str, NDArray], prefix: str = "params") 
 
 
 def sizes_of(call: Call, params: Any, given: Mapping) -> tuple[int, int] | None:
-    """Return (features, latent) of the file. If they are missing, try all sizes in params; return a unique pair, or None."""
+    """Return (features, latent) of the file. Without them, try all sizes in params: return the pair if only one works."""
     if "features" in given and "latent" in given:
         return given["features"], given["latent"]
     sizes = sorted({n for array in leaves(params).values() for n in array.shape})
@@ -193,7 +193,8 @@ def measure_model(call: Call, params: Any, features: int, latent: int, rng: np.r
         x, eps = rng.uniform(0.06, 0.94, (rows, features)), rng.standard_normal((rows, latent))
         result = call.raw(rebuilt(params, arrays), x, eps)
         if not isinstance(result, tuple) or len(result) != 2:
-            raise Failed("loss_and_gradient must return (loss, gradient). Return both, the gradient as params.")
+            raise Failed("loss_and_gradient must return (loss, gradient). Return both; the gradient has the structure of "
+                         "params.")
         loss = Call(call.name, lambda p, *rest: call.function(p, *rest)[0], call.file)
         if trouble := unsteady(loss, rebuilt(params, arrays), x, eps):
             return [trouble]
@@ -201,7 +202,7 @@ def measure_model(call: Call, params: Any, features: int, latent: int, rng: np.r
         missing = [name for name in arrays if name not in given or given[name].size != arrays[name].size]
         if missing:
             raise Failed(f"loss_and_gradient: the gradient must have the arrays and shapes of params; {missing[0]} differs. "
-                         "Return one array each.")
+                         "Return one array for each array of params.")
         step, rel = settings(loss)
         for name, array in arrays.items():
             places = []                                     # all

@@ -19,7 +19,7 @@ FORMULAS = {
 
 @dataclass
 class Known:
-    """A cost or a KL: its terms, and its kind (a key of FORMULAS) and weight, or the kind "other"."""
+    """A cost or a KL: its terms with their coefficients, its kind (a key of FORMULAS, or "other") and its weight."""
 
     weights: dict[str, float]
     letter: str                                             # the size of a row: "D" or "J"
@@ -29,7 +29,7 @@ class Known:
     level: float = 0.0                                      # delta of a Huber cost
 
     def formula(self, powers: Mapping[str, int]) -> str:
-        """Return "0.5 mean_B sum_D (x - o)^2"."""
+        """Return the formula as text: "0.5 mean_B sum_D (x - o)^2"."""
         summed = {"B": powers.get("B", 0), self.letter: powers.get(self.letter, 0)}
         others = "".join(f"{raised(one, power)} " for one, power in powers.items() if one not in summed and power)
         reduced = "".join(f"{REDUCED.get(power, f'{raised(one, power)} sum')}_{one} " for one, power in summed.items())
@@ -55,11 +55,11 @@ def weighted_sum(weights: Mapping[str, float]) -> str:
 
 
 class Variant(NamedTuple):
-    """A right KL with unusual coefficients. A wrong KL with the same coefficients has another constant."""
+    """Coefficients that may belong to an unusual right KL or to a wrong KL. The constant decides which of the two it is."""
 
-    constant: float | None      # of one entry, in units of the weight; None: right with any constant except -1/2
-    finding: Finding
-    otherwise: Finding          # the mistake
+    constant: float | None      # of the right KL, per entry and unit weight; None: any constant except -1/2
+    finding: Finding            # if the KL is right
+    otherwise: Finding          # if the KL is wrong
     weight: float
     reading: Reading | None = None
 
@@ -70,7 +70,7 @@ class KnownKL(Known):
 
     reading: Reading | None = None
     constant: float = -0.5                                  # of one entry, in units of the weight
-    variant: Variant | None = None                          # None once the constant shows if the KL is right
+    variant: Variant | None = None                          # set until the constant shows if the KL is right
 
     @property
     def known(self) -> bool:
@@ -84,12 +84,13 @@ def same(a: float, b: float, error: float) -> bool:
 
 
 PROBABILITIES = "-(x * np.log(o) + (1 - x) * np.log(1 - o))"
-COSTS = {                                                   # name -> (kind, the coefficients at weight 1)
+COSTS = {                                                   # names of the terms -> (kind, their coefficients)
     ("(x - o)^2",): ("mse", (1,)), ("BCE(x, o)",): ("bce", (1,)), ("BCE(x, sigmoid(o))",): ("logits", (1,)),
     ("|x - o|",): ("absolute", (1,)), ("-x log o", "o"): ("poisson", (1, 1)), ("exp(o)", "x o"): ("poisson-log", (1, -1)),
     ("BCE(x, o)", "log C(o)"): ("continuous-bernoulli", (1, -1)),
 }  # fmt: skip
-PARTNERS = {("BCE(x, o)", "log C(o)"): -1, ("-x log o", "o"): 1, ("-x log o", "-(1 - x) log(1 - o)"): 1}      # at weight 1
+# (first term, other term) of a known cost -> coefficient of the other term, if that of the first is 1
+PARTNERS = {("BCE(x, o)", "log C(o)"): -1, ("-x log o", "o"): 1, ("-x log o", "-(1 - x) log(1 - o)"): 1}
 ODD = {
     "BCE(o, x)": ("wrong", "arguments-exchanged", "x and output are exchanged: the cross-entropy takes the logarithm of x "
                   "(the order of the arguments is x, output)", PROBABILITIES),
@@ -118,7 +119,8 @@ def cost_named(weights: dict[str, float], error: float, about: str) -> Known:
     elif kind == "continuous-bernoulli" and same(weights[names[1]], first, error):
         words = "the normaliser log C(o) of the continuous Bernoulli has the wrong sign"
         known.findings.append(Finding("wrong", about, "normaliser-sign", words, weights[names[1]], -first,
-                                      "in its density, the coefficient of log C(o) is", "bce - log_C"))
+                                      "with the right sign, this coefficient is",
+                                      "bce - log_C" if first > 0 else "log_C - bce"))
     elif len(names) > 1 and (main := next((name for name in ("BCE(x, o)", "-x log o", "log o") if name in names), "")):
         odd = next(name for name in names if name != main)
         sign = -1 if odd.startswith("-") else 1
@@ -221,7 +223,8 @@ def other_prior(weights: Mapping[str, float], reading: Reading, error: float) ->
 
 def of_prior(mean: float, variance: float, weight: float, about: str, mistake: Finding) -> Variant:
     """Return a Variant: a KL to a prior N(mean, variance)."""
-    words = f"it is the KL to a prior N({mean:.6g}, {variance:.6g}), not to N(0, 1): right if new z are drawn from it"
+    words = (f"it is the KL to a prior N({mean:.6g}, {variance:.6g}), not to N(0, 1): right if new z are drawn from this "
+             "prior")
     finding = Finding("unusual", about, "other-prior", words, variance, 1.0,
                       "the variance of the prior N(0, 1) is", "", "prior-too-wide" if variance > 1 else "")
     return Variant((math.log(variance) + mean**2 / variance - 1) / 2, finding, mistake, weight)

@@ -46,7 +46,7 @@ def fits_the_loss(call: Call, latent: int, measured: Mapping[str, Measured], rng
         return [Finding("wrong", call.name, "not-probabilities", words, *numbers,
                         "1 / (1 + np.exp(-logits)) in decode, or a cross-entropy of logits")]
     if part.cost.kind == "logits" and 0 <= low and high <= 1 and high - low > 1e-6:
-        words = f"decode returns values between 0 and 1 for every z, and {name} applies a sigmoid to them: two sigmoids"
+        words = f"decode returns values between 0 and 1 for all tested z, and {name} applies a sigmoid to them: two sigmoids"
         return [Finding("wrong", call.name, "sigmoid-twice", words, low, high,
                         "that is the smallest value; the largest is",
                         "logits from decode, or a cross-entropy of probabilities")]
@@ -68,7 +68,7 @@ def rows_apart(call: Call, sizes: Mapping[str, int], rng: np.random.Generator) -
     if no_numbers := not_finite(call.name, np.concatenate([a.ravel() for a in first]), "random rows"):
         return found + no_numbers
     if len(first) > 1 and first[0].ndim == 2 and np.array_equal(first[0], first[1]):
-        words = "mu and log_var are the same array for every x"
+        words = "mu and log_var are the same array for all tested x"
         found.append(Finding("wrong", call.name, "same-output", words, first[0][0, 0], first[1][0, 0],
                              "log_var is", "a separate layer for log_var"))
     again = call.parts(rows)

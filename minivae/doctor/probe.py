@@ -64,7 +64,7 @@ class Target(NamedTuple):
 
 
 def fitted(part: str, values: NDArray, draws: list, single: bool, hint: tuple) -> Fit | None:
-    """Return the fit of one part. The terms in `hint` are tried first, terms such as log(x + 1e-7) last."""
+    """Return the fit of one part. The terms in `hint` are tried first, terms such as log(o + 1e-7) last."""
     terms = {"cost": cost_terms, "kl": kl_terms}[part]
     if found := fit(values, terms(*draws), single, (hint, *FIRST[part]), MOST[part]):
         return found
@@ -77,7 +77,7 @@ def fitted(part: str, values: NDArray, draws: list, single: bool, hint: tuple) -
 
 
 def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator, before: Terms | None = None) -> Terms:
-    """Fit the terms at these sizes. New draws of all arguments then confirm that the fits predict the results.
+    """Fit the terms at these sizes. New draws of all arguments then show whether the fits predict the results.
 
     `before` are the terms at other sizes, which are tried first. A part without a fit in `before` is not fitted again.
     """
@@ -96,7 +96,7 @@ def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator,
     measured = target.values(*fresh)
     predicted = cost.at(cost_terms(*fresh[:2], cost.guard)) + kl.at(kl_terms(*fresh[2:], kl.guard))
     rest = measured - predicted
-    off = np.median(rest)                                   # `predicted` has the constants of two fits: correct it
+    off = np.median(rest)                                   # each fit's constant includes the other part: correct it
     additive = bool(np.ptp(rest) <= 8 * noise(measured, single) + cost.residual + kl.residual)
     return Terms(cost, kl, cost.constant + kl.constant + off, additive, (measured[0], predicted[0] + off))
 
@@ -115,7 +115,7 @@ def at_all_sizes(target: Target, sizes: Mapping[str, int], rng: np.random.Genera
 
 
 def powers(found: Mapping[str, tuple], part: str) -> dict[str, int] | None:
-    """Return {size: its power in the weight of "cost" or "kl"}; None if a power is not a whole number."""
+    """Return {size: its power in the weight of "cost" or "kl"}; None if no whole number fits, or the terms differ."""
     base_sizes, base = found[""]
     first = getattr(base, part)
     result = {}

@@ -155,7 +155,7 @@ def width_findings(call: Call, width: NDArray, s: NDArray, assumed: Assumed, err
     name, tells = told(call, 1)
     if tells in names and assumed.tells == of_kl.name != tells:
         words = (f"the sampler reads {name} as {tells}, and the KL {assumed.name} as {of_kl.name}, as the names say; "
-                 "whether one is converted into the other cannot be seen")
+                 "the doctor cannot see whether your code converts one into the other")
         return [Finding("cannot tell", call.name, "width", words, *numbers)]
     key, exhibit, spread = "sampler-against-kl", "", np.median(width / right)
     how = "the width of the sampler is not a known function of the second argument"
@@ -175,7 +175,7 @@ def without_noise(call: Call, m: NDArray, s: NDArray, of_kl: Assumed) -> list[Fi
     start, draws = time.perf_counter(), []
     while len(draws) < DRAWS and (time.perf_counter() - start < SECONDS or len(draws) < 200):
         draws.append(shaped(call, m, s))
-    z = np.array(draws)                                     # (n, 3, 5)
+    z = np.array(draws)                                     # (n, B, J)
     if no_numbers := not_finite(call.name, z, POINTS):
         return no_numbers
     mean, sd, counted = z.mean(axis=0), z.std(axis=0), f"{COUNTED}with {len(z)} draws"

@@ -40,7 +40,7 @@ FUNCTIONS = (
     ("optimal-sigma", "is", np.log, "log(k)",
      "This is minus the log-density of a Gaussian with the optimal sigma, up to a factor and a constant"),
     ("root", "unusual", np.sqrt, "sqrt(k)",
-     "If x - o goes to 0, its gradient does not, unlike that of -log p(x|z) for a Gaussian with a fixed sigma"),
+     "If x - o goes to 0, the gradient of the root does not. For a Gaussian with a fixed sigma, the gradient goes to 0"),
 )
 
 
@@ -184,7 +184,8 @@ def far_kl(result: Measured) -> list[Finding]:
                                 "by the formula of the KL")]
             words = f"it differs from its formula where the second argument is {point:g}"
             if seen[-1][0] != point and abs(seen[-1][1] - value) <= 1e-6 * abs(value):
-                words = f"it is constant where the second argument exceeds {point:g}: it is clipped, and its gradient is 0"
+                words = (f"it is constant where the second argument {'exceeds' if sign > 0 else 'is below'} {point:g}: the "
+                         "argument is clipped, and its gradient is 0")
             return [Finding("unusual", name, "clipped-log-var", words, value, wanted, "by the formula of the KL")]
     return []
 
@@ -199,7 +200,7 @@ def far_square(result: Measured) -> list[Finding]:
     left = departure(costs(2.0, 5.0, 20.0, 100.0), lambda r: r * r, 1e-3, 0.0)
     if not left:
         return []
-    key, words = "no-square", f"the reconstruction is no longer a square beyond a residual of {left[0]:g}"
+    key, words = "no-square", f"the reconstruction is no longer a square at a residual of {left[0]:g}"
     if delta := huber(lambda r: dict(costs(r)).get(r, math.nan)):
         key, words = "huber", f"the reconstruction is a Huber cost: quadratic up to |x - o| = {delta:.4g}, linear beyond"
         result.cost.kind, result.cost.level = "huber", delta

@@ -1,6 +1,6 @@
 """The dictionary of known terms, and a fit of measured numbers by as few terms as possible, exact up to rounding.
 
-A loss is a sum over entries. A term is the sum of one known function of the entries.
+A loss is a sum of terms with coefficients. A term is a known function of one entry, summed over all entries.
 
 `x` and `o` (output) have shape (N, B, D), `m` (mu) and `s` (the second argument) (N, B, J); terms have shape (N,).
 """
@@ -18,7 +18,10 @@ NOISE = {False: 2e-10, True: 6e-7}                          # rounding errors re
 
 
 class Reading(NamedTuple):
-    """A reading of the second argument s of a KL. The KL of one entry is `(m^2 + spread - 1) / 2 - factor x log`."""
+    """A meaning of the second argument s of a KL, such as log-variance or sigma.
+
+    The KL of one entry is `(m^2 + spread - 1) / 2 - factor x log`.
+    """
 
     name: str
     spread: str                 # the term that is sigma^2
@@ -141,10 +144,11 @@ def noise(values: NDArray, single: bool) -> float:
 
 def fit(values: NDArray, terms: Mapping[str, NDArray], single: bool, first: Iterable[tuple] = (),
         most: int = 3) -> Fit | None:
-    """Return the fit with the fewest terms, or None if no fit with at most `most` terms is exact up to rounding.
+    """Return the first fit that is exact up to rounding, or None.
 
     The first tuple of names in `first` is tried before all others. Then shorter tuples are tried before longer ones; among
-    tuples of equal length, those in `first` are tried before the others.
+    tuples of equal length, those in `first` are tried before the others. Only tuples in `first` may have more than `most`
+    terms.
     """
     enough = noise(values, single)
     if not np.isfinite(values).all():

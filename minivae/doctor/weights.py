@@ -1,4 +1,4 @@
-"""Find out which known function of the log weights an importance-weighted bound is, and whether it overflows."""
+"""Find out which known function of the log weights an importance-weighted bound is, and whether it stays finite."""
 
 import itertools
 from collections.abc import Callable
@@ -17,7 +17,7 @@ LSE = "np.log(np.mean(np.exp(log_w - top), axis)) + top, with top = log_w.max(ax
 
 
 def self_weighted(a: NDArray, axis: int) -> NDArray:
-    """Return sum w log w with normalised weights w. With w held fixed, this sum has the gradient of the bound."""
+    """Return the sum of w x log weight, w: normalised weights. With w held fixed, it has the gradient of the bound."""
     w = np.exp(a)
     return (w / w.sum(axis=axis, keepdims=True) * a).sum(axis=axis)
 
@@ -36,14 +36,14 @@ class Known(NamedTuple):
 KNOWN = (
     Known("log mean exp", "log mean exp({})", log_mean_exp, "is", "the importance-weighted bound"),
     Known("log sum exp", "log sum exp({})", log_sum_exp, "wrong",
-          "log K is not subtracted, so the result lies log K above the bound", "log-k-forgotten"),
+          "log K is not subtracted (K draws), so the bound is log K too large", "log-k-forgotten"),
     Known("mean", "mean({})", lambda a, axis: a.mean(axis=axis), "wrong",
           "this is the mean of the logs, not the log of the mean. With more draws, it still estimates the ELBO",
           "mean-of-logs"),
     Known("sum", "sum({})", lambda a, axis: a.sum(axis=axis), "wrong",
           "the log weights are summed, so the result is not a bound"),
     Known("max", "max({})", lambda a, axis: a.max(axis=axis), "wrong",
-          "this is the largest log weight, which lies up to log K above the bound"),
+          "this is the largest log weight. With K draws, it lies up to log K above the bound"),
     Known("sum w log w", "sum(w * {})", self_weighted, "unusual",
           "w are the normalised weights. The gradient is right if w is held fixed, but the number is not the bound",
           "weights-not-held-fixed"),
@@ -74,11 +74,12 @@ def measure(call: Call, rng: np.random.Generator, declared: int | None = None) -
     for axis, known, (outer, reduce), inside, outside in itertools.product((0, 1), KNOWN, OUTER.items(), (1, -1), (1, -1)):
         if all(close(g, outside * reduce(known.f(inside * a, axis)), rel) for g, a in zip(given, samples)):
             verdict, key, exhibit = known.verdict, known.name.replace(" ", "-"), known.exhibit
-            meaning, upside_down = known.words, inside == -1
+            minus, upside_down = "minus " * (outside == -1), inside == -1
+            meaning = minus * (known.verdict == "is") + known.words
             if upside_down:
                 verdict, key, exhibit, meaning = "wrong", "upside-down", "weights-upside-down", UPSIDE_DOWN
             form = known.form.format("-" * upside_down + "log_w")
-            words = f"returns {'minus ' * (outside == -1)}{form} over axis {axis}{outer}: {meaning}"
+            words = f"returns {minus}{form} over axis {axis}{outer}: {meaning}"
             if draws_on not in (None, axis):
                 words = f"the draws are on axis {draws_on}, but it {words}"
                 verdict, key, exhibit = "wrong", key if upside_down else "wrong-axis", ""
@@ -91,7 +92,8 @@ def measure(call: Call, rng: np.random.Generator, declared: int | None = None) -
     for sign in (1, -1):
         whole = [sign * log_mean_exp(a.ravel(), 0) for a in samples]
         if all(close(g, w, rel) for g, w in zip(given, whole)):
-            words = "the importance-weighted bound of all entries together: right for the weights of one data point only"
+            words = (f"{'minus ' * (sign == -1)}the importance-weighted bound of all entries together: right for the "
+                     "weights of one data point only")
             return [*found, Finding("unusual", call.name, "all-entries", words, given[0], whole[0], "this bound is")]
     words = "it is not one of the known functions: log mean exp, log sum exp, mean, sum or max of log_w over an axis"
     return [*found, Finding("cannot tell", call.name, "unknown", words, given[0].flat[0],
@@ -103,7 +105,7 @@ def far(call: Call, value: Callable, a: NDArray, sign: int, near: NDArray) -> li
     moved = value(a - 2000)
     if np.isfinite(moved).all():
         return []
-    words = ("log weights near -2000, common for images, give no finite number: exp underflows, because the largest is not "
-             "subtracted")
+    words = ("log weights near -2000, common for images, give no finite number: exp underflows, because the largest log "
+             "weight is not subtracted")
     return [Finding("wrong", call.name, "no-max-subtracted", words, moved.flat[0], near.flat[0] - sign * 2000,
                     "it should be", LSE, "no-max-subtracted")]

@@ -20,7 +20,7 @@ class Probe(NamedTuple):
 
 
 def close(a: NDArray, b: NDArray, rel: float = REL) -> bool:
-    """Return True if two arrays of one shape differ by at most `rel` of their largest entry."""
+    """Return True if two arrays have the same shape and differ by at most `rel` times the largest entry of `b`."""
     a, b = np.asarray(a), np.asarray(b)
     return a.shape == b.shape and bool((np.abs(a - b) <= rel * np.abs(b).max(initial=0) + 1e-12).all())
 
@@ -36,7 +36,7 @@ def ratio(given: NDArray, right: NDArray, rel: float = REL) -> float | None:
 
 
 def name_ratio(found: Sequence[tuple[float, Mapping[str, int]]], rel: float = REL) -> str | None:
-    """Return "1/2", "-1", "B", "2 D / J": the simplest product that equals the ratio at every probe, or None.
+    """Return "1/2", "-1", "B", "2 D/J": the simplest product that equals the ratio at every probe, or None.
 
     Only probes of different sizes can tell B = 2 from the number 2. So a size that is equal at all probes is not named.
     """

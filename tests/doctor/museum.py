@@ -14,7 +14,7 @@ def callables(changes, likelihood="bernoulli", sigma="learned", **settings):
     rng = np.random.default_rng(0)
 
     class Fed(copy.vae.VAE):
-        """A model whose encoder and decoder return what they are given."""
+        """A model whose encoder and decoder return the arrays of the doctor, and compute nothing."""
 
         def _encode(self, x):
             return [x]

@@ -84,7 +84,7 @@ def relu_model():
 
 
 def shifted(mu, raw):
-    """The encoder's log-variance starts at -2."""
+    """Return the KL for log_var = raw - 2."""
     return kl_rows(mu, raw - 2)
 
 
@@ -104,7 +104,7 @@ def learned_prior(mu, log_var):
 
 
 def sampled_kl(mu, log_var):
-    """Log q - log p at four fixed draws."""
+    """Mean of log q - log p over four fixed draws."""
     eps = np.random.default_rng(0).normal(size=(4, *mu.shape))
     z = mu + np.exp(log_var / 2) * eps
     return (0.5 * (z**2 - eps**2 - log_var)).mean(0).sum(1)
@@ -131,7 +131,7 @@ def mmd(x, output, mu, log_var):
 
 
 def scaled_std(mu, s):
-    """sigma = 0.1 softplus(s)."""
+    """Return the KL for sigma = 0.1 softplus(s)."""
     sigma = 0.1 * np.logaddexp(0, s)
     return (0.5 * (mu**2 + sigma**2 - 1) - np.log(sigma)).sum(1)
 

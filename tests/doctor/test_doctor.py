@@ -140,7 +140,7 @@ def test_every_finding_with_a_formula_has_two_numbers_that_agree():
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_another_seed_gives_the_same_verdicts(seed):
+def test_another_seed_gives_the_same_findings(seed):
     for functions, *_ in (fresh.FAULTY["uniform"], fresh.FAULTY["mu-missing"], fresh.FAULTY["gradient-no-half"]):
         assert keys_of(examine(seed=seed, **functions)) == keys_of(report_of(functions))
 
@@ -186,8 +186,8 @@ def test_doctor_restores_the_global_random_state():
          "must return (loss, gradient)"),
         ({**fresh.whole(fresh.right_draw), "encode": lambda x: (x,)}, "encode must return two arrays"),
         ({**fresh.whole(fresh.right_draw), "encode": lambda x: x}, "encode must return two arrays"),
-        ({**fresh.whole(fresh.right_draw), "x": np.zeros((3, 5))}, "x must be an array of finite numbers, 6 in a row"),
-        ({**fresh.whole(fresh.right_draw), "x": [[1], [2, 3]]}, "x must be an array of finite numbers, 6 in a row"),
+        ({**fresh.whole(fresh.right_draw), "x": np.zeros((3, 5))}, "x must be an array of finite numbers, 6 in each row"),
+        ({**fresh.whole(fresh.right_draw), "x": [[1], [2, 3]]}, "x must be an array of finite numbers, 6 in each row"),
     ],
 )
 def test_error_about_an_unusable_function_says_what_is_wrong(functions, words):
@@ -301,7 +301,7 @@ WRONG_DRAW, RIGHT_BOUND = "no: sample does not draw z from the Gaussian of the K
          "no: without a KL this is the loss of a plain autoencoder"),
     ],
 )  # fmt: skip
-def test_loss_is_not_a_bound_if_sample_draws_from_another_gaussian(functions, words):
+def test_report_says_whether_the_loss_is_a_bound_with_this_sampler(functions, words):
     report = examine(**functions)
     assert report.rosetta["bound_in_words"] == words and f"a bound   {words}\n" in str(report)
 
@@ -358,7 +358,7 @@ def test_bound_is_not_compared_if_the_integrals_do_not_converge():
 
 @pytest.mark.parametrize("data", [[[1], [2, 3]], "text", np.nan])
 def test_invalid_data_are_refused_also_for_a_single_feature(data):
-    with pytest.raises(ValueError, match="1 in a row"):
+    with pytest.raises(ValueError, match="1 in each row"):
         bound.rows_of_data(data, 1)
 
 
@@ -552,6 +552,40 @@ def test_kl_of_a_clipped_sigma_is_reported_as_constant_beyond_the_limit():
     assert clip.measured < clip.expected
 
 
+def test_log_var_clipped_from_below_is_reported_as_below_the_limit():
+    report = examine(kl=lambda m, v: fresh.kl_rows(m, np.maximum(v, -9)))
+    [clip] = [finding for finding in report.findings if finding.key == "clipped-log-var"]
+    assert "it is constant where the second argument is below -10" in clip.words
+
+
+def test_kl_without_a_formula_near_the_prior_is_not_called_a_constant():
+    report = examine(kl=lambda m, v: fresh.kl_rows(m, np.maximum(v, 0)))
+    assert [finding.words for finding in report.findings if finding.key == "formula"] == ["a function of mu and log_var"]
+
+
+@pytest.mark.parametrize("sign, instead", [(1, "bce - log_C"), (-1, "log_C - bce")])
+def test_right_normaliser_of_a_bernoulli_has_the_sign_of_the_cost(sign, instead):
+    def loss(x, o, m, v):
+        log_c = np.log(2 * np.arctanh(1 - 2 * o) / (1 - 2 * o))
+        return sign * ((fresh.bce(x, o) + log_c).sum(1) + fresh.kl_rows(m, v)).mean()
+
+    [wrong] = [finding for finding in examine(loss=loss).wrong if finding.key == "normaliser-sign"]
+    assert wrong.instead == instead and (wrong.measured, wrong.expected) == pytest.approx((sign, -sign))
+
+
+@pytest.mark.parametrize("sign, how, instead", [(1, "the loss falls if", "reconstruction + kl"),
+                                                (-1, "like an ELBO, but rises if", "log_px_given_z - kl")])  # fmt: skip
+def test_kl_with_the_wrong_sign_is_described_for_an_elbo_too(sign, how, instead):
+    [wrong] = examine(loss=lambda x, o, m, v: sign * (fresh.stable(x, o).sum(1) - fresh.kl_rows(m, v)).mean()).wrong
+    assert how in wrong.words and wrong.instead == instead
+
+
+def test_minus_the_importance_weighted_bound_is_named_with_its_sign():
+    words = [examine(iw_bound=f).findings[0].words for f in (fresh.lme_rows, lambda w: -fresh.lme_rows(w))]
+    assert words[0].endswith(": the importance-weighted bound")
+    assert words[1].endswith(": minus the importance-weighted bound")
+
+
 def test_two_readings_that_agree_with_the_argument_names_are_not_wrong():
     def log_sigma_kl(mu, log_sigma):
         return (0.5 * (mu**2 + np.exp(2 * log_sigma) - 1) - log_sigma).sum(1)
@@ -563,7 +597,7 @@ def test_two_readings_that_agree_with_the_argument_names_are_not_wrong():
     assert found.verdict == "cannot tell" and found.expected == pytest.approx(np.exp(0.65))
 
 
-def test_one_double_among_floats_makes_a_function_double_precision():
+def test_one_float64_number_makes_a_function_double_precision():
     call = Call("kl", lambda a: a)
     call.raw(np.array([0.5, 0.25]))
     assert call.single

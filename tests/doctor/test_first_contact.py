@@ -1,7 +1,8 @@
 """The doctor on files whose author did not know it: it calls no right file wrong, and its findings are recorded.
 
-Before the doctor was improved with these files, it named the fault in 24 of 36 faulty files, pointed to the faulty part
-without naming the fault in 4, named another fault in 1 and missed 7. It called none of the 24 right files wrong.
+Before the doctor was improved with these files, it named the fault in 24 of 36 faulty files. In 4 files it pointed to the
+faulty part without naming the fault, in 1 it named another fault, and it missed 7. It called none of the 24
+right files wrong.
 `recorded.json` has the keys of all findings that are not "is". `truth.json` has the fault of each file.
 """
 
@@ -26,7 +27,7 @@ def test_every_file_of_the_first_contact_has_a_record():
 @pytest.mark.slow
 @pytest.mark.parametrize("file", RECORDED)
 def test_first_contact_file_gets_exactly_its_recorded_findings(file, monkeypatch):
-    monkeypatch.setattr(sys, "path", [*sys.path])            # names_of puts the file's folder on it
+    monkeypatch.setattr(sys, "path", [*sys.path])            # names_of adds the file's folder to sys.path
     report = examine(0, str(HERE / file), **names_of(HERE / file))
     assert sorted({finding.key for finding in report.findings if finding.verdict != "is"}) == RECORDED[file]
     assert not TRUTH[file]["right"] or report.wrong == []

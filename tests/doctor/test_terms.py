@@ -87,7 +87,7 @@ SQUARES = "mean_B sum_D (x - o)^2 + mean_B sum_J KL"
         (lambda x, o: stable(x, o).sum(1), lambda m, v: 0.5 * len(m), "mean_B sum_D BCE(x, sigmoid(o)) + constant"),
         (lambda x, o: bce(x, o).sum(1), lambda m, v: kl_rows(m, v - 2), "mean_B sum_D BCE(x, o) + mean_B sum_J KL"),
         (lambda x, o: bce(x, o).sum(1), lambda m, v: np.maximum(kl_rows(m, v).mean(), 5),
-         "mean_B sum_D BCE(x, o) + constant"),
+         "mean_B sum_D BCE(x, o) + a function of mu and log_var"),
         (lambda x, o: 0, lambda m, v: 0, "a constant"),
         (lambda x, o: (np.exp(o) - x * o).sum(1), kl_rows, "mean_B sum_D (exp(o) - x o) + mean_B sum_J KL"),
         (lambda x, o: (np.exp(o) + x * o).sum(1), kl_rows, "mean_B sum_D ( exp(o) + x o ) + mean_B sum_J KL"),
