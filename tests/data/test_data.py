@@ -295,6 +295,13 @@ def test_limit_of_held_out_rows_is_at_least_one(bad):
     refused(lambda: data.digits().few(bad), "most", "a whole number >= 1", repr(bad), "Try")
 
 
+@pytest.mark.parametrize("how", [{"label": 0}, {"label": ""}, {"image": (8, 8)}, {"trials": 8}, {"transpose": True}])
+def test_bundled_digits_accept_no_setting_except_their_number_of_trials(how):
+    (name,) = how
+    refused(lambda: data.load("digits", **how), f"--{name}", "used with --data PATH", "the bundled digits", "Leave it out")
+    assert data.load("digits", trials=16, transpose=False).trials == 16
+
+
 @pytest.mark.parametrize("bad", [None, 5, b"digits"])
 def test_load_accepts_only_a_path(bad):
     refused(lambda: data.load(bad), "source", "'digits' or a path", repr(bad), "load()")
