@@ -239,7 +239,7 @@ def sweep_command(options: argparse.Namespace) -> int:
 
 
 def data_command(options: argparse.Namespace) -> int:
-    """Print what would be read, and draw samples."""
+    """Print what `train` would read from the data, and draw a picture of some rows."""
     from minivae.app.data import show
 
     return show(options)

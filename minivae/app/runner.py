@@ -161,7 +161,10 @@ def interruptible() -> Iterator[None]:
 
 
 def use_one_thread() -> None:
-    """Use one BLAS thread, because small matrices are slower with more; keep a number that the user has set."""
+    """Use one BLAS thread, because small matrices are slower with more; keep a number that the user has set.
+
+    This has no effect if NumPy was imported before.
+    """
     names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
     if "numpy" not in sys.modules and not any(name in os.environ for name in names):
         os.environ |= dict.fromkeys(names, "1")
