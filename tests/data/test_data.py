@@ -115,7 +115,7 @@ def test_indexing_grey_bytes_returns_fractions():
 
 
 def frequency_error(draw, draws=20_000):
-    """Return the largest error of the frequency of 1-pixels at any grey level 1 to 254, in units of its standard error."""
+    """Return the largest error of the frequency of ones at any grey level 1 to 254, in units of its standard error."""
     levels = np.tile(np.arange(256, dtype=np.uint8), (draws, 1))
     p = np.arange(1, 255) / 255
     x = draw(levels)
@@ -129,7 +129,7 @@ def test_binarized_grey_level_is_1_with_probability_level_divided_by_255():
     assert frequency_error(lambda levels: data.draw_binary(levels / np.float32(255), rng)) < 5.5
 
 
-def test_binarizing_with_probability_level_divided_by_256_is_noticed():
+def test_dividing_grey_levels_by_256_instead_of_255_is_noticed_when_binarizing():
     def biased(levels):                                     # level / 256 instead of level / 255
         u = np.random.default_rng(1).integers(0, 256, levels.shape, dtype=np.uint8)
         return np.where(levels == 255, 1, u < levels)
@@ -137,7 +137,7 @@ def test_binarizing_with_probability_level_divided_by_256_is_noticed():
     assert frequency_error(biased) > 5.5
 
 
-def test_binarized_batches_are_drawn_again_and_held_out_rows_stay_the_same(tmp_path):
+def test_each_batch_is_binarized_anew_but_held_out_rows_stay_the_same(tmp_path):
     for binary in (data.digits().binarized(), data.load(mnist(tmp_path)).binarized()):
         rng = np.random.default_rng(0)
         one, two = (binary.take(np.arange(5), rng) for _ in range(2))
@@ -315,7 +315,7 @@ def test_data_whose_mean_overflows_are_refused(tmp_path, capsys):
     assert printed.startswith("minivae: --data must be small enough to have a mean") and printed.count("\n") == 1
 
 
-def test_csv_from_a_pipe_is_refused_without_waiting(tmp_path):
+def test_csv_that_is_a_link_to_a_device_is_refused_without_waiting(tmp_path):
     (tmp_path / "zeros.csv").symlink_to("/dev/zero")
     with pytest.raises(DataError, match=r"zeros\.csv: a regular file is expected"):
         data.load(str(tmp_path / "zeros.csv"))
