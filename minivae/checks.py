@@ -1,4 +1,4 @@
-"""Checks of arguments. Public methods call these functions once; the functions below them check shapes only, or nothing.
+"""Checks of arguments. Public methods call these functions once; the functions that they call check only shapes, or nothing.
 
 Bad input raises a `ValueError` that names the argument, the rule, the given value and the remedy. Good input (also
 integers, bools, float16, other byte orders and memory layouts) is converted to the nearest numbers of the dtype.

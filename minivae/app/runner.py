@@ -1,4 +1,4 @@
-"""Run a command: parse the options, call it, and turn errors into one line on stderr and an exit code.
+"""Run a command: parse the options, call it, and turn errors into a message on stderr and an exit code.
 
 0 success, 1 a check failed, 2 wrong usage or bad input, 130 interrupted, 143 terminated.
 """
@@ -25,7 +25,8 @@ TEXTS = {"data": str, "label": str, "delimiter": str, "out": Path, "resume": Pat
 def run(parser: argparse.ArgumentParser, argv: list[str] | str | None) -> int:
     """Parse `argv`, call `options.command(options)` and return its exit code; without a command, print the help.
 
-    Bad input (ValueError) and errors of the system (OSError) give one line on stderr, or a traceback with `--debug`.
+    Bad input (ValueError), errors of the system (OSError) and too little memory give a message on stderr; with `--debug`,
+    a traceback.
     The exit code is the same even if stderr is closed or full. Wrong usage and `--help` return their exit code, too: a
     SystemExit would end a notebook's cell or a thread.
     """

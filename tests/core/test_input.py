@@ -61,7 +61,7 @@ METHODS = {
 @every_likelihood
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("bad, rule, got, remedy", BAD_DATA.values(), ids=BAD_DATA)
-def test_bad_data_are_refused_by_every_public_method(likelihood, method, bad, rule, got, remedy):
+def test_bad_data_are_refused_by_loss_gradient_elbo_and_encode(likelihood, method, bad, rule, got, remedy):
     vae = random_vae(np.random.default_rng(0), likelihood, features=3)
     refused(lambda: METHODS[method](vae, bad), "x", rule, got, remedy)
 

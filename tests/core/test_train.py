@@ -244,7 +244,7 @@ def test_training_stops_between_two_steps_on_request():
     assert len(records) == 1 and np.isfinite(vae.params.flat).all()
 
 
-def test_diverging_training_reports_the_step_and_keeps_the_last_good_parameters():
+def test_diverging_training_reports_the_step_and_keeps_finite_parameters():
     vae, data, rng = small(9, Gaussian(1.0), activation="relu")
     with np.errstate(all="ignore"), pytest.raises(Diverged, match=r"epoch \d+, step \d+: .* is the first quantity.*--lr"):
         list(train(vae, data, rng, epochs=100, lr=1e30))

@@ -195,7 +195,7 @@ def test_idx_directory_ignores_a_directory_named_like_a_file(tmp_path):
         ("train-labels-idx1-ubyte", np.zeros(5, np.uint8), "every image needs a label; .* 6 images and 5 labels"),
     ],
 )
-def test_idx_directory_with_files_of_different_sets_is_refused(tmp_path, name, array, message):
+def test_idx_directory_with_empty_or_inconsistent_files_is_refused(tmp_path, name, array, message):
     with pytest.raises(DataError, match=message):
         data.load(mnist(tmp_path, **{name: array}))
 
