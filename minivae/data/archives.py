@@ -28,15 +28,15 @@ def read_archive(path: Path, how: Reading) -> Raw:
 def by_name(path: Path, arrays: Arrays, how: Reading) -> Raw:
     """Return the arrays with usual names; the test set of the file (or its validation set), if any, is the held-out set."""
     roles = roles_of(arrays)
+    part = "train" if ("x", "train") in roles else ""
     if how.label in arrays:                                 # --label may be the name of an array
-        part = role_of(how.label)[0] if role_of(how.label) else ""
-        roles["y", part] = how.label
+        role = role_of(how.label)
+        roles["y", (role and role[0]) or part] = how.label
     if not any(kind == "x" for kind, _ in roles):
         wide = [name for name, array in arrays.items() if array.ndim >= 2 and array.dtype.kind in "buif"]
         if len(wide) != 1 or len(arrays) > 1:
             raise Damaged(unknown(path, arrays))
         roles["x", ""] = wide[0]                            # a single array may have any name
-    part = "train" if ("x", "train") in roles else ""
     if how.label is not None and how.label not in arrays and ("y", part) in roles:
         labels = roles["y", part]
         known = f"--label {how.label} is not one of the arrays {', '.join(arrays)}"
