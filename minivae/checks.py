@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-BRIGHT = 128                                                # whole numbers with a smaller maximum are not grey levels 0..255
+BRIGHT = 128                                                # numbers with a smaller maximum are not taken for grey levels
 
 
 def refuse(argument: str, rule: str, got: str, remedy: str) -> NoReturn:

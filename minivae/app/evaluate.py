@@ -143,8 +143,8 @@ def measure(vae: VAE, x: NDArray, k: tuple[int, ...], seed: int, *, ais: bool = 
     """Return bounds and rate (the KL) of data x (N, D), and the exact log p(x) if it can be computed.
 
     `ais` adds annealed importance sampling, `split` the parts of the gap. Each part has its own random numbers, so that
-    adding a part does not change the others. With seed 0, the default k and rows, the bounds are
-    those that `train` prints.
+    adding a part does not change the others. With seed 0 and the default k and rows, the bounds
+    are those that `train` prints.
     """
     for_bounds, for_rates, for_ais = np.random.default_rng(seed).spawn(3)
     bounds = lower_bounds(vae, x, k, for_bounds)
@@ -210,7 +210,7 @@ def finite(value: float) -> float | None:
 
 
 def meaning(measured: Measured) -> str:
-    """Return a sentence with two differences in nats: log p(x), if it is known, minus ELBO; the last bound minus ELBO."""
+    """Return a sentence with two differences in nats: log p(x) - ELBO (if log p(x) is known), last bound - ELBO."""
     elbo, weights = measured.table[0].mean, measured.k[-1]
     tighter = f"{weights} weights raise the ELBO by {measured.table[len(measured.k)].mean - elbo:.2f} nats"
     if measured.exact is None:

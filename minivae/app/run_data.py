@@ -13,7 +13,7 @@ from minivae.train import in_chunks
 
 
 def choose_likelihood(options, data):
-    """Return the likelihood that the options name; the default is Binomial for counts, unless binarized, else Bernoulli."""
+    """Return the likelihood that the options name; the default is Binomial for counts without `binarize`, else Bernoulli."""
     binary = data.trials is None or getattr(options, "binarize", False)
     name = options.likelihood or ("bernoulli" if binary else "binomial")
     settings = {}

@@ -26,9 +26,8 @@ def run(parser: argparse.ArgumentParser, argv: list[str] | str | None) -> int:
     """Parse `argv`, call `options.command(options)` and return its exit code; without a command, print the help.
 
     Bad input (ValueError), errors of the system (OSError) and too little memory give a message on stderr; with `--debug`,
-    a traceback.
-    The exit code is the same even if stderr is closed or full. Wrong usage and `--help` return their exit code, too: a
-    SystemExit would end a notebook's cell or a thread.
+    a traceback. The exit code is the same even if stderr is closed or full. Wrong usage and `--help` return their exit code,
+    too: a SystemExit would end a notebook's cell or a thread.
     """
     ready_streams()
     try:

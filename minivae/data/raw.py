@@ -53,8 +53,8 @@ class Reading:
     trials : int or None
         n if the numbers are counts 0..n.
     older : bool
-        True for an old run, which does not store these settings. Then only IDX directories hold grey levels, and only x
-        and y of an .npz are read, if it has x.
+        True for an old run, which does not store these settings. Then only IDX directories give grey levels, and an
+        .npz with an array x gives x and y only.
     """
 
     label: str | int | None = None

@@ -145,7 +145,7 @@ def is_number(cell: str) -> bool:
 
 
 def has_header(first: list[Line], separator: str, path: Path) -> bool:
-    """Return True if the first line is a header: no numbers, or 0, 1, 2, ... beside one cell of text or an empty one.
+    """Return True if the first line is a header: only text, or 0, 1, 2, ... and one cell that is text or empty.
 
     Raises Damaged if the first line is not a header, but has text above a number.
     """

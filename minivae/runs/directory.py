@@ -31,7 +31,7 @@ WRITTEN = (                                                 # files of a run; co
     *(f"{name}.png" for name in FIGURES), "samples.npy", "explorer.html",
     *("results.json", "model.npz", "history.csv", "config.json"),
 )  # fmt: skip
-MAY_BE_EMPTY = {"sigma", "train_mse"}, {"train_kl", "train_elbo", "test_kl", "test_elbo"}   # in a row, all of a set or none
+MAY_BE_EMPTY = {"sigma", "train_mse"}, {"train_kl", "train_elbo", "test_kl", "test_elbo"}   # a row may omit a whole set
 CONFIG = {"data": str, "seed": int, "epochs": int, "model": dict}               # fields that every config has
 
 
