@@ -12,9 +12,18 @@
     checks       refuse bad input
     divergences  not needed by the model: the KL between any two Gaussians, entropy
 
-You can use the folders without reading them: data, runs, evidence (log p(x), exactly and by bounds), figures, museum (real
-bugs), rosetta (losses with sums and means), doctor (measures your own loss), explorer (a page for the browser),
-exercises (write the gradients yourself), app (the commands).
+You can use these folders without reading them:
+
+    data         data sets from files and arrays
+    runs         save a training run, and read it again
+    evidence     log p(x), exactly and by bounds
+    figures      figures of data, models and results
+    museum       real bugs, and the checks that notice them
+    rosetta      losses with sums and means
+    doctor       measures your own loss
+    explorer     a page for the browser
+    exercises    write the gradients yourself
+    app          the commands
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""Old names of modules, which were once all in one folder: `import minivae.checkpoint` still works.
+"""Old names of modules that were moved or renamed: `import minivae.checkpoint` still works.
 
 Python calls a list of finders for each module that it imports. The finder below is the last in that list. It handles the
 old names only, and returns the module under its new name.

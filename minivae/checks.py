@@ -1,4 +1,4 @@
-"""Checks of arguments. Public methods call these functions once; other functions assume valid input.
+"""Checks of arguments. Public methods call these functions once; the functions that they call check only shapes, or nothing.
 
 Bad input raises a `ValueError` that names the argument, the rule, the given value and the remedy. Good input (also
 integers, bools, float16, other byte orders and memory layouts) is converted to the nearest numbers of the dtype.
@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-BRIGHT = 128                                                # grey levels 0..255 have a maximum of at least this
+BRIGHT = 128                                                # numbers with a smaller maximum are not taken for grey levels
 
 
 def refuse(argument: str, rule: str, got: str, remedy: str) -> NoReturn:
@@ -107,7 +107,8 @@ def describe_frame(frame: Any) -> tuple[str, str]:
 def class_numbers(argument: str, value, rows: int) -> tuple[np.ndarray, tuple[str, ...] | None]:
     """Return labels as whole numbers (rows,), and the names of the classes 0, 1, ... if the labels are text.
 
-    Accepts whole numbers of any size and sign, text, the shape (rows, 1), and one-hot rows. Text like "3" becomes numbers.
+    Accepts whole numbers of any size and sign, text, the shape (rows, 1), and one-hot rows. Labels become numbers if all of
+    them are text like "3".
     """
     array = np.asarray(value)
     if array.dtype.kind == "O" and all(isinstance(one, (str, np.str_)) for one in array.flat):
@@ -147,12 +148,12 @@ def has_missing(array: np.ndarray) -> bool:
 
 
 def is_missing(one: Any) -> bool:
-    """Return True for None, nan, and the NA and NaT of pandas."""
+    """Return True for None, nan, and the NA and NaT of pandas, also if they were written as text."""
     return one is None or str(one) in ("nan", "<NA>", "NaT")
 
 
 def are_whole(x: np.ndarray) -> bool:
-    """Return True if all numbers are whole. Floats from 2^53 on give False, because all such floats are whole."""
+    """Return True if all numbers are whole. Floats of size 2^53 or more give False, because no such float has a fraction."""
     return x.dtype.kind in "bui" or (x.dtype.kind == "f" and bool(((x == np.rint(x)) & (np.abs(x) < 2**53)).all()))
 
 
@@ -300,7 +301,7 @@ def shared(x: Any, out: Any, *others: Any) -> bool:
 
 
 def parts(vae: Any, params: type, likelihood: type, activations: Iterable[str]) -> None:
-    """Raise ValueError if a part of a model has another class, or if its activation or noise has an invalid value."""
+    """Raise ValueError if a part of a model has a wrong class, or if its activation or noise has an invalid value."""
     remedy = "Make the model with VAE.init."
     instance("params", vae.params, params, remedy)
     if vae.params.layers.keys() != {"encoder", "decoder"}:

@@ -16,7 +16,7 @@ from minivae.divergences import (  # noqa: F401   only LOG_2PI is used here; use
 def reparameterize(mu: NDArray, log_var: NDArray, eps: NDArray) -> NDArray:
     """z = mu + sigma eps,   sigma = exp(log_var / 2)
 
-    mu, log_var (B, J); eps standard normal, (L, B, J), or (L, 1, J) for all data; z (L, B, J)   [cards.29, odaibo.t31]
+    mu, log_var (B, J); eps standard normal (L, B, J) or (L, 1, J) if all data share it; z (L, B, J)   [cards.29, odaibo.t31]
     """
     shared(mu, eps, log_var)
     sigma = np.exp(log_var / 2)                             # (B, J)

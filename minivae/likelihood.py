@@ -1,8 +1,8 @@
 """p(x|z): the meaning of the decoder's output. Log-likelihoods are in nats and summed over the D features.
 
-First come the functions, each with its backward; then a small class for each likelihood, with checks, mean and samples.
+First come functions, with a backward below each log p(x|z); then a class for each likelihood, with checks and samples.
 `x` is (B, D). The decoder's output, `logits` (l in formulas) or `mean`, is (L, B, D) for L draws of z per datum. It is
-(L, 1, D) if all data share the L values of z (forward only).
+(L, 1, D) if all data share the L values of z (forward functions only).
 """
 
 import functools
@@ -21,9 +21,9 @@ BLOCK = 512                                                 # features per produ
 
 
 def squared_error(x: NDArray, mean: NDArray, sigma: NDArray | float = 1) -> NDArray:
-    """sum_d ( (x - mean) / sigma )^2, (L, B). If all data share `mean`, x^2 - 2 x mean + mean^2 needs no (L, B, D) array."""
+    """sum_d ((x - mean) / sigma)^2, (L, B). For shared mean and sigma, x^2 - 2 x mean + mean^2 needs no (L, B, D) array."""
     if shared(x, mean) and np.size(sigma) == 1:
-        centre = x.mean(axis=0)                             # subtracted from both: squares of large x would cancel
+        centre = x.mean(axis=0)                             # subtracted from x and mean: large squares would cancel
         x, mean = (x - centre) / sigma, (mean - centre) / sigma
         products = [mean[:, 0, i : i + BLOCK] @ x[:, i : i + BLOCK].T for i in range(0, x.shape[-1], BLOCK)]
         return (x * x).sum(axis=-1) - 2 * np.stack(products, axis=-1).sum(axis=-1) + (mean * mean).sum(axis=-1)
@@ -90,7 +90,7 @@ def gaussian_log_prob_backward(d_out, x, mean, log_sigma):
 
 def optimal_log_sigma(x: NDArray, mean: NDArray) -> NDArray:
     """log of the sigma that maximises the Gaussian likelihood:  sigma^2 = mean of (x - mean)^2   [hong.14, beyond.37]"""
-    top = np.abs(x - mean).max()                            # divided by `top`, squares neither overflow nor become 0
+    top = np.abs(x - mean).max()                            # the largest square of errors / top is 1: no overflow, no log 0
     if top == 0:
         remedy = "Give sigma a number: where the fit is perfect, the likelihood has no maximum."
         refuse("sigma", "above zero to be optimal", "a mean squared error of 0", remedy)
@@ -101,7 +101,7 @@ def optimal_log_sigma(x: NDArray, mean: NDArray) -> NDArray:
 class Likelihood:
     """Interface of a likelihood. `out` is the decoder's output. If `takes_counts`, the data are counts 0..n, not fractions.
 
-    `scale` names the likelihood's parameter: ("log_sigma",) for the Gaussian, else (). Its value is the last argument.
+    `scale` names the likelihood's parameter: ("log_sigma",) for the Gaussian, else (). Methods get its value as `*scale`.
     """
 
     name: str

@@ -1,6 +1,6 @@
 """Steps 6 and 7 of the model: the KL term and the loss, each with its backward right under it.
 
-A model uses one of four objectives. Each loss is minus a lower bound of log p(x) (at beta = 1), in nats:
+A model uses one of four objectives. In expectation, each loss is minus a lower bound of log p(x) (at beta = 1), in nats:
 
     elbo, analytic    KL in closed form; the loss is beta KL - log p(x|z)
     elbo, sampled     KL estimated as log q(z|x) - log p(z) at the drawn z: the same in expectation
@@ -79,7 +79,7 @@ def iw_bound(log_w: NDArray) -> NDArray:
 
 
 def iw_loss(log_px_z: NDArray, kl: NDArray, beta: float) -> NDArray:
-    """loss = minus the mean over data of `iw_bound`,   log w = log p(x|z) + log p(z) - log q(z|x).   beta = 1: not used."""
+    """loss = minus the mean over data of `iw_bound`,   log w = log p(x|z) + log p(z) - log q(z|x).   beta is not used."""
     same_axes(log_px_z, kl)
     log_w = log_px_z - kl                                   # (L, B)
     return -iw_bound(log_w).mean()                          # ()

@@ -24,8 +24,8 @@ class Record(NamedTuple):
     """Results of one epoch: means over the data in nats. elbo = reconstruction - kl, for every beta.
 
     A model without noise has no q(z|x), so kl = elbo = None. The last two results are sigma at the end of the epoch and
-    train_mse, the mean squared error per feature. Only a Gaussian likelihood with learned or optimal sigma has them. At the
-    optimum sigma^2 = train_mse.
+    train_mse, the mean squared error per feature; both are None unless the likelihood is Gaussian with a learned or optimal
+    sigma. At the optimum sigma^2 = train_mse.
     """
 
     epoch: int
@@ -78,7 +78,7 @@ class Training:
             vae.check_data(x)
         self.optimiser, self.gradient = Adam(vae.params, lr), vae.params.zeros_like()
         self.epoch = 1                                      # the current epoch
-        self.order = np.empty(0, int)                       # order of the rows in this epoch, (N,); empty before it
+        self.order = np.empty(0, int)                       # order of the rows in this epoch, (N,); empty until it begins
         self.done = 0                                       # mini-batches of this epoch that are done
         self.reconstruction = self.kl = 0.0                 # sums over the rows of this epoch so far
         keep_freed_memory()
@@ -126,7 +126,8 @@ class Training:
     def state(self) -> tuple[dict[str, NDArray], dict]:
         """Return all that is needed to resume, except the model: a dict of arrays, and a dict of plain JSON types.
 
-        Raises Diverged if a moment of Adam or a parameter is infinite or NaN: training could not be resumed.
+        The types are plain if `rng` is NumPy's default, a PCG64 generator. Raises Diverged if a moment of Adam or a
+        parameter is infinite or NaN: training could not be resumed.
         """
         for name, array in {"Adam's m": self.optimiser.m, "Adam's v": self.optimiser.v, **self.vae.params}.items():
             if not np.isfinite(array).all():
@@ -211,7 +212,7 @@ def keep_freed_memory() -> None:
     """Make malloc reuse freed memory of up to 60 MB. This saves 12 % of a training step at 784-400-20 with 1,000 rows.
 
     Otherwise the system provides new pages, filled with zeros, for every large array. Allocating and freeing one block of
-    31 MB makes glibc keep blocks up to twice this size. With other C libraries this has no effect.
+    31 MB makes glibc keep up to twice as much freed memory. With other C libraries this has no effect.
     """
     np.empty(31 << 20, np.uint8)
 

@@ -5,7 +5,7 @@
 The loss is in nats (natural logarithms). At beta = 1 it is minus the ELBO, a lower bound of log p(x). `objective` has
 steps 6 and 7 for this loss, with the KL in closed form or sampled, and for the importance-weighted bound.
 Shapes: x (B, D) data, mu and log_var (B, J), eps and z (L, B, J) with L draws for every datum, out (L, B, D).
-Sums are always over D and J, means over B and L.
+In the loss, sums are over D and J, means over B and L.
 """
 
 from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
     cli          the list of commands; the commands plot, sample and runs
     options      the options of every command, with their help texts
-    data         the command data: print what would be read from a file, draw a sheet of samples
+    data         the command data: print what `train` would read from a file, draw a sheet of its rows
     typed        commands to paste into a shell
 
     train        the command train: start or resume a run, train it, save it often

@@ -1,7 +1,7 @@
 """The command `minivae`. Results go to stdout, progress and messages to stderr.
 
 Exit codes: 0 success, 1 a check failed, 2 wrong usage or bad input, 130 interrupted, 143 terminated.
-An interrupted `train` or `sweep` saves its results up to that point.
+An interrupted `train` saves its state, an interrupted `sweep` its finished trainings.
 Modules that import NumPy are imported when a command runs: `--help` needs neither NumPy nor matplotlib.
 """
 
@@ -239,7 +239,7 @@ def sweep_command(options: argparse.Namespace) -> int:
 
 
 def data_command(options: argparse.Namespace) -> int:
-    """Print what would be read, and draw samples."""
+    """Print what `train` would read from the data, and draw a picture of some rows."""
     from minivae.app.data import show
 
     return show(options)

@@ -1,4 +1,4 @@
-"""The command data: print what would be read from a file, draw samples. Other commands also call `reading_of`."""
+"""The command data: print what `train` would read, draw some rows. Other commands also call `reading_of`."""
 
 import argparse
 import json
@@ -25,7 +25,7 @@ def say_what_was_read(options: argparse.Namespace, whole: data.Dataset) -> None:
 
 
 def show(options: argparse.Namespace) -> int:
-    """Print what was read, and draw the sheet of samples; return the exit code."""
+    """Print what was read, and draw random training rows on one sheet; return the exit code."""
     from minivae import figures                             # importing matplotlib takes half a second
     from minivae.figures import style
 

@@ -74,7 +74,7 @@ class Measured(NamedTuple):
 
     @property
     def table(self) -> list[Estimate]:
-        """Return the rows of the table, from the lowest bound to the exact value."""
+        """Return the rows of the table: ELBO, importance-weighted bounds, AIS and exact value, if they were computed."""
         b = self.bounds
         rows = [Estimate("ELBO", b.elbo, b.elbo_se, "reconstruction - KL: a lower bound of log p(x)")]
         for k, values, errors in zip(self.k, b.iw_bound, b.iw_bound_se):
@@ -105,7 +105,7 @@ def evaluate_and_report(options: argparse.Namespace) -> int:
 def rows_of(whole: Dataset, options: argparse.Namespace) -> Dataset:
     """Return the data with the held-out rows to use: the first --rows or, by default, those that `train` measures.
 
-    With --ais the default is at most SLOW_ROWS of them, evenly spaced.
+    With --ais the default is at most SLOW_ROWS held-out rows, evenly spaced.
     """
     if options.rows is None:
         return whole.few(SLOW_ROWS if options.ais else MEASURED)
@@ -114,7 +114,7 @@ def rows_of(whole: Dataset, options: argparse.Namespace) -> Dataset:
 
 
 def refuse_early(options: argparse.Namespace, vae: VAE) -> None:
-    """Raise ValueError for options that do not suit the run, before any computation."""
+    """Raise ValueError for options that do not suit the run, before any computation; then make the directory of --out."""
     checks.whole_number("--seed", options.seed, 0)
     checked_counts(options.k)
     if options.rows is not None:
@@ -143,7 +143,8 @@ def measure(vae: VAE, x: NDArray, k: tuple[int, ...], seed: int, *, ais: bool = 
     """Return bounds and rate (the KL) of data x (N, D), and the exact log p(x) if it can be computed.
 
     `ais` adds annealed importance sampling, `split` the parts of the gap. Each part has its own random numbers, so that
-    adding a part does not change the others. With seed 0 the bounds are those that `train` prints.
+    adding a part does not change the others. With seed 0 and the default k and rows, the bounds
+    are those that `train` prints.
     """
     for_bounds, for_rates, for_ais = np.random.default_rng(seed).spawn(3)
     bounds = lower_bounds(vae, x, k, for_bounds)
@@ -204,12 +205,12 @@ def document_of(measured: Measured, wrong: list[str]) -> dict:
 
 
 def finite(value: float) -> float | None:
-    """Return `value`, or None if it is infinite: JSON has no infinity."""
+    """Return `value`, or None if it is infinite or NaN: JSON has neither."""
     return float(value) if math.isfinite(value) else None
 
 
 def meaning(measured: Measured) -> str:
-    """Return a sentence about the distance of the bounds from log p(x), or of one bound from another."""
+    """Return a sentence with two differences in nats: log p(x) - ELBO (if log p(x) is known), last bound - ELBO."""
     elbo, weights = measured.table[0].mean, measured.k[-1]
     tighter = f"{weights} weights raise the ELBO by {measured.table[len(measured.k)].mean - elbo:.2f} nats"
     if measured.exact is None:
@@ -220,7 +221,7 @@ def meaning(measured: Measured) -> str:
 def page(measured: Measured, document: dict, options: argparse.Namespace, results: dict) -> str:
     """Return the printed page: the table, the gap and its parts, the rate and its parts, the files.
 
-    `results` are the results of `train`. If `train` measured other rows, its means are printed, too.
+    `results` are the results of `train`. If `train` measured another number of rows, its means are printed, too.
     """
     lines = [f"{rows_in_words(document, options)}, seed {document['seed']}; mean +- standard error of the draws", UNIT]
     for row in measured.table:
@@ -303,7 +304,7 @@ def command_again(options: argparse.Namespace) -> str:
 def pictures(
     vae: VAE, measured: Measured, labels: NDArray | None, image_shape: tuple[int, int] | None, classes: Names = None
 ) -> dict:
-    """Return a dict, by name, of all figures that these results allow."""
+    """Return {name: (figure, alt text)} of all figures that these results allow."""
     exact = None if measured.exact is None else measured.exact.values
     drawn = {"bounds_by_k": evidence.bounds_by_k(measured.k, measured.bounds, exact)}
     if vae.latent == 2:

@@ -73,7 +73,7 @@ def add_train(train: argparse.ArgumentParser) -> None:
     add("--lr", type=float, metavar="RATE", help="learning rate of Adam (default: 0.002)")
     add("--dtype", metavar="NAME", help="float32 or float64 (default: float32)")
     add("--out", type=Path, metavar="DIR", help="directory of the new run (default: minivae-out)")
-    add("--resume", type=Path, metavar="RUN", help="continue an interrupted run exactly where it stopped")
+    add("--resume", type=Path, metavar="RUN", help="continue an interrupted run from its last saved step")
     add_reading(train)
     add("--no-explorer", action="store_true", help="do not write explorer.html, a page for the browser")
     add("--save-every", type=int, metavar="STEPS", help="save after every STEPS steps (default: every 5 seconds)")
@@ -109,7 +109,7 @@ are not in order: ELBO <= importance-weighted bounds <= log p(x)."""
 
 
 def add_evaluate(evaluate: argparse.ArgumentParser) -> None:
-    """Add the options of evaluate: which results to compute in addition to bounds and rate."""
+    """Add the options of evaluate."""
     add = evaluate.add_argument
     add("run", type=Path, metavar="RUN", help="directory of a run")
     add_place(evaluate)
@@ -121,7 +121,7 @@ def add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     ais = "add annealed importance sampling from the prior, for any number of latent dimensions"
     add("--ais", action="store_true", help=ais)
     add("--exact", action="store_true", help="fail if the exact log p(x) cannot be computed")
-    rows = "use the first N held-out data points (default: those that train measured; with --ais at most 100 of them)"
+    rows = "use the first N held-out data points (default: those that train measured; with --ais at most 100, evenly spaced)"
     add("--rows", type=int, metavar="N", help=rows)
     add("--out", type=Path, metavar="DIR", help="write the figures and evaluate.json to DIR (default: write nothing)")
 

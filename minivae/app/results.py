@@ -45,7 +45,7 @@ def measure(vae, data, rng, k: int = 1000) -> tuple[dict, Evidence | None]:
 def draw(run, data, results: dict) -> list[dict]:
     """Draw and save every figure of a run; return path and alt text of each. `results` contains the measured means."""
     from minivae import figures
-    from minivae.figures import style                       # importing matplotlib takes half a second: train first
+    from minivae.figures import style                       # imported here, because the import takes half a second
 
     rng = np.random.default_rng(run.config["seed"])
     measured = results.get("log_px"), results.get("elbo")
@@ -59,7 +59,7 @@ def draw(run, data, results: dict) -> list[dict]:
 
 
 def explore(run, data, evidence: Evidence) -> str | None:
-    """Write the explorer's page and return its path; for a large page, or a model without noise, only return None."""
+    """Write the explorer's page and return its path. For a large page, or a model without noise, only return None."""
     from minivae.explorer import build                      # imports matplotlib, as figures do
 
     if not run.vae.noise:

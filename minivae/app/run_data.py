@@ -13,7 +13,7 @@ from minivae.train import in_chunks
 
 
 def choose_likelihood(options, data):
-    """Return the likelihood that the options name; the default is Binomial for counts and Bernoulli for other data."""
+    """Return the likelihood that the options name; the default is Binomial for counts without `binarize`, else Bernoulli."""
     binary = data.trials is None or getattr(options, "binarize", False)
     name = options.likelihood or ("bernoulli" if binary else "binomial")
     settings = {}
@@ -126,7 +126,7 @@ def places_of(source: str, run: Path) -> dict[str, str]:
 
 
 def reading_in(run: runs.Run) -> dict:
-    """Return the options with which a run read its data. An old run stores none, because it could read simple files only."""
+    """Return the options with which a run read its data. An old run stores none; then return {"older": True}."""
     reading = run.config.get("reading", {"older": True})
     if not isinstance(reading, dict):
         runs.damaged(run.path / "config.json", f"its reading is {reading!r}")

@@ -1,4 +1,4 @@
-"""Run a command: parse the options, call it, and turn errors into one line on stderr and an exit code.
+"""Run a command: parse the options, call it, and turn errors into a message on stderr and an exit code.
 
 0 success, 1 a check failed, 2 wrong usage or bad input, 130 interrupted, 143 terminated.
 """
@@ -25,9 +25,9 @@ TEXTS = {"data": str, "label": str, "delimiter": str, "out": Path, "resume": Pat
 def run(parser: argparse.ArgumentParser, argv: list[str] | str | None) -> int:
     """Parse `argv`, call `options.command(options)` and return its exit code; without a command, print the help.
 
-    Bad input (ValueError) and errors of the system (OSError) give one line on stderr, or a traceback with `--debug`.
-    The exit code is the same even if stderr is closed or full. Wrong usage and `--help` return their exit code, too: a
-    SystemExit would end a notebook's cell or a thread.
+    Bad input (ValueError), errors of the system (OSError) and too little memory give a message on stderr; with `--debug`,
+    a traceback. The exit code is the same even if stderr is closed or full. Wrong usage and `--help` return their exit code,
+    too: a SystemExit would end a notebook's cell or a thread.
     """
     ready_streams()
     try:
@@ -161,7 +161,10 @@ def interruptible() -> Iterator[None]:
 
 
 def use_one_thread() -> None:
-    """Use one BLAS thread, because small matrices are slower with more; keep a number that the user has set."""
+    """Use one BLAS thread, because small matrices are slower with more; keep a number that the user has set.
+
+    This has no effect if NumPy was imported before.
+    """
     names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
     if "numpy" not in sys.modules and not any(name in os.environ for name in names):
         os.environ |= dict.fromkeys(names, "1")

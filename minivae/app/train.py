@@ -109,7 +109,7 @@ def mean_of(prepared: data.Dataset) -> np.ndarray:
 
 
 def resumed(options: argparse.Namespace) -> tuple[Training, dict, list]:
-    """Return the training of a run at the step where it stopped, the run's config, and its history."""
+    """Return the training of a run at its last saved step, the config and the history of the run."""
     run = runs.read(options.resume)
     if run.saved.numbers is None:
         remedy = "It can be plotted and sampled; train a new run."

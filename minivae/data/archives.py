@@ -20,23 +20,23 @@ Arrays = dict[str, NDArray]
 def read_archive(path: Path, how: Reading) -> Raw:
     """Read the arrays with usual names: x, y; x_train, y_train, x_test, y_test; train_images; arr_0; and so on."""
     arrays = read_npz(path)
-    if how.older:                                           # older versions read only x and y
+    if how.older:                                           # older versions of minivae read only x and y
         return Raw(arrays["x"], arrays.get("y")) if "x" in arrays else by_name(path, arrays, how)
     return by_name(path, arrays, how)
 
 
 def by_name(path: Path, arrays: Arrays, how: Reading) -> Raw:
-    """Return the arrays with usual names; the file's own test set, if any, is the held-out set."""
+    """Return the arrays with usual names; the test set of the file (or its validation set), if any, is the held-out set."""
     roles = roles_of(arrays)
+    part = "train" if ("x", "train") in roles else ""
     if how.label in arrays:                                 # --label may be the name of an array
-        part = role_of(how.label)[0] if role_of(how.label) else ""
-        roles["y", part] = how.label
+        role = role_of(how.label)
+        roles["y", (role and role[0]) or part] = how.label
     if not any(kind == "x" for kind, _ in roles):
         wide = [name for name, array in arrays.items() if array.ndim >= 2 and array.dtype.kind in "buif"]
         if len(wide) != 1 or len(arrays) > 1:
             raise Damaged(unknown(path, arrays))
         roles["x", ""] = wide[0]                            # a single array may have any name
-    part = "train" if ("x", "train") in roles else ""
     if how.label is not None and how.label not in arrays and ("y", part) in roles:
         labels = roles["y", part]
         known = f"--label {how.label} is not one of the arrays {', '.join(arrays)}"
@@ -88,7 +88,7 @@ def roles_of(arrays: Arrays) -> dict[tuple[str, str], str]:
 
 
 def unknown(path: Path, arrays: Arrays) -> str:
-    """Return a message that no array has a known name, with lines of Python that save the arrays under known names."""
+    """Return a message that no array of data was found, with Python code that saves the largest array as x."""
     shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
     known = "an .npz of data has an array x (and y for labels), or x_train, y_train, x_test, y_test"
     wide = sorted((name for name, array in arrays.items() if array.ndim >= 2), key=lambda name: -arrays[name].size)

@@ -1,8 +1,8 @@
 """A data set (rows to train on, rows held out), and the bundled digits.
 
 The bundled digits are 1,797 handwritten digits of Alpaydin and Kaynak (UCI, 1998; CC BY 4.0): 8x8 pixels. Each
-pixel is the number, 0 to 16, of inked pixels in a 4x4 block of the scan. So Binomial(16) is a distribution of exactly these
-counts. The 16 pixels of a block are neighbours and not independent, so the counts have more variance than Binomial(16).
+pixel is the number, 0 to 16, of inked pixels in a 4x4 block of the scan. So Binomial(16) is a distribution over exactly
+these values. The 16 pixels of a block are neighbours, so not independent: the counts have more variance than Binomial(16).
 """
 
 import math

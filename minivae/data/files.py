@@ -61,7 +61,8 @@ def load(source: str = "digits", *, older: bool = False, **how) -> Dataset:
 
 def of_digits(how: Reading) -> Dataset:
     """Return the bundled digits; refuse every setting except trials=16, which they have anyway."""
-    given = [name for name in ("label", "delimiter", "image", "transpose", "trials") if getattr(how, name)]
+    values = {name: getattr(how, name) for name in ("label", "delimiter", "image", "transpose", "trials")}
+    given = [name for name, value in values.items() if value is not None and value is not False]
     if given and not (given == ["trials"] and how.trials == 16):
         refuse(f"--{given[0]}", "used with --data PATH", "the bundled digits", "Leave it out, or name a file.")
     return digits()
@@ -73,8 +74,8 @@ def from_arrays(
 ) -> Dataset:  # fmt: skip
     """Return a data set made of arrays, lists or DataFrames of numbers: x (N, D) or (N, height, width), labels y if any.
 
-    Without `test_x`, every fifth row is held out. The keyword arguments are those of `load`; `label` may be the name of a
-    column of a DataFrame.
+    Without `test_x`, every fifth row is held out (with labels, of each class). The keyword arguments are those of `load`;
+    `label` may be the name of a column of a DataFrame.
     """
     settings = reading("data.from_arrays", how)
     if x is None or (test_x is None and test_y is not None):

@@ -82,7 +82,7 @@ SIGNS = (
 
 
 def beginning(path: Path) -> tuple[bytes, bool]:
-    """Return the first bytes of a file, unpacked if gzipped, and True for a gzipped file. Damaged files give fewer bytes."""
+    """Return the first bytes of a file, unpacked if gzipped, and True for a gzipped file; no bytes if unpacking fails."""
     with open(path, "rb") as file:
         head = file.read(BEGINNING)
     if not head.startswith(b"\x1f\x8b"):

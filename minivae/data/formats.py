@@ -38,7 +38,7 @@ REMEDIES = {
 
 
 class Damaged(ValueError):
-    """Raised when a file breaks the rules of its format; the message names the place and what was expected."""
+    """Raised for a file that is damaged or cannot be used as data; the message says what is wrong."""
 
 
 def regular(path: Path) -> Path:
@@ -101,7 +101,7 @@ def exactly(read: Callable[[int], bytes], count: int, what: str) -> bytearray:
 def unpacking(file: IO[bytes]) -> Callable[[int], bytes]:
     """Return a function that unpacks a gzip stream of one member. At the end it verifies checksum and length.
 
-    It refuses bytes after the end. `gzip.open` would skip padding; it verifies no checksum if only the numbers are read.
+    It refuses bytes after the end. `gzip.open` would skip zeros there, and verify the checksum only when it reaches the end.
     """
     stream = zlib.decompressobj(wbits=31)                   # gzip, with its trailer
 
@@ -151,7 +151,7 @@ def array_of(read: Callable[[int], bytes], size: int) -> NDArray:
 
 
 def header_of(text: bytearray) -> tuple[tuple[int, ...], np.dtype, bool]:
-    """Return shape, dtype and order from an .npy header: a dict literal of exactly three entries with a plain dtype."""
+    """Return shape, dtype, and True for Fortran order, from an .npy header: a dict literal with exactly these entries."""
     try:
         header = ast.literal_eval(text.decode("latin1").strip())
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError) as error:

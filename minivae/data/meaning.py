@@ -14,7 +14,7 @@ from minivae.data.raw import Raw, Reading
 
 CLASS_NAMES = {"label", "labels", "class", "classes", "target", "y", "species", "category", "digit", "character"}
 PIXELS = re.compile(r"(pixel|px|p)[-_ ]?\d+([-_x]\d+)?|\d+x\d+", re.IGNORECASE)
-SMALLEST = 64                                               # shorter rows are taken as pictures only if they are bytes
+SMALLEST = 64                                               # without other signs, shorter rows are not taken as pictures
 MOST_CLASSES = 100                                          # a column with more different values is not suggested as labels
 SEVERAL = 5                                                 # with fewer rows, a first column 0, 1, 2, ... gives no warning
 
@@ -126,7 +126,7 @@ def numbered(x: NDArray, y: object, test_x: NDArray | None, test_y: object) -> t
 
 
 def is_grey(parts: list[NDArray], raw: Raw, how: Reading) -> bool:
-    """Return True for grey levels: bytes of IDX, or a maximum BRIGHT to 255 in bytes or in pictures of whole numbers."""
+    """Return True for grey levels: IDX pictures; bytes, or pictures of whole numbers, with a maximum from BRIGHT to 255."""
     x, (low, high, whole) = parts[0], range_of(parts)
     if how.trials is not None or high <= 1 or low < 0:
         return False

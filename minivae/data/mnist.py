@@ -37,7 +37,7 @@ def place_of(file: Path) -> Place | None:
 
 
 def read_mnist(path: Path, how: Reading) -> Raw:
-    """Read the IDX files in a directory, or those whose names begin with the last part of `path`.
+    """Read the IDX files in a directory, or those whose prefix is the last part of `path`.
 
     Without test files, the caller holds out training rows. Training and test set must both have labels, or neither.
     """

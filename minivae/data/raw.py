@@ -19,9 +19,9 @@ class DataError(ValueError):
 class Raw:
     """Arrays as a file stores them. Without `test_x`, the file has no test set.
 
-    `columns` are the names of the features, from a header. `notes` are sentences for the user. `grey` is True for a format
-    whose bytes are always pictures. `cut` is a command that leaves the first column out; `unlabelled` is one line of Python
-    that leaves the labels out.
+    `columns` are the names of the features, from a header. `notes` are sentences for the user. `grey` is True for IDX
+    files of pictures in bytes. `cut` is code that leaves out the first column of x, `unlabelled` one line of Python that
+    leaves out the labels.
     """
 
     x: NDArray
@@ -37,7 +37,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class Reading:
-    """The user's settings about the data. For None and False, the content of the file decides.
+    """The user's settings about the data. None means that the user did not give the setting.
 
     Attributes
     ----------
@@ -53,8 +53,8 @@ class Reading:
     trials : int or None
         n if the numbers are counts 0..n.
     older : bool
-        True for an old run, which does not store these settings. Then whole numbers are not read as grey levels, and the
-        test set in an .npz is ignored.
+        True for an old run, which does not store these settings. Then only IDX directories give grey levels, and an
+        .npz with an array x gives x and y only.
     """
 
     label: str | int | None = None

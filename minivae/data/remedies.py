@@ -1,4 +1,4 @@
-"""Shell commands that mend a table of text. Each writes a new file and does not change the old file."""
+"""Commands, for the shell or in Python, that mend a table of text. Each writes a new file; the old one stays unchanged."""
 
 import re
 from collections.abc import Sequence

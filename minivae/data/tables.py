@@ -145,7 +145,7 @@ def is_number(cell: str) -> bool:
 
 
 def has_header(first: list[Line], separator: str, path: Path) -> bool:
-    """Return True if the first line is a header: it has no numbers, or it counts the columns (0, 1, 2, ...), as in pandas.
+    """Return True if the first line is a header: only text, or 0, 1, 2, ... and one cell that is text or empty.
 
     Raises Damaged if the first line is not a header, but has text above a number.
     """
@@ -262,7 +262,7 @@ def text_remedy(
         return f"With --label {typed_name(label, names) if names else left}, {leave_out(text)}"
     rows = [cells_of(line, separator) for _, line in first[bool(names) :]]
     different = [len({row[i] for row in rows if i < len(row)}) for i in text]
-    _, classes = min((n == 1, n, i) for n, i in zip(different, text))[1:]       # classes repeat; names of rows differ
+    _, classes = min((n == 1, n, i) for n, i in zip(different, text))[1:]       # fewest different texts: classes repeat
     others = [i for i in text if i != classes]
     if others:
         left = classes - sum(i < classes for i in others)

@@ -21,11 +21,11 @@ FORMAT = 2                                                  # format 1 lacks the
 
 
 class CheckpointError(ValueError):
-    """Raised for a file that is incomplete, damaged or not a model; the message names the file and the fault."""
+    """Raised for a file that is missing, damaged, not a model or not written; the message names the file and the fault."""
 
 
 def describe(vae: VAE) -> dict:
-    """Return all settings of a model, without its parameters, as plain JSON types; `build` is the inverse."""
+    """Return all settings of a model, without its parameters, as plain JSON types; `build` makes a model from them."""
     return {
         "features": vae.features,
         "latent": vae.latent,
@@ -58,8 +58,8 @@ class Saved(NamedTuple):
 def save(path: Path, vae: VAE, arrays: dict[str, NDArray] | None = None, numbers: dict | None = None) -> None:
     """Write to `path` the model, and the arrays and numbers that `Training.state` returned.
 
-    The new file is read back before it replaces the old one. Raises CheckpointError if it cannot be read, or if a
-    parameter is infinite or NaN; then the old file does not change.
+    The new file is read back before it replaces the old one. Raises CheckpointError if it cannot be read, or
+    if an argument cannot be saved, such as an infinite parameter; then the old file does not change.
     """
     members = {f"params/{name}": array for name, array in vae.params.items()}
     bad = [name for name, array in vae.params.items() if not np.isfinite(array).all()]
@@ -93,7 +93,7 @@ def load(path: Path) -> VAE:
 
 
 def read(path: Path) -> Saved:
-    """Read a model and the state of its training, if the file has one. Raises CheckpointError if the file is damaged.
+    """Read a model and the state of its training, if the file has one. Raises CheckpointError for a missing or damaged file.
 
     The arrays of the training are checked later, by `Training.restore`.
     """

@@ -50,7 +50,7 @@ class Run(NamedTuple):
 
 
 def create(path: Path, overwrite: bool = False) -> Path:
-    """Make a directory, or remove the files of a run in it. Refuse a non-empty directory, except a run with `overwrite`."""
+    """Make a directory; with `overwrite`, remove the files of a run in it. Refuse any other non-empty directory."""
     path = Path(path)
     if path.is_dir() and set(path.iterdir()) - set(left_over(path)):
         is_run = holds_run(path)
@@ -194,7 +194,8 @@ def damaged(path: Path, why: object) -> NoReturn:
 def locked(path: Path) -> Iterator[None]:
     """Lock a directory against other processes while the block runs. Raises ValueError if another process holds the lock.
 
-    The system releases the lock when the process ends, even if it is killed.
+    The system releases the lock when the process ends, even if it is killed. Systems that cannot lock directories, such as
+    Windows and NFS, lock nothing.
     """
     handle = None if fcntl is None else os.open(path, os.O_RDONLY)
     try:
@@ -220,7 +221,7 @@ def _lock(handle, path):
 
 
 def listed(path: Path) -> list[Run]:
-    """Return the runs in a directory, sorted by name; the directory itself may be a run. Incomplete runs are skipped.
+    """Return the runs in a directory, by name; the directory itself may be a run. Incomplete or damaged runs are skipped.
 
     Raises ValueError if the directory does not exist.
     """

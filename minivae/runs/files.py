@@ -45,7 +45,7 @@ def destination(path: Path) -> Path:
 
 
 def must_be_free(argument: str, rule: str, paths: Iterable[Path], overwrite: bool) -> None:
-    """Refuse paths that are not regular files. Without `overwrite`, also refuse all paths that exist.
+    """Refuse existing paths that are not regular files. Without `overwrite`, refuse all existing paths.
 
     The message begins "`argument` must be `rule`".
     """

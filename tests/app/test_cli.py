@@ -34,7 +34,7 @@ def minivae(*arguments, **environment):
 
 @pytest.fixture(scope="module", autouse=True)
 def forty_rows():
-    """Let commands in this process use only 40 of the 355 held-out rows for numbers and figures, to save time."""
+    """Let commands in this process and its forks use only 40 of the 355 held-out rows, to save time."""
     with pytest.MonkeyPatch.context() as patch:
         for command in (train, results, evaluate):
             patch.setattr(command, "MEASURED", 40)
@@ -370,7 +370,7 @@ def test_one_blas_thread_is_used_unless_the_user_sets_a_number(tmp_path):
 
 
 def exit_code_of(action, **options):
-    """Return the exit code of a command that runs this function."""
+    """Return the exit code of a command that runs `action`."""
     parser = argparse.ArgumentParser("minivae")
     parser.set_defaults(command=action, debug=False, **options)
     return runner.run(parser, [])

@@ -1,4 +1,4 @@
-"""The command evaluate sorts bounds, reports a wrong order, refuses bad requests and draws the right numbers."""
+"""The command evaluate prints bounds in order, reports a wrong order, refuses bad requests and draws the right numbers."""
 
 import functools
 import json

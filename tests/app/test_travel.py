@@ -94,7 +94,7 @@ def test_error_for_data_of_another_kind_mentions_the_options_used_in_training(tm
     assert "The run was trained with --label kind: PATH must hold data of the same kind." in capsys.readouterr().err
 
 
-def test_other_data_are_refused_by_their_fingerprint(tmp_path, capsys):
+def test_other_data_are_refused_by_their_checksum(tmp_path, capsys):
     run = trained_in(tmp_path / "home")
     np.savez(tmp_path / "other.npz", x=pictures(seed=1))
     assert needs_data(run, "--data", str(tmp_path / "other.npz")) == [2, 2, 2]

@@ -132,7 +132,7 @@ def test_adam_in_float32_agrees_with_float64(dtype):
 def test_adam_step_allocates_no_large_array():
     params = vector(np.ones(16 * BLOCK))
     gradient, optimiser = vector(np.ones(16 * BLOCK)), Adam(params)
-    optimiser.step(gradient)                                # the first step allocates arrays that later steps reuse
+    optimiser.step(gradient)                                # before the measurement, in case a first call allocates more
     tracemalloc.start()
     try:
         optimiser.step(gradient)

@@ -319,7 +319,7 @@ def test_every_backward_is_the_gradient_of_its_forward(name, seed, sizes):
 
 
 def test_gradient_smaller_than_rounding_errors_is_reported_as_not_resolvable():
-    """This draw failed once: the rows of d_out cancel to -0.01, while the terms add up to 1051 in absolute value."""
+    """This draw failed once: the rows of d_out cancel to -0.01, while the absolute terms of `number` add up to 1060."""
     layers = [[[4, 2, 4], [-4, -4, -2], [2, 2, -2]], [1.5, 0.5, 1.5], [[2], [2], [2]], [-0.5], [[2]], [2.5]]
     inputs = [np.array(a, float) for a in ([[2, -6, -2], [2, -2, 2], [4, -4, 4]], *layers)]
     case, d_out = TABLE["ops.mlp_backward: relu"], np.array([[0.9102284], [0.77149715], [-1.69217503]])

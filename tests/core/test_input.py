@@ -61,7 +61,7 @@ METHODS = {
 @every_likelihood
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("bad, rule, got, remedy", BAD_DATA.values(), ids=BAD_DATA)
-def test_bad_data_are_refused_by_every_public_method(likelihood, method, bad, rule, got, remedy):
+def test_bad_data_are_refused_by_loss_gradient_elbo_and_encode(likelihood, method, bad, rule, got, remedy):
     vae = random_vae(np.random.default_rng(0), likelihood, features=3)
     refused(lambda: METHODS[method](vae, bad), "x", rule, got, remedy)
 
@@ -89,7 +89,7 @@ def test_data_of_another_likelihood_are_refused(method, likelihood, value, rule,
         refused(lambda bad=bad: METHODS[method](vae, bad), "x", rule, got, remedy)
 
 
-def test_message_suggests_division_by_255_only_for_pixels():
+def test_message_for_negative_numbers_suggests_rescaling_instead_of_division_by_255():
     vae = random_vae(np.random.default_rng(0), features=3)
     refused(lambda: vae.encode(255 * coins() - 1), "x", "within 0..1", "-1.0 to 254.0", "Rescale")
 

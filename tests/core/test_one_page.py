@@ -1,4 +1,4 @@
-"""`one_page.py` ("the page") computes the same numbers as `VAE`, and an error planted in any of its lines is noticed."""
+"""`one_page.py` ("the page") computes the same numbers as `VAE`, and an error planted in any of its functions is noticed."""
 
 import ast
 import contextlib

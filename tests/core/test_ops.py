@@ -30,7 +30,7 @@ def exact_sigmoid(a):
     return 1 / (1 + (-a).exp()) if a > -10000 else decimal.Decimal(0)
 
 
-def test_affine_is_the_double_sum_over_rows_and_columns():
+def test_affine_output_is_a_sum_over_inputs_plus_the_bias():
     rng = np.random.default_rng(0)
     x, weight, bias = rng.normal(size=(3, 4)), rng.normal(size=(4, 2)), rng.normal(size=2)
     out = [[sum(x[b, i] * weight[i, o] for i in range(4)) + bias[o] for o in range(2)] for b in range(3)]

@@ -153,7 +153,7 @@ def test_optimal_sigma_converges_to_the_training_root_mean_squared_error():
     for _ in range(300):
         eps = vae.draw_noise(rng, len(data.train_x))
         errors.append(np.mean((vae.forward(data.train_x, eps).out - data.train_x) ** 2))
-    se = np.std(errors)                                     # sigma is estimated from one pass, with this standard error
+    se = np.std(errors)                                     # sigma^2 is estimated from one pass, with this standard error
     assert abs(np.exp(2 * vae.params["log_sigma"]) - np.mean(errors)) < 6 * se
 
 
@@ -226,7 +226,7 @@ def test_planted_error_in_the_history_is_noticed(fault, monkeypatch):
 
 
 @pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian(0.3)])
-def test_history_has_no_sigma_without_a_gaussian_likelihood(likelihood):
+def test_history_has_no_sigma_if_sigma_is_fixed_or_absent(likelihood):
     vae, data, rng = small(1, likelihood)
     (record,) = train(vae, data, rng, epochs=1)
     assert record.sigma is None and record.train_mse is None
@@ -245,7 +245,7 @@ def test_training_stops_between_two_steps_on_request():
     assert len(records) == 1 and np.isfinite(vae.params.flat).all()
 
 
-def test_diverging_training_reports_the_step_and_keeps_the_last_good_parameters():
+def test_diverging_training_reports_the_step_and_keeps_finite_parameters():
     vae, data, rng = small(9, Gaussian(1.0), activation="relu")
     with np.errstate(all="ignore"), pytest.raises(Diverged, match=r"epoch \d+, step \d+: .* is the first quantity.*--lr"):
         list(train(vae, data, rng, epochs=100, lr=1e30))

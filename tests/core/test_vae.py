@@ -1,7 +1,8 @@
 """The whole model: the loss equals its formula, and the gradient is the loss's gradient, in both precisions.
 
-The gradient is checked elementwise at 1e-12 for every likelihood, activation, depth, number of draws, beta and
-estimator. The same check notices planted errors like those found in public VAEs. test_input.py tests bad arguments.
+Every entry of the gradient is checked, to 1e-12 of the largest entry, for every likelihood, activation and depth, several
+numbers of draws and betas, and the estimators analytic and sampled. The same check notices planted errors like those found
+in public VAEs. test_input.py tests bad arguments.
 """
 
 import dataclasses

@@ -115,7 +115,7 @@ def test_indexing_grey_bytes_returns_fractions():
 
 
 def frequency_error(draw, draws=20_000):
-    """Return the largest error of the frequency of 1-pixels at any grey level 1 to 254, in units of its standard error."""
+    """Return the largest error of the frequency of ones at any grey level 1 to 254, in units of its standard error."""
     levels = np.tile(np.arange(256, dtype=np.uint8), (draws, 1))
     p = np.arange(1, 255) / 255
     x = draw(levels)
@@ -129,7 +129,7 @@ def test_binarized_grey_level_is_1_with_probability_level_divided_by_255():
     assert frequency_error(lambda levels: data.draw_binary(levels / np.float32(255), rng)) < 5.5
 
 
-def test_binarizing_with_probability_level_divided_by_256_is_noticed():
+def test_dividing_grey_levels_by_256_instead_of_255_is_noticed_when_binarizing():
     def biased(levels):                                     # level / 256 instead of level / 255
         u = np.random.default_rng(1).integers(0, 256, levels.shape, dtype=np.uint8)
         return np.where(levels == 255, 1, u < levels)
@@ -137,7 +137,7 @@ def test_binarizing_with_probability_level_divided_by_256_is_noticed():
     assert frequency_error(biased) > 5.5
 
 
-def test_binarized_batches_are_drawn_again_and_held_out_rows_stay_the_same(tmp_path):
+def test_each_batch_is_binarized_anew_but_held_out_rows_stay_the_same(tmp_path):
     for binary in (data.digits().binarized(), data.load(mnist(tmp_path)).binarized()):
         rng = np.random.default_rng(0)
         one, two = (binary.take(np.arange(5), rng) for _ in range(2))
@@ -195,7 +195,7 @@ def test_idx_directory_ignores_a_directory_named_like_a_file(tmp_path):
         ("train-labels-idx1-ubyte", np.zeros(5, np.uint8), "every image needs a label; .* 6 images and 5 labels"),
     ],
 )
-def test_idx_directory_with_files_of_different_sets_is_refused(tmp_path, name, array, message):
+def test_idx_directory_with_empty_or_inconsistent_files_is_refused(tmp_path, name, array, message):
     with pytest.raises(DataError, match=message):
         data.load(mnist(tmp_path, **{name: array}))
 
@@ -295,6 +295,13 @@ def test_limit_of_held_out_rows_is_at_least_one(bad):
     refused(lambda: data.digits().few(bad), "most", "a whole number >= 1", repr(bad), "Try")
 
 
+@pytest.mark.parametrize("how", [{"label": 0}, {"label": ""}, {"image": (8, 8)}, {"trials": 8}, {"transpose": True}])
+def test_bundled_digits_accept_no_setting_except_their_number_of_trials(how):
+    (name,) = how
+    refused(lambda: data.load("digits", **how), f"--{name}", "used with --data PATH", "the bundled digits", "Leave it out")
+    assert data.load("digits", trials=16, transpose=False).trials == 16
+
+
 @pytest.mark.parametrize("bad", [None, 5, b"digits"])
 def test_load_accepts_only_a_path(bad):
     refused(lambda: data.load(bad), "source", "'digits' or a path", repr(bad), "load()")
@@ -308,7 +315,7 @@ def test_data_whose_mean_overflows_are_refused(tmp_path, capsys):
     assert printed.startswith("minivae: --data must be small enough to have a mean") and printed.count("\n") == 1
 
 
-def test_csv_from_a_pipe_is_refused_without_waiting(tmp_path):
+def test_csv_that_is_a_link_to_a_device_is_refused_without_waiting(tmp_path):
     (tmp_path / "zeros.csv").symlink_to("/dev/zero")
     with pytest.raises(DataError, match=r"zeros\.csv: a regular file is expected"):
         data.load(str(tmp_path / "zeros.csv"))

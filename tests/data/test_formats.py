@@ -286,7 +286,7 @@ def test_reading_a_directory_or_a_missing_file_raises_an_os_error(tmp_path):
 
 
 def test_an_npz_that_was_written_to_a_pipe_is_read(tmp_path):
-    """In such a file, sizes and checksums come after the members."""
+    """In such a file, the size and the checksum of each member come after it."""
 
     class Pipe(io.BytesIO):
         def seekable(self):
@@ -306,7 +306,7 @@ def test_an_npz_that_was_written_to_a_pipe_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("reader", [formats.read_idx, formats.read_npy, formats.read_npz])
-def test_pipes_are_refused_without_waiting(tmp_path, reader):
+def test_pipes_and_devices_are_refused_without_waiting(tmp_path, reader):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "zeros").symlink_to("/dev/zero")
     for name in ("pipe", "zeros"):

@@ -282,7 +282,7 @@ def test_history_with_more_epochs_than_the_model_is_cut(tmp_path):
 
 @pytest.fixture(scope="module", autouse=True)
 def short_measurements():
-    """Measure on few rows and draw no figures, to save time. Subprocesses still do both in full."""
+    """Measure on few rows and draw no figures, to save time. Subprocesses measure all rows and draw all figures."""
     with pytest.MonkeyPatch.context() as patch:
         end_quickly(patch)
         yield
@@ -558,7 +558,7 @@ def test_run_stopped_at_the_last_step_can_be_resumed(tmp_path, uninterrupted, mo
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_run_stopped_while_writing_results_can_be_resumed(tmp_path, uninterrupted, monkeypatch, number, code):
+def test_run_stopped_during_its_last_save_can_be_resumed(tmp_path, uninterrupted, monkeypatch, number, code):
     path, write = tmp_path / "run", runs.write
 
     def stopped(run):
