@@ -25,7 +25,7 @@ class Annealed(NamedTuple):
 
     log_px: NDArray             # log of the mean weight of the chains: in expectation a lower bound
     error: NDArray              # standard error of log_px, to first order, from the variation between chains: see `annealed`
-    acceptance: NDArray         # (N,) fraction of accepted proposals
+    acceptance: NDArray         # (N,) fraction of accepted proposals; 1 if `distributions` is 1, so that none is made
 
 
 class Sandwich(NamedTuple):
