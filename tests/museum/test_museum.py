@@ -164,7 +164,8 @@ def test_ledger_layer_judges_the_copy():
     ties.ties(package())
 
 
-CALLERS = {                                                 # bug -> the named function, a caller of the changed one
+# bug -> the named function: it calls the changed function, or (tanh) the changed function calls it
+CALLERS = {
     "kl-sum-over-batch": "vae.VAE.loss",
     "nll-of-the-wrong-sign": "evidence.quadrature.exact_log_px",
     "activation-skipped": "ops.tanh",
