@@ -50,11 +50,11 @@ def gap(vae: VAE, x: NDArray, tolerance: float = 1e-7) -> Gap:
     log p(x) - ELBO  =  KL( q(z|x) || p(z|x) )  =  approximation gap + amortisation gap
 
     log p(x), ELBO and KL are three integrals, computed at different nodes. Each is refined until its estimated error is at
-    most `tolerance` nats, or its finest grid is reached. Kinks (relu) make convergence slow: `error` can then be larger than
-    `tolerance`. The best Gaussian is a local optimum, never worse than q(z|x). Two descents, with few nodes for the ELBO,
-    search for it: the first starts from q(z|x), the second from the posterior's mean and covariance. A third descent, with
-    more nodes, starts from the best result. Each descent ends when the predicted decrease of a step is below
-    `tolerance / 1000`.
+    most `tolerance` nats, or its finest grid is reached. `error` can be twice `tolerance`, because it can be the sum of two
+    errors; with kinks (relu), which make convergence slow, it can be larger. The best Gaussian is a local optimum, never
+    worse than q(z|x). Two descents, with few nodes for the ELBO, search for it: the first starts from q(z|x), the second
+    from the posterior's mean and covariance. A third descent, with more nodes, starts from the best result. Each descent
+    ends when the predicted decrease of a step is below `tolerance / 1000`.
 
     Raises ValueError if there are more than two latent dimensions, or the model has no noise.
     """
