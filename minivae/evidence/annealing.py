@@ -105,7 +105,7 @@ def sandwich(
 
     No error of `upper` is returned: all reverse chains of a data point begin at the same z, so the variation between them
     underestimates the error. But different data points have independent errors: the variation of `upper - lower` over the
-    data points gives the standard error of its mean. `annealed` explains the arguments.
+    data points gives the standard error of the mean of `upper - lower`. `annealed` explains the arguments.
     """
     checks.generator("rng", rng)
     z = rng.standard_normal((checks.whole_number("rows", rows, 1), vae.latent))
