@@ -25,7 +25,7 @@ class Annealed(NamedTuple):
 
     log_px: NDArray             # log of the mean weight of the chains: in expectation a lower bound
     error: NDArray              # standard error of log_px, to first order, from the variation between chains: see `annealed`
-    acceptance: NDArray         # (N,) fraction of accepted proposals
+    acceptance: NDArray         # (N,) fraction of accepted proposals; 1 if `distributions` is 1, so that none is made
 
 
 class Sandwich(NamedTuple):
@@ -70,8 +70,8 @@ def annealed(
     T gives a smaller variance.
 
     `error` comes from the variation between chains, so it ignores any part of the posterior that no chain reaches. If q(z|x)
-    is narrower than the posterior, most chains that start from q(z|x) miss the rest of the posterior. Then log_px is too low
-    by many times `error`: the chains agree with each other, so `error` is small. The acceptance rate is normal in this case.
+    is narrower than the posterior, most chains that start from q(z|x) do not reach the outer parts of the posterior. Then
+    log_px is too low by many times `error`: the chains agree, so `error` is small. The acceptance rate looks normal.
     The prior, the default, is safer: it covers all z, but the chains vary more. If the modes of the posterior are far apart,
     even chains that start from the prior can miss some of them.
 
@@ -105,7 +105,7 @@ def sandwich(
 
     No error of `upper` is returned: all reverse chains of a data point begin at the same z, so the variation between them
     underestimates the error. But different data points have independent errors: the variation of `upper - lower` over the
-    data points gives the standard error of its mean. `annealed` explains the arguments.
+    data points gives the standard error of the mean of `upper - lower`. `annealed` explains the arguments.
     """
     checks.generator("rng", rng)
     z = rng.standard_normal((checks.whole_number("rows", rows, 1), vae.latent))

@@ -26,7 +26,7 @@ class Bounds(NamedTuple):
     kl: NDArray                 # closed form: no error
     elbo: NDArray               # reconstruction - kl
     elbo_se: NDArray
-    iw_bound: NDArray           # log of the mean of k importance weights
+    iw_bound: NDArray           # mean over blocks of k draws: log of the mean of the k importance weights
     iw_bound_se: NDArray
 
 
@@ -41,11 +41,11 @@ def lower_bounds(vae: VAE, x: NDArray, k: int | Sequence[int], rng: np.random.Ge
     x : ndarray, shape (N, D)
     k : a whole number, or several in increasing order
         The largest k, at least 2, is the number of z that are drawn for each data point. All k use these draws: IW_k is the
-        mean of log(mean weight of a block) over blocks of k draws. If each k divides the next one, IW_k increases with k for
-        every data point, not only in expectation.
+        mean of log(mean weight of a block) over blocks of k draws. If each k divides the next one, a larger k never gives a
+        smaller IW_k for any data point, not only in expectation.
 
     Returns nats for each data point, computed in float64; the memory does not grow with k. The largest k has only one block:
-    its error is the standard error of the mean weight divided by the mean weight (first order). If a few weights are far
+    its error is the standard error of the mean weight divided by the mean weight (to first order). If a few weights are far
     larger than all others, this error is too small and the bound is too low. If all weights are 0, the bound is -inf and its
     error is inf. Raises ValueError if an argument is invalid, the model has no noise, or the decoder overflows.
     """
@@ -63,7 +63,7 @@ def checked_counts(k: int | Sequence[int]) -> list[int]:
     example = "Try k=(1, 10, 100)."
     try:
         several = np.ndim(k) > 0
-    except ValueError:                                      # NumPy raises it for a list that contains lists and numbers
+    except ValueError:                                      # NumPy raises it for nested lists of unequal length or depth
         checks.refuse("k", "a whole number, or several", repr(k), example)
     counts = [checks.whole_number("every k", each, 1, example) for each in k] if several else []
     counts = counts if several else [checks.whole_number("k", k, 2)]
@@ -104,7 +104,7 @@ class _Blocks:
     def __init__(self, k):
         self.k = k
         self.whole = Moments()                              # mean of log(mean weight) over the complete blocks
-        self.part, self.part_size = -np.inf, 0              # incomplete block: log of the sum of its weights; its size
+        self.part, self.part_size = -np.inf, 0              # of the incomplete block: log of the sum of weights; size
 
     def add(self, log_w):
         """Add a chunk of log weights (L, N). A block may begin in one chunk and end in a later one."""
@@ -126,7 +126,7 @@ class _Blocks:
         return self.whole.mean() + np.log(self.k)
 
     def error(self, error_of_all):
-        """Return the standard error of `mean`, from the variation between blocks; for few blocks, return `error_of_all`.
+        """Return the standard error of `mean`, from the variation between blocks; for fewer than ENOUGH, `error_of_all`.
 
         `error_of_all` is the error of a single block with all draws. To first order, it equals the error of `mean`.
         """

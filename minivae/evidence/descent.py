@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 SUFFICIENT = 1e-4                                           # a step must reach this part of its predicted decrease (Armijo)
 CAREFUL = 0.3                                               # longest first step, in units of sqrt(scale)
-SMALLEST = 2.0**-40                                         # smallest fraction of a step that the line search tries
+SMALLEST = 2.0**-40                                         # the line search tries only larger fractions of a step
 
 
 def minimise(
@@ -22,8 +22,8 @@ def minimise(
     BFGS (Nocedal and Wright 2006, chapter 6); each function has its own step length and its own estimate of the inverse
     Hessian. f(points (n, P), which (n,)) returns values (n,) and gradients (n, P) of the functions with the indices `which`.
     A value never increases. The descent of a function ends when the predicted decrease of a step is below `tolerance`, when
-    no step decreases the value, or after `max_steps` steps. `scale` (N, P) estimates the diagonal of the inverse Hessian; a
-    good estimate halves the number of steps.
+    no step decreases the value enough, or after `max_steps` steps. `scale` (N, P) estimates the diagonal of the inverse
+    Hessian; a good estimate halves the number of steps.
     """
     points, active = start.copy(), np.arange(len(start))
     values, gradients = f(points, active)

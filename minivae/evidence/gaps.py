@@ -50,11 +50,11 @@ def gap(vae: VAE, x: NDArray, tolerance: float = 1e-7) -> Gap:
     log p(x) - ELBO  =  KL( q(z|x) || p(z|x) )  =  approximation gap + amortisation gap
 
     log p(x), ELBO and KL are three integrals, computed at different nodes. Each is refined until its estimated error is at
-    most `tolerance` nats, or its finest grid is reached. Kinks (relu) make convergence slow: `error` can then be larger than
-    `tolerance`. The best Gaussian is a local optimum, never worse than q(z|x). Two descents, with few nodes for the ELBO,
-    search for it: the first starts from q(z|x), the second from the posterior's mean and covariance. A third descent, with
-    more nodes, starts from the best result. Each descent ends when the predicted decrease of a step is below
-    `tolerance / 1000`.
+    most `tolerance` nats, or its finest grid is reached. `error` can be twice `tolerance`, because it can be the sum of two
+    errors; with kinks (relu), which make convergence slow, it can be larger. The best Gaussian is a local optimum, never
+    worse than q(z|x). Two descents, with few nodes for the ELBO, search for it: the first starts from q(z|x), the second
+    from the posterior's mean and covariance. A third descent, with more nodes, starts from the best result. Each descent
+    ends when the predicted decrease of a step is below `tolerance / 1000`.
 
     Raises ValueError if there are more than two latent dimensions, or the model has no noise.
     """
@@ -74,7 +74,7 @@ def gap(vae: VAE, x: NDArray, tolerance: float = 1e-7) -> Gap:
         value, error = expected(vae, x, *np.split(points, 2, axis=1), tolerance)
         better = value > best_elbo
         best[better], best_elbo[better], error_best[better] = points[better], value[better], error[better]
-    error = np.maximum.reduce([error_elbo, error_kl, error_best]) + exact.error
+    error = np.maximum.reduce([error_elbo, error_kl + exact.error, error_best + exact.error, error_elbo + error_best])
     parts = exact.log_px - best_elbo, best_elbo - elbo
     return Gap(exact.log_px, elbo, log_ratio + exact.log_px, best_elbo, *parts, error, *np.split(best, 2, axis=1))
 
@@ -84,7 +84,7 @@ def expected(
 ) -> tuple[NDArray, NDArray]:
     """Return the ELBO of q = N(mu, sigma^2) and its error, (N,) each: E_q log p(x|z) by quadrature, minus the KL.
 
-    `first` has the Gauss-Hermite nodes on each axis of the first rules, which suit a narrow q.
+    `first` gives the number of Gauss-Hermite nodes on each axis, for each of the first rules. These rules suit a narrow q.
     """
     def integrand(rows, eps):
         return vae.log_likelihood(x[rows], reparameterize(mu[rows], log_var[rows], eps))
@@ -132,7 +132,8 @@ def _refine(vae, x, rules, integrand, tolerance):
 def gauss_hermite(nodes: int, latent: int, light: float = 1e-18) -> tuple[NDArray, NDArray]:
     """Return eps (L, 1, J) and weights (L,): the weighted sum of f(eps) is the mean of f over standard normal noise.
 
-    The sum is exact for polynomials f of degree up to `2 * nodes - 1`.
+    The sum over all nodes is exact for polynomials f of degree up to `2 * nodes - 1`. Nodes of weight `light` or less are
+    left out.
     """
     points, weights = np.polynomial.hermite_e.hermegauss(nodes)
     return _product(points, weights, latent, light)
@@ -153,7 +154,7 @@ def _product(points, weights, latent, light=1e-18):
 
 
 def _matching(mean, cov):
-    """Return the best diagonal Gaussian (N, 2J) for a Gaussian posterior: its mean, and variances 1 / (cov^-1)_jj."""
+    """Return mu and log_var, joined (N, 2J), of the best q for a Gaussian posterior: its mean, and -log (cov^-1)_jj."""
     precision = np.linalg.inv(cov)
     return np.concatenate([mean, -np.log(np.diagonal(precision, axis1=1, axis2=2))], axis=1)
 

@@ -47,7 +47,7 @@ def gradient_noise(vae: VAE, x: NDArray, rng: np.random.Generator, draws: int = 
 
     The gradient of the KL is subtracted from each estimate; it has a closed form, so it adds no noise. Pathwise: Kingma and
     Welling 2014. Score function: Williams 1992. Baseline, the mean of log p(x|z) over all other draws: Mnih and Rezende
-    2016. Raises ValueError if an argument is invalid, or the model has no noise.
+    2016. Raises ValueError if an argument is invalid, the model has no noise, or log p(x|z) is infinite or NaN.
     """
     vae.check_noise()
     checks.generator("rng", rng)
@@ -82,8 +82,9 @@ def iw_signal_to_noise(
 
     Each of `repeats` gradients uses new draws and is a mean over the data x (N, D). A larger k makes the bound tighter. The
     ratio grows as sqrt(k) for the decoder, but falls as 1 / sqrt(k) for the encoder (Rainforth et al. 2018). Parameters
-    whose gradient is the same in all repeats are left out. The estimate is corrected for the ratio that pure noise would
-    show; 0 means that no signal was found. Raises ValueError if an argument is invalid, or the model has no noise.
+    whose gradient is the same in all repeats are left out; if none is left, the ratio is inf. The estimate is corrected for
+    the ratio that pure noise would show; 0 means that no signal was found. Raises ValueError if an argument is invalid, the
+    model has no noise, or the decoder overflows.
     """
     checks.generator("rng", rng)
     repeats = checks.whole_number("repeats", repeats, 4)

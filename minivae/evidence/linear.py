@@ -41,8 +41,8 @@ def exact_linear(vae: VAE, x: NDArray) -> Linear:
 
     log p(x) = log N(x; b, W'W + sigma^2 I),   p(z|x) = N( cov W (x - b) / sigma^2, cov ),   cov = (I + W W' / sigma^2)^-1
 
-    The code computes a QR decomposition, not an inverse: QR loses fewer digits if sigma is small. Raises ValueError
-    if the model has hidden layers, or its likelihood is not Gaussian.
+    The code uses a QR decomposition and does not invert I + W W' / sigma^2: QR loses fewer digits if sigma is small. Raises
+    ValueError if the model has hidden layers, or its likelihood is not Gaussian.
     """
     vae, weight, bias, sigma = _linear(vae)
     x = vae.check_data(x)
@@ -102,6 +102,7 @@ def ppca(x: NDArray, latent: int, sigma: float | None = None) -> PPCA:
     With eigenvalues l_1 >= l_2 >= ... and eigenvectors u_j of the covariance of x:
     W_j = sqrt(max(l_j - sigma^2, 0)) u_j,   b = mean of x,   sigma^2 as given, or the mean of l_(J+1) ... l_D
     mean of log p(x) over the data = -1/2 sum_j ( log 2 pi + log c_j + l_j / c_j ),   c_j = |W_j|^2 + sigma^2
+    (the sum is over all D eigenvalues; |W_j| = 0 for j > J)
 
     A latent dimension whose eigenvalue is at most sigma^2 collapses: W_j is 0, so z_j has no influence on x. Raises
     ValueError if an argument is invalid, or if the best sigma is 0, where the likelihood has no maximum.

@@ -35,7 +35,8 @@ class Exact(NamedTuple):
 def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 << 16) -> Exact:
     """Return log p(x) = log of the integral of p(x|z) p(z) over one or two latent dimensions, for each data point.
 
-    A square grid covers 8 standard deviations of the prior and of each q(z|x). Its spacing h is halved until the estimated
+    A grid with the same spacing h on both axes covers 8 standard deviations of the prior and of each q(z|x); a standard
+    deviation above 1 counts as 1. h is halved until the estimated
     error of a data point is at most `tolerance` nats. The estimate needs no second grid: the nodes can be divided into 3^J
     grids of spacing 3h, whose sums should agree (see `_discretisation`). If a data point would need more than `finest`
     intervals on an axis, or more than MAX_NODES nodes, its last value and error are returned.
@@ -109,7 +110,7 @@ def _exact(vae, x, tolerance, finest):
 
 
 def _first_grid(mu, log_var, intervals):
-    """Return a square grid that covers 8 sd of the prior and of each q(z|x): lowest corner (J,), spacing, nodes per axis.
+    """Return a grid that covers 8 sd of the prior and of each q(z|x): lowest corner (J,), spacing, number of nodes per axis.
 
     An sd above 1 counts as 1: otherwise one q that is wider than the prior would make the grid coarse for all data.
     """
@@ -123,7 +124,7 @@ def _near_on_first_grid(vae, x, low, spacing, shape, depth):
     """Return all pairs of a data point and a node that may matter to this data point, sorted by data point.
 
     Returns the index of the data point (pairs,), the indices of the node (pairs, J), log p(x, z) (pairs,), and an upper
-    bound of the contribution of all other nodes to p(x) (N,).
+    bound of the share of all other nodes in p(x), (N,).
     """
     index = np.indices(shape).reshape(vae.latent, -1).T                                     # (nodes, J)
     log_joint = _on_shared_nodes(vae, x, low + spacing * index)                             # (nodes, N)

@@ -70,7 +70,7 @@ def rate_distortion(vae: VAE, x: NDArray, rng: np.random.Generator, draws: int =
 
 
 def log_aggregate(z: NDArray, mu: NDArray, log_var: NDArray) -> NDArray:
-    """Return the log of the aggregate posterior at z (L, J), (L,): q(z) = 1/N sum_n N(z; mu_n, sigma_n^2), mu (N, J)."""
+    """Return the log of the aggregate posterior, (L,), at z (L, J): q(z) = 1/N sum_n N(z; mu_n, sigma_n^2), mu (N, J)."""
     one_over_sigma = np.exp(-log_var / 2).T                 # (J, N)
     at_mean = -(log_var + LOG_2PI).sum(axis=1) / 2          # (N,)     log q(z|x_n) at its mean
     rows = max(1, sums.AT_ONCE // (IN_CACHE * len(mu)))

@@ -72,13 +72,19 @@ def widest(vae: VAE) -> int:
 
 
 def in_rows(vae: VAE, x: NDArray, draws: int = 1) -> Iterator[NDArray]:
-    """Yield x in parts: each layer of the decoder, with `draws` codes for each data point, has at most AT_ONCE numbers."""
+    """Yield x in parts of one row or more.
+
+    With `draws` codes for each row, a layer of the decoder has at most AT_ONCE numbers, unless one row alone has more.
+    """
     rows = max(1, AT_ONCE // (draws * widest(vae)))
     return (x[start : start + rows] for start in range(0, len(x), rows))
 
 
 def draws_at_once(vae: VAE, x: NDArray) -> int:
-    """Return the number of draws per row of x to decode at once: the widest layer then fits in a cache (35 % less time)."""
+    """Return the number of draws per row of x to decode at once, at least 1.
+
+    If it is above 1, the widest layer fits in a cache (35 % less time).
+    """
     return max(1, AT_ONCE // (IN_CACHE * len(x) * widest(vae)))
 
 

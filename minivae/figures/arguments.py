@@ -47,7 +47,7 @@ def shape_of(vae: VAE, image_shape: Shape) -> Shape:
 def classes_of(
     labels: NDArray | None, rows: int, classes: Names = None, longest: int = LONGEST
 ) -> tuple[NDArray | None, dict[int, Class]]:
-    """Return labels (rows,) as integers, and the colour and the name of each class, in order.
+    """Return labels (rows,) as integers, and {label: Class} for all classes in order; without labels, (None, {}).
 
     `classes` gives the names of all classes of the data set, so that a class has the same colour in every figure; without
     it, the classes are those of `labels`. The number of a class selects its colour if all numbers are from 0 to 9; otherwise
@@ -82,7 +82,8 @@ def class_names(data: Dataset) -> Names:
 def shown(names: list[str], longest: int = LONGEST) -> list[str]:
     """Return short names for the figure: different names of at most `longest` characters, all of them in the font.
 
-    If the font lacks a character of a name, the whole name is replaced: #1 for the first name, #2 for the second, ...
+    If a name is blank, or the font lacks one of its characters, the whole name is replaced: #1 for the first name, #2 for
+    the second, ... A $ gets a backslash before it, because matplotlib would read it as the start of a formula.
     """
     known = get_font(findfont("DejaVu Sans")).get_charmap()
     ends = [name if len(name) <= longest else f"{name[: longest - 6]}\u2026{name[-5:]}" for name in names]

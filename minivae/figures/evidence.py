@@ -47,12 +47,13 @@ NODES = 161                                                 # grid points on eac
 
 @styled
 def bounds_by_k(k: Sequence[int], bounds: Bounds, exact: NDArray | None = None) -> Drawn:
-    """Draw importance-weighted bounds against k, and for each data point the distance from the bound to the exact log p(x).
+    """Draw the mean importance-weighted bound against k, and the distances from log p(x): mean, median, middle 80 %.
 
     `bounds` is the result of `lower_bounds` for these k; `exact` (N,) is log p(x), or None if it is not known.
     """
     if len(k) != len(bounds.iw_bound):
-        checks.refuse("k", f"the {len(bounds.iw_bound)} values of k of the bounds", str(len(k)), "Give the same k.")
+        rule = f"the {len(bounds.iw_bound)} values given to lower_bounds"
+        checks.refuse("k", rule, f"{len(k)} values", "Give the same k.")
     k, N = np.array(k), bounds.iw_bound.shape[1]
     mean, error = bounds.iw_bound.mean(axis=1), np.sqrt((bounds.iw_bound_se**2).sum(axis=1)) / N     # (K,) each
     figure = page(8.8 if exact is not None else 5.4, 4.2)

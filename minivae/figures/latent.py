@@ -80,7 +80,7 @@ def kl_per_dimension(vae: VAE, x: NDArray) -> Drawn:
 
 
 def small(value: float, largest: float) -> str:
-    """Format the value of a bar with two decimals, or with one significant digit if all bars are below 0.1."""
+    """Format the value of a bar: with one significant digit if all bars are below 0.1, else with two decimals or "<0.01"."""
     if largest < 0.1:
         return f"{value:.1g}"
     return f"{value:.2f}" if value >= 0.005 else "<0.01"
@@ -153,7 +153,7 @@ def draw_prior(axes: Axes, taken: NDArray, named: bool) -> None:
 
 
 def are_short(classes: dict[int, Class]) -> bool:
-    """Return True if every name is short enough to be drawn at each code: a numeral, or one or two letters."""
+    """Return True if every name can be drawn at each code: one or two letters or digits, perhaps after a minus sign."""
     return all(re.fullmatch(r"-?[A-Za-z0-9]{1,2}", one.name) for one in classes.values())
 
 
@@ -199,7 +199,7 @@ def draw_classes(
 def free_places(
     medians: NDArray, drawn: NDArray, low: NDArray, high: NDArray, wide: float = 1.0, wide_apart: float = 1.0
 ) -> NDArray:
-    """Return a place for the label of each median (K, 2): the nearest free grid point.
+    """Return a place for the label of each median (K, 2): a grid point near it that is free or nearly free.
 
     At a free grid point, the label covers no point `drawn` and no other label. Labels are wider than high, so horizontal
     distances are divided by a factor: by `wide` for points, by `wide_apart` for other labels.

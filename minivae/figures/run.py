@@ -24,7 +24,7 @@ def all_figures(
     x, labels, shape, J = data.test_x, data.test_y, data.image_shape, vae.latent
     names = class_names(data)
     drawn = {"loss_curves": loss_curves(history, log_px, elbo, len(x))} if len(history) else {}
-    with_sigma = [record for record in history if record.sigma and record.train_mse]       # older runs lack these fields
+    with_sigma = [record for record in history if record.sigma and record.train_mse]  # None: no fitted sigma
     if with_sigma and vae.objective == "elbo":
         drawn["sigma_and_error"] = sigma_and_error(with_sigma, vae.features)
     if vae.noise:

@@ -78,10 +78,11 @@ def show(
     axes: Axes, vae: VAE, images: NDArray, shape: Shape, columns: int, *,
     gap=1, span=None, ink=None, names=(), notes=(),
 ) -> None:  # fmt: skip
-    """Draw images (n, D) as one picture with `columns` tiles per row, from the top left; a tile is one unit wide.
+    """Draw images (n, D) as one picture with `columns` tiles per row, from the top left.
 
-    gap: empty pixels around a tile. span: left and right end (default: 0 and `columns`). ink: the images that define which
-    values are white and black (default: these images). names, notes: texts to the left and right of the rows.
+    gap: empty pixels around a tile. span: left and right end (default: 0 and `columns`, so a tile is one unit wide).
+    ink: the images that define which values are white and black (default: these images). names, notes: texts to the left
+    and right of the rows.
     """
     (H, W), rows = (side + 2 * gap for side in shape), math.ceil(len(images) / columns)
     left, right = span or (0, columns)
@@ -129,7 +130,7 @@ def spread(places: NDArray, apart: float) -> NDArray:
 
 
 def number(value: float) -> str:
-    """Format a number: with one decimal if it is 10 or more, else with three digits."""
+    """Format a number: with one decimal if it is at least 10 in size, else with three significant digits."""
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:#.3g}"
 
 

@@ -117,8 +117,8 @@ def draw_curves(
 ) -> None:  # fmt: skip
     """Draw one panel: the training and held-out curves of `part`, the exact and measured value if given, and labels.
 
-    `valued` adds the last values to the labels. It is False if the ELBO was measured with many draws: the last values of
-    reconstruction and KL, from one draw, would not add up to this ELBO.
+    `valued` adds values to the labels. It is False for reconstruction and KL if the ELBO was measured with many draws: their
+    last values, from one draw, would not add up to this ELBO.
     """
     epochs, train, test = (columns[field] for field in ("epoch", f"train_{part}", f"test_{part}"))
     marker = "o" if len(epochs) == 1 else None
@@ -146,7 +146,7 @@ def draw_curves(
 
 
 def span_of(train: NDArray, test: NDArray, others: NDArray) -> tuple[float, float]:
-    """Return the limits of the y axis. Ignore the first tenth of the epochs if it would need most of the height."""
+    """Return the limits of the y axis. Ignore the first tenth of the epochs if it would take most of the height."""
     whole, later = (np.concatenate([train[skip:], test[skip:], others]) for skip in (0, len(train) // 10))
     shown = whole if np.ptp(whole) < 3 * np.ptp(later) else later
     margin = 0.08 * np.ptp(shown) or 0.5
@@ -164,7 +164,8 @@ def sigma_and_error(history: Sequence, features: int) -> Drawn:
     rows = [[record.epoch, record.sigma, record.train_mse, record.test_reconstruction] for record in history]
     if not rows or any(value is None for row in rows for value in row):
         remedy = "Train with --likelihood gaussian and a sigma that is learned or optimal."
-        checks.refuse("history", "one record or more, all with sigma", f"{len(rows)} records", remedy)
+        got = f"{len(rows)} records, some without sigma" if rows else "none"
+        checks.refuse("history", "one record or more, all with sigma", got, remedy)
     epochs, sigma, error, reconstruction = checks.real_array("history", rows, (None, 4), float).T
     variance = sigma**2
     if min(variance.min(), error.min()) <= 0:
@@ -215,7 +216,7 @@ def compared(variance: float, error: float) -> str:
 
 
 def log_ticks(axes: Axes) -> None:
-    """Set at least three ticks on a logarithmic y axis: powers of ten or, if these are too few, 1, 2, 5 or finer steps."""
+    """Set ticks on a logarithmic y axis: powers of ten or, if fewer than three are visible, 1, 2, 5 or finer steps."""
     low, high = axes.get_ylim()
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for digits in ((10,), (10, 20, 50), range(10, 100, 10), range(10, 100, 5), range(10, 100)):

@@ -55,7 +55,7 @@ def visit(options: argparse.Namespace) -> int:
 
 
 def show_all(options: argparse.Namespace) -> int:
-    """Print one line for each exhibit, grouped by room; the last group has the exhibits without a repository."""
+    """Print one line for each exhibit, grouped by room, with the common bugs last; then one line for each layer."""
     if options.json:
         print(json.dumps([described(bug) for bug in bugs()], indent=2))
         return 0
@@ -259,7 +259,7 @@ def show_blind(options: argparse.Namespace, read: Callable[[], str] = input) -> 
         print("\n".join(["", verdict, *exhibit_lines(bug)]))
     else:
         more = len(hints) - len(given)
-        print(f"For {more} more hints, add --hints N. For the answer, add --reveal. Keep --seed {options.seed}.")
+        print(f"{more} more hints: --hints N prints the first N. For the answer, add --reveal. Keep --seed {options.seed}.")
     return 0
 
 

@@ -43,7 +43,7 @@ def matrix(found: dict[str, dict[str, str | None]]) -> Drawn:
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     most = max(names, key=counts.get)
-    all_of = "Every bug is noticed" if not tour.faults(found) else "Not every bug is noticed"
+    all_of = "Every bug is noticed" if all(any(found[bug.name].values()) for bug in bugs()) else "Not every bug is noticed"
     finding = f"{all_of}; the best single layer, {most}, notices {counts[most]} of {len(bugs())}"
     caption = "Disc: this layer of checks notices the bug. Diamond: only this layer does. "
     caption += "`minivae museum` lists the bugs and what each layer checks."

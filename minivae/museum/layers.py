@@ -1,7 +1,7 @@
 """The layers of checks. Each layer tests a copy of the package and raises Noticed if it finds a fault.
 
-The correct values do not come from the copy: they are computed a second time by plain loops, by complex steps (derivatives
-without rounding error) or by exact quadrature sums.
+Many correct values are computed a second time, by plain loops or closed forms. Other checks compare results of the copy that
+must agree: its gradient with complex steps (derivatives without rounding error) of its loss, its sampler with its density.
 """
 
 import dataclasses
@@ -217,7 +217,7 @@ def in_order(low: str, a: float, high: str, b: float) -> None:
 
 
 def evidence(copy: SimpleNamespace) -> None:
-    """Check a linear model whose q(z|x) is the posterior: quadrature and, for every beta, the ELBO must give log p(x)."""
+    """Check a linear model whose q(z|x) is the posterior: quadrature, ELBO and importance weights must give log p(x)."""
     for beta in (1.0, 4.0):
         vae, x, log_px = linear_world(copy, beta)
         notice("log p(x) by quadrature", copy.evidence.exact_log_px(vae, x).log_px, log_px)

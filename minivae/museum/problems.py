@@ -1,4 +1,4 @@
-"""Small models and data for the checks of a copy of the package. All copies get the same numbers, from one seed."""
+"""Small models and data for the checks of a copy of the package. All copies get the same numbers, from fixed seeds."""
 
 import math
 from collections.abc import Callable
@@ -83,9 +83,10 @@ def noise_nodes(latent: int, rows: int, nodes: int = 8) -> tuple[NDArray, NDArra
 
 
 def linear_world(copy: SimpleNamespace, beta: float = 1.0, widen: float = 0.0) -> tuple:
-    """Return a model without hidden layers, data, and their exact log p(x). The encoder gives the exact posterior.
+    """Return a model without hidden layers, data, and their exact log p(x).
 
-    The model is x = z W + b + sigma eps, with orthogonal rows of W. `widen` is added to the encoder's log_var.
+    The model is x = z W + b + sigma eps, with orthogonal rows of W. The encoder gives the exact posterior, but `widen` is
+    added to its log_var.
     """
     rng = np.random.default_rng(3)
     latent, features, sigma = 2, 5, 0.6

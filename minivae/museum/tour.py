@@ -28,7 +28,10 @@ OF_MODEL = ("beta", "estimator", "objective")
 
 
 class Report(NamedTuple):
-    """Results of a trained model in nats per image, computed by its copy of the package; `log_px` by the right package."""
+    """Results of a trained model in nats per image, computed by its copy of the package; `log_px` by the right package.
+
+    A number is None if it is infinite or NaN, or if training ended with an error.
+    """
 
     loss: float | None = None                               # loss of the training rows
     logged: float | None = None                             # ELBO of the training rows, in the last epoch's record
@@ -78,7 +81,7 @@ def report(copy: SimpleNamespace, bug: Bug, vae: object, data: object, last: obj
 
 
 def right_log_px(vae: object, bug: Bug) -> float:
-    """Return the mean exact log p(x), by the right code, or by the copy if the bug changes the decoder.
+    """Return the mean exact log p(x), by the right code; if the bug changes the decoder, the decoder is that of the copy.
 
     Returns NaN if a white pixel of the bug's training data is not 1.
     """

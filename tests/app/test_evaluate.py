@@ -365,7 +365,7 @@ def test_evidence_figures_have_short_alt_texts_and_text_inside_the_page(name):
 def test_evidence_figures_refuse_wrong_arguments():
     vae, digits, _ = trained()
     m = measured()
-    with pytest.raises(ValueError, match="k must be the 4 values of k of the bounds"):
+    with pytest.raises(ValueError, match="k must be the 4 values given to lower_bounds; got 2 values"):
         evidence.bounds_by_k((1, 2), m.bounds)
     three, x = linear_model(0, 3)
     with pytest.raises(ValueError, match="vae must be a model with two latent dimensions"):

@@ -39,7 +39,7 @@ def test_annealed_weights_have_the_right_mean_in_both_directions(start, distribu
     """Chains from the start distribution have `E[w] = p(x)`; reverse chains from the posterior have `E[1/w] = 1/p(x)`."""
     vae, x = linear_model(2, 2, sigma=1.5, rows=2)
     (weight, bias), = vae.layers("encoder")
-    weight[...], bias[:2], bias[2:] = 0, 0.1, -0.1          # q is near the prior, so w and 1/w are bounded
+    weight[...], bias[:2], bias[2:] = 0, 0.1, -0.1          # q is near the prior, so neither w nor 1/w varies much
     exact, rng = exact_linear(vae, x), np.random.default_rng(distributions)
     path = annealing._tuned(vae, x, rng, distributions, 2, start)
     log_w, _ = annealing._forward(vae, x, path, 8_000, rng)
@@ -134,7 +134,7 @@ def test_more_distributions_bring_lower_and_upper_bound_closer():
 
 def test_annealing_in_chunks_agrees_with_the_closed_form(monkeypatch):
     vae, x = linear_model(0, 2, rows=7, sigma=1.5)
-    monkeypatch.setattr("minivae.evidence.sums.AT_ONCE", 500)            # one datum at a time
+    monkeypatch.setattr("minivae.evidence.sums.AT_ONCE", 500)            # two data points at a time
     found = annealed(vae, x, np.random.default_rng(0), chains=50, distributions=10, start="prior")
     assert (np.abs(found.log_px - closed_log_px(vae, x)) <= LIMIT * found.error + found.error**2).all()
     many = sandwich(vae, 7, np.random.default_rng(0), chains=50, distributions=10, start="prior")
@@ -184,7 +184,7 @@ def test_annealing_refuses_bad_arguments():
 
 
 def accept_every_proposal(vae, x, path, beta, size, z, here, rng):
-    """Make the same transition, but accept every proposal."""
+    """Make the original transition, but accept every proposal."""
     moved, there, accepted = annealing.ORIGINAL(vae, x, path, beta, size, z, here, AlwaysAccepting(rng))
     return moved, there, accepted
 
@@ -207,7 +207,7 @@ def half_of_the_prior(vae, x, path, z):
 PLANTED = {
     "every proposal accepted": ("_transition", accept_every_proposal),
     "half of the prior left out": ("_densities", half_of_the_prior),
-    "a temperature too low": (
+    "a beta too small": (
         "_transition", lambda vae, x, path, beta, *rest: annealing.ORIGINAL(vae, x, path, beta**2, *rest)
     ),
 }
@@ -222,10 +222,10 @@ def test_planted_error_in_the_annealed_transitions_is_noticed(fault, monkeypatch
         check_transition()
 
 
-@pytest.mark.parametrize("fault", ["the last step of the schedule is left out", "transitions ahead of the weights"])
+@pytest.mark.parametrize("fault", ["the schedule ends at 0.9", "transitions ahead of the weights"])
 def test_planted_error_in_the_annealed_weights_is_noticed(fault, monkeypatch):
     schedule, transition = annealing.schedule, annealing._transition
-    if fault.startswith("the last step"):
+    if fault.startswith("the schedule"):
         monkeypatch.setattr(annealing, "schedule", lambda T, start: 0.9 * schedule(T, start))
     else:
         monkeypatch.setattr(annealing, "_transition", lambda *a: transition(*a[:3], min(1, a[3] * 1.5), *a[4:]))

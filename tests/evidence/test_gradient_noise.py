@@ -122,7 +122,7 @@ def test_signal_to_noise_is_unbiased_for_few_repeats(repeats, ratio):
     assert abs(squares.mean() - ratio**2) < 5 * squares.std() / len(squares) ** 0.5 < 0.1 / repeats
 
 
-def test_weight_gradients_are_skipped_only_on_request():
+def test_input_gradient_of_a_network_does_not_need_its_weight_gradients():
     vae, x, eps = random_problem(1, Bernoulli(), hidden=(3, 4))
     f = vae.forward(x, eps)
     layers, d_layers = vae.layers("decoder"), vae.layers("decoder", vae.params.zeros_like())
@@ -152,7 +152,7 @@ PLANTED = {
     "a slope that is 10 % too large": (
         "log_px_z_and_slope", lambda *a: (gradients.ORIGINAL(*a)[0], 1.1 * gradients.ORIGINAL(*a)[1])
     ),
-    "a likelihood that is 10 % too large": (
+    "a log-likelihood that is 10 % too large": (
         "log_px_z_and_slope", lambda *a: (1.1 * gradients.ORIGINAL(*a)[0], gradients.ORIGINAL(*a)[1])
     ),
 }

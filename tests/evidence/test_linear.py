@@ -129,7 +129,7 @@ def test_trained_linear_vae_reaches_the_analytic_optimum(sigma, collapsed, seed)
     assert np.abs(mu[:, unused]).max(initial=0) < 1e-2 and np.abs(log_var[:, unused]).max(initial=0) < 1e-2
 
 
-def test_exact_linear_refuses_models_that_are_not_linear_gaussian():
+def test_linear_closed_forms_refuse_other_models_and_bad_arguments():
     rng = np.random.default_rng(0)
     rule = "a model without hidden layers and with a Gaussian likelihood"
     for vae in (random_vae(rng, Gaussian(1.0)), random_vae(rng, Bernoulli(), hidden=())):
@@ -167,7 +167,7 @@ def test_minimise_finds_many_minima_at_once():
 
 
 PLANTED = {
-    "the posterior's precision without the prior": (
+    "the posterior's precision almost without the prior": (
         "_stacked", lambda weight, sigma: np.linalg.qr(np.concatenate([weight.T / sigma, 1e-3 * np.eye(len(weight))]))
     ),
     "sigma^2 for sigma": (

@@ -195,7 +195,7 @@ PLANTED = {
         "reparameterize", lambda mu, log_var, eps: mu + np.exp(log_var) * eps,
     ),  # fmt: skip
     "prior left out of the weight": ("log_standard_normal", lambda z: 0 * z.sum(axis=-1)),
-    "prior density inverted": ("log_normal", lambda z, mu, log_var: -log_normal(z, mu, log_var)),
+    "density of q inverted": ("log_normal", lambda z, mu, log_var: -log_normal(z, mu, log_var)),
     "mean of the logs for log of the mean": ("_Blocks", lambda k: _Blocks(1)),
 }
 
@@ -204,7 +204,7 @@ PLANTED = {
 def test_planted_error_in_the_importance_weights_is_noticed(fault, monkeypatch):
     rng = np.random.default_rng(8)
     vae, x, log_px = linear_gaussian(rng, 2, 6, 0.6)
-    vae.layers("encoder")[0][1][2:] += 1.0                  # too wide: for the exact posterior all weights are equal
+    vae.layers("encoder")[0][1][2:] += 1.0                  # too wide: with the exact posterior, no fault would show
     close(lower_bounds(vae, x, 20_000, rng).iw_bound, log_px, rel=3e-3)
     monkeypatch.setattr(f"minivae.evidence.bounds.{PLANTED[fault][0]}", PLANTED[fault][1])
     with pytest.raises(AssertionError):
@@ -250,7 +250,10 @@ def test_quadrature_refuses_bad_arguments():
 
 
 def far_from_the_encoder(latent, mean):
-    """Return a linear model with encoder output 0, data, and log p(x). The posteriors have this `mean` and sd 0.4."""
+    """Return three things: a linear model whose encoder outputs 0; data; and their log p(x).
+
+    The posteriors have this `mean` and sd 0.4.
+    """
     rng = np.random.default_rng(4)
     vae, _, _ = linear_gaussian(rng, latent, 6, sigma=1.0)
     (weight, bias), = vae.layers("decoder")

@@ -1,6 +1,6 @@
 """Every figure shows the numbers of the model, at the right places and sizes, and its text states them.
 
-No test compares pictures; the tests read the numbers of the artists (lines, texts, patches) in a figure.
+No test compares a picture with a stored one; the tests read the numbers of the artists (lines, texts, patches) in a figure.
 """
 
 import dataclasses
@@ -66,7 +66,7 @@ def with_sigma(variances, errors, held_out):
 
 
 def decreasing_sigma(epochs=30):
-    """Return records: sigma^2 falls from 1 to 0.0515, 3 % above the training error of 0.05; the held-out error is 0.06."""
+    """Return records: sigma^2 falls from 1 to about 0.0515, 3 % above the training error of 0.05; held-out error 0.06."""
     down = np.exp(-np.arange(epochs) / 3)
     return with_sigma(0.0515 + 0.95 * down, 0.05 + 0.02 * down, 0.06 + 0.02 * down)
 
@@ -210,7 +210,7 @@ def test_alt_texts_state_the_computed_numbers():
 @pytest.mark.slow
 @every_figure
 def test_png_contains_the_alt_text_and_is_reproducible(name, tmp_path):
-    figure, alt = draw(name)                               # a new figure, because measuring moves it by a pixel
+    figure, alt = draw(name)                               # a new figure: drawing the cached one has moved it by a pixel
     style.save(figure, alt, tmp_path / "a.png")
     style.save(*draw(name), tmp_path / "b.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
@@ -328,7 +328,7 @@ def test_loss_curves_state_the_measured_elbo_instead_of_the_last_record():
     (dot,) = [line.get_xydata() for line in elbo.lines if line.get_marker() == "o"]
     np.testing.assert_array_equal(dot, [[20, -58.04]])
     assert "held out \u221258.0" in [text.get_text() for text in elbo.texts]
-    for axes in parts:                                      # values of one draw would not sum to the measured ELBO
+    for axes in parts:                                      # no numbers: those of one draw would not add up to the ELBO
         assert {text.get_text() for text in axes.texts if "starts" not in text.get_text()} == {"training", "held out"}
     assert not any(line.get_marker() == "o" for line in drawn("loss_curves")[0].axes[0].lines)
 
@@ -395,7 +395,7 @@ def test_stated_held_out_error_is_the_error_of_the_model():
     assert f"ends at {error:#.3g}." not in training.sigma_and_error([wrong], D)[1]
 
 
-def test_sigma_equal_to_the_error_is_stated_without_overlapping_labels():
+def test_figure_states_that_sigma_squared_equals_the_error_without_overlapping_labels():
     same = [0.3, 0.2, 0.1]
     figure, alt = training.sigma_and_error(with_sigma(same, same, same), D)
     assert "sigma\u00b2 ends at the mean squared error, 0.100." in alt
@@ -532,7 +532,7 @@ def test_latent_map_has_no_empty_margin_around_codes_and_circles(end):
     assert free.max() < 0.1 or (high - low).min() == pytest.approx(0.6 * (high - low).max())
 
 
-def test_ellipses_show_posteriors_out_to_two_sigma():
+def test_ellipses_show_encoder_gaussians_out_to_two_sigma():
     vae, x, y = problem()
     mu, log_var = vae.encode(x)
     (axes,) = figures.latent_map(vae, x, y)[0].axes
@@ -800,7 +800,7 @@ def test_at_most_two_class_colours_are_near_purple():
     assert np.sum((np.degrees(np.arctan2(b, a)) % 360 > 268) & (np.hypot(a, b) > 0.05)) == 3
 
 
-def test_names_of_classes_are_above_ellipses_and_do_not_overlap():
+def test_class_names_are_drawn_on_top_of_ellipses_and_do_not_overlap():
     rng = np.random.default_rng(0)
     x, y = rng.random((60, 9)), np.array(["a very long name of a cat", "a very long name of a dog"] * 30)
     vae = VAE.init(rng, 9, 2)

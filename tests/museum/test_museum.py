@@ -144,11 +144,10 @@ def test_museum_matrix_takes_less_than_a_minute(museum_matrix):
 
 @pytest.mark.slow
 def test_gradient_check_misses_bug_exp_log_var_but_joint_check_notices_it(found):
-    said_of = found
-    assert not said_of["exp-log-var"]["gradient"] and not said_of["exp-log-var"]["loss"]
-    assert said_of["exp-log-var"]["joint"] and "above log p(x)" in said_of["exp-log-var"]["ordering"]
-    assert not said_of["decoders-gradient-in-the-encoder"]["joint"]
-    assert all(said_of[bug.name]["loop"] for bug in bugs() if bug.changes[0].module in ("adam", "train", "data"))
+    assert not found["exp-log-var"]["gradient"] and not found["exp-log-var"]["loss"]
+    assert found["exp-log-var"]["joint"] and "above log p(x)" in found["exp-log-var"]["ordering"]
+    assert not found["decoders-gradient-in-the-encoder"]["joint"]
+    assert all(found[bug.name]["loop"] for bug in bugs() if bug.changes[0].module in ("adam", "train", "data"))
 
 
 def test_error_raised_by_a_broken_copy_counts_as_noticed():
@@ -164,7 +163,8 @@ def test_ledger_layer_judges_the_copy():
     ties.ties(package())
 
 
-CALLERS = {                                                 # bug -> the named function, a caller of the changed one
+# bug -> the named function: it calls the changed function, or (tanh) the changed function calls it
+CALLERS = {
     "kl-sum-over-batch": "vae.VAE.loss",
     "nll-of-the-wrong-sign": "evidence.quadrature.exact_log_px",
     "activation-skipped": "ops.tanh",
@@ -382,6 +382,14 @@ def test_matrix_figure_marks_what_each_layer_notices(found):
         diamonds = {place for place, size in places.items() if place[0] == i and size == figures.MARKS[True]["s"]}
         assert diamonds == {(i, rows[name]) for name in lone}
     assert len(alt) <= 250
+
+
+def test_figure_says_that_every_bug_is_noticed_despite_a_false_alarm():
+    """A fault that a layer reports in the right package is not a bug that no layer notices."""
+    found = dict.fromkeys(["", *NAMES], dict.fromkeys(layers(), "5 instead of 4"))
+    assert "Every bug is noticed; " in figures.matrix(found)[1]
+    found[NAMES[0]] = dict.fromkeys(layers())
+    assert "Not every bug is noticed; " in figures.matrix(found)[1]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The command rosetta prints the numbers of `translate`; the command that it suggests trains on a multiple of the loss."""
+"""The command rosetta prints the numbers of `translate`; the command that it suggests has the same beta and sigma."""
 
 import json
 import re
@@ -61,7 +61,7 @@ LINES = [f"--preset {name}" for name in PRESETS] + [
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_printed_command_trains_on_a_multiple_of_the_loss(capsys, line):
+def test_printed_command_has_beta_and_sigma_of_the_translation(capsys, line):
     found = document(capsys, line)
     options = cli.completed(cli.make_parser().parse_args(shlex.split(found["same"])[1:]))
     reading = found["elbo"] or found["reading"]

@@ -1,4 +1,4 @@
-"""The loss of each convention has the value and the gradient that `translate` states."""
+"""The losses of random conventions have the value and the gradient that `translate` states."""
 
 import dataclasses
 import math
@@ -63,14 +63,14 @@ def gradient_by_complex_step(c, vae, x, eps):
 
 
 def loss_weights(c, costs, kls):
-    """Return the weight of one cost and the weight of one KL: each is the loss if this term is 1 and all others are 0."""
+    """Return the factors of one cost and of one KL in the loss: each is the loss if this term is 1 and all others are 0."""
     one_cost, one_kl = np.zeros_like(costs), np.zeros_like(kls)
     one_cost[0, 0, 0] = one_kl[0, 0] = 1
     return sum(loss_terms(c, one_cost, 0 * kls)), sum(loss_terms(c, 0 * costs, one_kl))
 
 
 def gradient_by_hand(c, vae, x, eps):
-    """Return the gradient, computed with minivae's backward functions from the weights of one cost and one KL."""
+    """Return the gradient, computed with minivae's backward functions from the factors of one cost and of one KL."""
     f, gradient = vae.forward(x, eps), vae.params.zeros_like()
     d_cost, d_each_kl = loss_weights(c, costs_of(c, x, f), kl_standard_normal(f.mu, f.log_var))
     if c.reconstruction == "mse":
@@ -335,7 +335,7 @@ def test_extreme_weights_give_finite_numbers_or_are_refused(u, v, sigma, kind):
 
 
 def trained_on(c, epochs=30, batch=128):
-    """Train on the loss of a convention; return the measurements of a sweep point."""
+    """Train on the loss of a convention; return rate, distortion, ELBO and active dimensions, as the `Point` of a sweep."""
     digits = data.digits().as_fractions()
     rng = np.random.default_rng(0)
     vae = VAE.init(rng, 64, 2, (64,), likelihood=Bernoulli(), data_mean=digits.train_x.mean(axis=0))

@@ -21,7 +21,8 @@ class Bug:
     name, title : str
         The name that a user types; a one-line description.
     seen : str
-        The repository, with a thread or with a file at a commit; or `COMMON`. The bug is re-created here: no code is copied.
+        The repository, with a thread, a file or a commit; or a question in a forum; or `COMMON`. No code is copied: the bug
+        is re-created here.
     models : str
         The effect of the change on this model, and why it is hard to notice.
     changes : tuple of Change
@@ -43,7 +44,7 @@ class Bug:
 
     @property
     def common(self) -> bool:
-        """Return True if no repository is named."""
+        """Return True if `seen` is COMMON: no public place is named."""
         return self.seen == COMMON
 
 

@@ -1,4 +1,4 @@
-"""Exhibits in which the gradient does not fit the forward pass. All models train, and their results look fine."""
+"""Exhibits in which the gradient does not fit the forward pass. All models train without an error."""
 
 from minivae.museum.exhibits import COMMON, Bug
 from minivae.museum.patched import Change

@@ -98,7 +98,7 @@ DIVERGENCE = (
         "log-sigma-squared",
         "(log sigma)^2 instead of 2 log sigma",
         "FluxML/model-zoo #73, fixed in PR #76",
-        "log(sigma^2) = 2 log sigma was computed as (log sigma)^2. The minimum of this 'KL' is not at the prior.",
+        "log(sigma^2) = 2 log sigma was computed as (log sigma)^2. This 'KL' falls without limit as sigma goes to 0.",
         (
             Change("gaussian", KL, "return (mu * mu + (np.expm1(log_var) - (log_var / 2) ** 2)) / 2"),
             Change("gaussian", KL_BACKWARD, "return d_kl * mu, d_kl * (np.exp(log_var) - log_var / 2) / 2"),
