@@ -28,10 +28,10 @@ BRIEF = {
     "reset": "write the blank exercise again; your file is renamed", "show": "print the solution, after a pass",
     "grade": "check the submissions of a class", "lesson": "a lesson on a frequent question: predict, run, compare",
 }  # fmt: skip
-FOLDER = "folder of the exercises (default: exercises)"
-LESSON = """Eighteen questions that learners of VAEs ask most often. Each lesson asks you to predict, runs for a few seconds,
-and answers with one number and one figure. At a terminal it waits for your prediction, but not with -q. Without LESSON,
-list them all."""
+FOLDER = "folder of the exercises (default: exercises, or . if the exercises are there)"
+LESSON = """The eighteen questions that learners of VAEs ask most often. Each lesson asks you to predict, runs for a few
+seconds, and answers with one number and one figure. At a terminal it waits for your prediction, but not with -q.
+Without LESSON, list them all."""
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:

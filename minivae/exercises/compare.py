@@ -88,9 +88,9 @@ def steps_of(part: Part, seed: int, given: Given) -> Pairs:
 def first_line(part: Part, seed: int, pairs: Pairs, bad: set[str], unfinished: bool) -> list[str]:
     """Return the wrong variables of the first wrong line, or [].
 
-    A learner may use the same name for another array. So the right lines are executed with the learner's wrong values.
-    First, later arrays that the learner has right must stay right. Second, if no blank is left, this execution must give
-    one of the learner's wrong results.
+    A learner may use the same name for another array. So the right lines are executed with wrong values of the learner.
+    First, with those of this line: arrays of the learner that are right and use them must stay right. Second, if no blank
+    is left, with those of all wrong lines: the execution must give one of the learner's wrong results.
     """
     lines = [] if part.piece.whole else lines_of(part.piece)
     for k, (names, _) in enumerate(lines):
@@ -109,7 +109,8 @@ def explaining(part: Part, seed: int, results: Pairs, good: set[str]) -> list[tu
     """Return the variants that give the learner's numbers, each with the names of the results that agree.
 
     At least one of these results must be wrong, and each must have a finite entry. A change in a line whose result is
-    right does not count. If results depend on each other, a change must give all of the learner's results.
+    right does not count. If some changes give all of the learner's results, the others do not count. A change must give all
+    results if they depend on each other and the function is one blank.
     """
     found = []
     for variant, arrays in known_arrays(part, seed):
@@ -123,7 +124,10 @@ def explaining(part: Part, seed: int, results: Pairs, good: set[str]) -> list[tu
 
 
 def later(part: Part, name: str, pairs: Pairs, carried: Mapping[str, list] | None, cause: list[str]) -> tuple[str, ...]:
-    """Return the sentence about a wrong array that depends on the arrays of `cause`; () for other arrays."""
+    """Return the sentence about a wrong array that depends on the arrays of `cause`; () for other arrays.
+
+    If `carried` is None, all results that are computed later than `cause` count as dependent.
+    """
     said = ", ".join(cause)
     first = "which is wrong: correct that first" if len(cause) == 1 else "which are wrong: correct them first"
     if carried is None:

@@ -1,6 +1,6 @@
 """Cut blanks and solutions out of the package's own source.
 
-The source of a function is read from its module each time. An unknown function name raises AttributeError.
+The source of a function is read from its module, once in each process. An unknown function raises AttributeError.
 """
 
 import ast

@@ -54,7 +54,7 @@ def write_notebooks(options: argparse.Namespace, chosen: tuple) -> int:
 
 
 def show_one(options: argparse.Namespace, each: Lesson, count: int, read: Callable[[], str]) -> int:
-    """Print the question, wait for a prediction at a terminal, run the lesson, and print its results."""
+    """Print the question, wait for a prediction at a terminal, run the lesson, save its figure, and print its results."""
     folder = options.out or Path("minivae-lessons")
     path = folder / f"{stem(each)}.png"
     own = options.out is None and is_figure(path)           # in the default folder, a repeated lesson replaces its figure
