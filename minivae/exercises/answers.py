@@ -1,4 +1,4 @@
-"""Short answers to exercises for which the package has longer code, or no code. A test judges the answers."""
+"""Short answers to exercises for which the package has longer code, or no code. A test judges each answer."""
 
 ANSWERS = {
     "affine_backward": """

@@ -120,7 +120,7 @@ class Second:
             os._exit(status)                                # never continue as a second pytest
 
     def pass_on_reports(self) -> bool:
-        """Give pytest all reports that are complete; return whether more may come."""
+        """Give pytest all reports that are complete; return True if more may come."""
         alive = self.is_alive()                             # checked before reading, so that no report is missed
         hook, written = self.session.config.hook, os.pread(self.reports.fileno(), 1 << 30, self.read)
         for line in written[: written.rfind(b"\n") + 1].splitlines(keepends=True):
@@ -142,7 +142,7 @@ class Second:
         return alive
 
     def is_alive(self) -> bool:
-        """Return True if the process runs; if it has ended, store its exit code (minus the signal that ended it)."""
+        """Return True if the process runs; if it has ended, store its exit code, or -9 if signal 9 ended it."""
         if self.status is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             self.status = os.waitstatus_to_exitcode(status) if pid else None
