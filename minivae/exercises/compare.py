@@ -126,12 +126,13 @@ def explaining(part: Part, seed: int, results: Pairs, good: set[str]) -> list[tu
 def later(part: Part, name: str, pairs: Pairs, carried: Mapping[str, list] | None, cause: list[str]) -> tuple[str, ...]:
     """Return the sentence about a wrong array that depends on the arrays of `cause`; () for other arrays.
 
-    If `carried` is None, all results that are computed later than `cause` count as dependent.
+    If `carried` is None, a result counts as dependent if `cause` is a result that is computed before it.
     """
     said = ", ".join(cause)
     first = "which is wrong: correct that first" if len(cause) == 1 else "which are wrong: correct them first"
     if carried is None:
-        return (f"is computed later than {said}, {first}",) if part.turn(name) > part.turn(cause[0]) else ()
+        is_later = cause[0] in part.results and part.turn(name) > part.turn(cause[0])
+        return (f"is computed later than {said}, {first}",) if is_later else ()
     mine, right = pairs[name]
     if equal(carried[name], right):                         # does not depend on the cause
         return ()
