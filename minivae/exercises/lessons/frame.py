@@ -23,7 +23,7 @@ MODULES = ("losses", "latent", "gradients", "bounds")       # the modules that d
 
 
 class Setup(NamedTuple):
-    """Settings of a run: the seed, the epochs of a training, number of held-out digits. A few lessons use others."""
+    """Settings of a run: seed, epochs of a training, number of held-out digits. A few lessons use other numbers."""
 
     seed: int = 0
     epochs: int = 40
