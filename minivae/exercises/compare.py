@@ -88,9 +88,10 @@ def steps_of(part: Part, seed: int, given: Given) -> Pairs:
 def first_line(part: Part, seed: int, pairs: Pairs, bad: set[str], unfinished: bool) -> list[str]:
     """Return the wrong variables of the first wrong line, or [].
 
-    A learner may use the same name for another array. So the right lines are executed with wrong values of the learner.
-    First, with those of this line: arrays of the learner that are right and use them must stay right. Second, if no blank
-    is left, with those of all wrong lines: the execution must give one of the learner's wrong results.
+    A learner may use the same name for another array. So the right lines are executed twice, with wrong values of the
+    learner in place of the right ones. First with those of this line: every later array that uses these values, and is
+    right in the learner's function, must come out right. Then, if no blank is left, with the wrong values of all lines: at
+    least one wrong result must be the learner's.
     """
     lines = [] if part.piece.whole else lines_of(part.piece)
     for k, (names, _) in enumerate(lines):
