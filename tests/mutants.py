@@ -6,9 +6,9 @@
     python -m tests.mutants --evidence 200         200 random mutants of the folders evidence and rosetta
     python -m tests.mutants --doctor 60            60 random mutants of the folder doctor
 
-Each mutant is a copy of the project in a temporary directory. The fast tests of the changed modules run there until one
-fails. Tests of the museum are left out, because they would fail for every change. The exit code is 1 if a mutant
-survives, that is, if no test fails.
+Each mutant is a copy of the project in a temporary directory. The tests of the changed modules (TESTS) run there until
+one fails; for random mutants, more tests follow (MORE_TESTS). Tests of the museum are left out, because they would fail
+for every change. The exit code is 1 if a mutant survives: no test fails, and it is not in the list EQUIVALENT.
 """
 
 import argparse

@@ -3,10 +3,10 @@
     prompts      the texts: prompts and hints
     catalogue    the exercises: their blank functions, and the inputs that the judge uses
     cut          cuts blanks and solutions out of the package's own source
-    answers      short answers, where the package has longer code or none
+    answers      short answers, if the package has longer code or no code
     given        functions of the package that some exercises import
     pupil        the program that runs a submission, in a process of its own
-    outside      starts that process, with limits
+    outside      starts the process of `pupil`, with limits
     judge        calls the functions of a submission, and judges the returned arrays
     compare      compares the returned arrays with the right ones and with known wrong versions
     sentences    the words about one wrong array

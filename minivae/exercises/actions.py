@@ -155,7 +155,7 @@ def reset(options: argparse.Namespace) -> int:
 
 
 def show(options: argparse.Namespace) -> int:
-    """After a pass, print the short answer and the package's own lines; before a pass, return 1."""
+    """After a pass, print the short answer, if there is one, and the package's lines; before a pass, return 1."""
     exercise = find(options.name)
     (verdict,) = verdicts(options, [exercise])
     sources = solutions(exercise.name, exercise.pieces()) if verdict.status == "passed" else []

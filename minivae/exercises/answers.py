@@ -1,4 +1,4 @@
-"""Short answers to exercises for which the package has longer code, or no code. A test judges the answers."""
+"""Short answers to exercises for which the package has longer code, or no code. A test judges each answer."""
 
 ANSWERS = {
     "affine_backward": """
@@ -45,7 +45,7 @@ def check(gaussian):
     nodes, weights = np.polynomial.hermite_e.hermegauss(20)
     z = gaussian.reparameterize(mu, log_var, np.repeat(nodes[:, None, None], 3, axis=1))
     mean = weights @ (gaussian.log_normal(z, mu, log_var) - gaussian.log_standard_normal(z)) / weights.sum()
-    assert np.allclose(mean, gaussian.kl_standard_normal(mu, log_var)[:, 0])        # one Gaussian
+    assert np.allclose(mean, gaussian.kl_standard_normal(mu, log_var)[:, 0])        # all of one Gaussian
     eps, step = rng.normal(size=(4, 3, 1)), 1e-6
     for f, f_backward, d_out, *noise in (
         (gaussian.reparameterize, gaussian.reparameterize_backward, rng.normal(size=(4, 3, 1)), eps),

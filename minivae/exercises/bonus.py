@@ -15,7 +15,7 @@ FILE = '"""Bonus: {title}\n\n{prompt}\n"""\n\nimport numpy as np\n\n\ndef check(
 
 
 def calls_of(exercise: Exercise, seed: int) -> list[dict]:
-    """Return the single call of the learner's check. Its argument names all modules to check, in random order."""
+    """Return a list with one call: it runs the learner's check on every module whose name is in the argument."""
     return [{"function": "check", "how": "check", "arguments": copies(np.random.default_rng(seed), SIZES[0])}]
 
 
@@ -42,7 +42,7 @@ def said(answers: dict[str, list[bool]], name: str) -> Finding:
 
 
 class Bonus(Exercise):
-    """The bonus exercise: its function is a check, and is judged by the bugs that it notices."""
+    """The bonus exercise: its function is a check, which must accept the right module and notice each bug."""
 
     asking = Asking(calls_of, findings_of)
 
@@ -66,7 +66,7 @@ def chosen(word: str) -> list[Exercise]:
 
 
 def find(name: str) -> Exercise:
-    """Return the exercise with this number, name, beginning of a name or file. Raises ValueError unless only one fits."""
+    """Return the exercise with this number, name, file or beginning of a name. Raises ValueError unless only one fits."""
     word, everything = name.rpartition("/")[2].removesuffix(".py"), (*exercises(), BONUS)
     found = [each for each in everything if word in (each.name, each.stem, str(each.number), f"{each.number:02}")]
     found = found or [each for each in everything if word and each.name.startswith(word)]

@@ -1,4 +1,4 @@
-"""The fourteen exercises and the bonus: their blank functions, and the inputs that the judge uses."""
+"""The fourteen exercises: their blank functions, and the inputs that the judge uses. For the bonus: only its inputs."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from minivae.exercises.cut import Piece, blank, lines_of, source_of, tree_of
 from minivae.exercises.prompts import TEXTS
 from minivae.params import shapes_of
 
-SIZES = (                                                   # primes, so the length of an axis shows its letter
+SIZES = (                                                   # in the first draw, all letters of a part have different lengths
     {"L": 3, "B": 5, "J": 2, "D": 7, "I": 7, "O": 3, "H": 11},
     {"L": 2, "B": 3, "J": 7, "D": 5, "I": 2, "O": 7, "H": 5},
 )
@@ -70,7 +70,7 @@ class Part(NamedTuple):
         return [argument.arg for argument in tree_of(self.piece).args.args]
 
     def steps(self) -> list[str]:
-        """Return the variables that the blank lines compute, in their order. For Adam, return its state."""
+        """Return the variables that the blank lines compute, in order; [] for a body of one blank; for Adam, its state."""
         if self.how == "adam":
             return ["self.t", "self.m", "self.v"]
         return [] if self.piece.whole else [name for names, _ in lines_of(self.piece) for name in names]
@@ -91,7 +91,7 @@ class Exercise(NamedTuple):
     hints: tuple[str, str, str]
     parts: tuple[Part, ...]
     given: tuple[str, ...]
-    asking = None                                           # the bonus has its own calls and its own judge
+    asking = None                                           # the bonus replaces the calls and the judge
 
     @property
     def stem(self) -> str:
@@ -119,7 +119,8 @@ class Exercise(NamedTuple):
 def normal(shapes: str, **fit: Callable) -> Callable:
     """Return a function that draws arrays of standard normal numbers.
 
-    In "BO BI", each word is an argument and each letter an axis. `_1=np.tanh` applies tanh to argument 1.
+    In "BO BI .", each word is an argument and each letter an axis; "." is one number, without axes. `_1=np.tanh`
+    applies tanh to argument 1, the second one.
     """
     def draw(rng, sizes):
         arrays = [rng.standard_normal([sizes[letter] for letter in word.strip(".")]) for word in shapes.split()]
@@ -169,7 +170,7 @@ def network(rng: np.random.Generator, sizes: Mapping[str, int]) -> list:
 
 
 def model(likelihood: tuple, **settings) -> Callable:
-    """Return a function that draws a model's settings, parameters, data and noise."""
+    """Return a function that draws parameters, data and noise for a model with these settings, and returns all four."""
     def draw(rng, sizes):
         scale = ("log_sigma",) if likelihood[0] == "gaussian" else ()
         shapes = shapes_of(sizes["D"], sizes["J"], [sizes["H"]], scale)
@@ -188,7 +189,7 @@ def optimiser(rng: np.random.Generator, sizes: Mapping[str, int]) -> list:
 
 
 def copies(rng: np.random.Generator, sizes: Mapping[str, int]) -> list:
-    """Return the names of the exhibits, and "" three times for the right code, in random order."""
+    """Return one argument, a list in random order: the names of the exhibits, and "" three times for the right code."""
     names = ["", "", "", *CAUGHT]
     return [[names[i] for i in rng.permutation(len(names))]]
 

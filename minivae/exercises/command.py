@@ -28,10 +28,10 @@ BRIEF = {
     "reset": "write the blank exercise again; your file is renamed", "show": "print the solution, after a pass",
     "grade": "check the submissions of a class", "lesson": "a lesson on a frequent question: predict, run, compare",
 }  # fmt: skip
-FOLDER = "folder of the exercises (default: exercises)"
-LESSON = """Eighteen questions that learners of VAEs ask most often. Each lesson asks you to predict, runs for a few seconds,
-and answers with one number and one figure. At a terminal it waits for your prediction, but not with -q. Without LESSON,
-list them all."""
+FOLDER = "folder of the exercises (default: exercises, or . if the exercises are there)"
+LESSON = """The eighteen questions that learners of VAEs ask most often. Each lesson asks you to predict, runs for a few
+seconds, and answers with one number and one figure. At a terminal it waits for your prediction, but not with -q.
+Without LESSON, list them all."""
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -66,8 +66,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
             add("lesson", nargs="?", metavar="LESSON", help="number or name of a lesson")
             words = "write the lesson, or all of them, as Jupyter notebooks into DIR"
             add("--notebook", type=Path, metavar="DIR", help=words)
-            add("--epochs", type=int, metavar="N", help="epochs of each small training (default: 40)")
-            add("--rows", type=int, metavar="N", help="number of held-out digits for the measurements (default: 100)")
+            add("--epochs", type=int, metavar="N", help="epochs of a training (default: 40; lesson 18: 5/2 times as many)")
+            add("--rows", type=int, metavar="N", help="number of held-out digits, in most lessons (default: 100)")
         if action != "grade":
             words = "directory for the figure (default: minivae-lessons)" if action == "lesson" else FOLDER
             add("--out", type=Path, metavar="DIR", help=words)

@@ -88,9 +88,10 @@ def steps_of(part: Part, seed: int, given: Given) -> Pairs:
 def first_line(part: Part, seed: int, pairs: Pairs, bad: set[str], unfinished: bool) -> list[str]:
     """Return the wrong variables of the first wrong line, or [].
 
-    A learner may use the same name for another array. So the right lines are executed with the learner's wrong values.
-    First, later arrays that the learner has right must stay right. Second, if no blank is left, this execution must give
-    one of the learner's wrong results.
+    A learner may use the same name for another array. So the right lines are executed twice, with wrong values of the
+    learner in place of the right ones. First with those of this line: every later array that uses these values, and is
+    right in the learner's function, must come out right. Then, if no blank is left, with the wrong values of all lines: at
+    least one wrong result must be the learner's.
     """
     lines = [] if part.piece.whole else lines_of(part.piece)
     for k, (names, _) in enumerate(lines):
@@ -109,7 +110,8 @@ def explaining(part: Part, seed: int, results: Pairs, good: set[str]) -> list[tu
     """Return the variants that give the learner's numbers, each with the names of the results that agree.
 
     At least one of these results must be wrong, and each must have a finite entry. A change in a line whose result is
-    right does not count. If results depend on each other, a change must give all of the learner's results.
+    right does not count. If some changes give all of the learner's results, the others do not count. A change must give all
+    results if they depend on each other and the function is one blank.
     """
     found = []
     for variant, arrays in known_arrays(part, seed):
@@ -123,11 +125,15 @@ def explaining(part: Part, seed: int, results: Pairs, good: set[str]) -> list[tu
 
 
 def later(part: Part, name: str, pairs: Pairs, carried: Mapping[str, list] | None, cause: list[str]) -> tuple[str, ...]:
-    """Return the sentence about a wrong array that depends on the arrays of `cause`; () for other arrays."""
+    """Return the sentence about a wrong array that depends on the arrays of `cause`; () for other arrays.
+
+    If `carried` is None, a result counts as dependent if `cause` is a result that is computed before it.
+    """
     said = ", ".join(cause)
     first = "which is wrong: correct that first" if len(cause) == 1 else "which are wrong: correct them first"
     if carried is None:
-        return (f"is computed later than {said}, {first}",) if part.turn(name) > part.turn(cause[0]) else ()
+        is_later = cause[0] in part.results and part.turn(name) > part.turn(cause[0])
+        return (f"is computed later than {said}, {first}",) if is_later else ()
     mine, right = pairs[name]
     if equal(carried[name], right):                         # does not depend on the cause
         return ()

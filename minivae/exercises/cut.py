@@ -1,6 +1,6 @@
 """Cut blanks and solutions out of the package's own source.
 
-The source of a function is read from its module each time. An unknown function name raises AttributeError.
+The source of a function is read from its module, once in each process. An unknown function raises AttributeError.
 """
 
 import ast
@@ -26,7 +26,7 @@ class Piece(NamedTuple):
     name: str                   # "reparameterize"; for a method, "VAE.backward"
     arguments: int | tuple[str, ...] = 0    # their number in the blank (0: all without a default), or their names
     keep: tuple[str, ...] = ()  # left sides of the assignments that stay in the blank
-    whole: bool = False         # True if the body is one `...`: for in-place code, or if the names tell the answer
+    whole: bool = False         # True if the body is one `...`: code in place, or names that tell the answer
     lines: tuple[str, ...] = ()  # for a part of a method: left sides of the lines that form the learner's function
     called: str = ""            # the name of the learner's function, if it differs from `name`
 

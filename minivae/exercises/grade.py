@@ -75,7 +75,7 @@ def exercise_of(stem: str) -> tuple[str | None, str]:
 
 
 def grade_command(options: argparse.Namespace) -> int:
-    """Print the table or one JSON document; write JUnit and feedback; return 0 if everything is passed."""
+    """Print the table or one JSON document; write JUnit and feedback; return 0 if all are passed (a bonus: if begun)."""
     if not options.folder.is_dir():
         refuse("FOLDER", "a folder of submissions", str(options.folder), "Give a folder with a folder for each student.")
     found, notes = submissions(options.folder)
@@ -201,5 +201,5 @@ def junit(graded: dict[str, list[Verdict]]) -> bytes:
 
 
 def clean(text: str) -> str:
-    """Return a text without the characters that XML forbids."""
+    """Return a text with ? in place of each character that XML forbids."""
     return re.sub(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]", "?", text)

@@ -23,7 +23,7 @@ STEP = 1e-5                                                 # step of the centra
 
 
 class Verdict(NamedTuple):
-    """The status of an exercise ("not started", "passed", "wrong" or "error"), the findings, and the printed text."""
+    """An exercise, its status ("not started", "passed", "wrong" or "error"), findings, imports of minivae, printed text."""
 
     exercise: Exercise
     status: str
@@ -89,7 +89,7 @@ def check(exercise: Exercise, file: Path, timeout: float = 10.0, seed: int = 0) 
     results = list(ran.results)
     for call in calls[len(results) :]:                      # empty if every call has a result
         first = calls[len(ran.results)]["function"]
-        other = f"was not called, because {first} did not end"
+        other = f"was not called, because {first} did not return"
         results.append({"error": ran.error if call["function"] == first else other})
     findings = how.findings(exercise, seed, results, learner_of(functions, blanks))
     return Verdict(exercise, status_of(findings), findings, flags, ran.printed)
@@ -159,7 +159,7 @@ def flags_of(exercise: Exercise, source: str) -> tuple[str, ...]:
 
 
 def status_of(findings: Sequence[Finding]) -> str:
-    """Return the status of an exercise from its findings."""
+    """Return the status of an exercise from its findings: "error", "passed" or "wrong"."""
     found = {finding.status for finding in findings}
     if "error" in found:
         return "error"
@@ -167,7 +167,7 @@ def status_of(findings: Sequence[Finding]) -> str:
 
 
 def findings_of(exercise: Exercise, seed: int, results: list[dict], learner: Learner) -> tuple[Finding, ...]:
-    """Return the findings of all parts, then that of `consistent`, if any. Parts with the same blank give one finding."""
+    """Return the findings of all parts, then that of `consistent`, if any. A blank is reported only once."""
     found, rest = [], results
     for part in exercise.parts:
         mine, rest = rest[: 2 * len(SIZES)], rest[2 * len(SIZES) :]
@@ -248,7 +248,7 @@ def structure(part: Part, result: Any) -> str:
     if len(names) == 1 and isinstance(result, list) and not (len(result) == 1 and isinstance(result[0], np.ndarray)):
         parts = (result,)
     if len(parts) != len(names):
-        came = f"{len(parts)} results" if isinstance(result, (tuple, list)) else "one array"
+        came = f"{len(parts)} results" if isinstance(result, (tuple, list)) else "one result"
         return f"must return {len(names)} result{'s' * (len(names) > 1)} ({', '.join(names)}); got {came}"
     for name, value in zip(names, parts):
         if isinstance(value, Other) and value == "...":     # still blank: judge the other results
@@ -298,7 +298,7 @@ def pair(exercise: Exercise) -> bool:
 
 
 def slopes(exercise: Exercise, seed: int) -> list[dict]:
-    """Return calls of a learner's forward for central differences: two for each input, one step up and down."""
+    """Return calls of a learner's forward for central differences: two for each input, a step up and down."""
     if not pair(exercise):
         return []
     calls = []

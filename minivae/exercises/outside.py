@@ -18,12 +18,12 @@ MEGABYTES = 2000
 
 
 class Ran(NamedTuple):
-    """Results of a process, one for each call; the error, if results are missing; and the printed text."""
+    """Results of a process, one for each call; an error, which applies if results are missing; and the printed text."""
 
     results: list[dict]
     error: str
     printed: str
-    executed: bool              # False if the file has an error or does not end
+    executed: bool              # False if the file fails or does not end
 
 
 def run(file: Path, calls: list[dict], timeout: float) -> Ran:
@@ -58,7 +58,7 @@ def stop(child: subprocess.Popen) -> None:
 
 
 def judged(data: bytes, code: int | None, printed: str, timeout: float) -> Ran:
-    """Read the results from the output of the process. Its first line has the error of the file, if any."""
+    """Read the results from the output of the process. The first line has the error of the file, if any."""
     results: list[dict] = []
     with contextlib.suppress(ValueError):                   # the last line may be incomplete
         for line in data.splitlines():

@@ -5,7 +5,8 @@ B is the number of data points, D of features, J of latent dimensions, L of draw
 
 RULE = """The first argument of a backward function is the gradient of the loss with respect to the output of the forward
 function. The other arguments are the inputs of the forward function. The backward function returns the gradient of the
-loss with respect to each input. For x, this gradient is `d_x`, the "gradient in x". It has the shape of x."""
+loss with respect to each input. For x, this gradient is `d_x`, the "gradient in x". It has the shape of x. Exercises with
+another rule say so."""
 
 TEXTS: dict[str, tuple[str, str, str, str, str]] = {
     "affine_backward": (
@@ -21,7 +22,7 @@ Letters for shapes in the other exercises: L draws of z for each data point, D f
 """,
         "The shapes nearly tell the answer: build (B, I) from (B, O) and (I, O), and (I, O) from (B, I) and (B, O).",
         "The same b is added to all B rows, so its gradient is a sum over all B rows.",
-        "dL/dW[i, o] = sum over n of x[n, i] d_y[n, o]. As a product of matrices, one of the two is transposed.",
+        "dL/dW[i, o] = sum over n of x[n, i] d_y[n, o]. Write this sum as a product of two matrices: one is transposed.",
     ),
     "tanh_backward": (
         "the gradient of h = tanh(a), from the output",
@@ -129,7 +130,7 @@ Each of the D pixels x_d is 0 or 1. It is 1 with probability p_d = sigmoid(l_d);
     log p(x|z) = sum_d ( x_d log p_d + (1 - x_d) log(1 - p_d) )
 
 x is (B, D) and logits (L, B, D); return (L, B), in nats. Simplify until no log(p) is left: at a logit of 1000,
-1 - p is 0 and its log is -inf. The result must be right for such logits, too.
+1 - p is rounded to 0, and its log is -inf. The result must be right for such logits, too.
 The backward gets d_out (L, B) and returns d_logits (L, B, D). It returns no gradient in x, which is data. `sigmoid` is
 given and does not overflow.
 """,
@@ -195,7 +196,7 @@ Write two functions. The loss of the first, `iw_loss_backward`, is minus the mea
 
     log( 1/L sum_l exp(log_w[l]) ),    where log_w, (L, B), is the difference of log_px_z and kl
 
-d_loss is a number. beta is 1 and not used. Return the gradients in log_px_z and kl.
+Here d_loss is a number, and beta is 1 and not used. Return the gradients in log_px_z and kl.
 Given: log_sum_exp_backward(d_out, a), the gradient of exercise 5 along axis 0.
 
 The second, `backward`, is the whole backward pass. This is the model's forward pass in seven steps. The comments in the

@@ -31,7 +31,7 @@ MOST_BYTES = 25_000_000                                     # largest size of th
 
 
 class Other(str):
-    """The type of an object that is not an array of numbers."""
+    """Text in place of an object that JSON cannot store: its type or dtype, or "..." for a blank."""
 
 
 def pack(value: Any) -> bytes:
@@ -40,7 +40,10 @@ def pack(value: Any) -> bytes:
 
 
 def unpack(line: bytes) -> Any:
-    """Return the tree from which `pack` made this line. Raises ValueError for other bytes."""
+    """Return the tree that `pack` wrote, with numbers as arrays () and unknown objects as `Other`.
+
+    Raises ValueError for other bytes.
+    """
     try:
         return restored(json.loads(line))
     except (KeyError, TypeError, AttributeError, IndexError, RecursionError, OverflowError) as error:
@@ -65,7 +68,7 @@ def described(value: Any) -> dict:
 
 
 def restored(node: dict) -> Any:
-    """Return the tree of these JSON types."""
+    """Return the tree that this node describes."""
     (kind, value), *_ = node.items()
     if kind in ("list", "tuple"):
         return (list if kind == "list" else tuple)(map(restored, value))
@@ -79,7 +82,7 @@ def restored(node: dict) -> Any:
     return np.frombuffer(base64.b64decode(data), dtype).reshape(shape).copy()
 
 
-# Calls. The judge calls the package's own functions with the same adapters.
+# Adapters: each calls a function of the learner. The judge uses the same adapters to call the package's functions.
 
 
 def plain(function: Callable, arguments: list) -> Any:
@@ -120,7 +123,7 @@ def of_adam(function: Callable, arguments: list) -> Any:
 
 
 def of_check(function: Callable, arguments: list) -> Any:
-    """Call a learner's check on copies of `gaussian`; return an array: True for each copy that the check calls wrong."""
+    """Call a learner's check on copies of `gaussian`; return an array: True for each copy that the check rejects."""
     from minivae.museum.exhibits import find
     from minivae.museum.patched import load
 
@@ -143,7 +146,7 @@ HOW = {"plain": plain, "model": of_model, "adam": of_adam, "check": of_check}
 def perform(calls: list[dict], names: dict) -> Iterator[dict]:
     """Make every call; yield the result, the arguments afterwards, the warnings and the steps, or an error.
 
-    If an assignment fails, its error is stored in "failed", and the function is called again without this assignment.
+    If an assignment fails, its error is stored in "failed", and the function is called again with `...` assigned instead.
     """
     for call in calls:
         if callable(function := names.get(call["function"])):
@@ -155,7 +158,7 @@ def perform(calls: list[dict], names: dict) -> Iterator[dict]:
 
 
 def one_call(call: dict, function: Callable, names: dict) -> dict:
-    """Make one call with a copy of its arguments."""
+    """Make one call with a copy of its arguments; make it again after every assignment that fails."""
     file, failed = file_of(function), {}
     tree = function_in(file, call["function"]) if call["how"] in ("plain", "model") else None
     while True:

@@ -31,7 +31,7 @@ def document(verdict: Verdict) -> dict:
 
 
 def lines_of(verdict: Verdict) -> list[str]:
-    """Return the verdict as lines of text; findings with the same words are printed together."""
+    """Return the verdict as lines of text; findings with the same status and cause are printed together."""
     found = {finding.status for finding in verdict.findings}
     open_ = verdict.status == "wrong" and found <= {"right", "not started"}     # every filled line is right
     lines = [f"{verdict.exercise.stem}: {'not finished' if open_ else verdict.status}"]

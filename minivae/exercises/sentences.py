@@ -24,12 +24,15 @@ class Given(NamedTuple):
     warned: Sequence[str] = ()                              # warnings by NumPy, at the first draw
     names: frozenset[str] | None = None                     # all names in the learner's file; None if they are not known
     steps: Sequence[Mapping] = ()                           # variables of the learner's function, for each draw
-    replaced: bool = False                                  # True if an array that must be written was replaced
+    replaced: bool = False                                  # True if the learner put a new array in the place of a given one
     open: bool = False                                      # True if a blank is left, or a line failed
 
 
 class Wrong(NamedTuple):
-    """A wrong array: its name; for every draw, the learner's array, the right one, all right results and steps."""
+    """A wrong array: its name and, for every draw, the learner's array, the right array, all right results and right steps.
+
+    The steps include the arguments of the function.
+    """
 
     name: str
     mine: Sequence[NDArray]
@@ -49,7 +52,7 @@ def agree(given: NDArray, right: NDArray) -> bool:
 
 
 def words_of(part: Part, draws: Sequence[Draw], wrong: Wrong, given: Given, named: Sequence[Variant]) -> tuple[str, ...]:
-    """Return the sentences about one wrong array: a fact about its numbers, then the likely fault."""
+    """Return the sentences about one wrong array: a fact about its numbers, the likely fault, the largest error."""
     mine, right = wrong.mine[0], wrong.right[0]
     sizes = [draw.sizes for draw in draws]
     rank = min([variant.rank for variant in named], default=3)
@@ -92,7 +95,7 @@ def not_written(part: Part, name: str, mine: Sequence[NDArray], right: Sequence[
 
 
 def of_adam(given: Given) -> str:
-    """Return the words for a state of Adam that is not stored, or ""."""
+    """Return the words for a state of Adam that is not stored, or for a division by zero, else ""."""
     state = given.steps[0] if given.steps else {}
     if state.get("self.t") == 0:
         return "self.t is still 0 after three steps: increase it by 1 in each step"
@@ -158,7 +161,7 @@ def at(place: Sequence[int]) -> str:
 
 
 def numbers(mine: NDArray, right: NDArray) -> str:
-    """Return how many entries differ, and the largest difference."""
+    """Return how many entries differ, and the two values where the difference is largest."""
     with np.errstate(invalid="ignore"):
         apart = np.where(mine == right, 0, np.nan_to_num(np.abs(mine - right), nan=np.inf))
     place = np.unravel_index(np.argmax(apart), right.shape)

@@ -39,7 +39,7 @@ class Variant(NamedTuple):
 
     @property
     def rank(self) -> int:
-        """Return 0 for a confusion or an exhibit, 2 for a wrong number, array or order, else 1. The lowest is shown."""
+        """Return 0 for a confusion or an exhibit, 2 for a wrong number, array or order, else 1. Only the lowest is shown."""
         if self.name.startswith(("confusion", "museum")):
             return 0
         return 2 if self.words in (NUMBER, ARRAY) or "exchanged" in self.words else 1
@@ -56,7 +56,7 @@ class Variant(NamedTuple):
 
 @functools.cache
 def variants(piece: Piece) -> tuple[Variant, ...]:
-    """Return the common confusions about a function, the museum's versions of it, then all versions with one change."""
+    """Return the common confusions about a function, its wrong versions in the museum, then all with one change."""
     return (*listed(piece), *one_change(piece))
 
 
@@ -79,7 +79,7 @@ def listed(piece: Piece) -> Iterator[Variant]:
 
 
 def one_change(piece: Piece) -> Iterator[Variant]:
-    """Yield every version of a function that differs in one place and can be compiled."""
+    """Yield the versions of a function in which one node of the tree is changed."""
     tree = tree_of(piece)
     names = [argument.arg for argument in tree.args.args]
     names += [part for node in tree.body for part in target(node).split(", ") if part.isidentifier()]

@@ -57,7 +57,7 @@ class Crashes:
         self.end, self.measured = end_of(whole), measured(whole)
 
     def crash(self) -> None:
-        """Start one process, kill it at a random moment, and check the files that it left."""
+        """Start one process, kill it at a random moment unless all steps are done, and check the files that it left."""
         resumes = (self.path / "model.npz").exists()
         words = ["train", "--resume", str(self.path), "--save-every", "1", "-q"]
         words = words if resumes else [*BEGIN, "--out", str(self.path), "--overwrite"]

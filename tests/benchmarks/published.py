@@ -1,4 +1,4 @@
-"""Reproduce published results on MNIST with the same training and measurement, and report how many epochs were done.
+"""Compare this project with published results on MNIST, after the published training or one of at most two hours.
 
     python -m tests.benchmarks.published NAME ... --data DIR [--epochs N] [--k 5000] [--rows N] [--out DIR]
                                            [--threads N] [--processes N]
@@ -10,7 +10,7 @@ The --data directory has the four files of MNIST. Names:
                             estimated by the bound with 5,000 importance weights. Published: 86.76, 85.54, 84.78 nats.
     vae-2h, iwae-5-2h       The same models in at most two hours of one core, with a schedule of our own: Adam with
                             epsilon 1e-8, mini-batches of 50, and a learning rate that falls along half a cosine from 0.001
-                            to 0. The KL of vae-2h has a weight that grows from 0 to 1 in the first 100 epochs.
+                            to 0. The KL of vae-2h has a weight that grows from 0.01 to 1 in the first 100 epochs.
     grey                    The basic VAE of PyTorch's examples: 784-400-20, ReLU, Adam 1e-3, mini-batches of 128, grey
                             fractions as targets, 10 epochs, initial weights as in PyTorch's Linear. Measured: -ELBO of
                             the test set, one draw per image. The example prints about 105.5. Grey fractions are not

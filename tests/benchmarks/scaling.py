@@ -15,15 +15,15 @@ Columns of a table:
 
     ms, s, MiB      median over the rounds
     25 %..75 %      quartiles over the rounds, which show the spread; "-" if there is only one round
-    exponent        p of value = c n^p, between the previous row and this one
+    exponent        the p in value = c n^p, computed from the previous row and this one
 
 Below each table: p, the slope of log value against log n (least squares), the range of the fit, and the theory. The
 range begins where constant costs (function calls, Adam, layers that do not grow) are less than half of the total; these
 costs make p a little smaller. If constant costs are large for every n, the first row is subtracted from all rows: theory
 and exponents then describe `value(n) - value(first)` as a power of `n - first`.
 
-The exit code is 1 if a fitted exponent is above its bound. A bound allows for noise and for arrays that no longer fit
-into a cache, but not for a larger power. Other programs on the same core can make p smaller or larger.
+The exit code is 1 if a fitted exponent is above its bound or cannot be computed. A bound allows for noise and for arrays
+that no longer fit into a cache, but not for a larger power. Other programs on the same core can make p smaller or larger.
 """
 
 import argparse
@@ -208,7 +208,7 @@ def rows_of(values: dict[int, list[float]], growth: Growth) -> list[dict]:
 
 
 def fitted(values: dict[int, list[float]], growth: Growth) -> float:
-    """Return the exponent fitted to the medians; NaN, which exceeds every bound, if fewer than two points are left."""
+    """Return the exponent fitted to the medians, or NaN, which satisfies no bound, if fewer than two points are left."""
     points = growth.points({n: statistics.median(each) for n, each in values.items()})
     return timing.exponent(points, growth.start) if sum(n >= growth.start for n in points) > 1 else math.nan
 
@@ -246,7 +246,7 @@ def print_table(table: Table, found: dict[str, dict]) -> None:
 
 
 def run(tables: dict[str, Table], seconds: float, threads: int, as_json: bool = False) -> int:
-    """Measure and print all tables; return 1 if an exponent is above its bound."""
+    """Measure and print all tables; return 1 if an exponent is above its bound or NaN."""
     result = {"environment": timing.environment(threads) | {"model": str(MODEL)}, "tables": {}}
     if not as_json:
         print(*(f"{key:8} {value}" for key, value in result["environment"].items()), sep="\n", flush=True)

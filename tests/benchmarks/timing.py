@@ -25,8 +25,8 @@ class Contender(Protocol):
 def run_with_threads(module: str, threads: int, cores: int | None = None) -> int | None:
     """Run `module` with the same arguments in a new process limited to this many threads; return its exit code.
 
-    The new process calls this function again; there it does nothing and returns None. The new process can use
-    `threads` cores, or `cores` cores if it starts more processes.
+    If the thread variables already have this number, as in the new process, return None and start no process. The process
+    that runs `module` can use `threads` cores, or `cores` cores if it starts more processes.
 
     A new process is needed because NumPy reads the thread variables when it is imported. XLA ignores these variables, so
     it is limited only where the system can limit the cores.

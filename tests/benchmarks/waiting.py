@@ -83,7 +83,7 @@ def timed(command: str, folder: Path, checkout: Path = ROOT) -> Seconds:
 
 
 def run_timed(words: list[str], command: str, folder: Path, checkout: Path) -> Seconds:
-    """Run a process in `folder`, which also keeps compiled modules; return its time. `command`: its name in an error."""
+    """Run a process in `folder`, which also keeps compiled modules; return its time. An error message has `command`."""
     folder.mkdir(exist_ok=True)
     settings = {"PYTHONPATH": str(checkout), "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -132,7 +132,7 @@ def run_in_parts(command: str, parts: dict[str, Sequence[str]]) -> None:
 
 
 def clocked(function, seconds: dict[str, float], part: str):
-    """Return a function that adds its time to seconds[part]."""
+    """Return the same function, changed so that every call adds its CPU time to seconds[part]."""
     def call(*arguments, **settings):
         start = time.process_time()
         try:

@@ -289,6 +289,15 @@ def test_filled_blank_is_judged_while_other_blanks_are_left(tmp_path):
     assert text.count("bernoulli_log_prob_backward") == 1 and ". bernoulli_log_prob_backward" in text
 
 
+def test_step_of_a_wrong_shape_is_reported_while_a_blank_is_left(tmp_path):
+    source = TWO_PATHS.replace("ROWS", "d_z_px.reshape(L, B, J)").replace("d_mu, d_log_var = rep", "_, d_log_var_z = rep")
+    lines = "    d_mu_z, d_mu, d_log_var = d_z[:, 0], 2 * d_mu_kl, ...\n    return d_z, d_mu, d_log_var"
+    source = source.replace("    return d_z, d_mu + d_mu_kl, d_log_var + d_log_var_kl", lines)
+    _, text = check_file(tmp_path, 12, source)
+    assert "x two_paths, d_mu_z\n      has shape (3, 2), that is (L, J) instead of (5, 2), that is (B, J)" in text
+    assert "equals 2 x d_mu_kl" in text and ". two_paths, d_log_var" in text
+
+
 def test_numpy_warning_is_printed_with_the_line_of_the_file(tmp_path):
     _, text = check_file(tmp_path, 2, "def tanh_backward(d_h, h):\n    return np.sqrt(-1 - h * h)")
     assert "NumPy warned: line 4: invalid value encountered in sqrt" in text

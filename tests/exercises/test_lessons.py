@@ -226,7 +226,7 @@ def test_lesson_notebooks_have_the_question_and_run_in_plain_python(tmp_path, ca
 
 
 def last_value(source, names):
-    """Execute a cell; return the result `found`, which the notebook displays, or None."""
+    """Execute a cell; return the variable `found` of the notebook, or None if it does not exist yet."""
     exec(source, names)
     return names["found"] if "found" in names else None
 

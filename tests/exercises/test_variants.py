@@ -1,4 +1,4 @@
-"""Known wrong versions of solutions: each runs, and the judge describes each only with names of the learner's file."""
+"""Known wrong versions of solutions: the judge finds the change of each, and names only variables of the learner's file."""
 
 import ast
 import re

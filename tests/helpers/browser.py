@@ -111,7 +111,7 @@ class Browser:
             self.errors.append(str(params["args"]))
 
     def open(self, path, fragment="", width=1280, height=900, dark=False, media=""):
-        """Open a file and wait until it is loaded; for a phone, width=390."""
+        """Open a file and wait until it is loaded; a width below 500 makes the browser act like a phone."""
         features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.call("Emulation.setEmulatedMedia", media=media, features=features)
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500)

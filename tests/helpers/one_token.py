@@ -56,8 +56,9 @@ def mutants(module: str, source: str) -> Iterator[Mutant]:
 def _rows_to_leave(node):
     if isinstance(node, (ast.Import, ast.ImportFrom, ast.AnnAssign)):
         yield from range(node.lineno, node.end_lineno + 1)
-    if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.body[0].lineno > node.lineno:
-        yield from range(node.lineno, node.body[0].lineno)
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
+        yield from range(first, node.body[0].lineno)
 
 
 def _replacement(token, before):

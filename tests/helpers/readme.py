@@ -80,7 +80,7 @@ def blocks(page: str) -> list[Shown]:
 
 
 def pictures(page: str) -> list[Shown]:
-    """Return the alt texts of a page; `command` is the path of the picture."""
+    """Return the alt texts of a page's pictures. The field `command` of each holds the path of its picture."""
     return list(found("alt", r"!\[(?P<text>.*?)\]\((?P<command>.*?)\)", page, flags=re.DOTALL))
 
 
@@ -95,7 +95,7 @@ def alt_text(name: str, picture: str) -> str:
 def run_command(command: str, directory: Path) -> tuple[int, str, str]:
     """Run a shell command with this checkout's `minivae`, `derivations`, `python`; return exit code, stdout and stderr.
 
-    A simple command of `minivae` or `derivations`, alone or before a pipe, runs in a fork, which saves the imports.
+    A simple command of `minivae` or `derivations`, alone or before a pipe, runs in a fork, which saves the time of imports.
     """
     plain = re.fullmatch(r"(minivae|derivations) ([\w.,=/ -]*)(?: \| (.*))?", command)
     if not plain:
@@ -110,7 +110,7 @@ def run_command(command: str, directory: Path) -> tuple[int, str, str]:
 
 @functools.cache
 def main_of(program: str) -> Callable:
-    """Return the main function of a program, after importing all modules that its commands import late."""
+    """Return the main function of a program, after importing large modules that its commands import late."""
     late = ("matplotlib.backends.backend_agg", "minivae.figures", "minivae.museum.command", "derivations.figures")
     for name in (*late, f"{program}.app.cli"):
         importlib.import_module(name)

@@ -7,7 +7,7 @@ import numpy as np
 
 
 def idx(array, code=8):
-    """Return an array of bytes as the content of an IDX file."""
+    """Return the content of an IDX file that holds this array (code 8: unsigned bytes)."""
     return struct.pack(f">BBBB{array.ndim}I", 0, 0, code, array.ndim, *array.shape) + array.tobytes()
 
 

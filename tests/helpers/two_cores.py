@@ -38,7 +38,7 @@ def run_on_two_cores(session: pytest.Session, slow_fixtures: frozenset) -> bool 
 
 
 def can_use_two_processes(session: pytest.Session, files: list) -> bool:
-    """Return True if there are many or slow tests and two cores, a fork is safe, and no debugger is used."""
+    """Return True for many or slow tests in 2 to 256 files, with two cores, a safe fork, no debugger and no failure."""
     option = session.config.option
     alone = option.collectonly or option.usepdb or option.trace or option.capture != "fd" or session.testsfailed
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1      # on other systems threads make a fork unsafe
@@ -120,7 +120,7 @@ class Second:
             os._exit(status)                                # never continue as a second pytest
 
     def pass_on_reports(self) -> bool:
-        """Give pytest all reports that are complete; return whether more may come."""
+        """Give pytest all reports that are complete; return True if more may come."""
         alive = self.is_alive()                             # checked before reading, so that no report is missed
         hook, written = self.session.config.hook, os.pread(self.reports.fileno(), 1 << 30, self.read)
         for line in written[: written.rfind(b"\n") + 1].splitlines(keepends=True):
@@ -142,7 +142,7 @@ class Second:
         return alive
 
     def is_alive(self) -> bool:
-        """Return True if the process runs; if it has ended, store its exit code (minus the signal that ended it)."""
+        """Return True if the process runs; if it has ended, store its exit code, or -9 if signal 9 ended it."""
         if self.status is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             self.status = os.waitstatus_to_exitcode(status) if pid else None

@@ -20,6 +20,11 @@ def f(x: int = 1, *args, **rest) -> int | None:
     y = g(*args) - x
     y = g(*args) - x
     return -y * 0.5 if y < 2 else max(y, not x)
+
+
+@f(1, True)
+class A:
+    """Contain 1 - 1."""
 '''
 
 
@@ -40,7 +45,7 @@ def test_every_mutant_differs_in_its_named_token():
         assert pairs == [(old, new)] or new == "(nothing)" and right.count("not") == 1 + tokens(source).count("not"), name
 
 
-def test_mutants_leave_imports_signatures_annotations_and_docstrings_unchanged():
+def test_mutants_leave_imports_decorators_signatures_annotations_and_docstrings_unchanged():
     names = [name.split("  ")[0] + " " + name.split("  ")[1] for name in made(SOURCE)]
     assert names == [
         *("m.py:8:17 - -> +", "m.py:9:17 - -> +", "m.py:10:11 - -> +", "m.py:10:14 * -> /", "m.py:10:16 0.5 -> 1.0"),

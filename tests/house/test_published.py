@@ -11,7 +11,7 @@ from tests.benchmarks import published
 from tests.data.test_data import mnist
 
 
-def test_schedule_has_eight_stages_each_three_times_as_long_as_before():
+def test_each_of_eight_stages_is_three_times_as_long_as_the_previous():
     assert published.BURDA.epochs == 3280 and published.stage_of(3280) == 7
     assert [published.stage_of(epoch) for epoch in (1, 2, 4, 5, 13, 14, 40, 41, 364, 365)] == [0, 1, 1, 2, 2, 3, 3, 4, 5, 6]
     assert published.BURDA.rate(1) == 1e-3 and published.BURDA.rate(3280) == pytest.approx(1e-4)
@@ -44,7 +44,7 @@ def test_stopped_and_resumed_published_run_equals_an_uninterrupted_run(tmp_path,
     assert f"{one['measured']:.2f}" in published.table([one]) and str(one["published"]) in published.table([one])
 
 
-def test_published_measurement_is_the_bound_with_k_importance_weights(tmp_path):
+def test_measured_nats_and_their_error_decrease_with_more_importance_weights(tmp_path):
     dataset = data.load(mnist(tmp_path)).binarized()
     training, _ = published.train_or_resume("vae", dataset, 1, options(tmp_path, "out").out)
     found = {k: published.nll(training.vae, dataset.test_x, k) for k in (2, 2000)}

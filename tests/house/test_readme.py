@@ -1,4 +1,4 @@
-"""Every page is executed: its commands, Python sessions, tables, numbers, names, links and alt texts."""
+"""Every page is checked: its commands and Python sessions run, and tables, numbers, names, links and alt texts are right."""
 
 import ast
 import importlib
@@ -22,7 +22,7 @@ every_page = pytest.mark.parametrize("name", PAGES)
 
 
 def same(printed, shown):
-    """Return True if all words are equal and numbers differ by at most 5 %, or 50 % for numbers up to 20."""
+    """Return True if words and whole numbers are equal and decimals differ by at most 5 %, or 50 % for those up to 20."""
     word = re.compile(r"-?\d+\.\d+|\S+")
     printed, shown = word.findall(printed), word.findall(shown)
     if len(printed) != len(shown):
@@ -161,7 +161,6 @@ def test_readme_states_the_length_of_the_code_outside_the_core():
         files = [path for path in (ROOT / package).rglob("*.py") if path.name not in read or path.parent.name != package]
         lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files)
         assert abs(lines - int(number.replace(",", ""))) < 0.1 * lines, lines
-
 
 
 def test_front_page_states_the_number_of_exhibits_and_default_hidden_units():

@@ -58,7 +58,7 @@ def imported(tree, package):
 
 
 def module_of(dotted, modules):
-    """Return the module with this dotted name or, for another name, the module that defines it, or None if neither exists.
+    """Return the module with this dotted name. For another name, return the module that defines it, if any, else None.
 
     For a package, return its __init__.
     """
@@ -157,7 +157,7 @@ def test_lines_have_at_most_125_columns():
 
 
 def asserts(path, tree):
-    """Yield every `assert`: python -O removes it, and its message does not help users."""
+    """Return the place of every `assert`: python -O removes it, and its message does not help users."""
     found = [node.lineno for node in nodes_of(tree) if isinstance(node, ast.Assert)]
     return [f"{path.parent.name}/{path.name}:{line}" for line in found]
 

@@ -1,4 +1,4 @@
-"""Two processes report failures like one process, and each process ends if the other one ends."""
+"""Two processes report failures like one process, and if one of the two ends, the other one ends too."""
 
 import os
 import re

@@ -61,7 +61,7 @@ def test_waiting_benchmark_refuses_bad_options(arguments, capsys):
     assert "--rounds must be at least 1" in capsys.readouterr().err
 
 
-def test_every_function_named_for_a_timed_part_exists():
+def test_every_function_listed_for_a_timed_part_exists():
     for wait in waiting.WAITS:
         for name in (name for names in wait.parts.values() for name in names):
             module, _, function = name.rpartition(".")

@@ -54,7 +54,7 @@ def write_notebooks(options: argparse.Namespace, chosen: tuple) -> int:
 
 
 def show_one(options: argparse.Namespace, each: Lesson, count: int, read: Callable[[], str]) -> int:
-    """Print the question, wait for a prediction at a terminal, run the lesson, and print its results."""
+    """Print the question, wait for a prediction at a terminal, run the lesson, save its figure, and print its results."""
     folder = options.out or Path("minivae-lessons")
     path = folder / f"{stem(each)}.png"
     own = options.out is None and is_figure(path)           # in the default folder, a repeated lesson replaces its figure
@@ -111,7 +111,7 @@ def opening(each: Lesson, count: int) -> list[str]:
 
 
 def results(each: Lesson, found: Finding, guess: str | None) -> list[str]:
-    """Return the lines with the number, further numbers, and the verdict."""
+    """Return the lines with the number, further numbers, the verdict and, if it holds, the right answer."""
     lines = ["", wrapped("number", f"{found.number:.4g} {found.meaning}")]
     lines += [wrapped("", f"{label}: {text}") for label, text in found.rows]
     lines += [wrapped("verdict", verdict(found))]

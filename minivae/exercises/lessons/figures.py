@@ -75,7 +75,7 @@ class Panel(NamedTuple):
 
 @styled
 def curves(panels: Sequence[Panel], finding: str, caption: str) -> Drawn:
-    """Draw panels of curves; each curve has its name at its right end."""
+    """Draw panels of curves; if there are several, each has its name at its right end."""
     figure = page(3.9 * len(panels) + 1.4, 4.1)
     texts = []
     for axes, panel in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels):

@@ -23,7 +23,7 @@ MODULES = ("losses", "latent", "gradients", "bounds")       # the modules that d
 
 
 class Setup(NamedTuple):
-    """Settings of a run: the seed, the epochs of each training, the number of held-out digits for the measurements."""
+    """Settings of a run: seed, epochs of a training, number of held-out digits. A few lessons use other numbers."""
 
     seed: int = 0
     epochs: int = 40
@@ -66,7 +66,7 @@ class Lesson(NamedTuple):
     answer: int                 # the index of the right answer
     code: tuple[str, ...]       # functions to read, as "minivae.vae:VAE.forward"
     ledger: str                 # the entry of the ledger: `derivations show ID`
-    test: str                   # a test that would have found the learner's mistake
+    test: str                   # a test about the same question
 
 
 def lesson(number: int, **texts) -> Callable[[Callable], Lesson]:
@@ -130,7 +130,7 @@ def trained(setup: Setup, likelihood: str = "binomial", latent: int = 2, sigma: 
 
 
 def held_out(setup: Setup, likelihood: str = "binomial") -> tuple[NDArray, NDArray]:
-    """Return about `setup.rows` held-out digits (N, 64) and their classes (N,)."""
+    """Return at most `setup.rows` held-out digits (N, 64) and their classes (N,)."""
     few = data_for(likelihood).few(setup.rows)
     return few.test_x, few.test_y
 
