@@ -41,7 +41,7 @@ def over_polar(f):
 
 
 def over_ring(f):
-    """Return the integral of f(x) over 1 < |x| < 2.2, which contains the ring."""
+    """Return the integral of f(x) over 1 < |x| < 2.2: these x are the images g(z) of 0 < |z| < 12."""
     r = 1 + RHO / 10
     x = r[:, None, None] * DIRECTIONS
     return (0.6 * LEGENDRE[:, None] * r[:, None] * f(x)[..., 0]).sum() * 2 * np.pi / 8
