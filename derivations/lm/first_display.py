@@ -56,7 +56,7 @@ def lm_1(w, x, mu, sigma):
 
 
 def loss_of_autoencoder(w, x, mu):
-    """Return (x - w mu)^2: minivae's loss of one x without noise (z = mu) and KL (beta = 0), minus a constant.
+    """Return (x - w mu)^2: minivae's loss of one x without noise (z = mu) and without KL (beta = 0), minus a constant.
 
     The decoder has the variance 1/2, so the loss is (x - w mu)^2 + ln(pi)/2.
     """

@@ -95,8 +95,8 @@ def mean_and_variance(of_draw):
     (*ABOVE_ZERO, PASSES), kind="claim",
     claim="The text says that sampling stops the propagation of errors, and that the reparametrization trick solves this "
     "problem (l.66).",
-    says="g is the gradient estimate of the trick, and h is the score function estimate. Both g and h are unbiased. h does "
-    "not need the trick, but h has more variance.",
+    says="g is the gradient estimate with the trick, and h is the score function estimate. Both g and h are unbiased. h "
+    "does not need the trick, but h has more variance.",
     needs="z is a function of mu (if z is a constant, g is 0)",
     outside={"mu": 1, "sigma": 1, "passes": 0},
 )  # fmt: skip
