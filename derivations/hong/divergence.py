@@ -1,7 +1,7 @@
 """Hong, "Derivations", 2.1: the divergence from the prior, hong.8 to hong.12.
 
-The left sides are computed from the densities. The expectations in the printed lines are exact sums over quadrature
-nodes.
+The left sides of hong.8 to hong.10 are computed from the densities. The expectation in hong.9 is an exact sum over
+quadrature nodes.
 """
 
 import numpy as np
@@ -69,7 +69,7 @@ def _(mu, sigma):
 
 
 def bracket(mu, sigma, log_sign, square_sign):
-    """Return `sum_i [+-log sigma_i +- 1/2 (mu_i^2 + sigma_i^2 - 1)]`. The signs (-, +) give the KL; (+, +) are printed."""
+    """Return `sum_i [+-log sigma_i +- 1/2 (mu_i^2 + sigma_i^2 - 1)]`. The source prints (+, +), but (-, +) give the KL."""
     return total(log_sign * log(sigma) + square_sign * (mu**2 + sigma**2 - 1) / 2)
 
 
@@ -99,7 +99,7 @@ def _(mu, sigma):
     return -total(kl_standard_normal(mu, 2 * log(sigma)))
 
 
-# Sums or means. The gradients are in the encoder's output (mu, log sigma), for one draw eps.
+# Sums or means. The gradients are with respect to the encoder's output (mu, log sigma), for one draw eps.
 
 BETA, EPS = positive("beta", r"\beta"), vector("eps", r"\epsilon", 2, 1.0, ((1, 0), (0.5, -1)))
 EACH_KL = r"D_{KL}^{(i)}"
@@ -136,7 +136,7 @@ def reductions(beta, W, x, mu, sigma, eps):
 
 
 def gradient_of_one(W, sigma_theta, x, mu, sigma, eps, beta):
-    """Return minivae's gradient in (mu, log sigma) for one value of each letter."""
+    """Return minivae's gradient with respect to (mu, log sigma) for one value of each letter."""
     vae = as_vae(W, sigma_theta, mu, sigma, beta=float(beta[0]))
     d_mu, d_log_var = np.split(vae.gradient(x[None], eps[None, None])["encoder.1.bias"], 2)
     return np.concatenate([d_mu, 2 * d_log_var])            # log var = 2 log sigma
@@ -152,7 +152,7 @@ def _(beta, W, x, mu, sigma, eps):
 
 
 def slopes(reduce, D, d):
-    """Return the derivatives in t of `reduce{(x - x~)^2}` and `reduce{KL_i}`, for x~ = t x and mu = t m."""
+    """Return d/dt at t = 2 of `reduce{(x - x~)^2}` and of `reduce{KL_i}`, for x~ = t x, mu = t m and sigma = 1."""
     x, m = np.cos(np.arange(D)), np.sin(np.arange(d))
     reconstruction = complex_step(lambda t: reduce((x - t * x) ** 2), 2.0)
     return reconstruction, complex_step(lambda t: reduce((t * m) ** 2 / 2), 2.0)
@@ -172,14 +172,14 @@ def best_variance(v, weight):
     kind="claim", verdict="prose",
     claim="The text suspects that sums and means of the KL are a reason for different choices of beta (l.37).",
     says="For CIFAR10 (D = 3072) and d = 50, beta = 1 corresponds to beta_norm = d/D, and beta_norm = 1 to beta = D/d. The "
-    "loss MSE + KL implies sigma_theta^2 = D/2. For x~ = z and v = sigma_theta^2 = 1/4, a mean in place of the sum over the "
-    "KLs makes the best sigma_i^2 smaller.",
+    "loss MSE + KL implies sigma_theta^2 = D/2. For x~ = z and v = sigma_theta^2 = 1/4, the best sigma_i^2 is smaller if "
+    "the KLs are averaged instead of summed.",
 )  # fmt: skip
 def choices_of_beta():
     D, d, v = 3 * 32 * 32, 50, 1 / 4
     (squares, kls), (mean_square, mean_kl) = slopes(np.sum, D, d), slopes(np.mean, D, d)
     normed = (kls / squares) / (mean_kl / mean_square)      # the beta_norm that corresponds to beta = 1
-    implied = squares / mean_square / 2                     # the sigma_theta^2 with squares / (2 sigma_theta^2) = MSE
+    implied = squares / mean_square / 2                     # squares / (2 implied) equals the MSE
     return (
         np.array([normed, 1 / normed, implied, best_variance(v, 1), best_variance(v, 1 / d)]),
         "=", np.array([d / D, D / d, D / 2, v / (v + 1), v / (v + d)]),

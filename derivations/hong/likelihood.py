@@ -80,7 +80,7 @@ def mean_nll(W, x, mu, sigma):
     rf" \left(v,\; \frac{{D}}{{2}}(\ln 2\pi v + 1)\right),\quad v \,\mathrm{{being}}\, {RESIDUAL}",
     (W, N_X, N_MU, N_SIGMA, AT), kind="claim",
     claim="The text says that sigma^2 can be chosen, learned or calculated (l.39).",
-    says="The likelihood is largest if sigma^2 is the mean squared error.",
+    says="The expected log-likelihood is largest if sigma^2 is the mean squared error.",
     needs="the mean squared error is averaged over q and over all data, and it is above 0",
     outside=(TWO_DATA | {"a": 0}, PERFECT | {"a": 1}),
 )  # fmt: skip
@@ -98,7 +98,7 @@ def best_sigma(W, x, mu, sigma, a):
 
 
 def optimum_of_one(W, x, mu, sigma):
-    """Return minivae's best sigma^2 for one batch, and the mean -ln p(x|z) for it. Means over the four draws are exact."""
+    """Return minivae's best sigma^2 for one batch, and the mean -ln p(x|z) at it. Means over the four draws are exact."""
     z = reparameterize(mu, 2 * log(sigma), CORNERS * np.ones((len(x), 1)))      # (4, N, d)
     log_sigma = optimal_log_sigma(x, decoded(W, z))
     return np.array([exp(2 * log_sigma), -gaussian_log_prob(x, decoded(W, z), log_sigma).mean()])
@@ -151,7 +151,8 @@ def _(x, x_tilde, sigma):
     + NLL,
     (X_4, X_TILDE, SIGMA_4), kind="claim", verdict="prose",
     claim="The text refers to a paper for the proof of the negative log-likelihood (l.43).",
-    says="The proof has two steps: the logarithm of a product is a sum, and the sum of D equal terms is D times one term.",
+    says="The proof has two steps. The logarithm of a product is a sum. In this sum, ln sigma and ln(2 pi)/2 occur D times, "
+    "and the squared errors add up to D times the MSE.",
 )  # fmt: skip
 def proof(x, x_tilde, sigma):
     terms = log(sigma) + math.log(2 * pi) / 2 + (x - x_tilde) ** 2 / (2 * sigma**2)

@@ -36,7 +36,7 @@ AS_PRINTED, RIGHT = 1, -1                                   # the sign before lo
 
 
 def without_constant(W, sigma_theta, x, mu, sigma, log_sign):
-    """Return the last line of the source: the loss without D/2 ln 2 pi. log_sign is the sign before log sigma_i."""
+    """Return line 2 of the source's loss, which has no D/2 ln 2 pi. log_sign is the sign before log sigma_i."""
     D, mse = x.shape[-1], expected_mse(W, x, mu, sigma)
     return D * log(sigma_theta) + D / (2 * sigma_theta**2) * mse + bracket(mu, sigma, log_sign, 1)
 
@@ -52,10 +52,11 @@ def descent(
 ) -> tuple[NDArray, NDArray]:
     """Run gradient descent on `loss` from q = p(z). Return mu and log sigma after 0, 1, ..., `steps` steps.
 
-    With RIGHT, descent converges to the best Gaussian with a diagonal covariance. This is the posterior if the columns of W
-    are orthogonal. With AS_PRINTED, log sigma decreases by at least `rate` in every step. For n models in one call, W is
-    (n, D, d), sigma_theta (n, 1) and x (n, D); both results are (steps + 1, n, d). The default is one model with D = d = 1,
-    w = 1, sigma_theta = 1/2 and x = 1; both results are (steps + 1, 1).
+    With RIGHT and a small enough `rate`, descent converges to the best Gaussian with a diagonal covariance. This is the
+    posterior if the columns of W are orthogonal. With AS_PRINTED, log sigma decreases by at least `rate` in every step.
+
+    For n models in one call, W is (n, D, d), sigma_theta (n, 1) and x (n, D); both results are (steps + 1, n, d). The
+    default is one model with D = d = 1, w = 1, sigma_theta = 1/2 and x = 1; both results are (steps + 1, 1).
     """
     W, x = np.asarray(W, float), np.asarray(x, float)
     weighted = np.swapaxes(W, -2, -1) / np.asarray(sigma_theta, float)[..., None] ** 2
@@ -81,8 +82,8 @@ MINUS_L = r"-\mathcal{L}_{\phi,\theta}(x)"
     "hong.17", "l.47 line 1", rf"{MINUS_L} = {CONSTANT} + {LOSS_MSE} + {PRINTED_KL}", MODEL,
     verdict="wrong", group="hong.10",
     says="The loss is the negative log-likelihood of x (hong.15) plus the divergence, with the printed signs of hong.10.",
-    fault="The divergence contains -log sigma_i, as the author notes at l.49, but the printed loss has +log sigma_i. As "
-    "printed, the loss has no minimum: it decreases without bound as sigma_i goes to 0.",
+    fault="A minus sign is missing, as the author notes at l.49: the divergence contains -log sigma_i, but the printed loss "
+    "has +log sigma_i. As printed, the loss has no minimum: it decreases without bound as sigma_i goes to 0.",
 )  # fmt: skip
 def eq_17(W, sigma_theta, x, mu, sigma):
     return minus_elbo(W, sigma_theta, x, mu, sigma), "=", loss(W, sigma_theta, x, mu, sigma, AS_PRINTED)
@@ -107,8 +108,8 @@ def _(W, sigma_theta, x, mu, sigma):
     "hong.18", "l.47 line 2", rf"\left[{MINUS_L} - {CONSTANT}\right] = {LOSS_MSE} + {PRINTED_KL}", MODEL,
     verdict="wrong", group="hong.10",
     says="This is the loss of hong.17 without the constant D/2 ln 2 pi.",
-    fault="The constant may be left out. But the divergence contains -log sigma_i, as the author notes at l.49, and the "
-    "printed loss has +log sigma_i.",
+    fault="The constant may be left out. But a minus sign is missing, as the author notes at l.49: the divergence contains "
+    "-log sigma_i, and the printed loss has +log sigma_i.",
 )  # fmt: skip
 def eq_18(W, sigma_theta, x, mu, sigma):
     constant = x.shape[-1] * math.log(2 * math.pi) / 2
@@ -132,7 +133,7 @@ def _(W, sigma_theta, x, mu, sigma):
 
 
 A, B = (chosen(name, name, value, "a sign, 1 or -1") for name, value in (("a", -1), ("b", 1)))
-PLACES = {"none": (1, 1), "the squares": (1, -1), "the whole sum": (-1, -1)}
+PLACES = {"none": (1, 1), "the squares": (1, -1), "the whole sum": (-1, -1)}      # (a, b) for the other places of the sign
 TRIED = tuple({"mu": (1, 0), "sigma": (2, 1), "a": a, "b": b} for a, b in PLACES.values())
 
 

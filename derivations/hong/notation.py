@@ -188,7 +188,7 @@ def covariance_of(draws):
     r"(\sigma_\phi(x)^2)^T I_d = \mathrm{Cov}_{\sim q(z|x)}[z] = \mathrm{Cov}_{\sim p(x)}[x]", TWO_EACH,
     kind="claim", verdict="slip",
     claim='The text calls (sigma_phi(x)^2)^T I_d "a diagonal covariance matrix of the data distribution" (l.25).',
-    says="Read literally: (sigma_phi(x)^2)^T I_d is the covariance matrix of z and of the data.",
+    says="Read literally: (sigma_phi(x)^2)^T I_d is the covariance matrix of z, and also that of the data.",
     fault="The covariance of z is diag(sigma_phi(x)^2). The covariance of the data is another matrix, and the printed "
     "product with I_d is a row vector.",
 )  # fmt: skip

@@ -1,7 +1,7 @@
-"""Hong, "Derivations": the model for computing the entries, and formulas that several entries share.
+"""Hong, "Derivations": the model for most entries, and formulas that several entries share.
 
 The model is linear, with D = 3 and d = 2: z ~ N(0, I_d), mu_theta(z) = W z, and one sigma_theta for all pixels. So p(x),
-p(z|x) and -L are known. Expectations over q are exact sums over quadrature nodes.
+p(z|x) and -L have formulas. Expectations over q are exact sums over quadrature nodes.
 """
 
 import itertools
@@ -41,7 +41,7 @@ def decoded(W: NDArray, z: NDArray) -> NDArray:
 
 
 def codes(mu: NDArray, sigma: NDArray) -> tuple[NDArray, NDArray]:
-    """Return nodes z (..., 9, d) for q(z|x), and weights (9,). Weighted sums over these nodes are exact expectations."""
+    """Return nodes z (..., 9, d) for q(z|x), d = 2, and weights (9,): exact expectations of polynomials up to degree 5."""
     eps, weights = noise(mu.shape[-1])
     return mu[..., None, :] + sigma[..., None, :] * eps, weights
 
@@ -99,7 +99,7 @@ CORNERS = corners(2)[:, None]                               # (4, 1, 2)
 
 
 def as_vae(W: NDArray, sigma_theta: NDArray, mu: NDArray, sigma: NDArray, **settings) -> VAE:
-    """Return a model of minivae. The weights of its encoder are 0, so mu and sigma are the same for every x."""
+    """Return a model of minivae. The weight matrix of its encoder is 0, so mu and sigma are the same for every x."""
     (D, d), sigma_theta = W.shape, float(sigma_theta[0])
     shapes = mlp_shapes("encoder", [D, 2 * d]) | mlp_shapes("decoder", [d, D]) | {"log_sigma": ()}
     flat = [np.zeros(2 * d * D), mu, 2 * np.log(sigma), W.T.ravel(), np.zeros(D), [np.log(sigma_theta)]]
@@ -107,7 +107,7 @@ def as_vae(W: NDArray, sigma_theta: NDArray, mu: NDArray, sigma: NDArray, **sett
 
 
 def by_minivae(f, more: str = "->(o)"):
-    """Turn f(W, sigma_theta, x, mu, sigma, ...), which takes one value of each letter, into a function of n values.
+    """Turn f(W, sigma_theta, x, mu, sigma, ...), which takes one value of each letter, into a function of n values of each.
 
     `more` is the end of the signature string for np.vectorize: the shapes of the further arguments and of the result.
     """

@@ -60,7 +60,7 @@ def reconstruction(p_xz, q):
 
 
 def minus_free_energy(p_xz, q):
-    """Return minus the square bracket of lines 4 and 5."""
+    """Return minus the expression in square brackets in lines 4 and 5 of the source's display."""
     return -(divergence(p_xz, q) - reconstruction(p_xz, q))
 
 
@@ -136,7 +136,7 @@ def lm_18(p_xz, q):
 
 @equation(
     "lm.19", "l.24 display 2, lines 6 and 7", rf"{MINUS_F} := -F(x) := \mathcal L", TABLES,
-    says="This line defines two names: F for the free energy, and L for -F. (F and L also depend on q and theta.)",
+    says="These two lines define two names: F for the free energy, and L for -F. (F and L also depend on q and theta.)",
     verdict="defines",
 )  # fmt: skip
 def lm_19(p_xz, q):
@@ -211,7 +211,7 @@ MODEL = (real("w", "w", simple=(1, 2)), positive("s", "s", simple=(1, 2)), real(
 
 
 def bounds(w, s, x, mu, sigma):
-    """Return L for each of K Gaussians q, (n, K). A letter with one value for all q has the shape (n, 1)."""
+    """Return L for each of K Gaussians q, (n, K). A letter with the same value for all q has the shape (n, 1)."""
     return linear_elbo(*(letter[..., None] for letter in (w, s, x, mu, sigma)))[..., 0]
 
 

@@ -1,7 +1,7 @@
 """LM, "Variational AutoEncoder": from the beginning to the first display.
 
-There are two models: tables p(x, z), for which integrals over z are sums, and x = w z + s eps. A side in square brackets
-is not printed on this line of the page, but on the line above.
+There are two models: tables p(x, z), for which integrals over z are sums, and x = w z + s eps. A side in square brackets is
+our addition. In lm.4 it is the left side of line 1, which the page does not repeat.
 """
 
 from dataclasses import replace
@@ -56,7 +56,10 @@ def lm_1(w, x, mu, sigma):
 
 
 def loss_of_autoencoder(w, x, mu):
-    """Return (x - w mu)^2, the loss of minivae's autoencoder (z = mu, beta = 0, decoder variance 1/2) for one x."""
+    """Return (x - w mu)^2: minivae's loss of one x without noise (z = mu) and without KL (beta = 0), minus a constant.
+
+    The decoder has the variance 1/2, so the loss is (x - w mu)^2 + ln(pi)/2.
+    """
     vae = linear_vae(np.array([[0.0], mu, [0.0], [1.0]]), w, np.sqrt([0.5]))
     autoencoder = replace(vae, beta=0, noise=False)
     return autoencoder.loss(x[None], np.zeros((1, 1, 1))) - np.log(np.pi) / 2

@@ -41,7 +41,7 @@ def over_polar(f):
 
 
 def over_ring(f):
-    """Return the integral of f(x) over 1 < |x| < 2.2, which contains the ring."""
+    """Return the integral of f(x) over 1 < |x| < 2.2: these x are the images g(z) of 0 < |z| < 12."""
     r = 1 + RHO / 10
     x = r[:, None, None] * DIRECTIONS
     return (0.6 * LEGENDRE[:, None] * r[:, None] * f(x)[..., 0]).sum() * 2 * np.pi / 8
@@ -110,8 +110,8 @@ def samples_by_quadrature(w, s, x, d):
     "lm.12", "l.22", f"d = 100 {RELATIVE_VARIANCE}", COPIES,
     kind="claim", verdict="loose",
     claim='The text says that sampling from latent space "becomes more difficult" in higher dimensions (l.22).',
-    says='We read "more difficult" as: the number of draws needed is d. The right side is the correct number, for '
-    "which the estimate of p(x) has a relative standard deviation of 10 %.",
+    says='We read "more difficult" as: d draws are needed to estimate p(x). The right side is the correct number, for '
+    "which the estimate has a relative standard deviation of 10 %.",
     fault="Drawing z is easy in any dimension. It becomes hard to estimate p(x) as a mean over draws of the prior: at w = "
     "1, s = 1/2, x = 0 the relative variance of a mean over L draws is ((5/3)^d - 1)/L.",
 )  # fmt: skip

@@ -30,7 +30,7 @@ def best_q(w, s, x):
 
 
 def of_each(f, *letters):
-    """Return f for every beta, (n, 3). Each letter is (n, 1) or (n, 3)."""
+    """Return f for each column of the letters, which have one column or three: (n, 3), or (n, 1) if none has three."""
     return f(*(letter[..., None] for letter in letters))[..., 0]
 
 
@@ -60,8 +60,8 @@ def least_loss(w, s, x):
     rf" = {LEAST} + \beta D_{{KL}}(q\Vert q_\beta) \geq {LEAST}",
     (*WORLD, *ENCODED), kind="figure", verdict="figure",
     tight={"w": 0, "s": 1, "x": 1, "mu_q": 0, "sigma_q": 1},
-    says="Here beta, the weight of the KL, is 1/4, 1 and 4. The loss is smallest if q is q_beta. For beta = 1, q_beta is "
-    "the posterior.",
+    says="Here beta, the weight of the KL, is 1/4, 1 and 4. The loss is smallest if q is q_beta, which is proportional to "
+    "p(z) p(x|z)^(1/beta). For beta = 1, q_beta is the posterior.",
 )  # fmt: skip
 def lm_43(w, s, x, mu_q, sigma_q):
     kl_term = BETA * kl_normal(mu_q, sigma_q, 0, 1)
@@ -86,7 +86,7 @@ def _(w, s, x, mu_q, sigma_q):
 
 # Gradient ascent in mu and ln sigma, from the prior q = N(0, 1).
 
-SMALL_STEPS = (                                             # for these letters gradient ascent converges
+SMALL_STEPS = (                                             # for these values gradient ascent converges
     real("w", "w", 0.5, (1, 2, 0.5)),
     positive("s", "s", 0.15, (1, 2)),
     real("x", "x", simple=(1, 0, 2)),
@@ -127,12 +127,12 @@ def lm_44(w, s, x):
 
 @lm_44.tied("minivae.gaussian.kl_standard_normal_backward", draws=100)
 def _(w, s, x):
-    two = np.array([-1.0, 1.0])[:, None, None] * np.ones_like(x)        # the mean of a quadratic over these is exact
+    two = np.array([-1.0, 1.0])[:, None, None] * np.ones_like(x)        # for a quadratic, the mean over these is exact
 
     def gradient(mu, log_sigma):
         log_var, half = 2 * log_sigma, np.full((2, len(x)), 0.5)
         z = reparameterize(mu, log_var, two)
-        d_mean, _ = gaussian_log_prob_backward(half, x / s, w / s * z, np.zeros(()))    # in units of s
+        d_mean, _ = gaussian_log_prob_backward(half, x / s, w / s * z, np.zeros(()))    # x and its mean in units of s
         from_z = reparameterize_backward(w / s * d_mean, mu, log_var, two)
         d_mu, d_log_var = (a - b for a, b in zip(from_z, kl_standard_normal_backward(1, mu, log_var)))
         return d_mu, 2 * d_log_var

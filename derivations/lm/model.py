@@ -42,8 +42,8 @@ def bound_and_gap_of(theta: str, phi: str) -> str:
     kind="claim", verdict="loose",
     claim='The list calls theta "the model for inference" (l.11).',
     says="If theta belonged only to the inference, ln p(x) would not depend on theta.",
-    fault="The model for inference is q_phi. In all formulas of the page theta belongs to p_theta(x|z), which generates x, "
-    "and ln p(x) depends on theta.",
+    fault="The model for inference is q_phi. In all formulas of the page theta belongs to the model p_theta, which "
+    "generates x, and ln p(x) depends on theta.",
 )  # fmt: skip
 def lm_5(theta, theta_2, s, x):
     return linear_log_evidence(theta, s, x), "=", linear_log_evidence(theta_2, s, x)
@@ -73,7 +73,7 @@ def lm_6(theta, phi, phi_2, s, x, sigma_q):
     )  # fmt: skip
 
 
-# A decoder with two outputs, f(z, theta) = tanh(theta z). The nodes fill the plane of x, in units of sigma.
+# A decoder with two outputs, f(z, theta) = tanh(theta z). The nodes are a grid in the plane of x, in units of sigma.
 
 LINE = np.linspace(-7.2, 7.2, 19)                           # trapezoid rule with a relative error below 1e-10
 PLANE = np.stack(np.meshgrid(LINE, LINE), axis=-1).reshape(-1, 2)
@@ -172,7 +172,7 @@ ENTROPY = r"\frac{1}{2}\ln(2\pi e\,Var[x])"
 
 
 def marginal(f, s):
-    """Return Var[x], KL(p(x) || N(0, Var[x])) and the entropy of p(x). f (n, 61) has the values of an odd function."""
+    """Return Var[x], KL(p(x) || N(0, Var[x])) and the entropy of p(x). f (n, 61) has an odd function's values at CODES."""
     end = np.abs(f).max(axis=-1, keepdims=True) + 8 * s
     steps = max(29, math.ceil(1.3 * (end / s).max()))       # the steps are smaller than s
     x = end * np.linspace(0, 1, steps + 1)                  # x >= 0 is enough, because p(x) = p(-x)

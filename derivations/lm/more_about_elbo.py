@@ -36,7 +36,7 @@ JOINT = (
     "lm.26", "l.36", r"p_\theta(x|z)\,p(z) \neq p(x, z)", JOINT,
     kind="claim", verdict="loose",
     claim='The text says that we do not know p(x, z) "either" (l.36).',
-    says="Read literally: p(x, z) is unknown, so it is not decoder times prior.",
+    says="Read literally: p(x, z) is unknown, so p(x, z) is not decoder times prior.",
     fault="The joint density is known: it is decoder times prior, as the next line of the text says. The integral of the "
     "joint density over z is p(x). p(x) is unknown, and so is p(z|x).",
 )  # fmt: skip
@@ -111,10 +111,10 @@ def lm_30(p_xz, q):
 @equation(
     "lm.31", "l.42",
     rf"-\mathcal L(q) = \left[-\ln p(x) + {KL_TO} p(z|x))\right] = -E_q\ln p(x|z) + {KL_TO} p(z))", (DATUM,),
-    says="The loss -L is minus the reconstruction plus the divergence from the prior. (L depends on theta as well as on q.)",
+    says="The loss -L is the divergence from the prior minus the reconstruction. (L depends on theta as well as on q.)",
 )  # fmt: skip
 def lm_31(x):
-    mu, sigma, W, b, s = linear_model(x)                                        # mu and sigma (n, 1, 2); the decoder W, b, s
+    mu, sigma, W, b, s = linear_model(x)                                        # mu and sigma are (n, 1, 2)
     eps, chances = noise(2)                                                     # (9, 2), (9,)
     z, x = mu + sigma * eps, x[:, None]                                         # (n, 9, 2), (n, 1, 3)
     log_p_x = log_density_full(x, b, W.T @ W + s**2 * np.eye(3))

@@ -14,8 +14,8 @@ from minivae.gaussian import kl_standard_normal, log_normal, reparameterize
 from minivae.likelihood import gaussian_log_prob
 from minivae.ops import mlp, mlp_backward
 
-# f(z, theta) is the decoder of a small VAE. The VAE has two latent coordinates. The decoder has five
-# hidden units, three outputs and 33 weights.
+# f(z, theta) is the decoder of a small VAE. The VAE has two latent coordinates. The decoder has five hidden units, three
+# outputs, and 33 weights and biases.
 
 CODE = vector("z", "z", 2, simple=((1, 0), (1, -1), (0, 0)))
 DATUM = vector("x", "x", 3, simple=((0, 0, 0), (1, 0, -1)))
@@ -34,7 +34,7 @@ def log_likelihood(x, z, W, b, W_2, b_2, sigma):
 
 
 def with_complex_step(weights, k):
-    """Return the weights with the imaginary step 1e-30 i added to the k-th number."""
+    """Return the weights, with the imaginary step 1e-30 i added to number k, counted from 0."""
     sizes = np.cumsum([weight.size for weight in weights])[:-1]
     flat = np.concatenate([weight.ravel() for weight in weights]).astype(complex)
     flat[k] += 1e-30j
@@ -47,7 +47,7 @@ def with_complex_step(weights, k):
     (CODE, DATUM),
     kind="claim",
     claim="The text models the parameters of p(x|z), such as f(z, theta), with a neural network (l.48).",
-    says="The chain rule gives the gradient of ln p(x|z) in all weights of the network.",
+    says="The chain rule gives the gradient of ln p(x|z) with respect to all weights and biases of the network.",
 )  # fmt: skip
 def lm_34(z, x):
     ((W, b), (W_2, b_2)), sigma = decoder()
@@ -213,6 +213,6 @@ def lm_39(w, s, x, mu_q, sigma_q):
 @lm_39.tied("minivae.gaussian.reparameterize")
 def _(w, s, x, mu_q, sigma_q):
     mu, sigma = linear_posterior(w, s, x)
-    log_var, two = 2 * log(sigma), np.array([[[-1.0]], [[1.0]]])            # the mean of a quadratic over these is exact
+    log_var, two = 2 * log(sigma), np.array([[[-1.0]], [[1.0]]])            # for a quadratic, the mean over these is exact
     log_p = gaussian_log_prob(x, w * reparameterize(mu, log_var, two), log(s)[:, 0])
     return log_p.mean(axis=0)[:, None] - kl_standard_normal(mu, log_var)

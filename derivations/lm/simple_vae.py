@@ -15,7 +15,8 @@ from minivae.gaussian import (
     reparameterize_backward,
 )
 
-# The picture. Arrows lead from each quantity to the quantities that are computed from it.
+# Arrows lead from each quantity to the quantities that are computed from it. For each quantity, DRAWN has the quantities
+# from which it is computed. (Our copy has lost the picture.)
 
 DRAWN = {
     "encoder_hs": ("x", "encoder weights"),
@@ -34,8 +35,8 @@ DRAWN = {
     "lm.40", "l.62-64 figure",
     r"\left|\text{arrows drawn} - \text{arrows of the model}\right| < 1",
     kind="figure", verdict="figure",
-    says="The picture has the same arrows as the model: from x to the encoder, to mu and Sigma, to z, to the decoder, to "
-    "the loss.",
+    says="A picture of a VAE has the same arrows as the model: from x to the encoder, then to mu and Sigma, then to z, then "
+    "to the decoder, then to the loss. (Our copy has lost the picture.)",
 )  # fmt: skip
 def lm_40():
     vae, rng = small_vae(hidden=(5,)), np.random.default_rng(2)
@@ -73,7 +74,7 @@ def _(mu, sigma, t):
     return (WEIGHTS @ exp(t[:, 0] * z[..., 0]))[:, None]
 
 
-# Two estimators of the gradient of E_q[z^2] in mu. Means and variances are over eps.
+# Two estimators of the gradient of E_q[z^2] with respect to mu. Means and variances are over eps.
 
 ABOVE_ZERO = positive("mu", r"\mu", simple=(1, 2)), positive("sigma", r"\sigma", simple=(1, 0.5))
 PASSES = chosen("passes", r"\partial_\mu z", 1, "1 (it would be 0 if the drawn z were treated as a constant)")
@@ -94,8 +95,8 @@ def mean_and_variance(of_draw):
     (*ABOVE_ZERO, PASSES), kind="claim",
     claim="The text says that sampling stops the propagation of errors, and that the reparametrization trick solves this "
     "problem (l.66).",
-    says="g is the gradient estimate of the trick, and h is the score function estimate. Both g and h are unbiased. h does "
-    "not need the trick, but h has more variance.",
+    says="g is the gradient estimate with the trick, and h is the score function estimate. Both g and h are unbiased. h "
+    "does not need the trick, but h has more variance.",
     needs="z is a function of mu (if z is a constant, g is 0)",
     outside={"mu": 1, "sigma": 1, "passes": 0},
 )  # fmt: skip

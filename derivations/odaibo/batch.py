@@ -1,7 +1,7 @@
 """Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": a batch, (42) to (44), and the Conclusion.
 
 The model is that of loss.py, with a batch of three data and a linear encoder. The page maximises G of (42),
-which depends on the drawn noise. So the corrected forms compare means and variances: each side is (mean, variance).
+which depends on the drawn noise. So the corrected forms of (42) and (43) have the sides (mean, variance).
 """
 
 import itertools
@@ -67,12 +67,12 @@ def encode(theta, x):
 
 
 def each_datum(f, theta, w, s, x):
-    """Return f(w, s, x_i, mu_i, sigma_i) for every datum i. Results have the shape (n, M, 1)."""
+    """Return f(w, s, x_i, mu_i, sigma_i) for every datum i. Its values are (n, M, 1), or (n, M, K) for `drawn`."""
     return f(w[:, None], s[:, None], x[..., None], *encode(theta, x))
 
 
 def gain(theta, w, s, x):
-    """Return the correct mean and variance of (42), (n, 2): the sum of all bounds, and the sum of all variances / L."""
+    """Return the correct mean and variance of (42), (n, 2): the sum of the ELBOs, and the sum of Var[log p(x_i|z)] / L."""
     bounds, (_, variances) = (each_datum(f, theta, w, s, x) for f in (plane_elbo, plane_moments))
     return np.concatenate([bounds.sum(axis=1), variances.sum(axis=1) / L], axis=-1)
 
@@ -84,7 +84,7 @@ def printed_kl_part(mu, sigma, i):
 
 
 def printed_reconstruction(w, s, x, mu, sigma, i):
-    """Return the sum over l in (42) as printed. The summand, an expectation, is the same for every draw."""
+    """Return 1/L times the sum over l in (42) as printed. The summand, an expectation, is the same for every l."""
     expectation, _ = plane_moments(w, s, pick(x, i), mu, sigma)
     return sum(expectation for draw in range(L)) / L
 
@@ -102,7 +102,7 @@ def drawn(w, s, x_i, mu, sigma):
 
 
 def sum_over_batch(values, weights):
-    """Return (mean, variance) of a sum of independent terms i. `values` (n, M, K) has the terms at K nodes."""
+    """Return mean and variance, (n, 2), of a sum of M independent terms. `values` (n, M, K) has each term at K nodes."""
     mean = total(weights * values)                          # (n, M, 1)
     variance = total(weights * (values - mean) ** 2)
     return np.concatenate([mean.sum(axis=1), variance.sum(axis=1)], axis=-1)
@@ -190,7 +190,7 @@ def moments(log_p, chances, L, shared=0):
 
 @equation(
     "odaibo.t31", "l.278", rf"(E,\, Var)[\log p_\phi(x_i|z)] = (E,\, L\,Var)[{DRAWN}]",
-    (*PLANE, chosen("shared", "shared", 0, "1 if all L draws use the same noise")),
+    (*PLANE, chosen("shared", "shared", 0, "0: independent draws; 1: L equal draws")),
     kind="claim",
     claim="The text says that L samples are drawn by the re-parametrization trick (l.278).",
     says="For every L, the mean of L draws is an unbiased estimate. The variance of this estimate falls like 1/L.",
@@ -261,7 +261,7 @@ def linear_vae(theta, w, s) -> VAE:
 
 
 def mean_and_variance(theta, w, s, x):
-    """Return M times minivae's loss of a batch, and its variance for L draws.
+    """Return M times minivae's loss of a batch, and the variance of this product for L draws.
 
     For the loss, the draws of noise are the corners (+-1, ..., +-1) with equal weights. These draws have the mean and the
     covariance of normal noise. log p(x|z) is quadratic in the noise, so its mean is exact. The variance is a weighted sum
@@ -292,7 +292,7 @@ DATA = Symbol("x", "x", "real, not all 0", 3, lambda raw: 1.2 * raw + 0.5, ((1, 
 
 
 def loss_of(a, sigma, w, s, x):
-    """Return minus the ELBO of the whole batch, (n, 1), by quadrature."""
+    """Return minus the sum of the ELBOs of the batch, (n, 1), by quadrature."""
     return -linear_elbo(w[:, None], s[:, None], x[..., None], (a * x)[..., None], sigma[:, None]).sum(axis=1)
 
 
@@ -310,7 +310,7 @@ def loss_of(a, sigma, w, s, x):
 )  # fmt: skip
 def eq_44(a, sigma, w, s, x):
     variance = need_above_zero("the mean of x^2", total(x**2) / 3)          # the best decoder's variance of x
-    best_w = best_s = sqrt(variance / 2)                                    # one of many optima w^2 + s^2 = variance
+    best_w = best_s = sqrt(variance / 2)                                    # one of many optima: w^2 + s^2 = variance
     best_a, best_sigma = best_w / variance, best_s / sqrt(variance)         # q is the posterior
     return (
         -total(log_density(x, 0, sqrt(variance))),

@@ -37,7 +37,7 @@ NO_Y = {"atoms": FOUR, "X": (1, 0, 0, 0), "Y": (0, 0, 1, 1)}
 NO_X = {"atoms": FOUR, "X": (0, 0, 1, 1), "Y": (1, 0, 0, 0)}
 NO_VALUE = "p(Y|X) has no value where p(X) = 0, and p(X|Y) has no value where p(Y) = 0"
 
-# A table with p(x_1) = 0 and a table with p(z_2) = 0
+# Two tables p(x, z): the first has p(x_1) = 0, and the second has p(z_2) = 0.
 
 IMPOSSIBLE = {"p_xz": [[0, 0], [0.5, 0.5]]}, {"p_xz": [[0.5, 0], [0.5, 0]]}
 
@@ -52,8 +52,8 @@ GLOSSARY = replace(TABLE, simple=([[0.45, 0.4], [0.05, 0.1]], *TABLE.simple))
     (WEIGHT, NOISE, CURVE),
     kind="claim",
     claim='The abstract says that the posterior is "typically computationally intractable" (l.10).',
-    says="A linear decoder gives a Gaussian p(x), which has a formula. With a curved decoder p(x) is not Gaussian: the "
-    "fourth moment of x is smaller than that of a Gaussian with the same variance.",
+    says="A linear decoder gives a Gaussian p(x), which has a formula. With the decoder tanh(c w z)/c, p(x) is not "
+    "Gaussian: the fourth moment of x is smaller than that of a Gaussian with the same variance.",
     needs="the decoder is curved (c > 0); with a linear decoder, p(x) and p(z|x) are Gaussian",
     outside={"w": 1, "s": 1, "c": 0},
 )  # fmt: skip
@@ -204,7 +204,7 @@ def eq_5(atoms, X, Y):
 @equation(
     "odaibo.T1", "l.31-39 Table 1", r"\sum_z p(x|z) = 1", (GLOSSARY,), kind="table", verdict="loose",
     claim='Table 1 calls p(x|z) the "Likelihood probability" (l.31-39).',
-    says="The likelihood is p(x|z) as a function of z.",
+    says="Read literally: p(x|z), as a function of z, is a probability distribution.",
     fault="As a function of z, p(x|z) is not a probability distribution: it need not sum to 1. As a function of x it is "
     "a distribution. (Our copy of the table has lost the bars of p(z|x) and p(x|z).)",
 )  # fmt: skip

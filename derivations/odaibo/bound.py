@@ -1,7 +1,7 @@
 """Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": VAE Objective, the lower bound, (23) to (28).
 
-A side in square brackets is our addition, and states the gap of the bound. Without such a side, the check would also accept
-a bound with a missing term.
+A side in square brackets is our addition: log p(x_i) minus the gap of the bound. Without such a side, the check would also
+accept a bound that is too low.
 """
 
 import numpy as np
@@ -88,7 +88,7 @@ LINEAR_POSTERIOR = {"w": 1, "s": 1, "x": 2, "mu_q": 1, "sigma_q": 0.5**0.5}     
 
 
 def drawn_by_minivae(w, s, x, mu_q, sigma_q):
-    """Return log_var (n, 1), z (60, n, 1) and log p(x|z) (60, n) from minivae, at quadrature nodes of the noise."""
+    """Return log_var (n, 1), and minivae's z (60, n, 1) and log p(x|z) (60, n) at quadrature nodes of the noise."""
     log_var = 2 * np.log(sigma_q)
     z = reparameterize(mu_q, log_var, NODES[:, None])
     return log_var, z, gaussian_log_prob(x, w * z, np.log(s)[:, 0])
@@ -159,7 +159,7 @@ def two_integrals(w, s, x, mu_q, sigma_q):
     says="The bound is the sum of two integrals. The first has the prior, and the second has the likelihood.",
     fault="The left side should be log p(x_i), as in (23) and (28). As printed, it is log(p(x_i)/p(x_i)) = log 1 "
     "= 0. The right side can be larger, because a density can exceed 1. Our copy has more damage nearby: stray underlines "
-    "and lost brackets.",
+    "and wrong brackets.",
 )  # fmt: skip
 def eq_27(w, s, x, mu_q, sigma_q):
     p_x = np.exp(linear_log_evidence(w, s, x))

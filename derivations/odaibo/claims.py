@@ -111,7 +111,7 @@ FROM_TO = (STEP, positive("s", "s"), real("x", "x", simple=(2, 1, 0)))
 
 
 def elbo_of(w, s, x):
-    """Return the ELBO before and after the change of w, (n, 2)."""
+    """Return the ELBO before and after the change of w, (n, 2), for q = N(0, 1)."""
     return linear_elbo(w[..., None], s[..., None], x[..., None], 0, 1)[..., 0]
 
 
@@ -169,13 +169,13 @@ USED = (positive("w", "w"), S, real("x", "x", simple=(2, 1, 0)), BETA, MORE)
     r" > D_{KL}(q_{\beta + \delta}||p(z))", USED,
     kind="claim",
     claim='The text calls the KL term "a regularizer" (l.178).',
-    says="If the weight beta of the KL grows, the best q has a smaller KL to the prior.",
+    says="If the weight beta of the KL grows, the best q has a smaller KL from the prior.",
     needs="the decoder depends on z (w is not 0), and beta > 0",
     outside=({"w": 0, "s": 1, "x": 1, "beta": 1, "more": 1}, {"w": 1, "s": 1, "x": 1, "beta": -1, "more": 1}),
 )  # fmt: skip
 def t_21(w, s, x, beta, more):
     beta = need_positive("beta", beta)
-    best = lambda beta: linear_posterior(w, s * np.sqrt(beta), x)  # weight 1/beta of log p(x|z)  # noqa: E731
+    best = lambda beta: linear_posterior(w, s * np.sqrt(beta), x)  # mean and sigma of the best q  # noqa: E731
 
     def least(beta):                                # -beta log of the integral of p(z) p(x|z)^(1/beta)
         v = w**2 + beta * s**2
@@ -201,8 +201,8 @@ NOISE = positive("s", "s", simple=(0.5, 1, 2))
     kind="claim", verdict="loose",
     claim='The text calls the second term a measure of the likelihood of the "reconstructed data output" (l.178).',
     says="Read literally: log p(x_i|z) is the likelihood of the decoder's output x^.",
-    fault="The second term of (28) is the likelihood of the input x_i, under a Gaussian with the output x^ as its mean. The "
-    "likelihood of the output x^ does not depend on x_i.",
+    fault="The second term of (28) is the expected log-likelihood of the input x_i, under a Gaussian with the output x^ as "
+    "its mean. At a given z, the likelihood of the output x^ does not depend on x_i.",
 )  # fmt: skip
 def t_22(x, x_hat, s):
     return total(log_density(x, x_hat, s)), "=", total(log_density(x_hat, x_hat, s))

@@ -1,8 +1,9 @@
 """Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": Closed form VAE Loss, (29) to (40).
 
-From (29) to (39) the page writes x where it means the latent z. In an integral over z, x is not defined, so (29) to (34)
-are slips. (The name of the datum is x_i.) Inside E_q{ } the letter x is harmless, because it names the averaged variable.
-A side in square brackets is not printed on this line of the page, but on the line above.
+From (29) to (39) the page writes x where it means the latent z. (29) and (30) define functions of z, and (31) to (34) are
+integrals over z, so x is not defined there: these six lines are slips. (The datum has another name, x_i.) Inside E_q{ } the
+letter x is harmless, because it is only the variable over which the mean is taken. A side in square brackets is our
+addition: it is the left side of (31), which the page does not repeat.
 """
 
 from math import pi
@@ -26,18 +27,18 @@ Z, X = real("z", "z"), real("x", "x", simple=(0.7, 1, 0))
 
 
 def tenths(raw):
-    """Round to multiples of 0.1. Two such numbers are equal or differ by at least 0.1."""
+    """Return 1.2 * raw, rounded to multiples of 0.1. Two such numbers are equal or differ by at least 0.1."""
     return np.round(12 * raw) / 10
 
 
 def hundredths(raw):
-    """Round to multiples of 0.01."""
+    """Return 1.2 * raw, rounded to multiples of 0.01."""
     return np.round(120 * raw) / 100
 
 
-# If q is close to p, the sides below are small differences of large numbers, with few correct digits. So mu_q is a multiple
-# of 0.1, and mu_p is halfway between two multiples: q and p differ. In (40), q can be the prior. Then the sides are exactly
-# 0, and otherwise they are far from 0.
+# If q is close to p, the sides below are small differences of large numbers, with few correct digits. So a drawn mu_q is a
+# multiple of 0.1, and a drawn mu_p is halfway between two multiples: q and p differ. In (40), q can be the prior. Then all
+# sides are exactly 0. For every other q that can be drawn, they are -5e-5 or less.
 
 TWO = (
     Symbol("mu_q", r"\mu_q", "real, drawn as a multiple of 0.1", 1, tenths, (1, 0.5, -2)),
@@ -78,7 +79,7 @@ def normalised_bell(z, mu, sigma):
 
 
 def minus_kl(mu_q, sigma_q, mu_p, sigma_p):
-    """Return -KL(q || p) = E_q[log p - log q] by Gauss-Hermite quadrature. The other sides use the trapezoid rule."""
+    """Return -KL(q || p) = E_q[log p - log q] by Gauss-Hermite quadrature. `over_z` uses the trapezoid rule."""
     return expect(lambda z: log_density(z, mu_p, sigma_p) - log_density(z, mu_q, sigma_q), mu_q, sigma_q)
 
 
@@ -291,7 +292,7 @@ SPLIT = rf"{RATIO} - {HALF_P} E_q\left\{{(x-\mu_q+\mu_q-\mu_p)^2\right\}} + \fra
         "a": "The last expectation is sigma_q^2, by (36).",
         "b": "sigma_q^2 divided by 2 sigma_q^2 is one half.",
         "c": "Subtracting and adding mu_q does not change the value.",
-        "d": "This repeats the line and marks two parts, a and b, with braces. (Our copy has lost the braces.)",
+        "d": "This repeats the line. (Perhaps braces marked two parts, a and b, and our copy has lost them.)",
     },
 )  # fmt: skip
 def eq_37(mu_q, sigma_q, mu_p, sigma_p):
@@ -333,9 +334,9 @@ EXPANDED = (
     says={
         "a": "This repeats the last line of (37). Here a is x - mu_q, and b is mu_q - mu_p.",
         "b": "By (38), the square of the sum has three terms.",
-        "c": "This repeats the line and marks three parts with braces. (Our copy has lost the braces.)",
+        "c": "This repeats the line. (Perhaps braces marked the three terms, and our copy has lost them.)",
         "d": "The expectation of a sum is the sum of the expectations.",
-        "e": "The mixed term is 0, because the mean of x - mu_q is 0.",
+        "e": "The mixed term is 0, because the mean of x - mu_q is 0. The first term is sigma_q^2, by (36).",
         "f": "This is minus the divergence of two scalar Gaussians, without an integral.",
     },
 )  # fmt: skip

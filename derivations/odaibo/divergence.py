@@ -1,8 +1,8 @@
 """Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": Kullback-Leibler Divergence, (6) to (16).
 
-Integrals over x are exact sums over tables. `kl` computes logarithms by quadrature, so it is an independent check of
-formulas with log. A divergence is near 0 if q is close to p. `Zero(1, side)` marks such a side: if it is below 1, its
-absolute error is checked.
+x has finitely many values, so integrals over x are exact sums. `kl` computes logarithms by quadrature, so it is an
+independent check of formulas with log. A divergence is near 0 if q is close to p. `Zero(1, side)` marks such a side: if its
+magnitude is below 1, the absolute error is checked.
 """
 
 import math
@@ -72,9 +72,9 @@ def t_7(p, s):
 @equation(
     "odaibo.t8", "l.49", r"-\log(p\,r) = -\log p - \log r", (chance("p", "p"), chance("r", "r")),
     kind="claim",
-    claim="The text says that information is inversely related to probability, and so -log p models it (l.49).",
-    says="-log p falls as p rises, and it is additive: for two independent events, it is the sum of both values. 1/p and "
-    "1 - p also fall, but they are not additive.",
+    claim="The text says that information is inversely related to probability, so that -log p models information (l.49).",
+    says="-log p falls as p rises, and it is additive: the information of two independent events together is the sum of "
+    "the information of each. 1/p and 1 - p also fall, but they are not additive.",
 )  # fmt: skip
 def t_8(p, r):
     return minus_log(p * r), "=", -log(p) - log(r)
@@ -91,7 +91,7 @@ def eq_6(p):
 
 @equation(
     "odaibo.7", "l.56 (7)", r"I_q(x) = -\log q(x)", (chance("q", "q(x)", (0.5, 0.2, 0.8)),),
-    says="This is the information content of the same event under q.",
+    says="This is the information content of an event under q.",
 )  # fmt: skip
 def eq_7(q):
     q = need_above_zero("q(x)", q)
@@ -209,9 +209,10 @@ TWO_P = pmf("p", "p(x)", 2, simple=((0.5, 0.5), (0.9, 0.1)))
     "odaibo.t11", "l.79", r"D_{KL}(p\,\Vert\,q) \neq D_{KL}(q\,\Vert\,p)", (TWO_Q, TWO_P),
     kind="claim",
     claim='The text says that the KL is not a "metric" because a metric is symmetric (l.79).',
-    says="Let x have two outcomes. If q is neither p nor p with the outcomes exchanged, the divergences in the two "
-    "directions differ.",
-    needs="two outcomes; q is neither p nor p with the outcomes exchanged (for more outcomes, this is not sufficient)",
+    says="Let x have two outcomes. If q differs from p, and also from p with its outcomes exchanged, the divergences in "
+    "the two directions differ.",
+    needs="two outcomes; q differs from p, and also from p with its outcomes exchanged (for more outcomes, this is not "
+    "sufficient)",
     outside=({"q": (0.2, 0.8), "p": (0.8, 0.2)}, EQUAL),
 )  # fmt: skip
 def t_11(q, p):
@@ -250,7 +251,7 @@ def t_12(a, b, c):
     "odaibo.12", "l.83 (12)",
     r"D_{KL}(q(x)\Vert p(x)) = -\int q(x)\log\left(\frac{p(x)}{q(x)}\right)dx \geq 0", (Q, P),
     says="The divergence is never negative, and it is 0 if q = p.",
-    needs="q and p both sum to 1", outside=NOT_NORMALISED, tight=EQUAL,
+    needs="q and p each sum to 1", outside=NOT_NORMALISED, tight=EQUAL,
 )  # fmt: skip
 def eq_12(q, p):
     return Zero(1, kl_of_weights(q, p)), "=", -mean(q, log(ratio(p, q))), ">=", Zero(1)
@@ -259,7 +260,7 @@ def eq_12(q, p):
 @equation(
     "odaibo.13", "l.88 (13), Fig. 1", r"\log t \leq t - 1",
     (positive("t", "t", 2, (1, 1.5, 0.9, 2)), chosen("base", r"\mathrm{base}", math.e, "e: the natural logarithm")),
-    says="The natural logarithm of t is at most t - 1, its tangent at t = 1.",
+    says="The natural logarithm of t is at most t - 1, the tangent of the logarithm at t = 1.",
     needs="log is the natural logarithm",
     outside=({"t": 1.5, "base": 2}, {"t": 0.9, "base": 10}),
     tight={"t": 1, "base": math.e},
@@ -271,7 +272,7 @@ def eq_13(t, base):
 @equation(
     "odaibo.F1", "l.114 Figure 1", r"\ln t - t < \ln 1 - 1 = -1 < \log_2 1.5 - 1.5",
     kind="figure", verdict="figure",
-    says="ln t is below t - 1, and equal to it only at t = 1. log2 t can be above t - 1: log2 1.5 > 0.5.",
+    says="ln t is below t - 1, except at t = 1, where both are 0. log2 t can be above t - 1: log2 1.5 > 0.5.",
 )  # fmt: skip
 def figure_1():
     t = np.linspace(0, 4, 401)[1:]
@@ -293,7 +294,7 @@ def figure_1():
         "This does not harm the proof, which needs only <= here.)",
         "e": "Both integrals are 1, so the chain ends at 0.",
     },
-    needs="q > 0 wherever p > 0 (step d); q and p both sum to 1 (step e)",
+    needs="q > 0 wherever p > 0 (step d); q and p each sum to 1 (step e)",
     outside=({"q": (0.6, 0.4, 0), "p": (0.5, 0.3, 0.2)}, NOT_NORMALISED), tight=EQUAL,
 )  # fmt: skip
 def eq_14(q, p):
@@ -311,7 +312,7 @@ def eq_14(q, p):
 @equation(
     "odaibo.15", "l.105 (15)", r"-D_{KL}(q(x)\Vert p(x)) \leq 0", (Q, P),
     says="This is the result of the chain (14).",
-    needs="p and q both sum to 1", outside=NOT_NORMALISED, tight=EQUAL,
+    needs="p and q each sum to 1", outside=NOT_NORMALISED, tight=EQUAL,
 )  # fmt: skip
 def eq_15(q, p):
     return -mean(q, log(ratio(q, p))), "<=", Zero(1)
@@ -320,7 +321,7 @@ def eq_15(q, p):
 @equation(
     "odaibo.16", "l.109 (16)", r"D_{KL}(q(x)\Vert p(x)) \geq 0", (Q, P),
     says="Gibbs' inequality: a divergence is never negative.",
-    needs="p and q both sum to 1", outside=NOT_NORMALISED, tight=EQUAL,
+    needs="p and q each sum to 1", outside=NOT_NORMALISED, tight=EQUAL,
 )  # fmt: skip
 def eq_16(q, p):
     return mean(q, log(ratio(q, p))), ">=", Zero(1)

@@ -2,7 +2,7 @@
 
 The model is linear: x_i = w z + s eps is one number, and z has two coordinates. So log p(x_i), p(z|x_i) and the bound that
 (41) should equal are known. Expectations over noise are exact sums over quadrature nodes. The source draws L samples; the
-nodes represent all possible draws. The side in square brackets is our addition: the text says that (41) is this ELBO.
+nodes represent all possible draws. The side in square brackets is our addition: by (28), (41) should be this ELBO.
 """
 
 import numpy as np
@@ -101,8 +101,8 @@ def _(w, s, x_i, mu, sigma):
     "odaibo.t28", "l.269", rf"{RECONSTRUCTION} = \log p_\phi(x_i|z^{{(i,1)}})", (*PLANE, EPS),
     kind="claim", verdict="wrong", group="odaibo.42",
     claim='The text calls (41) the contribution of a datum "and a single stochastic draw" (l.269).',
-    says="Read literally: the expectation in (41) is the value for a single draw.",
-    fault="(41) contains an expectation and no draw. The value for one draw is random, and the expectation is its mean.",
+    says="Read literally: the expectation in (41) equals the value for a single draw.",
+    fault="(41) contains an expectation and no draw. The value for one draw is random, and its mean is the expectation.",
 )  # fmt: skip
 def t_28(w, s, x_i, mu, sigma, eps):
     z_1 = (mu + sigma * eps)[:, None, :]                    # (n, 1, J)   a single draw

@@ -1,7 +1,7 @@
 """Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": VAE Objective, from the notation to (22).
 
-Equations (17) to (22) are about one datum x_i. A table p(x, z) has one row for each datum. A side in square brackets is
-not printed on this line of the page, but on the line above.
+Equations (17) to (22) are about one datum x_i. A table p(x, z) has one row for each datum. A side in square brackets is our
+addition. In (20) to (22) it is the left side of (19), which the page does not repeat.
 """
 
 from dataclasses import replace
@@ -88,11 +88,11 @@ def t_15(x):
 NODES = ("x", "mu", "log_var", "eps", "z", "out")
 # ACTS_ON[i, j] is 1 if node i acts on node j, directly or indirectly.
 ACTS_ON = np.array([
-    [0, 1, 1, 0, 1, 1],     # x acts on mu and sigma, through the encoder
+    [0, 1, 1, 0, 1, 1],     # x acts on mu and log_var, and through them on z and out
     [0, 0, 0, 0, 1, 1],     # mu
     [0, 0, 0, 0, 1, 1],     # log_var
-    [0, 0, 0, 0, 1, 1],     # eps acts on z; nothing acts on eps
-    [0, 0, 0, 0, 0, 1],     # z acts on the decoder's output, but not on mu or sigma
+    [0, 0, 0, 0, 1, 1],     # eps acts on z and out; nothing acts on eps
+    [0, 0, 0, 0, 0, 1],     # z acts on out, the decoder's output, but not on mu or log_var
     [0, 0, 0, 0, 0, 0],     # out
 ])  # fmt: skip
 
@@ -101,8 +101,8 @@ ACTS_ON = np.array([
     "odaibo.F2", "l.125 Figure 2",
     r"\left|\text{arrows and shapes drawn} - \text{arrows and shapes of the model}\right| < 1",
     kind="figure",
-    says="Arrows lead from x to the encoder, to mu and sigma, to z, and to the decoder. No arrow leads back from z, and no "
-    "arrow leads to the noise.",
+    says="Arrows lead from x to the encoder, then to mu and sigma, then to z, then to the decoder. No arrow leads back from "
+    "z, and no arrow leads to the noise. (Our copy has lost the drawing.)",
     verdict="figure",
 )  # fmt: skip
 def figure_2():
@@ -211,7 +211,7 @@ def eq_22(p_xz, q):
     return kl_from_posterior(p_xz, q), "=", -total(times(q, log(p_x_given_z * p_z / q))) + log(p_x), ">=", Zero(1)
 
 
-# Without the letter phi, a reader can take p(x_i) for the distribution of the data.
+# If p(x_i) has no index phi, a reader can think that it is the distribution of the data, not of the model.
 
 ROWS = ([[0.1], [0.9]], [[0.5], [0.5]])                             # simple values, of shape (rows, 1)
 P_DATA = Symbol("p_data", "p(x)", "> 0, summing to 1", 4, lambda raw: weights(raw, False)[:, :, None], ROWS)

@@ -26,14 +26,14 @@ def test_descent_with_the_printed_sign_decreases_sigma_without_limit():
 
 
 def losses(log_sign, rate=0.02):
-    """Return the loss after every step, for w = 1, sigma_theta^2 = 1/4, x = 1."""
+    """Return the loss after 0, 1, ..., STEPS steps, for w = 1, sigma_theta^2 = 1/4, x = 1."""
     mu, log_sigma = descent(log_sign, STEPS, rate=rate)
     one = np.ones((STEPS + 1, 1))
     return loss(one[..., None], one / 2, one, mu, np.exp(log_sigma), log_sign)[:, 0]
 
 
 def test_only_the_printed_loss_decreases_without_limit():
-    minus_log_p = np.log(2 * np.pi * 1.25) / 2 + 1 / 2.5  # x = 1 under N(0, 1 + 1/4)
+    minus_log_p = np.log(2 * np.pi * 1.25) / 2 + 1 / 2.5  # -ln p(x) for x = 1 and p(x) = N(0, 1 + 1/4)
     right, printed = losses(RIGHT), losses(AS_PRINTED)
     assert right.min() > minus_log_p - 1e-12 and abs(right[-1] - minus_log_p) < 1e-12
     assert printed[-1] < minus_log_p - 40 and (np.diff(printed) < 0).all()

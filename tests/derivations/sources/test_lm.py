@@ -56,11 +56,11 @@ def test_integrals_of_line_3_are_undefined_if_a_joint_probability_is_0(id):
 
 
 @pytest.mark.parametrize("id", ["lm.36", "lm.37", "lm.38"])
-def test_log_likelihood_is_finite_far_from_the_mean(id):
+def test_two_forms_of_the_log_likelihood_agree_far_from_the_mean(id):
     assert holds(id, x=(6, 0, -6), f=(0, 0, 0), var=0.01)
 
 
-def test_loss_of_lm_43_is_finite_if_p_x_underflows():
+def test_lm_43_holds_if_p_x_underflows():
     assert holds("lm.43", w=0, s=0.1, x=6, mu_q=6, sigma_q=1)
 
 

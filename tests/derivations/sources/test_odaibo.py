@@ -1,4 +1,4 @@
-"""Tests of Odaibo's entries: no point inside a stated assumption is a counterexample.
+"""Tests of Odaibo's entries: a search inside each stated assumption finds no counterexample.
 
 Points are computed from raw random numbers: tables with zeros, tiny and huge sigmas, q equal or close to p. The search
 then varies the raw numbers, and keeps a variation if it is nearer to a failure.
@@ -61,7 +61,7 @@ def pair_covering(raw):
 
 
 def two_outcomes(raw):
-    """Return q and p of two outcomes. In hundredths, q is even and p is odd, so q differs from p and from p reversed."""
+    """Return q and p of two outcomes. q has even and p has odd numbers of hundredths: q is neither p nor p reversed."""
     q, p = (np.floor(49 / (1 + np.exp(-raw[:, k : k + 1]))) for k in (0, 1))
     q, p = (2 * q + 2) / 100, (2 * p + 1) / 100
     return {"q": np.hstack([q, 1 - q]), "p": np.hstack([p, 1 - p])}
@@ -108,7 +108,7 @@ def with_letter(make, **letters):
 
 
 def curved_decoder(raw):
-    """Return a curved decoder, with noise small enough to show the curvature."""
+    """Return a curved decoder, with noise so small that the curvature changes the fourth moment measurably."""
     return {name: positive(raw[:, k : k + 1], -0.5, 0.5) for k, name in enumerate("wsc")}
 
 
@@ -141,7 +141,7 @@ def errors(entry, make, raw):
 
 
 def found(entry, make, seed=0):
-    """Search for a counterexample; return the point with the largest error, or {} if no row fails."""
+    """Search for a counterexample; return the point with the largest error, or {} if no error is above its tolerance."""
     rng = np.random.default_rng(seed)
     raw = rng.standard_normal((SEARCHED, 12)) * rng.choice([0.3, 1, 3, 6], size=(SEARCHED, 1))
     worst, near = errors(entry, make, raw)
@@ -161,7 +161,7 @@ def test_every_entry_with_an_assumption_is_searched():
 
 
 @pytest.mark.parametrize("id", INSIDE)
-def test_no_point_inside_the_assumption_is_a_counterexample(id):
+def test_the_search_inside_the_assumption_finds_no_counterexample(id):
     assert found(ENTRIES[id], INSIDE[id]) == {}
 
 
