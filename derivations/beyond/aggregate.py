@@ -25,7 +25,7 @@ MEAN_OF_N = r"\frac{1}{N}\sum_{n=1}^{N}"
 
 
 def mean_kl(q, p):
-    """Return `1/N sum_n KL(q_n || p)`, (n, 1), for tables q (n, N, Z) and p (n, Z)."""
+    """Return the mean of KL(q_n || p) over the N rows q_n of a table, (n, 1), for tables q (n, N, Z) and p (n, Z)."""
     return kl_of_weights(q, np.broadcast_to(p[:, None], q.shape)).mean(axis=1)
 
 

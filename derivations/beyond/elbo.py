@@ -172,7 +172,7 @@ def _(W, b, s, x, mu, sigma):
     return by_minivae(elbo, "(d,j),(d),(o),(d),(j),(j)->(o)")(W, b, s, x, mu, sigma)
 
 
-# Tables. q(z|x) > 0 for every z, so the importance weight w = p(x, z) / q(z|x) is finite.
+# Tables. In random draws, q(z|x) > 0 for every z, so the importance weight w = p(x, z) / q(z|x) is finite.
 
 EVERYWHERE = Symbol(
     "q", "q(z|x)", "> 0, every row summing to 1", 20, lambda raw: weights(raw.reshape(-1, 4, 5), False),
