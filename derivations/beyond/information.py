@@ -1,8 +1,9 @@
 """Beyond the sources: identities and inequalities for divergences between any distributions.
 
 Distributions are finite tables, and sums over them are exact; beyond.32 and beyond.53 are about Gaussians. If a whole side
-of a formula is in square brackets, it shows the gap of an inequality. A statement about a limit is written as bounds that approach the limit. A divergence is near 0 if
-q is close to p. `Zero(1, side)` marks such a side: if it is below 1, its absolute error is checked.
+of a formula is in square brackets, it shows the gap of an inequality. A statement about a limit is written as bounds that
+approach the limit. A divergence is near 0 if q is close to p. `Zero(1, side)` marks such a side: if it is below 1, its
+absolute error is checked.
 """
 
 import math
@@ -358,8 +359,8 @@ def from_mixture(share, mus, sigmas, *gaussians):
     "beyond.53", "moment matching",
     rf"{D}(p\Vert N(\mu_p, \sigma_p^2)) \leq {D}(p\Vert N(m, s^2)) ="
     rf" {D}(p\Vert N(\mu_p, \sigma_p^2)) + {D}(N(\mu_p, \sigma_p^2)\Vert N(m, s^2))", MIXED,
-    says="Let N be the Gaussian with the mean and variance of p. The divergence of p from N is the smallest. The divergence "
-    "of p from another Gaussian is larger by the divergence of N from that Gaussian.",
+    says="The divergence of p from a Gaussian r is smallest if r is N, the Gaussian with the mean and variance of p. Any "
+    "other r gives a larger divergence: the difference is the divergence of N from r.",
     tight={"share": 0.5, "mus": (-1, 1), "sigmas": (1, 1), "m": 0, "s": sqrt(2)},
 )  # fmt: skip
 def eq_53(share, mus, sigmas, m, s):

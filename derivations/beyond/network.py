@@ -41,8 +41,8 @@ def gradient(f, at):
     return np.moveaxis(f(at + 1j * step * moves).imag / step, 0, -1)
 
 
-# A layer. Each drawn number is an odd multiple of 1/20. So a sum of three products is an odd multiple of 1/400, and the bias is an
-# even multiple of 1/400. Therefore no result is 0.
+# A layer. Each drawn number is an odd multiple of 1/20. So a sum of three products is an odd multiple of 1/400, and the bias
+# is an even multiple of 1/400. Therefore no result is 0.
 
 SIZE = 3
 EYE = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]

@@ -101,7 +101,7 @@ def ring(count: int = 1500) -> dict[str, NDArray]:
 
 
 def check_ring(z: NDArray, g: NDArray, area: NDArray, density: NDArray) -> None:
-    """Raise NotShown if a point changes its direction, or if the draws do not follow the density."""
+    """Raise NotShown if the text is false for the points, or if the determinant, the density or the draws are wrong."""
     rho, radius, count = np.linalg.norm(z, axis=1), np.linalg.norm(g, axis=1), len(z)
     shows(np.all(radius > 1), "no point lies inside the circle")
     across = z[:, 0] * g[:, 1] - z[:, 1] * g[:, 0]

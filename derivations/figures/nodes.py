@@ -38,7 +38,7 @@ BACK = {"color": ORANGE, "lw": 1.7}
 
 
 def draw_node(axes: Axes, name: str, node: Node) -> Patch:
-    """Draw a node with its text."""
+    """Draw a node with its text; return its box."""
     (x, y), text, kind, size = node
     w, h, rounding, look = STYLES[kind]
     box = f"round,pad=0,rounding_size={rounding}"
