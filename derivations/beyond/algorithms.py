@@ -20,7 +20,8 @@ from derivations.odaibo.objective import OUTSIDE
 from minivae.gaussian import reparameterize, reparameterize_backward
 from minivae.objective import kl_path_backward, kl_sampled_backward
 
-# EM for a mixture model: there are K kinds of data, and N data of D bits each. The hidden z_n is the kind of datum n.
+# EM (expectation maximisation) for a mixture model: K kinds of data, and N data of D bits each. The hidden z_n is the kind of
+# datum n.
 
 
 def bits(raw):
@@ -90,7 +91,8 @@ def steps_of_em(x, pi, coins):
     r" \leq \log p(x; \theta_{t+1}) ="
     rf" \left[ELBO(q_t, \theta_{{t+1}}) + {D}(q_t||q_{{t+1}})\right]",
     (BITS, SHARES, COINS, *OTHER),
-    says="The E-step makes the gap of the bound 0. The M-step raises the bound as far as possible. So log p(x) never falls.",
+    says="The E-step sets q to the posterior, so the gap of the bound is 0. The M-step sets theta to the best theta for "
+    "this q, so the bound does not fall. So log p(x) never falls.",
     tight={"x": [[1, 0], [0, 1]], "pi": (0.5, 0.5), "m": [[0.5, 0.5], [0.5, 0.5]]}
     | {"pi_2": (0.25, 0.75), "m_2": [[0.5, 0.25], [0.25, 0.5]]},
 )  # fmt: skip
@@ -347,8 +349,8 @@ CROSSED = {"p_d": (0.5, 0.5), "p_xz": [[0.1, 0.4], [0.4, 0.1]]}             # po
     rf" -\log\sum_z \exp {E_DATA}\left[\log p(z|x)\right] \leq {E_DATA}\left[{D}(q(z)||p(z|x))\right] ="
     rf" \left[-\log\sum_z \exp {E_DATA}\left[\log p(z|x)\right] + {D}(q(z)||q^*(z))\right]",
     (P_DATA, NOT_UNIFORM_TABLE, SHARED_Q),
-    says="If all data share one q, the best q is the normalised geometric mean of the posteriors of all data. The mean "
-    "divergence of this q from the posteriors is the gap that remains.",
+    says="If all data share one q, the best q is the normalised geometric mean of all posteriors, with weights p_d(x). "
+    "The mean divergence of this q from the posteriors is the gap that remains.",
     needs="p(x, z) > 0, and p_d(x) and q(z) sum to 1",
     outside=tuple(CROSSED | {"q": (0.5, 0.5)} | other for other in (
         {"p_d": (0.5, 0.6)}, {"q": (0.5, 0.6)}, {"p_xz": OUTSIDE[1]["p_xz"]}, {"p_xz": [[0.5, 0], [0, 0.5]]},

@@ -43,12 +43,15 @@ def log_q(z, mu, sigma):
 
 
 def for_means(cut=0):
-    """Return nodes eps and weights. The mean of f is the sum of weight * f(eps)."""
+    """Return nodes eps and weights. The sum of weight * f(eps) is the mean of f; with cut = 1, the mean given eps > 0."""
     return np.where(cut == 1, ABOVE, HERMITE), np.where(cut == 1, TWICE * density(ABOVE, 0, 1), WEIGHTS)
 
 
 def for_integrals(cut=0):
-    """Return nodes eps and widths. The sum of width * f(eps) is the integral of f, with cut = 1 twice that over eps > 0."""
+    """Return nodes eps and widths. If f tends to 0, the sum of width * f(eps) is the integral of f over eps.
+
+    With cut = 1, the sum is twice the integral over eps > 0.
+    """
     return np.where(cut == 1, ABOVE, LINE), np.where(cut == 1, TWICE, WIDTHS)
 
 

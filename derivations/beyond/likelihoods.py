@@ -138,7 +138,8 @@ GAUSSIAN = (
     r" = \left(\frac{x_d-m_d}{s^2},\;"
     r" s\left(\sum_{d=1}^{D}\frac{(x_d-m_d)^2}{s^3} - \frac{D}{s}\right)\right)"
     r" = \left(\frac{x_d-m_d}{s^2},\; \sum_{d=1}^{D}\frac{(x_d-m_d)^2}{s^2} - D\right)", GAUSSIAN,
-    says="The gradient moves the mean m towards x, and s towards the value for which the squared errors sum to D s^2.",
+    says="A small step along the gradient moves the mean m towards x, and s towards the value for which the squared errors "
+    "sum to D s^2.",
 )  # fmt: skip
 def eq_19(x, m, s):
     log_p = lambda m, log_s: log(density(x, m, exp(log_s)))  # (n, D)  # noqa: E731

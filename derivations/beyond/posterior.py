@@ -17,7 +17,7 @@ from minivae.likelihood import gaussian_log_prob_backward
 
 
 def dependent(raw):
-    """Precision matrices (n, 2, 2) with correlations of size 0.1 to 0.95, of either sign."""
+    """Return precision matrices (n, 2, 2) whose correlations have a size of 0.1 to 0.95, with plus or minus."""
     rho = np.sign(raw[:, 2:]) * (0.1 + 0.85 * np.tanh(abs(raw[:, 2:])))
     return covariance(exp(raw[:, :2] / 2), rho)
 

@@ -89,7 +89,7 @@ GRAPH: set[Arrow] = {
 
 
 def small_vae() -> VAE:
-    """Return a model with random weights and biases. At initial weights, some inputs of a step would have no effect."""
+    """Return a model with 6 features, 2 latent coordinates and one hidden layer, with random weights and biases."""
     rng = np.random.default_rng(0)
     vae = VAE.init(rng, features=6, latent=2, hidden=(5,), dtype=np.float64)
     vae.params.flat[...] = rng.normal(0, 0.6, vae.params.flat.shape)
