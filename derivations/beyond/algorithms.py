@@ -20,7 +20,7 @@ from derivations.odaibo.objective import OUTSIDE
 from minivae.gaussian import reparameterize, reparameterize_backward
 from minivae.objective import kl_path_backward, kl_sampled_backward
 
-# EM (expectation maximisation) for a mixture model: K kinds of data, and N data of D bits each. The hidden z_n is the kind of
+# EM (expectation maximisation) for a mixture model: K kinds of data, N data of D bits each. The hidden z_n is the kind of
 # datum n.
 
 
