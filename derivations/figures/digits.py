@@ -35,8 +35,8 @@ def two_models(pair: Pair, found: list[tuple] | None = None) -> Drawn:
     numbers = (
         f"Autoencoder and VAE: E log p(x|z) is {fit:.1f} and {fit_vae:.1f} nats. {100 * near:.0f} and "
         f"{100 * near_vae:.0f} % of the codes lie in the circle with 95 % of the prior. {100 * largest:.0f} and "
-        f"{100 * largest_vae:.0f} % of the images from the prior show one class."
+        f"{100 * largest_vae:.0f} % of the images from the prior are of the largest class."
     )
     title = "The autoencoder reconstructs better; only the VAE generates new digits"
-    explain(figure, title, f"{numbers} Dashed: radius 1, 2 and 3. Both lower panels use the same z.")
+    explain(figure, title, f"{numbers} Dashed circles: radius 1, 2 and 3. Both lower panels use the same z.")
     return figure, f"Codes, and images decoded from the prior. {numbers}"

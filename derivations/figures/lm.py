@@ -1,4 +1,4 @@
-"""LM's figures: lm-3, ln p(x) and the printed integral, which is lower; lm-11, a map from a Gaussian to a ring."""
+"""LM's figures: lm-3, ln p(x) and the printed integral, which is not higher; lm-11, a map from a Gaussian to a ring."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -71,7 +71,7 @@ def bias(drawn: dict[str, NDArray] | None = None) -> Drawn:
     )
     return figure, (
         "Line chart against the weight w of a linear decoder. ln p(x) and the ELBO with q = p(z|x) are one curve; the "
-        f"printed integral touches it at w = 0 and is lower elsewhere, at w = 2 {false:.2f}, not {true:.2f} nats. "
+        f"printed integral touches it at w = 0 and is lower elsewhere: at w = 2 it is {false:.2f}, not {true:.2f} nats. "
         "The gap is KL(p(z) || p(z|x))."
     )
 

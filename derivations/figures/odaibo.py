@@ -150,7 +150,7 @@ def schematic(vae: VAE | None = None) -> Drawn:
         figure,
         "The VAE: values flow forward to the loss; gradients flow back along the same arrows, except to x and ε",
         f"Each of the {len(found) - len(WEIGHTS)} dark arrows was found in the implemented model: changing its start alone "
-        "changed its end. Encoder φ and decoder θ as in Kingma and Welling; Odaibo swaps the letters.",
+        "changed its end. φ is for the encoder and θ for the decoder, as in Kingma and Welling; Odaibo swaps these letters.",
     )
     return figure, (
         f"Schematic of the VAE: {len(found) - len(WEIGHTS)} dark arrows carry values forward from x through encoder, mu, "
