@@ -1,7 +1,7 @@
 """Beyond the sources: algorithms that use the bound: EM, path gradients, two estimators of the ELBO, mini-batches.
 
-The entries compare random estimates by mean and variance. Mean and variance are exact: they are sums over quadrature
-nodes, or over all possible draws. If a whole side of a formula is in square brackets, it shows the gap of a bound.
+beyond.48 to beyond.50 compare random estimates by mean and variance, which are exact: they are sums over quadrature nodes,
+or over all possible draws. If a whole side of a formula is in square brackets, it shows the gap of a bound.
 """
 
 import itertools
@@ -20,17 +20,18 @@ from derivations.odaibo.objective import OUTSIDE
 from minivae.gaussian import reparameterize, reparameterize_backward
 from minivae.objective import kl_path_backward, kl_sampled_backward
 
-# EM for a mixture model: there are K kinds of data, and N data of D bits each. The hidden z_n is the kind of datum n.
+# EM (expectation maximisation) for a mixture model: K kinds of data, N data of D bits each. The hidden z_n is the kind of
+# datum n.
 
 
 def bits(raw):
-    """Six data of three bits, (n, 6, 3); both 0 and 1 occur in every column."""
+    """Return six data of three bits, (n, 6, 3). Every column has a 0 and a 1."""
     x = (raw.reshape(-1, 6, 3) > 0).astype(float)
     x[:, -1] = 1 - x[:, 0]
     return x
 
 
-BITS = Symbol("x", "x", "0 or 1, both in every column", 18, bits, (
+BITS = Symbol("x", "x", "0 or 1; every column has a 0 and a 1", 18, bits, (
     [[1, 0], [0, 1], [1, 1]], [[1, 1], [0, 0], [1, 0]],
 ))  # fmt: skip
 SHARES = pmf("pi", r"\pi", 2, simple=((0.5, 0.5), (0.25, 0.75)))
@@ -60,7 +61,7 @@ def e_step(x, pi, coins):
 
 
 def m_step(x, q):
-    """Return the best parameters for q. The parameters of kind k are averages over the data, with weights q(z_n = k)."""
+    """Return the best parameters for q: pi_k is the mean of q(z_n = k), and m_k the mean of x_n with weights q(z_n = k)."""
     counts = q.sum(axis=1)                                                                      # (n, K)
     shown = np.einsum("nik,nidf->nkdf", q, faces(x))
     return counts / q.shape[1], shown / counts[..., None, None]
@@ -90,7 +91,8 @@ def steps_of_em(x, pi, coins):
     r" \leq \log p(x; \theta_{t+1}) ="
     rf" \left[ELBO(q_t, \theta_{{t+1}}) + {D}(q_t||q_{{t+1}})\right]",
     (BITS, SHARES, COINS, *OTHER),
-    says="The E-step makes the gap of the bound 0. The M-step raises the bound as far as possible. So log p(x) never falls.",
+    says="The E-step sets q to the posterior, so the gap of the bound is 0. The M-step sets theta to the best theta for "
+    "this q, so the bound does not fall. So log p(x) never falls.",
     tight={"x": [[1, 0], [0, 1]], "pi": (0.5, 0.5), "m": [[0.5, 0.5], [0.5, 0.5]]}
     | {"pi_2": (0.25, 0.75), "m_2": [[0.5, 0.25], [0.25, 0.5]]},
 )  # fmt: skip
@@ -155,7 +157,7 @@ def variance(chances, values):
     r" \left(\frac{1}{\sigma^2},\; \frac{1}{2}\right)",
     (*LINEAR, AWAY),
     says="If q is the posterior, the path gradient (through z) is 0 for every draw. The whole gradient also has the score "
-    "of q, which is random with mean 0.",
+    "of q, a random term with mean 0.",
     needs="q(z|x) is the posterior (away = 0)", outside={"w": 1, "s": 1, "x": 1, "away": 1},
 )  # fmt: skip
 def eq_48(w, s, x, away):
@@ -201,7 +203,7 @@ AT_POSTERIOR, AT_0 = r"_{q = p(z|x)}", r"_{w = 0}"
 
 
 def estimates(w, s, x, mu, sigma):
-    """Return A and B at the quadrature nodes, (..., 3) each."""
+    """Return two estimates of the ELBO at the quadrature nodes, (..., 3) each: A with log q(z|x), B with the KL."""
     z = mu + sigma * EPS[:, 0]
     likely = log_density(x, w * z, s)
     closed_form = (mu**2 + sigma**2 - 1 - log(sigma**2)) / 2
@@ -286,7 +288,7 @@ def batches(N):
 
 
 def mean_and_variance(estimates, tilt, masks):
-    """Return mean and variance, (n, 2), of the estimates (n, batches)."""
+    """Return mean and variance, (n, 1, 2), of the estimates (n, batches)."""
     chances = 1 + tilt * masks[:, 0]
     chances = chances / total(chances)                      # (n, batches)
     return np.stack([total(chances * estimates), variance(chances, estimates)], axis=-1)
@@ -298,8 +300,8 @@ def mean_and_variance(estimates, tilt, masks):
     r" \left(\sum_{i=1}^{N} ELBO_i,\; \frac{N(N - M)}{M}\,"
     r"\frac{1}{N-1}\sum_{i=1}^{N}\left(ELBO_i - \frac{1}{N}\sum_j ELBO_j\right)^2\right)",
     (SLOPE, SIGMA, *LINEAR[:2], X_4, TILT),
-    says="N/M times the sum of the ELBOs of a batch is an unbiased estimate. The variance of this estimate falls as M "
-    "grows, and is 0 for M = N.",
+    says="N/M times the sum of the ELBOs of a batch is an unbiased estimate of the sum over all data. Its variance falls as "
+    "M grows, and is 0 for M = N.",
     needs="all batches of M data are equally likely (tilt = 0)",
     outside={"a": 1, "sigma": 1, "w": 1, "s": 1, "x": (1.2, 0, -1, 2), "tilt": 1},
 )  # fmt: skip
@@ -310,7 +312,7 @@ def eq_50(a, sigma, w, s, x, tilt):
     spread = total((each - each.mean(axis=-1, keepdims=True)) ** 2) / (N - 1)
     M = np.arange(1, N + 1)
     of_batches = [mean_and_variance(N / m * each @ masks.T, tilt, masks) for m, masks in batches(N)]
-    size = np.stack([total(abs(each)), N * total(each**2)], axis=-1)            # (n, 1, 2)   without cancellation
+    size = np.stack([total(abs(each)), N * total(each**2)], axis=-1)            # (n, 1, 2)   no term is negative
     return (
         Zero(size, np.concatenate(of_batches, axis=1)),     # (n, N, 2)   one row for every M
         "=", np.stack([np.repeat(total(each), N, axis=1), N * (N - M) / M * spread], axis=-1),
@@ -347,8 +349,8 @@ CROSSED = {"p_d": (0.5, 0.5), "p_xz": [[0.1, 0.4], [0.4, 0.1]]}             # po
     rf" -\log\sum_z \exp {E_DATA}\left[\log p(z|x)\right] \leq {E_DATA}\left[{D}(q(z)||p(z|x))\right] ="
     rf" \left[-\log\sum_z \exp {E_DATA}\left[\log p(z|x)\right] + {D}(q(z)||q^*(z))\right]",
     (P_DATA, NOT_UNIFORM_TABLE, SHARED_Q),
-    says="If all data share one q, the best q is the normalised geometric mean of the posteriors of all data. The mean "
-    "divergence of this q from the posteriors is the gap that remains.",
+    says="If all data share one q, the best q is the normalised geometric mean of all posteriors, with weights p_d(x). "
+    "The mean divergence of this q from the posteriors is the gap that remains.",
     needs="p(x, z) > 0, and p_d(x) and q(z) sum to 1",
     outside=tuple(CROSSED | {"q": (0.5, 0.5)} | other for other in (
         {"p_d": (0.5, 0.6)}, {"q": (0.5, 0.6)}, {"p_xz": OUTSIDE[1]["p_xz"]}, {"p_xz": [[0.5, 0], [0, 0.5]]},

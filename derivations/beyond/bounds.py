@@ -1,7 +1,7 @@
 """Beyond the sources: upper bounds of log p(x), bounds of the information in z, and bounds with a weight on the KL.
 
-Distributions are tables unless an entry says otherwise, and sums over them are exact. If a whole side of a formula is in
-square brackets, it shows the gap of a bound.
+In beyond.42 to beyond.44 distributions are tables, and sums over them are exact; the other entries are about Gaussians. If
+a whole side of a formula is in square brackets, it shows the gap of a bound.
 """
 
 from dataclasses import replace

@@ -1,8 +1,9 @@
 """Beyond the sources: gradients of the divergence, as `minivae` computes them.
 
-The first side differentiates the integral of `q log(q / p)` by complex step; the quadrature nodes are fixed. Another
-side differentiates along z = mu_q + sigma_q eps. At fixed eps, log q is -log sigma_q plus a constant, so only log p
-depends on mu_q. The entries compare relative errors, so the letters are chosen such that no gradient is 0.
+The first side differentiates the integral of `q log(q / p)` by complex step; the quadrature nodes are fixed. In
+beyond.14 to beyond.16, another side differentiates along z = mu_q + sigma_q eps. At fixed eps, log q is -log sigma_q plus a
+constant, so only log p depends on mu_q. The entries compare relative errors, so the letters are chosen such that no
+gradient is 0.
 """
 
 import numpy as np
@@ -132,8 +133,8 @@ def _(mu, sigma, sigma_p):
     return np.hstack([d_log_var, d_log_var * 2 / sigma])
 
 
-# All values below are whole multiples of 1/200. mu_q - mu_p and sigma_p are even multiples, and sigma_q is an odd one. So
-# sigma_q^2 + (mu_q - mu_p)^2 never equals sigma_p^2, and no gradient is 0.
+# In random draws, all values below are whole multiples of 1/200. mu_q - mu_p and sigma_p are even multiples, and sigma_q is
+# an odd one. So sigma_q^2 + (mu_q - mu_p)^2 never equals sigma_p^2. No gradient is 0, also at the simple values.
 
 TWO = (
     Symbol("mu_q", r"\mu_q", "real, drawn halfway between multiples of 0.1", 1, between_tenths, (1, 0.5, -2)),

@@ -172,7 +172,7 @@ def _(W, b, s, x, mu, sigma):
     return by_minivae(elbo, "(d,j),(d),(o),(d),(j),(j)->(o)")(W, b, s, x, mu, sigma)
 
 
-# Tables. q(z|x) > 0 for every z, so the importance weight w = p(x, z) / q(z|x) is finite.
+# Tables. In random draws, q(z|x) > 0 for every z, so the importance weight w = p(x, z) / q(z|x) is finite.
 
 EVERYWHERE = Symbol(
     "q", "q(z|x)", "> 0, every row summing to 1", 20, lambda raw: weights(raw.reshape(-1, 4, 5), False),
@@ -181,7 +181,7 @@ EVERYWHERE = Symbol(
 Q_COVERS_P = "q(z|x) sums to 1, and q(z|x) > 0 wherever p(x, z) > 0"
 LEAVES_OUT = {"p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[1, 0], [0.5, 0.5]]}
 ASSUMED = {"needs": "p(x) > 0 and q(z|x) sums to 1", "outside": OUTSIDE}
-JOINT_IS_ZERO = {"p_xz": [[0.3, 0], [0.3, 0.4]], "q": [[0.5, 0.5], [0.5, 0.5]]}         # log 0: a side would be -inf + inf
+JOINT_IS_ZERO = {"p_xz": [[0.3, 0], [0.3, 0.4]], "q": [[0.5, 0.5], [0.5, 0.5]]}         # log 0 = -inf: a side is -inf + inf
 
 
 def importance_weights(p_xz, q):

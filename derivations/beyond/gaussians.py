@@ -279,7 +279,7 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
 
 
 def near_zero(raw):
-    """Numbers of size 1e-9 to 0.3, positive or negative."""
+    """Return numbers of size 1e-9 to 0.32, positive or negative."""
     return np.sign(raw) * 10 ** (-0.5 - 8.5 * tanh(abs(raw)))
 
 

@@ -1,9 +1,9 @@
 """Beyond the sources: gradients of an expectation under a distribution that depends on the parameters.
 
 z is drawn from q = N(mu, sigma^2). The score gradient differentiates the density of q at fixed z. The path gradient
-differentiates z = mu + sigma eps at fixed eps. Gradients are (d/dmu, d/dsigma), computed by complex step. The functions
-are `f(z) = sin z` and `f(z) = (mu / sigma) sin z`, because `E[sin z] = sin(mu) exp(-sigma^2 / 2)` is known. No slope of
-these expectations is 0 in the chosen range of mu.
+differentiates z = mu + sigma eps at fixed eps. Gradients are in mu and sigma, and in some entries in sigma^2 or its
+logarithm; they are computed by complex step. The functions are `f(z) = sin z` and `f(z) = (mu / sigma) sin z`, because
+`E[sin z] = sin(mu) exp(-sigma^2 / 2)` is known. No slope of these expectations is 0 in the chosen range of mu.
 """
 
 import numpy as np
@@ -23,8 +23,8 @@ SIGMA = Symbol("sigma", r"\sigma", "> 0, below 3", 1, lambda raw: exp(np.tanh(ra
 CUT = chosen("cut", "cut", 0, "1 if q is cut off below mu")
 
 # Three quadrature rules for noise eps, with 60 nodes each. HERMITE and LINE are for all eps. ABOVE is for a q that is cut
-# off below mu: then eps > 0, and the density is doubled. WEIGHTS (for HERMITE) give means. WIDTHS (for LINE) and TWICE (for
-# ABOVE) give integrals over eps.
+# off below mu: then eps > 0, and the density is doubled. WEIGHTS (for HERMITE) give means. WIDTHS (for LINE) give integrals
+# over eps. TWICE (for ABOVE) gives integrals over eps > 0, times 2.
 
 HERMITE, WEIGHTS = (array.ravel() for array in noise(1, 60))
 LINE, WIDTHS = 0.4 * np.arange(-29.5, 30), np.full(60, 0.4)
@@ -43,12 +43,15 @@ def log_q(z, mu, sigma):
 
 
 def for_means(cut=0):
-    """Return nodes eps and weights. The mean of f is the sum of weight * f(eps)."""
+    """Return nodes eps and weights. The sum of weight * f(eps) is the mean of f; with cut = 1, the mean given eps > 0."""
     return np.where(cut == 1, ABOVE, HERMITE), np.where(cut == 1, TWICE * density(ABOVE, 0, 1), WEIGHTS)
 
 
 def for_integrals(cut=0):
-    """Return nodes eps and widths. The integral of f is the sum of width * f(eps), if f tends to 0."""
+    """Return nodes eps and widths. If f tends to 0, the sum of width * f(eps) is the integral of f over eps.
+
+    With cut = 1, the sum is twice the integral over eps > 0.
+    """
     return np.where(cut == 1, ABOVE, LINE), np.where(cut == 1, TWICE, WIDTHS)
 
 

@@ -1,8 +1,9 @@
 """Beyond the sources: identities and inequalities for divergences between any distributions.
 
-Distributions are finite tables, and sums over them are exact. If a whole side of a formula is in square brackets, it shows
-the gap of an inequality. A statement about a limit is written as bounds that approach the limit. A divergence is near 0 if
-q is close to p. `Zero(1, side)` marks such a side: if it is below 1, its absolute error is checked.
+Distributions are finite tables, and sums over them are exact; beyond.32 and beyond.53 are about Gaussians. If a whole side
+of a formula is in square brackets, it shows the gap of an inequality. A statement about a limit is written as bounds that
+approach the limit. A divergence is near 0 if q is close to p. `Zero(1, side)` marks such a side: if it is below 1, its
+absolute error is checked.
 """
 
 import math
@@ -168,7 +169,7 @@ NEARLY = 2.0**-15                                           # for this t, 1/2 + 
         {"q": (0.75, 0.25), "p": (0.5, 0.5), "t": 0.45, "b": math.e},
         {"q": (0.75, 0.25), "p": (0.5, 0.5), "t": 0.1, "b": 10},
     ),
-    # At this point, all sides are equal up to a relative error of 7e-10.
+    # At this point, neighbouring sides are equal up to a relative error of 7e-10.
     tight={"q": (0.5 + NEARLY, 0.5 - NEARLY), "p": (0.5, 0.5), "t": NEARLY, "b": math.e},
 )  # fmt: skip
 def eq_40(q, p, t, b):
@@ -211,7 +212,7 @@ def eq_41(p_xz, q, f):
     )  # fmt: skip
 
 
-# Small differences: bounds that approach a limit
+# Two approximations: of the gap if w varies little, and of the divergence after a small step. Bounds show the error.
 
 W_OF_T = (
     pmf("p", "p", 4, simple=((0.5, 0.5), (0.25, 0.75))),
@@ -358,8 +359,8 @@ def from_mixture(share, mus, sigmas, *gaussians):
     "beyond.53", "moment matching",
     rf"{D}(p\Vert N(\mu_p, \sigma_p^2)) \leq {D}(p\Vert N(m, s^2)) ="
     rf" {D}(p\Vert N(\mu_p, \sigma_p^2)) + {D}(N(\mu_p, \sigma_p^2)\Vert N(m, s^2))", MIXED,
-    says="The divergence of p from a Gaussian N is smallest if N has the mean and variance of p. For another Gaussian, the "
-    "divergence is larger by the divergence of N from this Gaussian.",
+    says="The divergence of p from a Gaussian r is smallest if r is N, the Gaussian with the mean and variance of p. Any "
+    "other r gives a larger divergence: the difference is the divergence of N from r.",
     tight={"share": 0.5, "mus": (-1, 1), "sigmas": (1, 1), "m": 0, "s": sqrt(2)},
 )  # fmt: skip
 def eq_53(share, mus, sigmas, m, s):

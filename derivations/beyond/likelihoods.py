@@ -1,6 +1,6 @@
 """Beyond the sources: gradients of the log-likelihoods, as `minivae` computes them.
 
-The entries compare relative errors, so the letters are chosen such that no gradient is 0.
+The entries compare relative errors, so random letters are drawn such that no gradient is 0.
 """
 
 from math import comb
@@ -23,11 +23,11 @@ from minivae.likelihood import (
     log_binomials,
 )
 
-MOST = 5                                                    # number of trials
+MOST = 5                                                    # largest number of trials
 
 
 def counts(raw):
-    """Pairs (x, n), (draws, 2), of x successes in n trials. The most frequent n is 1."""
+    """Return pairs (x, n), (draws, 2), of x successes in n trials. The most frequent n is 1."""
     n = np.clip(ceil(2 * raw[:, 0]), 1, MOST)
     return np.stack([np.clip(np.rint(n / 2 + n * raw[:, 1] / 2), 0, n), n], axis=1)
 
@@ -122,8 +122,8 @@ def _(seen, logits, grey):
     return made
 
 
-# Every x_d - m_d is an even multiple of 1/200, and s is an odd multiple. So the sum of three squares (x_d - m_d)^2 never
-# equals 3 s^2, and the gradient in log s is never 0.
+# In random draws, every x_d - m_d is an even multiple of 1/200, and s is an odd multiple. So the sum of three squares
+# (x_d - m_d)^2 never equals 3 s^2, and the gradient in log s is never 0.
 
 GAUSSIAN = (
     Symbol("x", "x", "real, drawn halfway between multiples of 0.1", 3, between_tenths, ((1, 2, 3), (1, 0, 1))),
@@ -138,7 +138,8 @@ GAUSSIAN = (
     r" = \left(\frac{x_d-m_d}{s^2},\;"
     r" s\left(\sum_{d=1}^{D}\frac{(x_d-m_d)^2}{s^3} - \frac{D}{s}\right)\right)"
     r" = \left(\frac{x_d-m_d}{s^2},\; \sum_{d=1}^{D}\frac{(x_d-m_d)^2}{s^2} - D\right)", GAUSSIAN,
-    says="The gradient moves the mean m towards x, and s towards the value for which the squared errors sum to D s^2.",
+    says="A small step along the gradient moves the mean m towards x, and s towards the value for which the squared errors "
+    "sum to D s^2.",
 )  # fmt: skip
 def eq_19(x, m, s):
     log_p = lambda m, log_s: log(density(x, m, exp(log_s)))  # (n, D)  # noqa: E731

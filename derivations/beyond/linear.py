@@ -43,7 +43,7 @@ from minivae.likelihood import (
 from minivae.params import Params, mlp_shapes
 from minivae.vae import VAE
 
-# The posterior, and four formulas for the evidence
+# The posterior, and the evidence: an integral and three formulas for it
 
 CODE = vector("z", "z", 2, 0.8, ((1, 0), (0, 0)))
 WORLD = (MATRIX_W, OFFSET, PLANE_S, OBSERVED_3)
@@ -63,7 +63,7 @@ def t(matrix):
     r" \frac{p(x|z)p(z)}{N(z; m, V)},\quad"
     r" (r = x - b,\; V = (I + W^TW/s^2)^{-1},\; m = VW^Tr/s^2)", (*WORLD, CODE),
     says="The evidence is an integral, for which there are three formulas: a Gaussian density in D dimensions; a formula "
-    "that inverts only a d by d matrix; and the joint divided by the posterior, which is the same at every z.",
+    "that inverts only a matrix of the size of V; and the joint divided by the posterior, which is the same at every z.",
 )  # fmt: skip
 def eq_30(W, b, s, x, z):
     centre, spread = vector_posterior(W, b, s, x)           # where the integrand is large
@@ -264,7 +264,7 @@ FIXED = positive("s", r"\sigma", simple=(1, 2))
     r"\sigma^2 + \mathrm{argmax}_{w^2}\,E_x[\log p_w(x)] = \sigma^2 + \max(\lambda - \sigma^2, 0) ="
     r" \sigma^2\exp\left(2E_x\left[D_{KL}(p_w(z|x)\Vert p(z))\right]\right),"
     r"\quad (x = wz + \sigma\epsilon,\; \lambda = E_x[x^2])", (LAM, FIXED),
-    says="The noise variance sigma^2 is fixed, and w in the last line is the best w. If the variance of the data in a "
+    says="The noise variance sigma^2 is fixed, and w on the last side is the best w. If the variance of the data in a "
     "direction is below sigma^2, the best w and the KL are 0.",
 )  # fmt: skip
 def eq_36(lam, s):
@@ -274,7 +274,7 @@ def eq_36(lam, s):
         return -(log(2 * pi * (w2 + s2)) + lam / (w2 + s2)) / 2
 
     w2 = np.maximum(lam - s2, 0)
-    at_optimum = linear_posterior(sqrt(w2), s, sqrt(lam))   # the KL depends only on x^2
+    at_optimum = linear_posterior(sqrt(w2), s, sqrt(lam))   # the KL is linear in x^2: this x gives its mean
     return (
         s2 + best(lambda w2: complex_step(mean_log_p, w2), 2 * lam),
         "=", s2 + w2,
@@ -294,8 +294,8 @@ def _(lam, s):
     r" \frac{1}{ND}\sum_n\left[|x_n - b - Wm_n|^2 + \mathrm{tr}(WVW^T)\right] ="
     r" \frac{1}{D-d}\sum_{k=d+1}^{D}\lambda_k,\quad"
     r" (W, b \text{ as in beyond.35},\; p(z|x_n) = N(m_n, V),\; \lambda_k \text{ the eigenvalues})", (X,),
-    says="The best sigma^2 is the mean squared error for codes drawn from q. If W and b are optimal, it is the sigma^2 of "
-    "probabilistic PCA.",
+    says="The best sigma^2 is the mean squared error of a feature, for codes drawn from q = p(z|x). If W and b are optimal, "
+    "it is the sigma^2 of probabilistic PCA.",
     needs=SPARE, undefined=NO_MAXIMUM,
     outside=({"x": on_axes(6, 4, 2, 2)[:, :2]}, {"x": IN_A_PLANE}),
 )  # fmt: skip
@@ -318,7 +318,7 @@ def eq_37(x):
 
 
 def optimal_variance(x, b, W, log_s, A, log_sd):
-    """Return minivae's optimal sigma^2 (1,) for one data set x (N, D) and drawn codes."""
+    """Return minivae's optimal sigma^2 (1,) for one data set x (N, D), with codes from the noise CORNERS."""
     z = (x - b) @ A.T + exp(log_sd) * CORNERS[:, None]      # (L, N, d)
     return exp(2 * optimal_log_sigma(x, b + z @ W.T))[None]
 

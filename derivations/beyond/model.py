@@ -36,7 +36,7 @@ WEIGHTS = np.random.default_rng(0).normal(0, 0.7, sum(SIZES))
 
 
 def arrays(flat):
-    """Split flat vectors (..., P) into W1, b1, ..., W4, b4, log sigma: matrices (..., I, O), biases (..., 1, O)."""
+    """Split flat vectors (..., P) into W1, b1, ..., W4, b4, log sigma: matrices (..., I, O), the others (..., 1, O)."""
     parts = np.split(flat, np.cumsum(SIZES)[:-1], axis=-1)
     shapes = [shape if len(shape) == 2 else (1, *(shape or (1,))) for shape in SHAPES.values()]
     return [part.reshape(*flat.shape[:-1], *shape) for part, shape in zip(parts, shapes)]
@@ -115,7 +115,7 @@ def by_hand(case, x, eps):
 
 
 def slope_of_likelihood(likelihood, x, out, log_sigma):
-    """Step 5, backward: return d/dout of log p(x|z), (R, D), and d/dlog sigma, summed over rows."""
+    """Step 5, backward: return d/dout of log p(x|z), (R, D), and d/dlog sigma, summed over R and D."""
     if not isinstance(likelihood, Gaussian):
         n = N if isinstance(likelihood, Binomial) else 1
         return x - n / (1 + exp(-out)), np.zeros(1)

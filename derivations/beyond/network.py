@@ -2,8 +2,8 @@
 
 G is the gradient of a loss in the output of an operation: a small change of the output changes the loss by the sum of G
 times the change. So the gradient in an input is the slope of sum(G * output), computed here by complex step. For a
-function of one number, G = 1 and a side is (value, slope). The entries compare relative errors, so the letters are chosen
-such that no sum is 0.
+function of one number, G = 1 and a side is (value, slope). The entries compare relative errors, so random letters are
+drawn such that no sum is 0.
 """
 
 import numpy as np
@@ -41,8 +41,8 @@ def gradient(f, at):
     return np.moveaxis(f(at + 1j * step * moves).imag / step, 0, -1)
 
 
-# A layer. Each number is an odd multiple of 1/20. So a sum of three products is an odd multiple of 1/400, and the bias is an
-# even multiple of 1/400. Therefore no result is 0.
+# A layer. Each drawn number is an odd multiple of 1/20. So a sum of three products is an odd multiple of 1/400, and the bias
+# is an even multiple of 1/400. Therefore no result is 0.
 
 SIZE = 3
 EYE = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]

@@ -13,11 +13,11 @@ from derivations.engine.worlds import MATRIX_W, OBSERVED_3, OFFSET, PLANE_S, cho
 from minivae.gaussian import cholesky, kl_full
 from minivae.likelihood import gaussian_log_prob_backward
 
-# A posterior with dependent coordinates, given by its precision. The correlation is above 0.1 in size, so the gap is not 0.
+# A posterior with dependent coordinates, given by its precision matrix. Correlations are above 0.1 in size, so no gap is 0.
 
 
 def dependent(raw):
-    """Precision matrices (n, 2, 2) with correlations of size 0.1 to 0.95, of either sign."""
+    """Return precision matrices (n, 2, 2) whose correlations have a size of 0.1 to 0.95, with plus or minus."""
     rho = np.sign(raw[:, 2:]) * (0.1 + 0.85 * np.tanh(abs(raw[:, 2:])))
     return covariance(exp(raw[:, :2] / 2), rho)
 
@@ -95,7 +95,7 @@ def directions(u):
     r"\nabla_u\log p_\theta(x) = E_{z \sim q}\left[\nabla_u\log p_\theta(x, z)\right] ="
     r" \nabla_u\,\mathrm{ELBO} = \left(\frac{rm^T - WV}{s^2} \cdot u_W,\; \frac{r}{s^2} \cdot u_b,\;"
     r" \frac{|r|^2 + \mathrm{tr}(WVW^T)}{s^2} - D\right),\quad (q = N(m, V),\; r = x - b - Wm)",
-    (SLANTED, OFFSET, PLANE_S, SEEN, DIRECTION, chosen("a", "a", 1, "1: m is a times the mean of p(z|x)")),
+    (SLANTED, OFFSET, PLANE_S, SEEN, DIRECTION, chosen("a", "a", 1, "m is a times the mean of p(z|x)")),
     says="If q is the posterior, log p(x) and the ELBO have the same slopes in W, b and log s.",
     needs="q is p(z|x) (a = 1)",
     outside=tuple(

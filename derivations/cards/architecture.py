@@ -1,7 +1,7 @@
-"""Flashcards, "Auto-Encoding Variational Bayes": the card "draw the architecture of a VAE", and all cards.
+"""Flashcards, "Auto-Encoding Variational Bayes": the card "draw the architecture of a VAE", and entries about other cards.
 
-The cards ask two questions and give no answer. cards.31 and cards.32 answer these questions. cards.33 and cards.35 are
-about the notation of the formulas.
+Two questions of the cards have no answer there; cards.31 and cards.32 answer them. cards.33 and cards.35 are about the
+notation of the formulas. cards.34 is about the word "regularizer".
 """
 
 from dataclasses import replace
@@ -119,8 +119,8 @@ def card_34(p_xz, q):
     "cards.35", "l.11-42", r"D_\text{KL}(p | q) = \sum_z p(z) \log\frac{p(z)}{Q(Z)}", (P_FULL, Q_FULL),
     kind="claim", verdict="loose",
     claim='The prose writes "Q(Z)" for the distribution that the formulas call q(z) (l.42).',
-    says="The divergence is written with Q(Z) as second argument.",
-    fault="Q(Z) should be q(z): Q and Z are defined nowhere else. (The single bar of D(p | q) may be a copying error.)",
+    says="Read literally: the second argument of the divergence is Q(Z).",
+    fault="Q(Z) should be q(z): the cards define neither Q nor Z. (The single bar of D(p | q) may be a copying error.)",
 )  # fmt: skip
 def card_35(p, q, Q, Z):
     return kl(p, q), "=", total(times(p, log(ratio(p, Q(Z)))))

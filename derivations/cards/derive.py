@@ -1,6 +1,6 @@
 """Flashcards, "Auto-Encoding Variational Bayes": the card "derive the ELBO loss function", up to the ELBO.
 
-A table p(x, z) has one row for each datum x. About one in seven numbers of the table q(z|x) is 0.
+A table p(x, z) has one row for each datum x. In random tables q(z|x), about one number in seven is 0.
 """
 
 import numpy as np
@@ -58,7 +58,7 @@ def softmax(phi):
 def card_3(p_xz, phi):
     p_z_given_x, lower = posterior(p_xz), phi
     for _ in range(60):
-        # Subtract half the natural gradient of the KL, up to a constant. The constant does not change q.
+        # Subtract half the natural gradient of the KL, up to one constant for each row. Such a constant does not change q.
         lower = lower - (lower - log(p_xz)) / 2
     return (
         kl(softmax(phi), p_z_given_x),
@@ -67,7 +67,8 @@ def card_3(p_xz, phi):
     )  # fmt: skip
 
 
-# The derivation. Every line has the left side KL(q || p(z|x)) and rewrites the right side of the previous line.
+# The derivation. In cards.4 to cards.8 the left side is KL(q || p(z|x)). From cards.5 to cards.8, each entry rewrites the
+# right side of the entry before it.
 
 
 @equation(
@@ -128,7 +129,7 @@ def card_9(p_xz, q):
     return left_form(p_xz, q), "=", right_form(p_xz, q)
 
 
-# The remarks. In x = w z + s eps, theta = (w, s); the entries compare the model before and after a step to theta'.
+# The remarks. cards.10 is about x = w z + s eps with theta = (w, s), before and after a step from theta to theta'.
 
 BEFORE_AND_AFTER = (
     vector("w", "(w, w')", 2, simple=((1, 2), (3**0.5, 1), (0, 1))),

@@ -1,7 +1,7 @@
 """Flashcards, "Auto-Encoding Variational Bayes": what is the formula for the evidence lower bound (ELBO)?
 
 The source has every formula twice: as damaged plain text and as LaTeX. The entries use the LaTeX; cards.33 is about the
-plain text. A side in square brackets is not printed on this line of the card: it is our addition, or is on the
+plain text. A side in square brackets is not printed on the line of the entry: it is our addition, or it is printed on the
 line above.
 """
 
@@ -31,7 +31,7 @@ ASSUMED_BY_BAYES = {"needs": NEEDED_BY_BAYES.replace("x_i", "x"), "outside": OUT
 
 
 def kl_from_posterior(p_xz, q):
-    """Return KL(q || p(z|x)), with logarithms by quadrature. It can be near 0, so its absolute error is checked."""
+    """Return KL(q || p(z|x)), with logarithms by quadrature. If it is below 1, its absolute error is checked."""
     return Zero(1, kl_of_weights(q, posterior(p_xz)))
 
 

@@ -1,9 +1,9 @@
 """Fits of one Gaussian q to a mixture p with two modes, for the two figures of the flashcards.
 
-p(z) = N(z; -a, 1) / 2 + N(z; a, 1) / 2, where `apart` is a, and q = N(mu, sigma^2). The q with the smallest KL(p || q)
-has the mean and variance of p, so it covers both modes. The q with the smallest KL(q || p) is found by descent from
-several starts. KL(q || p) always has a local minimum in the middle, where q covers both modes. For a >= 2.5 there is also
-a minimum at each mode; for a >= 2.9 the minima at the modes are lower. Arguments may be numbers, or arrays that broadcast.
+p(z) = N(z; -a, 1) / 2 + N(z; a, 1) / 2 with a = `apart`, and q = N(mu, sigma^2). The q with the smallest KL(p || q) has the
+mean and variance of p, so it covers both modes. The q with the smallest KL(q || p) is found by descent from two starts, in
+the middle and at a mode. Up to a = 8, KL(q || p) has a local minimum in the middle, where q covers both modes. For a >= 2.5
+there is also a minimum at each mode; for a >= 2.9 these two are lower. Arguments may be numbers, or arrays that broadcast.
 """
 
 import functools
@@ -20,7 +20,7 @@ LOG_2PI = math.log(2 * math.pi)
 NODES = np.linspace(-9, 9, 801)                             # in units of sigma; dense enough if a * sigma < 15
 WEIGHTS = np.exp(-(NODES**2) / 2) / np.exp(-(NODES**2) / 2).sum()
 BELL, BELL_WEIGHTS = NODES[::2], WEIGHTS[::2] / WEIGHTS[::2].sum()      # for the two bells of p; dense enough if a < 8
-STEPS = 100                                                 # at most; descent usually needs ten steps
+STEPS = 100                                                 # at most; descent usually needs fewer than ten
 STATIONARY = 1e-9                                           # a slope below this counts as 0
 
 erf = np.vectorize(math.erf, otypes=[float])
@@ -56,7 +56,7 @@ def kl_reverse(apart: NDArray, mu: NDArray, sigma: NDArray) -> NDArray:
 
 
 def with_nodes(*arrays: NDArray) -> list[NDArray]:
-    """Give each array one more axis, for the nodes."""
+    """Return each array, as floats, with one more axis for the nodes."""
     return [np.asarray(array, float)[..., None] for array in arrays]
 
 
@@ -78,7 +78,7 @@ def mixture_mass(apart: NDArray, low: float, high: float) -> NDArray:
 
 
 def once_per_value(fit: Callable) -> Callable:
-    """Decorate a fit so that it is computed only once for each distinct value of `apart`."""
+    """Decorate a fit so that one call computes it only once for each distinct value of `apart`."""
 
     @functools.wraps(fit)
     def fitted(apart: NDArray) -> tuple[NDArray, NDArray]:
@@ -93,8 +93,8 @@ def once_per_value(fit: Callable) -> Callable:
 def fit_forward(apart: NDArray) -> tuple[NDArray, NDArray]:
     """Return mu and sigma of the best q by KL(p || q): the mean and standard deviation of p, by quadrature.
 
-    E_p[log q] depends on p only through E_p[z] and E_p[z^2]. Let Q be the Gaussian with these two moments. For every q,
-    KL(p || q) = KL(p || Q) + KL(Q || q), so Q is the best q.   [cards.19]
+    E_p[log q] depends on p only through E_p[z] and E_p[z^2]. Let Q be the Gaussian with these two moments. For every
+    Gaussian q, KL(p || q) = KL(p || Q) + KL(Q || q), so Q is the best q.   [cards.19]
     """
     z = np.stack([BELL + middle for middle in with_nodes(-apart, apart)])       # (2, K, nodes)
     mu = (z @ BELL_WEIGHTS).mean(axis=0)
@@ -106,7 +106,7 @@ def reverse_slopes(apart: NDArray, mu: NDArray, sigma: NDArray) -> tuple[NDArray
     """Gradient (..., 2) and Hessian (..., 2, 2) of KL(q || p) in (mu, log sigma).
 
     With z = mu + sigma eps and s(z) = -d log p / dz = z - a tanh(a z):
-    d/dmu = E[s],   d/dlog_sigma = E[s sigma eps] - 1.   The Hessian has the gradients of these two slopes.
+    d/dmu = E[s],   d/dlog_sigma = E[s sigma eps] - 1.   The rows of the Hessian are the gradients of these slopes.
     """
     apart, mu, sigma = with_nodes(apart, mu, sigma)
     d_z = sigma * NODES                                     # dz / dlog_sigma. dz / dmu is 1
@@ -132,7 +132,7 @@ def fit_reverse(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def descend(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
-    """Minimise KL(q || p) from K starts by Newton's method, with absolute curvatures, so that every step goes downhill."""
+    """Minimise KL(q || p) from K starts by Newton's method. Absolute curvatures make every direction point downhill."""
     at = np.stack([start, np.zeros_like(start)], axis=-1)   # (K, 2)   mu, log sigma
     for _ in range(STEPS):
         gradient, hessian = reverse_slopes(apart, at[:, 0], np.exp(at[:, 1]))

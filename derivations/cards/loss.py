@@ -1,7 +1,7 @@
 """Flashcards, "Auto-Encoding Variational Bayes": the card "derive the ELBO loss function", from the ELBO on.
 
-The model is a small linear VAE of minivae with fixed weights, so log p(x) and p(z|x) are known. In most entries x
-is the only variable.
+In cards.12 and cards.13 the model is a small linear VAE of minivae with fixed weights, so log p(x) and p(z|x) are known,
+and x is the only variable.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ from derivations.odaibo.objective import DATUM
 from minivae.gaussian import kl_standard_normal
 
 LOSS = r"L_\text{VAE}(\theta, \phi)"
-CORNERS = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])[:, None]     # noise; the mean of a quadratic over it is exact
+CORNERS = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])[:, None]     # noise; exact for the mean of a quadratic
 
 
 def form_1(x):
@@ -123,7 +123,7 @@ def linear_loss(x, w, s, a, sigma):
     "optimal, and -z in place of z gives the same loss. The first equality holds because, in this linear model, q can be "
     "the posterior.",
     needs="x is not 0 (for x = 0 the loss has no minimum)",
-    undefined="for x = 0 the loss falls without bound as s goes to 0",
+    undefined="for x = 0 the loss falls without bound as w and s go to 0",
     outside={"t": 0, "x": 0, "w": 1, "s": 1, "a": 1, "sigma": 1},
     tight={"t": 0, "x": 1, "w": BEST, "s": BEST, "a": BEST, "sigma": BEST},
 )  # fmt: skip

@@ -1,7 +1,8 @@
 """Flashcards, "Auto-Encoding Variational Bayes": what is the reparameterization trick?
 
-Expectations over noise are exact sums over quadrature nodes, so the mean and variance of a gradient estimator are known.
-The entries differentiate the expectation of f(z) = z^2 for z ~ N(mu, sigma^2). In cards.26, z is a coin: 0 or 1.
+Expectations over noise are sums over quadrature nodes, exact for polynomials. So the mean and variance of a gradient
+estimator are known. cards.25, cards.27 and cards.30 differentiate the expectation of f(z) = z^2 for z ~ N(mu, sigma^2). In
+cards.26, z is a coin: 0 or 1.
 """
 
 import numpy as np
@@ -113,7 +114,7 @@ def spread(lam):
     "cards.26", "l.47", r"\mathrm{Var}[\mathbf{z}] = 0\quad \text{for a deterministic variable } \mathbf{z}",
     (COIN,),
     kind="claim", verdict="loose",
-    claim="The card expresses z \"as a deterministic variable\" (l.47). Weng's page, which the card names, and Kingma and "
+    claim="The card expresses z \"as a deterministic variable\" (l.47). Weng's page, which the cards name, and Kingma and "
     "Welling (section 2.4) do the same.",
     says="A deterministic variable has variance 0.",
     fault="The function T is deterministic, but eps is random, so z = T(phi, x, eps) is random. Only for a given eps is z "
@@ -139,7 +140,7 @@ def _(lam):
     (MU, SIGMA, chosen("a", "a", 0, "0: eps is N(0, 1); 1: it is N(mu/sigma, 1), and z = sigma eps")),
     kind="claim",
     claim='The card calls eps "an auxiliary independent random variable" (l.47).',
-    says="The gradient through z is unbiased if the distribution of eps does not depend on phi or x.",
+    says="The gradient through z is unbiased if the distribution of eps does not depend on phi.",
     needs="the distribution of eps does not depend on phi (a = 0)",
     outside={"mu": 1, "sigma": 1, "a": 1},
 )  # fmt: skip
@@ -151,7 +152,7 @@ def card_27(mu, sigma, a):
     d_mu = integrate(lambda z: z**2 * normal(z, mu, sigma) * u(z) / sigma, mu, sigma)
     d_log_var = integrate(lambda z: z**2 * normal(z, mu, sigma) * (u(z) ** 2 - 1) / 2, mu, sigma)
     side = lambda *both: np.concatenate(both, axis=-1)  # noqa: E731
-    size = mu**2 + sigma**2                                 # in both integrals, numbers of this size cancel
+    size = mu**2 + sigma**2                                 # the numbers that cancel are of about size / sigma and size
     return side(*path), "=", Zero(side(size / sigma, size), side(d_mu, d_log_var)), "=", side(2 * mu, sigma**2)
 
 

@@ -27,7 +27,8 @@ from derivations.engine.worlds import SIGMA_P, SIGMA_Q, chosen
 from derivations.odaibo.closed_form import TWO, tenths
 from minivae.gaussian import kl_diagonal
 
-# mu_q is a multiple of 0.1, and mu_p is halfway between two such multiples. So q and p always differ.
+# In random draws, mu_q is a multiple of 0.1, and mu_p is halfway between two such multiples, so q and p differ. At some
+# simple values, q and p are equal.
 
 TENTHS = Symbol("mu_q", r"\mu_q", "real, drawn as a multiple of 0.1", 1, tenths, (0, 1, -1))
 HALFWAY = replace(TWO[2], simple=(2, 1))
@@ -72,7 +73,7 @@ Q_FULL = pmf("q", "q(z)", simple=((0.25, 0.25, 0.5), (0.2, 0.3, 0.5)))
 
 
 def in_three_ways(a, b):
-    """Return KL(a || b) in three ways: with logarithms by quadrature, as the printed sum, as the printed expectation."""
+    """Return a statement: KL(a || b), with logarithms by quadrature, equals the printed sum and the printed expectation."""
     return kl(a, b), "=", total(times(a, log(ratio(a, b)))), "=", mean(a, log(a) - log(b))
 
 
@@ -108,11 +109,11 @@ def card_18(p, q):
     )  # fmt: skip
 
 
-# The fits. a is a multiple of 0.1.
+# The fits to a mixture. a is a multiple of 0.1.
 
 
 def far_apart(raw):
-    """Numbers a from 2.9 to 3.9, for which the best q by KL(q || p) covers one mode."""
+    """Return numbers a from 2.9 to 3.9. For these a, the best q by KL(q || p) covers one mode."""
     return 3.4 + np.clip(np.round(3 * raw), -5, 5) / 10
 
 

@@ -2,7 +2,7 @@
 
 A figure function returns the Figure and its alt text, a description for blind readers. The function raises `NotShown` if
 the numbers do not support the text. The tests give wrong numbers to the function and expect this error. A figure has the
-name of its entry.
+name of its entry, with a hyphen: lm-3 shows lm.3.
 
     common, nodes   shared parts: the check of texts; boxes and arrows
     digits          the figure of `derivations questions`: an autoencoder and a VAE on the same digits
@@ -37,7 +37,7 @@ FIGURES: dict[str, Callable[[], Drawn]] = {
 
 
 def write_all(out: pathlib.Path, overwrite: bool, names: Sequence[str] = ()) -> list[dict]:
-    """Draw and check the figures with these names, or all figures; then write each one as SVG and PNG.
+    """Draw and check the figures with these names, or all figures if `names` is empty; then write each as SVG and PNG.
 
     Returns path and alt text of each file. Nothing is written if a name is unknown, if a file exists and `overwrite` is
     false, or if the check of a figure fails.

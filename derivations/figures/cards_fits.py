@@ -1,4 +1,4 @@
-"""The flashcards' two fits: the Gaussian nearest to two modes, by the forward and by the reverse KL."""
+"""The flashcards' two fits of a Gaussian to a mixture: the best by the forward KL, and the best by the reverse KL."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,7 +9,7 @@ from derivations.engine.numerics import normal
 from derivations.figures.common import shows
 from minivae.figures.style import GREY, HALO, ORANGE, Drawn, explain, page, styled
 
-APART, NEAR = 3.0, 0.8                                      # the modes are at -3 and 3, or at -0.8 and 0.8
+APART, NEAR = 3.0, 0.8                                      # a of p; at 0.8 the two bells form one hill
 STEP = 0.02
 Z = STEP * np.arange(-1000, 1001)
 LN_2 = np.log(2)
@@ -39,7 +39,7 @@ def divergence(a: NDArray, b: NDArray) -> float:
 
 
 def is_least(value: float, kl, apart: float) -> bool:
-    """Return True if no Gaussian on a grid of (mu, sigma) has a smaller KL than `value`."""
+    """Return True if no Gaussian on a grid of (mu, sigma) has a KL below `value` by more than 1e-6."""
     mu, sigma = np.linspace(-4, 4, 41)[:, None], np.geomspace(0.4, 5, 41)
     return value <= kl(apart, mu, sigma).min() + 1e-6
 
@@ -58,7 +58,7 @@ def covering() -> dict[str, NDArray]:
 
 
 def check_forward(p: NDArray, q: NDArray, kl: float, valley: tuple[float, float]) -> None:
-    """Check that q is the best Gaussian, with p's mean and variance and a quarter of its mass in the valley."""
+    """Check that q is the best Gaussian, has the mean and variance of p, and has a quarter of its mass in the valley."""
     shows(is_near(p, mixture(APART)), "p has its modes at -3 and 3")
     shows(is_near(valley, (0.02272, 0.24817)), "q has a quarter of its mass in the valley, p hardly any")
     shows(is_least(kl, kl_forward, APART), "no Gaussian has a smaller KL(p || q)")
@@ -107,7 +107,7 @@ def hill(axes: Axes, p: NDArray) -> None:
 
 
 def on_one_mode() -> dict[str, NDArray]:
-    """Return the curves of cards-24: p and its two best fits; a p with two near modes, and its best fit."""
+    """Return the curves of cards-24: p and its two best fits; a p whose two bells are near, and its best fit."""
     right, left = fit_reverse(APART, APART), fit_reverse(APART, -APART)
     return {
         "p": mixture(APART),
@@ -119,21 +119,21 @@ def on_one_mode() -> dict[str, NDArray]:
 
 
 def check_reverse(p: NDArray, right: NDArray, left: NDArray, near_p: NDArray, near_q: NDArray) -> None:
-    """Check that every fit is the best Gaussian, and that it covers both modes if they are near."""
-    shows(is_near(p, mixture(APART)) and is_near(near_p, mixture(NEAR)), "the modes lie at +-3, and at +-0.8")
+    """Check that every fit is the best Gaussian, and that it covers both bells of p if they are near."""
+    shows(is_near(p, mixture(APART)) and is_near(near_p, mixture(NEAR)), "the bells of p lie at +-3, and at +-0.8")
     shows(is_near((area(right, 1), area(p, 1)), (0.02620, 0.02272)), "2.6 % of q and 2.3 % of p lie in the valley")
     kls = [divergence(q, p) for q in (right, left)]
     shows(all(is_least(kl, kl_reverse, APART) for kl in kls), "no Gaussian has a smaller KL(q || p)")
     shows(is_near(kls, 0.688769), "both fits have KL(q || p) = 0.688769, just below log 2")
     shows(is_near(left, right[::-1], 1e-8), "the fit on the left is the mirror image")
     shows(is_near(right, normal(Z, 2.984306, 1.023369)), "the fit on the right is N(2.984306, 1.023369^2)")
-    shows(is_least(divergence(near_q, near_p), kl_reverse, NEAR), "with near modes, no Gaussian has a smaller KL(q || p)")
-    shows(is_near(near_q, normal(Z, 0, 1.273423)), "with near modes the fit is N(0, 1.273423^2)")
+    shows(is_least(divergence(near_q, near_p), kl_reverse, NEAR), "with near bells, no Gaussian has a smaller KL(q || p)")
+    shows(is_near(near_q, normal(Z, 0, 1.273423)), "with near bells the fit is N(0, 1.273423^2)")
 
 
 @styled
 def reverse(drawn: dict[str, NDArray] | None = None) -> Drawn:
-    """cards-24: draw the q with the least KL(q || p), which covers one of two distant modes, but both of two near modes."""
+    """cards-24: draw the q with the least KL(q || p), which covers one of two distant bells, but both of two near ones."""
     drawn = drawn or on_one_mode()
     check_reverse(**drawn)
     p, right, left, near_p, near_q = drawn.values()
@@ -155,17 +155,17 @@ def reverse(drawn: dict[str, NDArray] | None = None) -> Drawn:
     narrow.text(0, 0.35, f"$q = N(0,\\,{near_sigma:.3f}^2)$", ha="center", **label)
     for axes, x in ((wide, 3), (wide, -3), (narrow, 0)):
         axes.text(x, 0.07, "$p$", color=GREY, size=12, ha="center")
-    wide.set_title(f"modes at ±3: KL = {kl:.3f} nats")
+    wide.set_title(f"bells at ±3: KL = {kl:.3f} nats")
     narrow.set_title(f"at ±{NEAR}: KL = {near_kl:.3f} nats")
     explain(
         figure,
         "Reverse KL: if the modes are far apart, q covers only one of them",
         "p = ½N(−a, 1) + ½N(a, 1). With a = 3 there are two optima, each with a KL(q ‖ p) just below log 2 = "
         f"{LN_2:.3f}, since q leaves out half of p. q must not be large where p is small: {100 * area(right, 1):.1f} % of q "
-        f"and {100 * area(p, 1):.1f} % of p lie between −1 and 1. With a = 0.8 there is no valley, and q covers both modes.",
+        f"and {100 * area(p, 1):.1f} % of p lie between −1 and 1. With a = 0.8 there is no valley, and q covers both bells.",
     )
     return figure, (
         f"Densities. Left: p has modes at -3 and 3; two Gaussians have the least KL(q || p), {kl:.3f} nats: N({mu:.3f}, "
-        f"{sigma:.3f}^2) and its mirror image. Right: with modes at -0.8 and 0.8 the best, N(0, {near_sigma:.3f}^2), covers "
+        f"{sigma:.3f}^2) and its mirror image. Right: with bells at -0.8 and 0.8 the best, N(0, {near_sigma:.3f}^2), covers "
         f"both: {near_kl:.3f} nats."
     )

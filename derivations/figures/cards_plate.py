@@ -36,7 +36,7 @@ def edges(vae: VAE) -> tuple[set[Arrow], set[Arrow]]:
 
 
 def repeated(vae: VAE) -> set[str]:
-    """Return the letters that have one value for each data point: if one value changes, other points do not change."""
+    """Return the letters with a separate value for each data point: a change of one point's value changes no other point."""
     rng = np.random.default_rng(2)
     x = rng.random((4, vae.features))
     eps = vae.draw_noise(rng, 4)
@@ -66,7 +66,7 @@ RADIUS = 0.42
 
 
 def check_model(vae: VAE) -> None:
-    """Raise NotShown if the edges of model and graph differ, or if the repeated letters are not those in the plate."""
+    """Raise NotShown if model and graph have different edges or repeated letters, or if the prior has parameters."""
     found = edges(vae)
     for mine, drawn, name in zip(found, (GENERATIVE, INFERENCE), ("generative", "inference")):
         missing, extra = (", ".join(f"{a} -> {b}" for a, b in sorted(ab)) for ab in (drawn - mine, mine - drawn))
@@ -113,7 +113,7 @@ def plate(vae: VAE | None = None) -> Drawn:
         figure,
         "Each data point has its own x and z; all share θ and φ",
         "Solid: the model p(z) p(x|z). Dashed: q(z|x), which approximates the posterior. We found the edges by changing "
-        "numbers of the implemented model, and the plate by changing one data point: the other points did not change. "
+        "numbers of the implemented model, and the plate by changing x or z of one data point: no other point changed. "
         "The prior N(0, I) has no parameters, so no edge leads from θ to z.",
     )
     return figure, (

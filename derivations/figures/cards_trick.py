@@ -1,4 +1,4 @@
-"""The flashcards' reparameterisation trick: which numbers a gradient reaches, and how much its estimates vary."""
+"""The flashcards' reparameterisation trick: which numbers a gradient reaches, and how much estimates of it vary."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ def drawn_z(mu, log_var, eps: NDArray) -> dict[str, NDArray]:
 
 
 def computed_z(mu, log_var, eps: NDArray) -> dict[str, NDArray]:
-    """Return z computed from mu, sigma and the noise eps; only eps is drawn."""
+    """Return the noise eps, and z computed from mu, sigma and eps. Only eps is random."""
     return {"eps": eps, "z": reparameterize(mu, log_var, eps)}
 
 
@@ -86,7 +86,7 @@ def check_spread(eps: NDArray, estimate) -> tuple[dict[str, NDArray], dict[str, 
 
 @styled
 def trick(*, left=drawn_z, right=computed_z, backward=reparameterize_backward, estimate=estimates) -> Drawn:
-    """cards-30: show that a gradient stops at a sampled z but passes through a computed z; plot three of its estimates."""
+    """cards-30: show that a gradient stops at a sampled z but passes through a computed z; plot three estimators."""
     eps = np.random.default_rng(29).standard_normal(DRAWS)
     reached = check_arrows(eps, left, right, backward)
     drawn, exact = check_spread(eps, estimate)

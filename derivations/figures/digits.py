@@ -14,7 +14,8 @@ ROWS, COLUMNS = 5, 12                                       # the grid of images
 def two_models(pair: Pair, found: list[tuple] | None = None) -> Drawn:
     """Draw the autoencoder at the left and the VAE at the right.
 
-    Above are maps of their codes, below images decode(z) for z ~ N(0, I). The tests give wrong numbers as `found`.
+    Above are maps of their codes, below images decode(z) for z ~ N(0, I). Only tests pass `found`: wrong numbers, which the
+    function must reject with NotShown.
     """
     models = {"autoencoder": pair.autoencoder, "VAE": pair.vae}
     found = found or [row_of(name, vae, pair.data) for name, vae in models.items()]
@@ -34,8 +35,8 @@ def two_models(pair: Pair, found: list[tuple] | None = None) -> Drawn:
     numbers = (
         f"Autoencoder and VAE: E log p(x|z) is {fit:.1f} and {fit_vae:.1f} nats. {100 * near:.0f} and "
         f"{100 * near_vae:.0f} % of the codes lie in the circle with 95 % of the prior. {100 * largest:.0f} and "
-        f"{100 * largest_vae:.0f} % of the images from the prior show one class."
+        f"{100 * largest_vae:.0f} % of the images from the prior are of the largest class."
     )
     title = "The autoencoder reconstructs better; only the VAE generates new digits"
-    explain(figure, title, f"{numbers} Dashed: radius 1, 2 and 3. Both lower panels use the same z.")
+    explain(figure, title, f"{numbers} Dashed circles: radius 1, 2 and 3. Both lower panels use the same z.")
     return figure, f"Codes, and images decoded from the prior. {numbers}"

@@ -65,7 +65,7 @@ def made(letters: str) -> bytes:
 
 
 def add_taller(font, taller, size: str, variants: dict[str, list[str]]) -> None:
-    """Copy the taller brackets of one size into the font, and enter their names in `variants`."""
+    """Copy the taller brackets, sums and products of one size into the font, and enter their names in `variants`."""
     names, theirs = font.getBestCmap(), taller.getBestCmap()
     for letter in (*GROWING, *"∑∏∫"):
         old = names[ord(letter)]

@@ -53,8 +53,8 @@ def sign(drawn: dict[str, NDArray] | None = None) -> Drawn:
         figure,
         "As printed, Hong's bracket has no minimum: σ would go to 0",
         "The curves are the term of one latent dimension in the loss, at μ = 0. With a minus before log σ the term is "
-        "KL(N(0, σ²) ‖ N(0, 1)), which is never negative. With a plus it goes to −∞ as σ goes to 0. The dots mark both "
-        "curves at σ = 0.1.",
+        "KL(N(0, σ²) ‖ N(0, 1)), which is never negative. With a plus it goes to −∞ as σ goes to 0. Dots mark both curves "
+        "at σ = 0.1, and the minimum.",
     )
     return figure, (
         "Line chart against sigma, at mu = 0. With a minus before log sigma the bracket is the KL, with minimum 0 at sigma "

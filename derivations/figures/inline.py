@@ -1,4 +1,4 @@
-"""Write a figure as a `data:` address: the HTML page then contains the picture and needs no file for it."""
+"""Turn a figure into a `data:` address: the HTML page then contains the picture and needs no file for it."""
 
 import io
 import re
@@ -17,7 +17,10 @@ DPI = 120                                                   # pixels per inch
 
 @styled
 def as_address(figure: Figure, alt: str) -> tuple[str, str]:
-    """Return a figure as a `data:` address, and its alt text. Coordinates have one decimal; many points become pixels."""
+    """Return a figure as a `data:` address, and its alt text.
+
+    Coordinates have one decimal. Contours, and sets of more than MANY points, become pixels.
+    """
     for axes in figure.axes:
         for part in axes.collections:
             if isinstance(part, ContourSet):

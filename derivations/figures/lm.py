@@ -1,4 +1,4 @@
-"""LM's figures: lm-3, ln p(x) and the printed integral, which is lower; lm-11, a map from a Gaussian to a ring."""
+"""LM's figures: lm-3, ln p(x) and the printed integral, which is not higher; lm-11, a map from a Gaussian to a ring."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -71,7 +71,7 @@ def bias(drawn: dict[str, NDArray] | None = None) -> Drawn:
     )
     return figure, (
         "Line chart against the weight w of a linear decoder. ln p(x) and the ELBO with q = p(z|x) are one curve; the "
-        f"printed integral touches it at w = 0 and is lower elsewhere, at w = 2 {false:.2f}, not {true:.2f} nats. "
+        f"printed integral touches it at w = 0 and is lower elsewhere: at w = 2 it is {false:.2f}, not {true:.2f} nats. "
         "The gap is KL(p(z) || p(z|x))."
     )
 
@@ -101,7 +101,7 @@ def ring(count: int = 1500) -> dict[str, NDArray]:
 
 
 def check_ring(z: NDArray, g: NDArray, area: NDArray, density: NDArray) -> None:
-    """Raise NotShown if a point changes its direction, or if the draws do not follow the density."""
+    """Raise NotShown if the text is false for the points, or if the determinant, the density or the draws are wrong."""
     rho, radius, count = np.linalg.norm(z, axis=1), np.linalg.norm(g, axis=1), len(z)
     shows(np.all(radius > 1), "no point lies inside the circle")
     across = z[:, 0] * g[:, 1] - z[:, 1] * g[:, 0]

@@ -38,7 +38,7 @@ BACK = {"color": ORANGE, "lw": 1.7}
 
 
 def draw_node(axes: Axes, name: str, node: Node) -> Patch:
-    """Draw a node with its text."""
+    """Draw a node with its text; return its box."""
     (x, y), text, kind, size = node
     w, h, rounding, look = STYLES[kind]
     box = f"round,pad=0,rounding_size={rounding}"
@@ -55,8 +55,8 @@ def draw_arrow(
 ) -> None:  # fmt: skip
     """Draw an arrow between two nodes, from edge to edge; with `both`, also a parallel gradient arrow back.
 
-    Each of two parallel arrows is moved to the left, seen in its own direction, so they do not overlap. With `over`, the
-    arrow crosses and interrupts another arrow.
+    Each of two parallel arrows is moved to the left of its direction, so that they do not overlap. With `over`, the arrow
+    crosses and interrupts another arrow.
     """
     a, b = np.array(places)
     along = (b - a) / np.linalg.norm(b - a)

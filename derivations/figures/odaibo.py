@@ -30,7 +30,7 @@ def log_and_tangent(drawn: dict[str, np.ndarray] | None = None) -> Drawn:
     shows(abs(slope - 1).max() < 0.01, "t - 1 is the tangent at t = 1")
     between = (t > 1) & (t < 2)
     shows(np.all(log2[between] > tangent[between]), "log2 t lies above t - 1 on (1, 2)")
-    shows(np.all(log2[t > 2] < tangent[t > 2]), "log2 t lies below t - 1 from 2 on")
+    shows(np.all(log2[t > 2] < tangent[t > 2]), "log2 t lies below t - 1 for t > 2")
     middle = float(np.interp(1.5, t, log2))
     shows(abs(middle - 0.584963) < 1e-5, "log2 1.5 = 0.585, above 0.5")
     figure = page(6.8, 5.0)
@@ -89,7 +89,7 @@ GRAPH: set[Arrow] = {
 
 
 def small_vae() -> VAE:
-    """Return a model with random weights and biases. At initial weights, some inputs of a step would have no effect."""
+    """Return a model with 6 features, 2 latent coordinates and one hidden layer, with random weights and biases."""
     rng = np.random.default_rng(0)
     vae = VAE.init(rng, features=6, latent=2, hidden=(5,), dtype=np.float64)
     vae.params.flat[...] = rng.normal(0, 0.6, vae.params.flat.shape)
@@ -97,7 +97,7 @@ def small_vae() -> VAE:
 
 
 def probed(vae: VAE) -> set[Arrow]:
-    """Return the arrows of a model, found by changing its numbers one at a time."""
+    """Return the arrows of a model, found by changing one input of a step at a time."""
     rng = np.random.default_rng(1)
     x = rng.integers(0, 2, (4, vae.features)).astype(float)
     return arrows(vae, x, vae.draw_noise(rng, len(x), samples=2), rng)
@@ -112,7 +112,7 @@ def carrying(found: set[Arrow]) -> set[Arrow]:
 
 
 def check_gradient(vae: VAE) -> None:
-    """Raise NotShown if the implemented gradient is 0 for some weights of the encoder or of the decoder."""
+    """Raise NotShown if the implemented gradient is 0 in a whole weight matrix or bias of the encoder or decoder."""
     rng = np.random.default_rng(1)
     gradient = vae.gradient(rng.integers(0, 2, (4, vae.features)).astype(float), vae.draw_noise(rng, 4))
     for part in ("encoder", "decoder"):
@@ -150,7 +150,7 @@ def schematic(vae: VAE | None = None) -> Drawn:
         figure,
         "The VAE: values flow forward to the loss; gradients flow back along the same arrows, except to x and ε",
         f"Each of the {len(found) - len(WEIGHTS)} dark arrows was found in the implemented model: changing its start alone "
-        "changed its end. Encoder φ and decoder θ as in Kingma and Welling; Odaibo swaps the letters.",
+        "changed its end. φ is for the encoder and θ for the decoder, as in Kingma and Welling; Odaibo swaps these letters.",
     )
     return figure, (
         f"Schematic of the VAE: {len(found) - len(WEIGHTS)} dark arrows carry values forward from x through encoder, mu, "

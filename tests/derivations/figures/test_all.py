@@ -34,7 +34,7 @@ def test_figures_are_listed_in_the_order_of_their_sources():
 
 
 def claims():
-    """Return every call of `shows` in the source, as (file, its lines)."""
+    """Yield every call of `shows` in the source, as (name of the file, lines of the call)."""
     for path in sorted(Path(figures.__file__).parent.glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "shows":

@@ -193,7 +193,7 @@ def reverse(**faulty):
 
 
 FAULTS |= {
-    "a p with modes at +-0.9": (reverse(near_p=cards_fits.mixture(0.9)), "modes lie at +-3, and at +-0.8"),
+    "a p with bells at +-0.9": (reverse(near_p=cards_fits.mixture(0.9)), "bells of p lie at +-3, and at +-0.8"),
     "the forward fit": (reverse(right=bell(0, 10**0.5), left=bell(0, 10**0.5)), "2.6 % of q and 2.3 % of p"),
     "a q that is not the best": (reverse(left=bell(-2.7, 1.2)), "no Gaussian has a smaller"),
     "a q that is not quite the best": (reverse(left=bell(-2.98, 1.03)), "0.688769"),
@@ -202,8 +202,8 @@ FAULTS |= {
         reverse(right=right * (1 + 1e-3 * np.sin(20 * Z) * outside), left=left * (1 - 1e-3 * np.sin(20 * Z) * outside)),
         "the fit on the right is",
     ),
-    "a fit of one near mode": (reverse(near_q=bell(0.8, 1)), "with near modes, no Gaussian"),
-    "a fit of near modes that is slightly too wide": (reverse(near_q=bell(0, 1.2734 + 1e-4)), "with near modes the fit is"),
+    "a fit of one near bell": (reverse(near_q=bell(0.8, 1)), "with near bells, no Gaussian"),
+    "a fit of near bells that is slightly too wide": (reverse(near_q=bell(0, 1.2734 + 1e-4)), "with near bells the fit is"),
 }
 
 
@@ -223,7 +223,7 @@ def test_gradients_reach_mu_and_log_var_only_in_the_right_panel():
 
 @pytest.mark.slow
 def test_cards_30_and_odaibo_figure_2_draw_shared_arrows_in_one_style():
-    """Compare directions, colours and line widths of the arrows between mu, log sigma^2, eps and z, and the legends."""
+    """Compare names, colours and widths of the arrows into z and of their gradients, colours of legends, texts of nodes."""
     pages = drawn("odaibo-F2")[0].axes[0], drawn("cards-30")[0].axes[1]
     inner = {"mu->z", "log_var->z", "eps->z", "gradient z->mu", "gradient z->log_var"}
     arrows = [[patch for patch in axes.patches if patch.get_gid() in inner] for axes in pages]
