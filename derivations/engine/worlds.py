@@ -5,6 +5,8 @@
 - Pairs of Gaussians: of numbers, of vectors with independent coordinates, of vectors with any covariance.
 - Linear-Gaussian models x = w z + s eps with z ~ N(0, 1), and x = b + W z + s eps with z ~ N(0, I). The evidence and
   the posterior of these models have closed forms.
+
+The last function, `small_vae`, makes a small model of minivae.
 """
 
 import numpy as np
