@@ -61,7 +61,7 @@ class Judgement:
     verdict: str
     links: list[Link]           # of the printed form
     repaired: list[Link]        # of the corrected, intended or precise form
-    ties: list[tuple[str, Link]]        # functions of minivae, each compared with the form that holds
+    ties: list[tuple[str, Link]]        # functions of minivae, compared with the form that holds; only in the last row
     free: list[str]             # letters that the printed form does not define
     witness: dict | None        # a point at which the first false link fails, if possible a simple one
     why: str                    # the reason for the verdict "undecided", or "" (also if an undecided link is the reason)
@@ -374,7 +374,7 @@ def outside(entry: Entry, values: dict) -> Outside:
 
 
 def is_needed(entry: Entry, row: Row) -> bool:
-    """Return True if the entry holds at none of the points outside the assumption, and this row fails at one of them.
+    """Return True if every point outside the assumption has a link that fails or is undefined, and this row fails at one.
 
     If the entry has a text `undefined`, a point at which the row is undefined counts as a failure.
     """

@@ -1,8 +1,8 @@
 """The stated assumptions are sufficient: a search inside them finds no point at which a row fails.
 
-The allowed values of an entry's letters express its assumption. The search starts from random points and from extreme
-points, called corners: weights near zero, equal or nearly equal letters, standard deviations from 1/55 to 55. Then the
-search varies the points that are nearest to a failure.
+The allowed values of an entry's letters, in some cases with JOINT_ASSUMPTIONS, express its assumption. The search starts
+from random points; from extreme points, called corners (weights near zero, standard deviations from 1/55 to 55); and from
+points with equal or nearly equal letters. Then the search varies the points that are nearest to a failure.
 """
 
 import numpy as np
