@@ -11,7 +11,7 @@ MOST_DRAWS = 1_000_000                                      # more draws take mi
 
 
 def say_count(options: argparse.Namespace, shown: list, all: list, noun: str, filters: tuple[str, ...], more: str) -> None:
-    """Print how many rows or entries are shown, examples of filters, and the option that prints more."""
+    """Print how many entries, faults or functions are shown, examples of filters, and the option that prints more."""
     name = f"derivations {options.command.__name__.removesuffix('_command')}"
     count = f"{len(all)} {noun}" if len(shown) == len(all) else f"{len(shown)} of {len(all)} {noun}"
     examples = ", ".join(f"{name} {word}" for word in filters)

@@ -12,7 +12,10 @@ from minivae.app.progress import say
 
 
 def compare_command(options: argparse.Namespace) -> int:
-    """Print notation and numbers of all sources; return 1 if a side differs from the definition but its entry holds."""
+    """Print notation and numbers of all sources; return 1 if a side differs from the definition but its entry holds.
+
+    With --markdown, only the notation is printed, and nothing is compared.
+    """
     from derivations.engine import ledger
     from derivations.pages import terminal
     from derivations.study import compare

@@ -2,11 +2,11 @@
 
 The symbol's function `make` turns real numbers, `raw` (n, size), into n values of the letter. The raw numbers come from
 `np.random` or, in some tests, from Hypothesis, a library that searches for simple counterexamples. `simple` lists values
-that a person can check by hand. Every check also uses the simple values, and the search for a witness begins with them.
+that a person can check by hand. The judge also uses the simple values, and its search for a witness begins with them.
 
-Draws are read-only, because several functions get the same arrays. Scalars are arrays (n, 1), so that the nodes of a
-quadrature (a weighted sum that computes an integral) fit along the last axis. Vectors are (n, size), tables
-(n, rows, columns).
+Random draws and simple values are read-only arrays, because several functions get the same arrays. Scalars are arrays
+(n, 1), so that the nodes of a quadrature (a weighted sum that computes an integral) fit along the last axis. Vectors are
+(n, size), tables (n, rows, columns).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -53,7 +53,7 @@ def simple_points(inputs: Inputs) -> dict[str, NDArray]:
 
 @cache
 def first_ranks(sizes: tuple[int, ...]) -> NDArray:
-    """Return tuples of ranks (indices into lists of these sizes): the MOST_SIMPLE tuples with the smallest sums."""
+    """Return the tuples of ranks (indices into lists of these sizes) with the smallest sums: at most MOST_SIMPLE tuples."""
     ranked = (ranks for rank_sum in range(sum(sizes) - len(sizes) + 1) for ranks in ranks_with_sum(rank_sum, sizes))
     first = [ranks for _, ranks in zip(range(MOST_SIMPLE), ranked)]
     return np.array(first, int).reshape(len(first), len(sizes))
@@ -76,7 +76,7 @@ def frozen(array: NDArray) -> NDArray:
 
 
 def as_drawn(value) -> NDArray:
-    """Return a value in the shape of a draw: a number becomes an array (1,), an array is unchanged."""
+    """Return a value in the shape of a draw: a number becomes an array (1,), an array keeps its shape."""
     return np.atleast_1d(np.asarray(value, float))
 
 

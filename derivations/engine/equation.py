@@ -12,9 +12,10 @@ whole entry or, with `rows="abc"`, one link of its chain. `odaibo.40a` is the fi
 sufficient assumption, and `outside` has points that violate it.
 
 If a source states something in a sentence without a formula, `claim` reports the sentence, and the formula is our reading.
-If the printed form is false, the entry has a second form that holds. The second form is optional for the verdict `copy`:
-perhaps our copy of the source has lost a sign. A decorator attaches the second form: `corrected` if the printed form
-gives a wrong number, `intended` if it is a slip with an evident meaning, `precise` if it is loose wording.
+If the printed form is false or has an undefined letter, the entry has a second form that holds. The second form is optional
+for the verdict `copy`: perhaps our copy of the source has lost a sign. A decorator attaches the second form: `corrected`
+if the printed form gives a wrong number, `intended` for a slip with an evident meaning or for `copy`, `precise` for loose
+wording.
 """
 
 import inspect
@@ -110,7 +111,7 @@ class Entry:
         return self._repair("intended", latex, letter, inputs)
 
     def precise(self, latex: str, letter: str = "", inputs: Inputs | None = None):
-        """Attach the precise form to a row with the verdict `loose`. The printed form must fail somewhere."""
+        """Attach the precise form to a row with the verdict `loose`. The printed form must fail or have no value."""
         return self._repair("precise", latex, letter, inputs)
 
     def _repair(self, name, latex, letter, inputs):

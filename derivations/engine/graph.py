@@ -51,9 +51,9 @@ def body_of(function) -> list[ast.stmt]:
 
 
 def called_method(model: type, step: ast.Assign) -> str | None:
-    """Return the private method that a step calls; None if step and method name the arguments or results differently.
+    """Return the name of the private method that a step calls; `probe` runs the steps of this method one by one.
 
-    The steps of such a method are run one by one, like the steps of the caller.
+    Return None if the step calls no such method, or if step and method name the arguments or results differently.
     """
     call = step.value
     if not (isinstance(call, ast.Call) and ast.unparse(call.func).startswith("self._")):
@@ -74,7 +74,7 @@ def run(step: ast.stmt, function, space: dict) -> dict:
 
 
 def changes(vae: VAE, read: set[str], space: dict, rng: np.random.Generator):
-    """Yield changed inputs of a step, one change at a time: a variable, or the weights of the encoder or the decoder."""
+    """Yield (name, changed input) for each input of a step: a variable, or the weights of the encoder or the decoder."""
     for name in sorted(read - {"self"}):
         if isinstance(space[name], (np.ndarray, np.floating, list)):  # skip sizes and flags
             yield name, {name: perturbed(space[name], rng)}

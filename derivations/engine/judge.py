@@ -1,11 +1,11 @@
 """The judge: it checks the links of a chain one by one, and gives each row a verdict and, if a link fails, a witness.
 
 If every link of a row holds, the verdict is `holds`, `defines` or `holds-if` (for a figure or a remark: `figure` or
-`prose`). `holds-if` also needs a point outside the assumption at which the row fails. If a link fails and the row has a
-second form that holds, the verdict is `wrong`, `slip` or `loose`, as the entry expects. Without a second form the verdict
-is `fails`. `copy` means that our copy of the source may have lost a sign; it needs no second form. If no verdict can be
-computed, it is `undecided`, and `why` gives the reason. No entry expects `fails` or `undecided`, so a row with such a
-verdict fails the tests.
+`prose`). `holds-if` also needs a point outside the assumption at which the row fails. If a link fails or a letter has no
+value, and the row has a second form that holds, the verdict is `wrong`, `slip` or `loose`, as the entry expects. If a link
+fails and there is no second form, the verdict is `fails`. `copy` means that our copy of the source may have lost a sign; it
+needs no second form. If no verdict can be computed, it is `undecided`, and `why` gives the reason. (`why` is "" if the only
+reason is an undecided link.) No entry expects `fails` or `undecided`, so a row with such a verdict fails the tests.
 """
 
 import functools
@@ -21,7 +21,7 @@ from derivations.engine.domains import Inputs, draw, point, simple_points
 from derivations.engine.equation import ERRATA, RELATIONS, Entry, Form, Row, Tie, Zero
 from minivae.checks import whole_number
 
-UNDECIDED = 1000                                            # an error above 1 and up to 1000 tolerances is undecided
+UNDECIDED = 1000                                            # an error above 1 tolerance, up to 1000 tolerances, is undecided
 ENOUGH = 1000                                               # at fewer draws, sides can be equal to the last bit by chance
 PIECE = 500                                                 # draws computed at once, to save memory
 REFUSAL = re.compile(r" must be .*; got ", re.DOTALL)       # matches messages of minivae.checks.refuse, not other errors
@@ -61,10 +61,10 @@ class Judgement:
     verdict: str
     links: list[Link]           # of the printed form
     repaired: list[Link]        # of the corrected, intended or precise form
-    ties: list[tuple[str, Link]]        # functions of minivae, each compared with the form that holds
+    ties: list[tuple[str, Link]]        # functions of minivae, compared with the form that holds; only in the last row
     free: list[str]             # letters that the printed form does not define
-    witness: dict | None        # the simplest point at which the first false link fails
-    why: str                    # the reason why the verdict is undecided, or ""
+    witness: dict | None        # a point at which the first false link fails, if possible a simple one
+    why: str                    # the reason for the verdict "undecided", or "" (also if an undecided link is the reason)
     first_false: int | None = None      # index in `links` of the first link that fails
     at_witness: Link | None = None      # the first false link, judged at the witness only
 
@@ -203,6 +203,7 @@ class Computed:
         """Return the simplest point at which link i fails.
 
         If no simple point fails, return the draw with the largest error, rounded to two digits if the link still fails.
+        Letters with rules that rounding can break (see ROUNDED) are not rounded.
         """
         simple = self.simple.errors_of(i, self.relations[i], self.rel) > UNDECIDED
         if simple.any():
@@ -345,7 +346,7 @@ class Outside(NamedTuple):
     """A point outside the assumption, and the links of the printed form that fail there.
 
     A link fails if its sides are numbers that do not satisfy the relation. A link is undefined if a side is NaN. If the
-    entry refuses the input, all links are undefined, and `refusal` has the error message.
+    entry refuses the input, every row is undefined, and `refusal` has the error message.
     """
 
     values: dict
@@ -373,7 +374,7 @@ def outside(entry: Entry, values: dict) -> Outside:
 
 
 def is_needed(entry: Entry, row: Row) -> bool:
-    """Return True if the entry holds at none of the points outside the assumption, and this row fails at one of them.
+    """Return True if every point outside the assumption has a link that fails or is undefined, and this row fails at one.
 
     If the entry has a text `undefined`, a point at which the row is undefined counts as a failure.
     """

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from derivations.engine.equation import LEDGER, Entry, Row
 
-SOURCES = {                                                 # module: author
+SOURCES = {                                                 # module: author, title or description
     "odaibo": "Odaibo",
     "lm": "LM",
     "hong": "Hong",

@@ -2,7 +2,7 @@
 
 Quadrature computes an integral as a weighted sum of the function's values at chosen points, the nodes. Sums run over the
 last axis and keep it, so that a sum has the shape (n, 1), like a scalar. A sigma <= 0 raises ValueError. `mean` and `kl`
-also raise it for weights that do not sum to one. If q > 0 where p = 0, `kl` is infinite: no sum omits such a term.
+also raise ValueError for weights that do not sum to one. If q > 0 where p = 0, `kl` is infinite: the term is not omitted.
 """
 
 import functools

@@ -20,7 +20,7 @@ DRAWS = 10                                                  # number of draws: e
 
 
 class Failure(NamedTuple):
-    """A failing tie: the entry's id, the index of the tie, the name of its function, and a text with both numbers."""
+    """A failing tie: the entry's id, the index of the tie, the name of its function, and the text of `failure_of`."""
 
     id: str
     number: int
@@ -65,8 +65,9 @@ def failure_of(entry: Entry, run: Run, tie: Tie) -> str:
 
 
 def blamed(failing: list[Failure]) -> list[str]:
-    """Return the tied functions that best explain the failures: they run in most failing ties, but in few other ties.
+    """Return the tied functions that best explain the failures.
 
+    They run in the largest number of failing ties and, among such functions, in the smallest number of all ties.
     A tie also runs functions other than the one in its name, so the name is not enough. If several functions
     explain the failures equally well, all are returned.
     """

@@ -5,6 +5,8 @@
 - Pairs of Gaussians: of numbers, of vectors with independent coordinates, of vectors with any covariance.
 - Linear-Gaussian models x = w z + s eps with z ~ N(0, 1), and x = b + W z + s eps with z ~ N(0, I). The evidence and
   the posterior of these models have closed forms.
+
+The last function, `small_vae`, makes a small model of minivae.
 """
 
 import numpy as np
@@ -99,7 +101,7 @@ def chance(name: str, latex: str, simple=(0.5, 0.1, 0.25, 0.9), top: int = 100):
 
 
 def chosen(name: str, latex: str, value: float, meaning: str):
-    """A letter with one fixed value, because the source silently assumes it. Other values violate the assumption."""
+    """A letter with one fixed value, which the source assumes but does not state. Other values violate the assumption."""
     return Symbol(name, latex, meaning, 1, lambda raw: np.full_like(raw, value), (value,))
 
 

@@ -151,7 +151,7 @@ def code(text: str) -> str:
 
 
 def counts_markdown(items: list[Judged]) -> str:
-    """Count the rows that hold and the faults of each source; return a table and a paragraph."""
+    """Count the faults and the rows that hold, source by source; return a table and a paragraph."""
     sources = list(dict.fromkeys(source_of(item.entry) for item in items))
     heads = ("source", "rows", *COUNTED, "slips", "wrong")
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]

@@ -101,7 +101,7 @@ def statement(entry: Entry, row: Row) -> str:
 
 
 def sample(form: Form) -> dict:
-    """Return a simple point at which no term is 0 by accident, and not every side is 0.
+    """Return a simple point; if possible, one at which no term is 0 by accident and not every side is 0.
 
     The first simple value of a letter is often special (mu = 0, sigma = 1), and equal letters (q = p) are special too.
     Therefore the first letter with a rule takes its second simple value, and the next letter with this rule its third

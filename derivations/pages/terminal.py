@@ -254,7 +254,7 @@ def drawn_as(entry: Entry) -> str:
 
 
 def letter_text(symbol: Symbol) -> str:
-    """Return the printed letter, followed by the name to type in brackets if it is different."""
+    """Return the printed letter. If the name to type is different, it follows in brackets."""
     printed = unicode(symbol.latex)
     return printed if printed == symbol.name else f"{printed} ({symbol.name})"
 

@@ -84,7 +84,7 @@ def dotted(node: ast.AST) -> str:
 
 @cache
 def real_names() -> dict[str, str]:
-    """Return {name: name in the defining module} of re-exported functions; rate_distortion is defined in evidence.rates."""
+    """Return {dotted name: dotted name in the defining module} for functions that minivae re-exports."""
     offered = {f"{package.__name__}.{name}": getattr(package, name) for package in PACKAGES for name in package.__all__}
     offered |= {f"{gaussian.__name__}.{name}": value for name, value in vars(gaussian).items()}     # re-exports divergences
     return {name: f"{value.__module__}.{value.__name__}" for name, value in offered.items() if inspect.isroutine(value)}
@@ -99,7 +99,7 @@ def test_files(folder: Path) -> list[Path]:
 def tests_of(name: str) -> tuple[str, ...]:
     """Return the test files that use a function; () if the tests are not installed."""
     *_, owner, last = name.split(".")
-    word = f".{last}" if owner[0].isupper() else name       # any attribute may be the method
+    word = f".{last}" if owner[0].isupper() else name       # a method: the class of the object is not visible
     return tuple(str(path.relative_to(TESTS)) for path in test_files(TESTS) if word in names_in(path))
 
 
@@ -128,7 +128,7 @@ def reading_map() -> list[Place]:
 
 
 def of_entry(id: str) -> list[Place]:
-    """Return the functions that an entry, or a row of an entry, is tied to, or whose docstrings cite it."""
+    """Return the functions tied to the entry `id`, or whose docstrings cite `id` or (if it is an entry) one of its rows."""
     return [one for one in reading_map() if id in one.tied or any(id in (c, c.rstrip("abcdefg")) for c in one.cited)]
 
 

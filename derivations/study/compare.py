@@ -1,8 +1,8 @@
 """Comparison of the sources: their notation, and the same quantity in each of them, side by side.
 
 The notation comes from the formulas of the ledger: printed formulas, and our formulas for claims, which keep the letters
-of the source. The entries compute the numbers, all at the same draws. The comparison shows which sides agree to the last
-bit, which agree up to rounding, and which differ.
+of the source. Entries, and in some cases functions of minivae, compute a quantity at the same draws. The comparison shows
+which sides agree to the last bit, which agree up to rounding, and which differ.
 """
 
 import re
@@ -70,7 +70,7 @@ def spellings(source: str, ways: dict[str, str]) -> list[Spelling]:
 
 
 def printed(entry: Entry) -> str:
-    """Return the sides of an entry as Unicode, without sides in square brackets, which are our additions."""
+    """Return the sides of an entry as Unicode, without sides in square brackets, which the source does not print there."""
     return "   ".join(side for _, side in sides(entry.printed.latex) if not re.fullmatch(r"\[[^\[\]]*\]", side))
 
 
@@ -169,7 +169,7 @@ def quantities() -> tuple[Quantity, ...]:
 
 
 class Compared(NamedTuple):
-    """One compared side; `value` is at the simple point, `apart` is the largest relative difference over the draws."""
+    """One compared side: its `value` at the simple point; `apart`, its largest relative difference from the definition."""
 
     name: str
     text: str
@@ -229,7 +229,7 @@ def notation_lines(found: dict[str, dict[str, list[Spelling]]]) -> list[str]:
 
 
 def quantity_lines(quantity: Quantity, compared: list[Compared], width: int) -> list[str]:
-    """Return one quantity in all sources, with values at the simple point, agreement with the definition, and verdicts."""
+    """Return all versions of a quantity: value at the simple point, agreement with the definition, verdict, formula."""
     where = ", ".join(f"{name} = {np.asarray(value).tolist()}" for name, value in quantity.simple.items())
     lines = [*wrapped(f"{quantity.name}, at {where}", "", "  ", width)]
     for one in compared:
@@ -237,11 +237,8 @@ def quantity_lines(quantity: Quantity, compared: list[Compared], width: int) -> 
         short = one.name.removeprefix("minivae.").rpartition(".")[2] if one.name.startswith("minivae") else one.name
         lead = f"  {fit(short, 20)} {one.value:12.6f}  {off:10} {one.verdict:12} "
         lines.append(lead + fit(one.text, width - columns(lead)).rstrip())
-    for one in compared:
-        if one.alike:
-            lines.append(f"  equal to the last bit: {', '.join(sorted({one.name, *one.alike}))}")
-            break
-    return lines
+    alike = dict.fromkeys(", ".join(sorted({one.name, *one.alike})) for one in compared if one.alike)
+    return lines + [f"  equal to the last bit: {names}" for names in alike]
 
 
 def contradictions(compared: list[Compared]) -> list[str]:

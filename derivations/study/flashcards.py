@@ -1,8 +1,8 @@
-"""The ledger as flashcards: a question and an answer for every row with a short answer.
+"""The ledger as flashcards: one card, with a question and an answer, for every row that has a short answer.
 
 A side of a card is a sequence of lines; a line is text or a formula. Each format writes formulas in its own way. The card
-of a slip or a wrong row asks for the fault; the answer shows simple numbers at which the row fails. The card of loose
-wording asks for a precise form, and the card of a damaged copy asks for the lost sign.
+of a slip or a wrong row asks for the fault; the answer shows numbers at which the row fails, or the undefined letters. The
+card of loose wording asks for a precise form, and the card of a damaged copy asks for the lost sign.
 """
 
 import csv
@@ -19,7 +19,7 @@ from derivations.pages.records import Judged
 from derivations.pages.terminal import UNBROKEN, columns
 from derivations.pages.unicode import latex_sides, outside, pieces, unicode
 
-LONGEST = 100                                               # largest width of an answer's formula, in characters
+LONGEST = 100                                               # largest width of a formula that a card asks for, in characters
 
 
 class Formula(str):
@@ -42,7 +42,7 @@ def cards(items: Iterable[Judged]) -> list[Card]:
 
 
 def answerable(entry: Entry, judgement: Judgement) -> bool:
-    """Return True if the answer is a sentence, or one short formula that is not in the question.
+    """Return True if the card asks for a sentence, or for one short formula that is not in the question.
 
     Figures have no cards, because a text cannot show them. Remarks have no cards, because they have no formula to ask for.
     """
@@ -57,7 +57,7 @@ def answerable(entry: Entry, judgement: Judgement) -> bool:
 
 
 def is_aside(latex: str) -> bool:
-    """Return True for a side in square brackets, which is our addition and not printed in the source."""
+    """Return True for a side in square brackets, which is not printed at this place of the source."""
     text = unicode(latex)
     return text.startswith("[") and outside(text) == "()"
 

@@ -23,7 +23,7 @@ ENOUGH = {"central difference": 5, "complex step": 11, "integral over z": 11}   
 
 
 class Problem(NamedTuple):
-    """A model, one data point and one draw of noise; every number has one decimal."""
+    """A model, one data point and one draw of noise; every number has at most one decimal."""
 
     vae: VAE
     x: NDArray
@@ -53,7 +53,7 @@ class Gradient(NamedTuple):
 
 
 def four_ways(given: Problem) -> list[Gradient]:
-    """Return the derivative of the loss in every parameter.
+    """Return the derivative of the loss with respect to every parameter.
 
     At the given noise it is computed by hand, by central difference and by complex step. The average over the noise is
     computed in two ways: as a weighted sum of gradients by hand, and as the gradient of the integral over z.
@@ -128,7 +128,10 @@ def agrees(given: Problem, gradients: Sequence[Gradient]) -> bool:
 
 
 def agreement(gradients: Sequence[Gradient]) -> dict[str, list[int]]:
-    """Return, for each of the other three ways, how many digits of each component agree with the gradient by hand."""
+    """Return, for each of the other three ways, how many digits of each component agree with the gradient by hand.
+
+    The integral over z is compared with the average of the gradient by hand over the noise.
+    """
     scale = max(abs(g.by_hand) for g in gradients)
     average = max(abs(g.averaged) for g in gradients)
     return {

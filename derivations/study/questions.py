@@ -69,7 +69,7 @@ def why_the_sum() -> Answer:
     w, s, x = 1.0, 0.5, 1.0
     rows = []
     for d in (1, 2, 10, 50):
-        _, sigma = linear_posterior(np.array(w), s * np.sqrt(1 / d), np.array(x))     # least KL - d E_q log p(x|z)
+        _, sigma = linear_posterior(np.array(w), s * np.sqrt(1 / d), np.array(x))     # minimises KL - d E_q log p(x|z)
         rows.append((d, 1 / d, float(sigma) ** 2, float(linear_posterior(np.array(w), np.array(s), np.array(x))[1]) ** 2))
     return Answer(
         "Why a sum over the latent dimensions, and not a mean?",
@@ -81,7 +81,7 @@ def why_the_sum() -> Answer:
     )
 
 
-# An autoencoder and a VAE on the same digits, with the same layers, initial weights and order of the data
+# An autoencoder and a VAE on the same digits, with the same layers, initial weights and settings of the training
 
 TRAINING = {"epochs": 60, "batch": 64, "lr": 2e-3}
 PRIOR_DRAWS = 1000
@@ -116,7 +116,7 @@ def classes_of(pictures: np.ndarray, data: Dataset) -> np.ndarray:
 
 
 def row_of(name: str, vae: VAE, data: Dataset) -> tuple:
-    """Return a model's row of the table: log p(x|z), fraction of codes near 0, classes of images from the prior."""
+    """Return a model's row of the table: name, log p(x|z), fraction of codes near 0, classes of images from the prior."""
     mu, _ = vae.encode(data.test_x)
     z = np.random.default_rng(0).standard_normal((PRIOR_DRAWS, 2))
     shares = classes_of(vae.decode(z).astype(float), data)
@@ -135,9 +135,10 @@ def autoencoder_or_vae(pair: Pair) -> Answer:
         ("lm.1", "hong.17"),
         ("model", "E log p(x|z)", "codes inside 95 % of p(z)", "largest class of decode(z ~ p)", "classes above 1 %"),
         rows,
-        "The numbers are for held-out digits. The class of an image is the class of the nearest training digit. The "
-        "autoencoder reconstructs better. But few of its codes lie where p(z) is large, and its images decoded from p(z) "
-        "show mostly one digit. The VAE generates nearly all digits.",
+        "E log p(x|z) and the codes are those of held-out digits. The last two columns are about images decoded from "
+        "draws of p(z); the class of an image is the class of the nearest training digit. The autoencoder reconstructs "
+        "better. But few of its codes lie where p(z) is large, and its images decoded from p(z) show mostly one digit. The "
+        "VAE generates nearly all digits.",
     )
 
 
@@ -153,7 +154,7 @@ def lines(answer: Answer, width: int) -> list[str]:
 
 
 def cell(value) -> str:
-    """Write a number with four digits, or with commas and without decimals from 1,000 on; return a text unchanged."""
+    """Write a number below 1,000 with at most four digits, a larger one with commas and no decimals; keep a text."""
     if isinstance(value, str):
         return value
     return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"

@@ -1,4 +1,4 @@
-"""One training step of a VAE, line by line, with every number that a line computes.
+"""One training step of a VAE, line by line, with the floating point numbers that each line computes.
 
 A trace function (see Python's `sys.settrace`) records the variables of minivae's functions after every line. The lines
 are those that run, so the trace cannot differ from the code.
@@ -29,7 +29,7 @@ ID = re.compile(r"\b(?:odaibo|lm|hong|cards|beyond)\.\w+")
 
 
 class Made(NamedTuple):
-    """A number and the line that computed it. `step` is "1" to "7" or ""; `ids` are ledger ids; `depth` counts calls."""
+    """A number or array, and the line that made it. `step` is "1" to "7" or ""; `ids`: ledger ids; `depth` counts calls."""
 
     depth: int
     function: str
@@ -77,7 +77,10 @@ class Line:
 
 
 class Watched:
-    """A running function of minivae. `before` has its numbers before the current line; `lines` records its lines."""
+    """A running function of minivae.
+
+    `before`: the values of the function's variables before the current line. `lines`: the record of the lines that it runs.
+    """
 
     def __init__(self, frame: FrameType, lines: list[Line]):
         self.before, self.lines, self.line = numbers_of(frame), lines, None
@@ -92,7 +95,10 @@ class Recorder:
         self.files, self.stack, self.lines = {module.__file__ for module in SHOWN}, [], []
 
     def __call__(self, frame: FrameType, event: str, _):
-        """Watch a function that starts; ignore it if its module is not in SHOWN or if a function in WHOLE calls it."""
+        """Watch a function that starts.
+
+        Lambdas, functions of modules that are not in SHOWN, and functions that a function in WHOLE calls are ignored.
+        """
         code = frame.f_code
         if code.co_filename not in self.files or code.co_name.startswith("<") or (self.stack and self.stack[-1].whole):
             return None
@@ -154,7 +160,7 @@ def numbers_of(frame: FrameType) -> dict[str, NDArray]:
 
 
 def variables(frame: FrameType) -> dict[str, NDArray]:
-    """Return the arrays in the variables of a function, by name."""
+    """Return the floating point arrays and numbers in the variables of a function, by name."""
     found = {}
     for name, value in frame.f_locals.items():
         if name in ("_", "into", "weight", "bias"):         # the command prints the weights before the trace
@@ -196,7 +202,7 @@ def results_of(frame: FrameType, returned) -> dict[str, NDArray]:
 
 
 def is_number(value) -> bool:
-    """Return True for a floating point number or array; sizes are integers and are not shown."""
+    """Return True for a floating point number or array of NumPy; sizes are integers and are not shown."""
     return isinstance(value, (np.ndarray, np.floating)) and np.asarray(value).dtype.kind == "f"
 
 
@@ -221,9 +227,10 @@ def training_step(given: Problem) -> tuple[list[Line], list[Line]]:
 
 
 def step_text(lines: Iterable[Line], width: int, named: tuple = ()) -> Iterator[str]:
-    """Yield every line as a heading, then the lines in the functions it calls, then its numbers with their names.
+    """Yield each line as a heading, then the lines in the functions it calls, then its numbers with their names.
 
-    `named` has the numbers that the calling line assigns. They are shown with that line, not inside the called function.
+    Lines that compute no number and have no step number are skipped. `named` has the numbers that the calling line assigns.
+    They are shown with that line, not inside the called function.
     """
     for line in lines:
         above = (*line.made.values(), *(named if line.source.startswith("return") else ()))
@@ -241,7 +248,7 @@ def step_text(lines: Iterable[Line], width: int, named: tuple = ()) -> Iterator[
 
 
 def short(value: NDArray) -> str:
-    """Write numbers with five digits, and an array as nested lists without outer axes of length one."""
+    """Write numbers with at most five digits, and an array as nested lists without outer axes of length one."""
     value = np.asarray(value)
     while value.ndim > 1 and len(value) == 1:
         value = value[0]

@@ -158,7 +158,7 @@ def test_list_all_prints_every_entry_once_in_printed_order(capsys):
     code, out, err = run(capsys, "list", "--all")
     ids = [line.split()[0] for line in out.splitlines()]
     assert code == 0 and err.startswith(f"{len(ids)} entries; filter: ") and ids == [entry.id for entry in EVERYTHING]
-    assert sorted(ids) == sorted(LEDGER)                    # the ledger is in import order
+    assert sorted(ids) == sorted(LEDGER)                    # LEDGER is in import order
     assert all(terminal.columns(line) <= 100 for line in out.splitlines())
     rows = json.loads(run(capsys, "list", "--json")[1])
     assert len(rows) == sum(len(entry.rows) for entry in EVERYTHING)
@@ -335,8 +335,10 @@ def test_errata_reports_an_unexpected_verdict_and_returns_1(planted, capsys):
 
 
 def test_check_passes_draws_and_seed_to_the_judge(planted, capsys):
-    plant("odaibo.999", lambda t: (len(t) + 0 * t, "=", 7.0 + 0 * t))
-    assert "7 draws, seed 3" in run(capsys, "check", "odaibo.902", "--draws", "7", "--seed", "3")[1]
+    sizes = set()
+    plant("odaibo.999", lambda t: sizes.add(len(t)) or (2 * t, "=", t + t * (1 + 1e-15)))
+    assert "7 draws, seed 3" in run(capsys, "check", "odaibo.999", "--draws", "7", "--seed", "3")[1]
+    assert sizes == {7, len(T.simple)}
     first, again, other = (
         run(capsys, "check", "odaibo.902", "--json", "--seed", seed, "-q")[1] for seed in (1, 1, 2)
     )
@@ -501,7 +503,7 @@ def test_errata_full_prints_fault_and_example_and_corrected_form(planted, capsys
 
 @pytest.fixture
 def claims():
-    """Replace hong by four false rows (a loose claim, a slip twice, a damaged copy) and two rows with an assumption."""
+    """Replace the entries of hong: four false rows (a loose claim, two slips, a damaged copy) and two with an assumption."""
     before = dict(LEDGER)
 
     def plant(id, function=lambda t: (t, "=", 2 * t), latex="t = 2t", letter=T, **settings):

@@ -77,7 +77,7 @@ def test_strict_relation_fails_where_the_sides_agree(relation, apart):
     "relation, left, right",
     [("<", 1, 2), (">", 2, 1), ("!=", 1, 2), ("<=", 1, 2), (">=", 2, 1), ("<=", 1, 1), ("<=", 0, 0)],
 )
-def test_inequality_holds_and_its_opposite_fails(relation, left, right):
+def test_order_relation_fails_with_swapped_sides_but_unequal_holds(relation, left, right):
     assert state(left, relation, right) == "holds"
     if left != right:
         assert state(right, relation, left) == ("holds" if relation == "!=" else "fails")
@@ -218,8 +218,8 @@ def test_definition_has_the_verdict_defines():
     assert judged(lambda a: (a**2 + 2 * a, ":=", a * (a + 2), "=", (a + 1) ** 2 - 1)).verdict == "holds"
 
 
-def test_only_prose_may_have_nothing_to_compute():
-    assert judged(lambda a: (), verdict="prose").ok
+def test_only_figures_and_prose_may_have_nothing_to_compute():
+    assert all(judged(lambda a: (), verdict=expected).ok for expected in ("figure", "prose"))
     for expected in ("holds", "defines", "wrong"):
         judgement = judged(lambda a: (), verdict=expected)
         assert judgement.verdict == "undecided" and "no relation" in judgement.why
@@ -274,7 +274,7 @@ def test_tie_is_judged_at_all_draws_or_the_stated_number_of_draws(draws, at, not
 
 
 @pytest.mark.parametrize("draws", [0, -1, 1.5, True])
-def test_judge_refuses_zero_or_fractional_draws(draws):
+def test_judge_refuses_a_number_of_draws_that_is_not_whole_and_positive(draws):
     with pytest.raises(ValueError, match="draws must be a whole number >= 1"):
         judge(enter(lambda a: (a, "=", a)), draws)
 
@@ -454,7 +454,7 @@ def test_repeated_id_is_refused():
 
 
 def partly(s):
-    """The first link needs s > 0; the second holds for all s."""
+    """The first link needs s > 0; the second holds for all s except 0."""
     return np.sqrt(s**2), "=", s * s / s, "=", (2 * s + s) / 3
 
 
@@ -475,7 +475,7 @@ def test_conditional_verdict_needs_some_false_row_at_every_outside_point():
     assert [judgement.verdict for judgement in judge(entry)] == ["holds"] * 2
 
 
-def test_row_that_needs_no_assumption_can_expect_the_verdict_holds():
+def test_verdict_of_a_row_that_needs_no_assumption_can_be_holds():
     entry = enter(partly, (S,), rows="ab", needs="s > 0", outside={"s": -1}, verdict={"b": "holds"})
     assert all(judgement.ok for judgement in judge(entry))
 

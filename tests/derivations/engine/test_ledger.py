@@ -1,7 +1,7 @@
 """The ledger is complete, every verdict is as expected, and every check can fail.
 
-Every entry is judged once for all tests. A test checks every form of an entry: the links of the printed form that hold,
-and the whole corrected, intended or precise form.
+Every entry is judged once for all tests. The tests with planted errors use every form of an entry: the links of the printed
+form that hold, and the whole corrected, intended or precise form.
 """
 
 import ast
@@ -222,7 +222,7 @@ def test_every_formula_has_the_same_relations_as_its_code():
 
 
 def moved(side, other, by):
-    """Return a side whose relative error is `by`. If the side is 0, the error is relative to the scale of the sides."""
+    """Return a side with the relative error `by`. If it is 0, the error is relative to the scale of the sides, or to 1."""
     value, scale = value_and_scale(side)
     value, scale, theirs = aligned(value, scale, value_and_scale(other)[1])
     size = np.where(value != 0, np.abs(value), np.maximum(scale, theirs))
@@ -265,7 +265,7 @@ def test_error_at_the_tight_point_of_an_inequality_is_noticed():
         assert list(unnoticed(left, "=", right, entry.tolerance)) == [], f"{entry.id}, link {i} of {form.latex}"
 
 
-def test_swapped_inequality_of_any_entry_is_noticed():
+def test_swapped_sides_of_any_inequality_are_noticed():
     assert len(list(inequalities("<", ">", "<=", ">="))) >= 99
     for entry, form, i, relation in inequalities("<", ">", "<=", ">="):
         left, right = computed(form, entry.tolerance).random[0].sides[i : i + 2]

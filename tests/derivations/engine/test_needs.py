@@ -1,8 +1,8 @@
 """The stated assumptions are sufficient: a search inside them finds no point at which a row fails.
 
-The allowed values of an entry's letters express its assumption. The search starts from random points and from extreme
-points, called corners: weights near zero, equal or nearly equal letters, standard deviations from 1/400 to 400. Then the
-search varies the points that are nearest to a failure.
+The allowed values of an entry's letters, in some cases with JOINT_ASSUMPTIONS, express its assumption. The search starts
+from random points; from extreme points, called corners (weights near zero, standard deviations from 1/55 to 55); and from
+points with equal or nearly equal letters. Then the search varies the points that are nearest to a failure.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from derivations.engine.equation import LEDGER, equation
 from derivations.engine.judge import UNDECIDED, scaled_error, sides_of
 from derivations.engine.numerics import need_positive
 
-SEED, POINTS, ROUNDS, KEPT = 20, 64, 5, 8                   # 64 first points, then 5 times 64 neighbours of the worst 8
+SEED, POINTS, ROUNDS, KEPT = 20, 64, 5, 8                   # 64 first points; 5 times 64 neighbours of the worst 8
 ROUNDING = 1e-10                                            # smaller differences may be rounding: at corners, terms cancel
 MODERATE = 3                                                # raw numbers beyond this size are extreme
 STRICT = ("<", ">", "!=")
@@ -58,7 +58,7 @@ def first_points(inputs, rng, n=POINTS):
 
 
 def neighbours(raws, worst, rng, n=POINTS):
-    """Return points near the worst ones, at distances from 1e-4 to 1."""
+    """Return points near the worst ones: add normal steps of sizes from 1e-4 to 1."""
     start = worst[np.arange(n) % len(worst)]
     step = 10 ** rng.uniform(-4, 0, (n, 1))
     return {name: raw[start] + step * rng.standard_normal((n, raw.shape[1])) for name, raw in raws.items()}
@@ -99,7 +99,7 @@ def inside(entry, raws):
 
 
 def counterexample(entry, seed=SEED):
-    """Search points inside the assumption. Return the first failing point or error as text; if nothing fails, return ""."""
+    """Search inside the assumption. Return a failing point or an error as text, or "" if nothing fails."""
     links = [row.link for row in entry.rows if row.expected == "holds-if" and row.link is not None]
     rng = np.random.default_rng(seed)
     raws = inside(entry, first_points(entry.printed.inputs, rng))

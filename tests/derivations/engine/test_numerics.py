@@ -186,6 +186,9 @@ def test_numerical_slopes_agree_with_known_derivatives(f, slope):
     assert np.abs(numerics.central_difference(f, at) - slope(at)).max() < 1e-8
 
 
+# Nodes for several draws of noise, and covariances
+
+
 @pytest.mark.parametrize("L", [0, -1, 1.5, True, None])
 def test_a_number_of_draws_that_is_not_whole_and_positive_is_refused(L):
     refused(lambda: noise(L), "the number of draws", "a whole number >= 1", repr(L), "")

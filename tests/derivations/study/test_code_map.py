@@ -28,7 +28,7 @@ def run(capsys, *arguments):
 
 
 def test_map_has_the_forward_function_of_every_backward_function():
-    for name in set(places()) - {"minivae.objective.kl_path_backward"}:       # the gradient of kl_sampled
+    for name in set(places()) - {"minivae.objective.kl_path_backward"}:       # belongs to kl_sampled
         if name.endswith("_backward") and not inspect.isclass(records.fetch(name.rpartition(".")[0])):
             assert name.removesuffix("_backward") in places()
     assert {"minivae.divergences.kl_full", "minivae.ops.relu_backward", "minivae.vae.VAE.elbo"} <= set(places())
@@ -72,7 +72,7 @@ def test_code_map_finds_the_defining_module_of_reexported_names(tmp_path):
     assert "minivae.evidence.linear.exact_linear" not in used
 
 
-def test_map_lists_test_files_that_call_the_function():
+def test_map_lists_only_test_files_that_contain_the_function_name():
     for one in places().values():
         for file in one.tests:
             assert one.name.rpartition(".")[2] in (ROOT / "tests" / file).read_text(encoding="utf-8")

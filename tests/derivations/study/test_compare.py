@@ -38,7 +38,7 @@ def test_notation_shows_that_sources_use_different_letters():
     assert used("objective", "odaibo") >= {"𝒢", "ℒ"} and used("objective", "cards") == {"L_VAE"}
 
 
-def test_entries_that_notation_lists_for_a_spelling_contain_it():
+def test_every_entry_that_notation_lists_contains_the_spelling():
     for quantity, by_source in notation().items():
         for source, ways in by_source.items():
             for one in ways:
@@ -96,6 +96,14 @@ def test_compare_calls_sides_equal_only_if_all_bits_are_equal():
     assert twice[0].alike == ("odaibo.26",) and twice[1].alike == (first.name,)
     moved = first._replace(name="odaibo.26", compute=lambda v: np.nextafter(first.compute(v), 0))
     assert compare.compare(quantity._replace(versions=(first, moved)), 50)[0].alike == ()
+
+
+def test_compare_prints_every_group_of_equal_sides():
+    pairs = {"odaibo.1": "odaibo.2", "odaibo.2": "odaibo.1", "lm.3": "lm.4", "lm.4": "lm.3"}
+    found = [compare.Compared(name, "x", "holds", 1.0, 0.0, (other,)) for name, other in pairs.items()]
+    found.append(compare.Compared("lm.5", "x", "holds", 1.0, 0.0, ()))
+    lines = [line for line in compare.quantity_lines(QUANTITIES[0], found, 80) if "last bit" in line]
+    assert lines == ["  equal to the last bit: odaibo.1, odaibo.2", "  equal to the last bit: lm.3, lm.4"]
 
 
 def test_compare_command_prints_tables_and_json(capsys):

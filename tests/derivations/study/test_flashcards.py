@@ -33,7 +33,7 @@ HARD = Card(
 )
 
 
-JUDGED = records.judged                                    # kept, because some tests replace it
+JUDGED = records.judged                                    # the function itself; some tests replace records.judged
 
 
 @cache

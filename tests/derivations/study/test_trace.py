@@ -1,4 +1,7 @@
-"""The trace shows every line that runs. The four gradients agree, and they differ if the gradient by hand is wrong."""
+"""The trace shows every line that computes a number.
+
+The four gradients agree, and they differ if the gradient by hand is wrong.
+"""
 
 import ast
 import importlib
@@ -60,7 +63,7 @@ NO_NUMBERS = {"L", "B", "J", "objective", "encoder", "decoder", "d_encoder", "d_
 
 
 @each_likelihood
-def test_trace_shows_every_line_of_the_model(likelihood):
+def test_trace_shows_every_variable_of_the_model_that_holds_a_number(likelihood):
     given = fourways.problem(likelihood, 0, "sampled")
     forward, backward = step_numbers(given)
     for method, made in ((VAE.forward, forward), (VAE.backward, backward)):
@@ -194,7 +197,7 @@ def test_four_ways_give_the_same_gradient(likelihood, estimator, seed):
     least = {way: min(found) for way, found in fourways.agreement(gradients).items()}
     ways = fourways.ENOUGH if estimator != "path" else {"integral over z": 11}
     assert all(least[way] >= enough for way, enough in ways.items()) and fourways.agrees(given, gradients), least
-    assert estimator != "path" or least["complex step"] < 3                     # it agrees only on average
+    assert estimator != "path" or least["complex step"] < 3                     # by hand: correct only on average
 
 
 def test_random_numbers_of_the_small_problem_have_one_decimal():
