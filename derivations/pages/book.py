@@ -123,7 +123,7 @@ def opening(items: list[Judged], draws: int, seed: int) -> Html:
     texts = (
         "Here, every equation, step, claim and figure of four tutorials on variational autoencoders (VAE) is a Python "
         f"function that computes all sides. The {sum(counts.values())} verdicts are computed from {draws} random draws "
-        f"(seed {seed}) and a few simple points. At least one side comes from the definition, by a sum or an integral. "
+        f"(seed {seed}) and up to 200 simple points. At least one side comes from the definition, by a sum or an integral. "
         "The other sides are computed as the source prints them.",
         "Each entry has two columns. On the left: the formula, the numbers of all sides at one point, the meaning, the "
         "faults. On the right: the code. Each function returns the sides, with the relations between them as texts. A "

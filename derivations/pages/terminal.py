@@ -314,7 +314,7 @@ def fault_lines(entry: Entry, judgement: Judgement, width: int) -> list[str]:
 
 def judged_lines(item: Judged, draws: int, seed: int, width: int) -> list[str]:
     """Return the result of every link (holds or fails) and its largest error, divided by the tolerance."""
-    where = f"Judged at {draws} random draws (seed {seed}) and at a few simple points"
+    where = f"Judged at {draws} random draws (seed {seed}) and at up to 200 simple points"
     head = wrapped(f"{where}, relative tolerance {item.entry.tolerance:.0e}", "", "  ", width)
     lines = []
     for judgement in item.rows:
