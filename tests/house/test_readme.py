@@ -87,7 +87,7 @@ def test_ci_runs_the_setup_commands_for_train_and_pytest():
     lines = [line[2:] for line in shown if line.startswith("$ " + SETUP)]
     assert [line.split()[-1] for line in lines] == ["train", "pytest"]
     ci = (ROOT / ".ci" / "run").read_text()
-    assert "README.md" in ci and "-m pytest -m slow)" in ci            # a plain pytest leaves out the slow tests
+    assert "README.md" in ci and "-m pytest -m slow $slow)" in ci            # a plain pytest leaves out the slow tests
 
 
 MATRIX = "minivae museum --matrix --markdown"                # tests/museum/test_museum.py compares this block
