@@ -49,7 +49,7 @@ class VAE:
     likelihood, activation : Likelihood, str
         Bernoulli(), Binomial(n) or Gaussian(sigma); "tanh" or "relu".
     beta : float
-        The weight of the KL. Minus the loss is the ELBO if beta = 1, a looser lower bound if beta > 1, no bound if beta < 1.
+        The weight of the KL. If 1, minus the loss estimates a lower bound of log p(x); if > 1, a looser one; if < 1, none.
     estimator, objective : str
         "analytic", "sampled" or "path" (for the KL and its gradient); "elbo" or "iwae". See the module `objective`.
     noise : bool

@@ -22,7 +22,10 @@ def pytest_collection_modifyitems(config, items) -> None:
 
 
 def shuffle(items: list, seed: str) -> list:
-    """Return the files in random order, and each file's tests in random order; a file's fixtures are made only once."""
+    """Return the tests: the files in random order, and the tests of each file in random order.
+
+    The tests of a file stay together, so its fixtures are made only once.
+    """
     rng, files = random.Random(seed), {}
     for item in items:
         files.setdefault(item.path, []).append(item)

@@ -108,7 +108,7 @@ NOT_UNIFORM_TABLE = replace(TABLE, simple=TABLE.simple[:2])
     (P_DATA, NOT_UNIFORM_TABLE, ENCODER),
     says="I_q is the mutual information of x and z. It is at least the entropy of the data minus the distortion, and at "
     "most the rate.",
-    needs="p(x, z) > 0, and p_d(x) and q(z|x) sum to 1",
+    needs="p(x, z) > 0; p_d(x) and every q(z|x) sum to 1",
     outside=(NOT_ONE, HALVES | NOT_A_DISTRIBUTION, HALVES | JOINT_IS_ZERO),
     tight=HALVES | POSTERIOR,
 )  # fmt: skip

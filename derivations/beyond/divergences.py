@@ -2,8 +2,8 @@
 
 The first side differentiates the integral of `q log(q / p)` by complex step; the quadrature nodes are fixed. In
 beyond.14 to beyond.16, another side differentiates along z = mu_q + sigma_q eps. At fixed eps, log q is -log sigma_q plus a
-constant, so only log p depends on mu_q. The entries compare relative errors, so the letters are chosen such that no
-gradient is 0.
+constant, so only log p depends on mu_q. The entries compare relative errors, so the values of the letters are chosen such
+that no gradient is 0.
 """
 
 import numpy as np

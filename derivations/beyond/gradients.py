@@ -22,9 +22,9 @@ MU = Symbol(
 SIGMA = Symbol("sigma", r"\sigma", "> 0, below 3", 1, lambda raw: exp(np.tanh(raw / 3)), (1, 2, 0.5))
 CUT = chosen("cut", "cut", 0, "1 if q is cut off below mu")
 
-# Three quadrature rules for noise eps, with 60 nodes each. HERMITE and LINE are for all eps. ABOVE is for a q that is cut
-# off below mu: then eps > 0, and the density is doubled. WEIGHTS (for HERMITE) give means. WIDTHS (for LINE) give integrals
-# over eps. TWICE (for ABOVE) gives integrals over eps > 0, times 2.
+# Three quadrature rules for noise eps, with 60 nodes each. The sum of WEIGHTS * f(HERMITE) is the mean of f(eps). The sum of
+# WIDTHS * f(LINE) is the integral of f over all eps. The sum of TWICE * f(ABOVE) is twice the integral over eps > 0: ABOVE
+# is for a q that is cut off below mu, whose density is therefore doubled.
 
 HERMITE, WEIGHTS = (array.ravel() for array in noise(1, 60))
 LINE, WIDTHS = 0.4 * np.arange(-29.5, 30), np.full(60, 0.4)

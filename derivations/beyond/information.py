@@ -56,7 +56,7 @@ Q_X = pmf("q_x", "q(x)", 4, simple=((0.5, 0.5), (0.25, 0.75)))
     rf" {D}(q_x\Vert p_x) + {D}(q_z\Vert p_z)\right)", (Q_X, ENCODER, TABLE),
     says="The divergence of a pair (x, z) is the divergence of x plus the mean divergence of z given x. If x and z are "
     "independent, the divergence of the pair is the divergence of x plus that of z.",
-    needs="p(x) > 0, and q(x) and every q(z|x) sum to 1",
+    needs="p(x) > 0; q(x) and every q(z|x) sum to 1",
     outside=(
         {"q_x": (0.9, 0.1), "q": [[0.6, 0.6], [0.5, 0.5]], "p_xz": [[0.1, 0.4], [0.3, 0.2]]},
         {"q_x": (0.5, 0.6), "q": [[0.5, 0.5], [0.5, 0.5]], "p_xz": [[0.1, 0.4], [0.3, 0.2]]},
@@ -195,7 +195,7 @@ F = Symbol(
     rf" \left({D}(q\Vert p),\; {D}(q\Vert p) - E_q[\log p(x|z)]\right) ="
     r" \left(E_q[f^*] - \log E_p[e^{f^*}],\; E_q[\log q - \log p(x, z)]\right)", (JOINT, ENCODER, F),
     says="Here p is p(z), and p_f is p e^f, normalised. The lower bound of D_KL(q || p) is tight for f* = log q/p. The "
-    "lower bound of the free energy -ELBO is tight if q is p(z|x).",
+    "lower bound -log p(x) of the free energy (minus the ELBO) is tight if q is p(z|x).",
     needs=NEEDED_BY_BAYES.replace("x_i", "x"), outside=tuple(point | {"f": [[0, 1], [1, -1]]} for point in OUTSIDE_BAYES),
     tight=POSTERIOR | {"f": log(np.array([[0.2 / 0.4, 0.8 / 0.6], [0.6 / 0.4, 0.4 / 0.6]]))},
 )  # fmt: skip

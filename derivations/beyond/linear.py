@@ -43,7 +43,7 @@ from minivae.likelihood import (
 from minivae.params import Params, mlp_shapes
 from minivae.vae import VAE
 
-# The posterior, and the evidence: an integral and three formulas for it
+# The posterior; and the evidence, as an integral and by three formulas
 
 CODE = vector("z", "z", 2, 0.8, ((1, 0), (0, 0)))
 WORLD = (MATRIX_W, OFFSET, PLANE_S, OBSERVED_3)
@@ -62,7 +62,7 @@ def t(matrix):
     r" \frac{\sqrt{\det V}}{(2\pi s^2)^{D/2}}\exp\left(-\frac{|r|^2 - r^TWVW^Tr/s^2}{2s^2}\right) ="
     r" \frac{p(x|z)p(z)}{N(z; m, V)},\quad"
     r" (r = x - b,\; V = (I + W^TW/s^2)^{-1},\; m = VW^Tr/s^2)", (*WORLD, CODE),
-    says="The evidence is an integral, for which there are three formulas: a Gaussian density in D dimensions; a formula "
+    says="The evidence is an integral. Three formulas give its value: a Gaussian density in D dimensions; a formula "
     "that inverts only a matrix of the size of V; and the joint divided by the posterior, which is the same at every z.",
 )  # fmt: skip
 def eq_30(W, b, s, x, z):

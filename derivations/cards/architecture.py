@@ -104,8 +104,8 @@ def _(p_xz, q):
     rf"{KL_PRIOR} = {KL_POSTERIOR} + {RECONSTRUCTION} - {LOG_P_X}", TABLES,
     kind="claim",
     claim='The card says that the term D_KL of the left side "works like a regularizer" (l.27).',
-    says="On the left side D_KL is the gap of the bound. The regulariser is the KL from the prior, which is another "
-    "divergence: it equals the gap plus the reconstruction minus log p(x).",
+    says="On the left side of the card's equation, D_KL is the gap of the bound. The regulariser is the KL from the prior, "
+    "which is another divergence: it equals the gap plus the reconstruction minus log p(x).",
 )  # fmt: skip
 def card_34(p_xz, q):
     gap = kl(q, posterior(p_xz))

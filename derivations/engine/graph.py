@@ -53,7 +53,8 @@ def body_of(function) -> list[ast.stmt]:
 def called_method(model: type, step: ast.Assign) -> str | None:
     """Return the name of the private method that a step calls; `probe` runs the steps of this method one by one.
 
-    Return None if the step calls no such method, or if step and method name the arguments or results differently.
+    Return None if the step calls no such method, or if the arguments or results have other names in the step than in the
+    method.
     """
     call = step.value
     if not (isinstance(call, ast.Call) and ast.unparse(call.func).startswith("self._")):

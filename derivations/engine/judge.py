@@ -22,7 +22,7 @@ from derivations.engine.equation import ERRATA, RELATIONS, Entry, Form, Row, Tie
 from minivae.checks import whole_number
 
 UNDECIDED = 1000                                            # an error above 1 tolerance, up to 1000 tolerances, is undecided
-ENOUGH = 1000                                               # at fewer draws, sides can be equal to the last bit by chance
+ENOUGH = 1000                                               # with fewer draws, different sides can be equal by chance
 PIECE = 500                                                 # draws computed at once, to save memory
 REFUSAL = re.compile(r" must be .*; got ", re.DOTALL)       # matches messages of minivae.checks.refuse, not other errors
 ROUNDED = ("real", "> 0")                                   # rules of symbols that a printed counterexample may round
@@ -222,7 +222,7 @@ class Computed:
         return judge_sides(*sides_of(self.form, point(**values)), self.rel)[i]
 
     def same_computation(self, seed: int) -> bool:
-        """Return True if the form has letters and all its sides agree to the last bit at all draws."""
+        """Return True if the form has letters, and all its sides are equal (in every bit) at all draws."""
         if not self.form.inputs or any(run.different_sides() > 1 for run in self.runs):
             return False
         draws = sum(run.count for run in self.random)

@@ -73,7 +73,7 @@ def add_taller(font, taller, size: str, variants: dict[str, list[str]]) -> None:
         if ord(letter) in theirs and letter != "∫":
             copy(font, f"{old}.{size}", *drawn(taller, theirs[ord(letter)]))
             variants[old].append(f"{old}.{size}")
-        elif letter == "|":                                 # the STIX sizes have no bar: stretch the small one
+        elif letter == "|":                                 # the taller STIX fonts have no bar: stretch the small bar
             variants[old].append(scaled(font, old, 1.6 + 0.9 * len(variants[old]), wide=1.0))
 
 

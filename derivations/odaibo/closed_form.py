@@ -1,4 +1,4 @@
-"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": Closed form VAE Loss, (29) to (40).
+"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": section "Closed form VAE Loss", (29) to (40).
 
 From (29) to (39) the page writes x where it means the latent z. (29) and (30) define functions of z, and (31) to (34) are
 integrals over z, so x is not defined there: these six lines are slips. (The datum has another name, x_i.) Inside E_q{ } the
@@ -292,7 +292,7 @@ SPLIT = rf"{RATIO} - {HALF_P} E_q\left\{{(x-\mu_q+\mu_q-\mu_p)^2\right\}} + \fra
         "a": "The last expectation is sigma_q^2, by (36).",
         "b": "sigma_q^2 divided by 2 sigma_q^2 is one half.",
         "c": "Subtracting and adding mu_q does not change the value.",
-        "d": "This repeats the line. (Perhaps braces marked two parts, a and b, and our copy has lost them.)",
+        "d": "This repeats the right side of step c. (Perhaps braces marked a and b, and our copy has lost them.)",
     },
 )  # fmt: skip
 def eq_37(mu_q, sigma_q, mu_p, sigma_p):
@@ -334,7 +334,7 @@ EXPANDED = (
     says={
         "a": "This repeats the last line of (37). Here a is x - mu_q, and b is mu_q - mu_p.",
         "b": "By (38), the square of the sum has three terms.",
-        "c": "This repeats the line. (Perhaps braces marked the three terms, and our copy has lost them.)",
+        "c": "This repeats the right side of step b. (Perhaps braces marked the three terms, and our copy has lost them.)",
         "d": "The expectation of a sum is the sum of the expectations.",
         "e": "The mixed term is 0, because the mean of x - mu_q is 0. The first term is sigma_q^2, by (36).",
         "f": "This is minus the divergence of two scalar Gaussians, without an integral.",

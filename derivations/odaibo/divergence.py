@@ -1,4 +1,4 @@
-"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": Kullback-Leibler Divergence, (6) to (16).
+"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": "Kullback-Leibler Divergence", (6) to (16).
 
 x has finitely many values, so integrals over x are exact sums. `kl` computes logarithms by quadrature, so it is an
 independent check of formulas with log. A divergence is near 0 if q is close to p. `Zero(1, side)` marks such a side: if its

@@ -1,4 +1,4 @@
-"""Source code for the book: functions from `def` on, in which names are links to other functions and to entries."""
+"""Source code for the book: functions without decorators. Names in them are links to other functions and to entries."""
 
 import ast
 import builtins
@@ -72,14 +72,14 @@ def defined(module: str) -> dict[str, Named]:
 
 
 def unwrapped(value: object) -> object:
-    """Return the printed form of an entry, the function inside a decorator, or the value itself."""
+    """Return the function of an entry's printed form, the function inside decorators, or any other value unchanged."""
     value = value.printed.function if hasattr(value, "printed") else value
     return inspect.unwrap(value) if callable(value) else value
 
 
 @functools.cache
 def source(named: Named) -> str:
-    """Return the code of a constant, or of a function from `def` on, without `noqa` marks and wide gaps before comments."""
+    """Return the code of a constant or a function, without decorators, `noqa` marks and wide gaps before comments."""
     is_constant = isinstance(named, Constant)
     text = named.definition if is_constant else textwrap.dedent(inspect.getsource(inspect.unwrap(named)))
     lines = text.splitlines()

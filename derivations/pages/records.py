@@ -171,7 +171,7 @@ def parse_point(text: str, entry: Entry) -> dict:
 
 
 def example(entry: Entry) -> str:
-    """Return an `--at` option that works for the entry."""
+    """Return an `--at` option that works for the entry, or "without --at" if the entry has no letters."""
     point = ",".join(f"{name}={plain(value)}" for name, value in sample(shown(entry)).items())
     return f"--at '{point}'" if "[" in point else f"--at {point}" if point else "without --at"
 

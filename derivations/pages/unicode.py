@@ -55,7 +55,7 @@ KNOWN = {*WORDS, *LARGE, *ORDINARY, *BINARY, *LINKS, *RELATED, *OPEN, *CLOSE, *S
     "frac", "dfrac", "sqrt", "mathcal", *(space[1:] for space in SPACES)
 }  # fmt: skip
 RAISED = dict(zip("0123456789+−=()niTJLDKN*′ᵀ", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱᵀᴶᴸᴰᴷᴺ*′ᵀ"))
-# Unicode has a subscript p, but no subscript q. LOWERED omits both, so that σ_p and σ_q look alike.
+# Unicode has a subscript p, but no subscript q. LOWERED omits both, so that σ_p and σ_q have the same style.
 LOWERED = dict(zip("0123456789+−=()ijklmnt", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ᵢⱼₖₗₘₙₜ"))
 LETTER = r"[^\W\d_][\u0300-\u036f]?(_(\w+|\(\))|[₀-₉ᵢⱼₖₗₘₙₜ]+)?"
 SINGLE = re.compile(rf"(\d+(\.\d+)?|√?(d|D_)?{LETTER}(\(\))?|√?\(\))[⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ⁺⁻ᵀ*′]*")

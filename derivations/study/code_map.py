@@ -99,7 +99,7 @@ def test_files(folder: Path) -> list[Path]:
 def tests_of(name: str) -> tuple[str, ...]:
     """Return the test files that use a function; () if the tests are not installed."""
     *_, owner, last = name.split(".")
-    word = f".{last}" if owner[0].isupper() else name       # a method: the class of the object is not visible
+    word = f".{last}" if owner[0].isupper() else name       # tests write `object.method`, which does not show the class
     return tuple(str(path.relative_to(TESTS)) for path in test_files(TESTS) if word in names_in(path))
 
 

@@ -154,7 +154,10 @@ def lines(answer: Answer, width: int) -> list[str]:
 
 
 def cell(value) -> str:
-    """Write a number below 1,000 with at most four digits, a larger one with commas and no decimals; keep a text."""
+    """Return a value as text. A value that is a text already is returned unchanged.
+
+    A number below 1,000 gets at most four significant digits, a larger one gets commas and no decimals.
+    """
     if isinstance(value, str):
         return value
     return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"

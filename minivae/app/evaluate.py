@@ -35,7 +35,7 @@ from minivae.runs.files import must_be_free
 from minivae.vae import VAE
 
 SLOW_ROWS = 100                                             # largest default of --rows with --ais: 100 digits take 3 s
-TOLERANCE = 1e-4                                            # error of the integrals of --gap, in nats: 355 digits take 7 s
+TOLERANCE = 1e-4                                            # largest error of the integrals of --gap: 355 digits take 7 s
 SURE = 4                                                    # bounds may be out of order by this many standard errors
 DOCUMENT = "evaluate.json"
 MEANS = {"ELBO": "elbo", "log p(x)": "log_px", "gap": "gap"}                    # printed name: key in the results of `train`

@@ -142,7 +142,7 @@ def sentence(path: Path, what: str, lines: tuple[str, ...], packed: bool) -> str
 
 
 def pictures_in(home: Path) -> list[Path]:
-    """Return the picture files, by suffix, in a directory and in the directories up to two levels below it."""
+    """Return the files with the suffix of a picture, in a directory and up to two levels below it."""
     return [file for depth in ("*", "*/*", "*/*/*") for file in home.glob(depth) if file.suffix.lower() in SUFFIXES]
 
 

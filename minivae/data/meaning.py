@@ -14,7 +14,7 @@ from minivae.data.raw import Raw, Reading
 
 CLASS_NAMES = {"label", "labels", "class", "classes", "target", "y", "species", "category", "digit", "character"}
 PIXELS = re.compile(r"(pixel|px|p)[-_ ]?\d+([-_x]\d+)?|\d+x\d+", re.IGNORECASE)
-SMALLEST = 64                                               # without other signs, shorter rows are not taken as pictures
+SMALLEST = 64                                               # shorter rows are grey levels only with other signs (`is_grey`)
 MOST_CLASSES = 100                                          # a column with more different values is not suggested as labels
 SEVERAL = 5                                                 # with fewer rows, a first column 0, 1, 2, ... gives no warning
 

@@ -1,4 +1,7 @@
-"""Compare the signs, weights and readings of the parts of a loss; translate it into a convention of the Rosetta."""
+"""Compare the parts of a loss, and translate the loss into a `Convention` of minivae.rosetta.
+
+The parts are compared by sign, by weight, and by reading: a KL may take log_var as a log-variance, a sigma or a log sigma.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +14,7 @@ from minivae.rosetta import Convention
 
 GUESS = {"features": 784, "latent": 20, "batch": 128}      # for sizes that the user does not give
 SUMS = "mean_B ( sum_D cost + sum_J KL )"
-SECOND = {"loss": 3, "kl": 1}                               # position of the second argument
+SECOND = {"loss": 3, "kl": 1}                               # index of log_var in loss(x, o, mu, log_var) and kl(mu, log_var)
 
 
 def signs(measured: Mapping[str, Measured]) -> list[Finding]:

@@ -67,7 +67,7 @@ def normalisers(cost: Known | None) -> dict[str, float]:
 
 
 def other_normaliser(result: Measured, of_kl: Mapping[str, float]) -> Finding | None:
-    """Return the finding about a Gaussian whose normaliser and square have different sigmas, or None.
+    """Return the finding about a Gaussian with different sigmas in the normaliser and below (x - o)^2, or None.
 
     Two mistakes are recognised: the sigma of the normaliser is the square, or the square root, of the other sigma.
     """

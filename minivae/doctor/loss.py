@@ -111,7 +111,7 @@ def ignored(target: Target, arguments: list[NDArray], others: list[NDArray]) -> 
 
 
 def read_part(result: Measured, part: str, rng: np.random.Generator, partial: bool) -> None:
-    """Name the terms of one part, or add a finding that it has no name."""
+    """Name the terms of one part, or add a finding that they cannot be named."""
     name, terms, label = result.target.call.name, getattr(result.found[""][1], part), LABELS[part]
     if terms is None:
         if not partial:                                     # else another finding gives the ignored entries

@@ -79,7 +79,7 @@ def fitted(part: str, values: NDArray, draws: list, single: bool, hint: tuple) -
 def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator, before: Terms | None = None) -> Terms:
     """Fit the terms at these sizes. New draws of all arguments then show whether the fits predict the results.
 
-    `before` are the terms at other sizes, which are tried first. A part without a fit in `before` is not fitted again.
+    `before`: the terms found at other sizes. The fit tries these terms first. A part without a fit there is not fitted.
     """
     draws, base = target.draw(rng, sizes, DRAWS), [np.repeat(a, DRAWS, axis=0) for a in target.draw(rng, sizes, 1)]
     nothing, single = Fit({}, 0.0, 0.0, {}), target.call.single

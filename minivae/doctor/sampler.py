@@ -32,12 +32,12 @@ def takes_noise(call: Call) -> bool:
 
 
 class Assumed(NamedTuple):
-    """The second argument of the KL: how the KL reads it, its name, and the reading that the name suggests."""
+    """The second argument of the KL: how the formula of the KL uses it, and what its name says."""
 
-    reading: Reading | None = None
+    reading: Reading | None = None      # as a log-variance, a sigma, ...; None if unknown
     sure: bool = False          # True if the KL has no fault
     name: str = ""
-    tells: str = ""
+    tells: str = ""             # the reading that the name suggests, or ""
 
 
 def measure(call: Call, rng: np.random.Generator, of_kl: Assumed, latent: int | None = None) -> list[Finding]:

@@ -236,7 +236,7 @@ def at_certainty(result: Measured) -> list[Finding]:
 
 def far_logits(result: Measured) -> list[Finding]:
     """Compare a cross-entropy of logits with its formula at +-25, 60 and 800."""
-    reached = 100 if not result.target.call.single else math.inf            # float32 overflows at 89
+    reached = 100 if not result.target.call.single else math.inf            # in float32, exp(89) overflows
     left = departure(scan_cost(result, [25.0, -25.0, 60.0, -60.0, 800.0, -800.0]),
                      lambda o: COSTS[NAMES["logits"]](middle(result), o), 2e-3, 2e-3)
     if not left:

@@ -57,7 +57,7 @@ def sweep(
     """Train one model for each setting, all from the same seed; yields a Point after each training.
 
     `stop` is called after each step. When it returns True, the generator ends, and the unfinished training gives no Point.
-    Only after the last step of a training, its result is ignored.
+    After the last step of a training, the result of `stop` is ignored.
     Raises ValueError if an argument is invalid or the data do not suit the likelihood. The generator raises Diverged
     if the loss or a parameter becomes infinite or NaN.
     """

@@ -89,9 +89,9 @@ def first_line(part: Part, seed: int, pairs: Pairs, bad: set[str], unfinished: b
     """Return the wrong variables of the first wrong line, or [].
 
     A learner may use the same name for another array. So the right lines are executed twice, with wrong values of the
-    learner in place of the right ones. First with those of this line: every later array that uses these values, and is
-    right in the learner's function, must come out right. Then, if no blank is left, with the wrong values of all lines: at
-    least one wrong result must be the learner's.
+    learner in place of the right ones. The first time, only the values of this line are wrong: every later array that uses
+    them, and is right in the learner's function, must still be right. The second time (only if no blank is left), all wrong
+    values of the learner are used: at least one wrong result must then equal the learner's.
     """
     lines = [] if part.piece.whole else lines_of(part.piece)
     for k, (names, _) in enumerate(lines):
@@ -110,8 +110,8 @@ def explaining(part: Part, seed: int, results: Pairs, good: set[str]) -> list[tu
     """Return the variants that give the learner's numbers, each with the names of the results that agree.
 
     At least one of these results must be wrong, and each must have a finite entry. A change in a line whose result is
-    right does not count. If some changes give all of the learner's results, the others do not count. A change must give all
-    results if they depend on each other and the function is one blank.
+    right does not count. If some changes give all of the learner's results, the others do not count. If the results depend
+    on each other and the whole function is blank, a change counts only if it gives all results.
     """
     found = []
     for variant, arrays in known_arrays(part, seed):

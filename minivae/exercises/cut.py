@@ -27,7 +27,7 @@ class Piece(NamedTuple):
     arguments: int | tuple[str, ...] = 0    # their number in the blank (0: all without a default), or their names
     keep: tuple[str, ...] = ()  # left sides of the assignments that stay in the blank
     whole: bool = False         # True if the body is one `...`: code in place, or names that tell the answer
-    lines: tuple[str, ...] = ()  # for a part of a method: left sides of the lines that form the learner's function
+    lines: tuple[str, ...] = ()  # for a part of a method: left sides of the assignments that make up the learner's function
     called: str = ""            # the name of the learner's function, if it differs from `name`
 
     @property

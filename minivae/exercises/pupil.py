@@ -239,7 +239,10 @@ def function_in(file: str, name: str) -> ast.FunctionDef | None:
 
 
 def without(tree: ast.FunctionDef, line: int) -> str:
-    """Replace the value of the assignment in this line by `...`; return the assigned names, "" for another statement."""
+    """Replace the value of the assignment in this line by `...`; return the assigned names.
+
+    If the line does not assign to plain names, change nothing and return "".
+    """
     for node in tree.body:
         if isinstance(node, ast.Assign) and node.lineno <= line <= node.end_lineno:
             parts = node.targets[0].elts if isinstance(node.targets[0], ast.Tuple) else node.targets[:1]

@@ -56,12 +56,16 @@ class Variant(NamedTuple):
 
 @functools.cache
 def variants(piece: Piece) -> tuple[Variant, ...]:
-    """Return the common confusions about a function, its wrong versions in the museum, then all with one change."""
+    """Return the common confusions about a function, its wrong versions in the museum, and all versions with one change."""
     return (*listed(piece), *one_change(piece))
 
 
 def listed(piece: Piece) -> Iterator[Variant]:
-    """Yield the confusions and exhibits for this function. Raises LookupError unless each line occurs exactly once."""
+    """Yield the confusions and exhibits for this function.
+
+    A line that a confusion replaces must occur exactly once in the function, or LookupError is raised. Lines of exhibits
+    that do not occur exactly once are skipped.
+    """
     source = source_of(piece)
     known = [(f"confusion: {words}", words, replaced) for name, replaced, words in CONFUSIONS if name == piece.function]
     for name, _, replaced in known:

@@ -201,8 +201,8 @@ def free_places(
 ) -> NDArray:
     """Return a place for the label of each median (K, 2): a grid point near it that is free or nearly free.
 
-    At a free grid point, the label covers no point `drawn` and no other label. Labels are wider than high, so horizontal
-    distances are divided by a factor: by `wide` for points, by `wide_apart` for other labels.
+    A grid point is free if a label there covers no point of `drawn` and no other label. Labels are wider than high, so
+    horizontal distances are divided by a factor: by `wide` for points, by `wide_apart` for other labels.
     """
     scale, scale_apart = np.array([wide, 1.0]), np.array([wide_apart, 1.0])
     size = (high - low).max()

@@ -80,7 +80,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return importlib.util.spec_from_loader(fullname, self, origin=spec.origin, is_package=is_package)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Execute the original's source with its changes."""
+        """Execute the source of the original, with the changes to it."""
         name, source = original(module.__name__), Path(module.__spec__.origin)
         changes = tuple(change for change in self.changes if f"minivae.{change.module}" == name)
         exec(compiled(source, changes, self.packages), module.__dict__)
@@ -101,7 +101,7 @@ def compiled(source: Path, changes: tuple[Change, ...], packages: frozenset) -> 
 
 
 def changed(text: str, changes: Iterable[Change]) -> str:
-    """Return the source of a module with its changes."""
+    """Return the source of a module with these changes. Raises ValueError unless each changed text occurs exactly once."""
     for change in changes:
         if text.count(change.right) != 1:
             rule = f"found exactly once in {change.file}"

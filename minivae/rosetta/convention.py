@@ -25,7 +25,7 @@ BOUNDS = ("elbo", "elbo of another sigma", "looser", "none")
 
 @dataclass(frozen=True)
 class Convention:
-    """A written loss: its costs, reductions, weights and sizes.
+    """A loss as someone has written it: its reconstruction cost, reductions, weights and sizes.
 
     Raises ValueError if an argument is invalid, or a mean or a sum needs a size that is missing.
 
@@ -109,7 +109,7 @@ class Convention:
 
 
 class Reading(NamedTuple):
-    """One translation of a convention: gradient of written = factor x gradient of canonical, with this beta and sigma."""
+    """One translation: gradient of the written loss = factor x gradient of the canonical loss with this beta and sigma."""
 
     beta: float                 # weight of the KL relative to -log p(x|z)
     sigma: float | str | None   # of p(x|z); None for a Bernoulli

@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.files DIR [--epochs N] [--rows N] [--out DIR] [--only NAME ...] [--json]
 
-DIR has the directories mnist and fashion_mnist with the IDX files of both sets. From these files the benchmark makes the
-others in --out, before the timing. A separate process runs `minivae train` on each kind; --out keeps runs and figures.
+DIR has the directories mnist and fashion_mnist with the IDX files of both sets. Before the timing, the benchmark makes the
+files of the other kinds from these, and writes them to --out. A separate process runs `minivae train` on each kind; --out
+keeps runs and figures.
 
 Kinds:
     idx      Fashion-MNIST as it is published

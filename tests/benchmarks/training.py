@@ -159,7 +159,7 @@ class TorchCompile(Torch):
     name = "torch.compile"
 
     def prepare(self):
-        torch.compiler.reset()                              # else the next model is compiled for any shapes: slower
+        torch.compiler.reset()                              # else the next model is compiled for variable shapes: slow code
         self.params, self.m, self.v = ([p.clone() for p in self.first] for _ in range(3))
         self.t = torch.zeros(())
         self.loss_and_d = torch.compile(torch.func.grad_and_value(self.loss))   # used only in the comparison

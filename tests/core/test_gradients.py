@@ -305,7 +305,7 @@ REPORTED = ONES | {"B": 3, "I": 3, "H": 3}
 
 
 @pytest.mark.parametrize("name", TABLE)
-@settings(max_examples=settings.default.max_examples // 5)  # this number of examples for every case of the table
+@settings(max_examples=settings.default.max_examples // 5)  # a fifth, because every case of the table gets that many
 @given(seed=st.integers(0, 2**32 - 1), sizes=SIZES)
 @example(seed=0, sizes=ONES)                                # all sizes are 1
 @example(seed=2_318_184_297, sizes=REPORTED)                # failed once: see below

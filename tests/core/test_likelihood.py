@@ -350,7 +350,8 @@ def test_log_prob_of_nearly_certain_pixels_is_accurate_and_never_positive(featur
     assert (bernoulli_log_prob(x, logits) <= 0).all() and (bernoulli_log_prob(x, logits[:, :1]) <= 0).all()
 
 
-OFF = np.array([3, -1, 0, 5, -2, 1, 0, -4.0])               # (x - mean) / unit; offset + unit is exact in float32
+# Values of (x - mean) / unit. `offset` and `unit` below are chosen so that x and the mean are exact in `dtype`.
+OFF = np.array([3, -1, 0, 5, -2, 1, 0, -4.0])
 
 
 @pytest.mark.parametrize("times", [1, 98, 25_000])

@@ -169,7 +169,7 @@ def test_log_likelihood_equals_the_reconstruction_and_accepts_codes_shared_by_da
 @pytest.mark.parametrize("activation", ops.ACTIVATIONS)
 @pytest.mark.parametrize("depth", HIDDEN)
 def test_vae_gradient_is_the_gradient_of_its_loss(likelihood, activation, depth):
-    """Check all cases by complex step, and some by central differences, which need no complex numbers.
+    """Check every case by complex step, and some also by central differences, which need no complex numbers.
 
     Only half of the combinations of the six settings are tried. For any five settings, all combinations occur.
     """

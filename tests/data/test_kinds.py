@@ -50,7 +50,8 @@ def mnist(path, prefix="", **left_out):
     return str(path)
 
 
-# Kinds that are read. Expected: rows to train on, held out, features, classes, shape of a picture, meaning of the values.
+# Kinds of files that minivae reads: a function that writes the file, arguments of `data.load`, and the expected result:
+# rows to train on, rows held out, features, classes, shape of a picture, meaning of the values.
 WHITE, COUNTS = "grey levels of bytes, divided by 255", "counts of 6 trials"
 KAGGLE = csv_of(FLAT, header=["label", *PIXELS], label=Y)
 READ = {

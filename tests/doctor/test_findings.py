@@ -79,7 +79,7 @@ def clipped(m, v, low):
 
 
 RNG = np.random.default_rng(3)
-NORMAL = np.log(2 * np.pi) / 2                             # of one feature
+NORMAL = np.log(2 * np.pi) / 2                              # log of the normaliser of N(0, 1), for one feature
 FAULTY = {name: functions for name, (functions, *_) in fresh.FAULTY.items()}
 RIGHT, DRAW, BAYES = fresh.RIGHT["bce-sums"], sampler(right_draw), fresh.RIGHT["iw-0"]
 MINUS, MINUS_KL = {"loss": lambda *a: -tied(*a)}, loss(kl=lambda m, v: -kl_rows(m, v))

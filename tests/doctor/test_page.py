@@ -1,4 +1,4 @@
-"""The page of the doctor: its recipe works with stand-ins for PyTorch, JAX and Keras, and its counts are right."""
+"""minivae/doctor/README.md: its recipe works with stand-ins for PyTorch, JAX and Keras, and its counts are right."""
 
 import re
 import sys

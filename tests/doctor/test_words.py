@@ -57,7 +57,7 @@ def test_variants_of_an_array_are_told_apart():
     assert words.columns([Probe(changed, right, {})]) == "right, except for column 1 (counted from 0)"
 
 
-def test_known_factors_and_sums_of_paths_are_named():
+def test_known_factors_and_weighted_sums_of_known_arrays_are_named():
     rng = np.random.default_rng(1)
     right, other = rng.normal(size=(2, 4, 5))
     assert words.known_function(right * other, right, {"f": other}) == "f"

@@ -91,7 +91,7 @@ def test_annealing_with_one_distribution_is_importance_sampling():
     assert (np.abs(found.log_px - plain.iw_bound) <= LIMIT * error).all()
 
 
-def test_annealing_underestimates_the_error_only_from_a_narrow_encoder():
+def test_annealing_underestimates_the_error_only_if_it_starts_from_a_narrow_encoder():
     """q(z|x) has the exact posterior mean and 1/30 of its sigma: all chains stay near the mean, so their spread is small."""
     vae, x = linear_model(3, 2, sigma=1.0, rows=50)
     W, b = vae.layers("decoder")[0]

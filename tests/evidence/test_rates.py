@@ -1,4 +1,4 @@
-"""Compare rate, distortion and their parts with integrals over the aggregate posterior and closed forms."""
+"""Compare rate, distortion and their parts with integrals over the aggregate posterior, and with closed forms."""
 
 import math
 

@@ -149,7 +149,7 @@ def test_wrong_arguments_give_exit_code_2_and_a_remedy(words, said, tmp_path, mo
 
 
 @pytest.mark.slow
-def test_bonus_exercise_is_judged_by_exhibits_in_a_separate_process(folder, run):
+def test_bonus_exercise_passes_only_if_its_check_notices_the_planted_bugs(folder, run):
     whole = "import numpy as np\n" + RIGHT_SOLUTIONS[-1][1]
     fill(folder, whole, "15_write_the_check.py")
     assert run("check", "15", "--out", folder)[0] == 0

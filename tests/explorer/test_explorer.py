@@ -314,7 +314,7 @@ GLYPHS = "Object.assign(proto, {fillText, ellipse}); return glyphs; })()"
 
 
 def wrongly_drawn(browser, vae, data, exact, chosen):
-    """Return the names of the drawings that do not show the model: glyphs, ellipses, posterior, moments, crop."""
+    """Check the drawings (glyphs, ellipses, posterior, moments, crop); return those that do not agree with the model."""
     drawn, found = browser.evaluate(DRAWN), []
     colours = [builder.readable(colour, "#ffffff", 4.5) for colour in style.CLASSES]
     wanted = [[str(label), *place, colours[label]] for label, place in zip(data.test_y, drawn["places"])]

@@ -328,7 +328,7 @@ def test_loss_curves_state_the_measured_elbo_instead_of_the_last_record():
     (dot,) = [line.get_xydata() for line in elbo.lines if line.get_marker() == "o"]
     np.testing.assert_array_equal(dot, [[20, -58.04]])
     assert "held out \u221258.0" in [text.get_text() for text in elbo.texts]
-    for axes in parts:                                      # no numbers: those of one draw would not add up to the ELBO
+    for axes in parts:                                      # no numbers: estimates from one draw do not add up to the ELBO
         assert {text.get_text() for text in axes.texts if "starts" not in text.get_text()} == {"training", "held out"}
     assert not any(line.get_marker() == "o" for line in drawn("loss_curves")[0].axes[0].lines)
 
@@ -395,7 +395,7 @@ def test_stated_held_out_error_is_the_error_of_the_model():
     assert f"ends at {error:#.3g}." not in training.sigma_and_error([wrong], D)[1]
 
 
-def test_figure_states_that_sigma_squared_equals_the_error_without_overlapping_labels():
+def test_figure_says_sigma_squared_equals_the_error_and_labels_do_not_overlap():
     same = [0.3, 0.2, 0.1]
     figure, alt = training.sigma_and_error(with_sigma(same, same, same), D)
     assert "sigma\u00b2 ends at the mean squared error, 0.100." in alt

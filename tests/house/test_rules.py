@@ -71,7 +71,7 @@ def module_of(dotted, modules):
 
 
 def place_of(path):
-    """Return the name in LAYERS of a file of minivae; for a file of a subpackage, this is the name of the package."""
+    """Return the name under which LAYERS lists a file of minivae: for a file in a subpackage, the subpackage's name."""
     return path.relative_to(ROOT / "minivae").with_suffix("").parts[0]
 
 

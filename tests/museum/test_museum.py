@@ -279,7 +279,7 @@ def trained_once(monkeypatch):
 
 
 @pytest.mark.slow
-def test_text_of_an_exhibit_shows_change_and_numbers_and_layers(capsys, trained_once):
+def test_exhibit_shows_its_change_its_numbers_and_the_checks_that_notice_it(capsys, trained_once):
     code, out, _ = printed(capsys, "minus-one-once", "--epochs", "1", "--seed", "3")
     assert code == 0
     change = "  +     return (squares - 1 +"
@@ -292,7 +292,7 @@ def test_text_of_an_exhibit_shows_change_and_numbers_and_layers(capsys, trained_
 
 @every_bug
 def test_diff_of_an_exhibit_applied_to_the_source_gives_the_broken_file(bug):
-    """Replace the `-` lines, which occur in the file with their indentation, by the `+` lines."""
+    """Replace the `-` lines by the `+` lines. Each `-` line must be in the file, with the same indentation."""
     for file in {change.file for change in bug.changes}:
         changes = [change for change in bug.changes if change.file == file]
         source = (SOURCE.parent / file).read_text(encoding="utf-8")

@@ -35,7 +35,7 @@ REDUCE = {"sum": np.sum, "mean": np.mean}
 
 
 def loss_terms(c, costs, kls):
-    """Return the two terms of the loss from costs (L, B, D) and KLs (B, J), as the mean over draws."""
+    """Return the two terms of the loss: from costs (L, B, D), with the mean over the L draws, and from KLs (B, J)."""
     reconstruction = REDUCE[c.batch_reduce](REDUCE[c.reduce](costs, axis=-1), axis=-1).mean()
     return c.recon_weight * reconstruction, c.kl_weight * REDUCE[c.kl_batch_reduce](REDUCE[c.kl_reduce](kls, axis=-1))
 

@@ -376,7 +376,7 @@ def test_assumption_counts_as_unneeded_if_a_link_outside_it_is_undecided():
     assert judged(nearly, (S,), needs="s < 7", outside={"s": 7}).verdict == "holds"
 
 
-def test_programming_error_outside_the_assumption_is_raised():
+def test_programming_error_at_a_point_outside_the_assumption_is_raised():
     def broken(s):
         return np.log(s**2), "=", 2 * np.log(s) + (np.zeros(2) + np.zeros(3) if (s < 0).any() else 0)
 

@@ -1,4 +1,4 @@
-"""Tests of LM's figures: the page shows the checked numbers, and faulty figures are refused."""
+"""Tests of LM's figures: each figure draws the numbers that were checked, and faulty figures are refused."""
 
 import numpy as np
 import pytest

@@ -62,7 +62,7 @@ def test_fit_to_an_array_of_distances_finds_the_minimum_for_each_distance():
         np.testing.assert_allclose(mu.ravel(), [fit(apart)[0] for apart in APART.ravel()], atol=1e-9)
 
 
-def test_reverse_fit_covers_two_near_modes_but_one_of_two_far_modes():
+def test_reverse_fit_covers_both_near_modes_but_only_one_far_mode():
     mu, _ = fits.best_reverse(np.array([0.8, 2.5, 2.8, 2.9, 3, 4]))
     np.testing.assert_allclose(mu[:3], 0, atol=1e-9)
     np.testing.assert_allclose(mu[3:], (2.9, 3, 4), atol=0.03)

@@ -161,7 +161,7 @@ def test_every_entry_with_an_assumption_is_searched():
 
 
 @pytest.mark.parametrize("id", INSIDE)
-def test_the_search_inside_the_assumption_finds_no_counterexample(id):
+def test_search_among_points_that_satisfy_the_assumption_finds_no_counterexample(id):
     assert found(ENTRIES[id], INSIDE[id]) == {}
 
 
@@ -171,7 +171,7 @@ def halved(make):
 
 
 def equal_or_not(raw):
-    """Return q and p of two outcomes, in tenths, so that q = p at some points."""
+    """Return distributions q and p over two outcomes. The probabilities are multiples of 0.1, so q = p at some points."""
     q, p = (np.ceil(9 / (1 + np.exp(-raw[:, k : k + 1]))) / 10 for k in (0, 1))
     return {"q": np.hstack([q, 1 - q]), "p": np.hstack([p, 1 - p])}
 
