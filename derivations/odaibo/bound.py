@@ -1,4 +1,4 @@
-"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": section "VAE Objective", equations (23) to (28).
+"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": "VAE Objective", equations (23) to (28).
 
 A side in square brackets is our addition: log p(x_i) minus the gap of the bound. Without such a side, the check would also
 accept a bound that is too low.

@@ -1,4 +1,4 @@
-"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": section "VAE Objective", remarks on equation (28)."""
+"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": "VAE Objective", remarks on equation (28)."""
 
 import numpy as np
 

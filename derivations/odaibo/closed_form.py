@@ -1,4 +1,4 @@
-"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": section "Closed form VAE Loss", (29) to (40).
+"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": "Closed form VAE Loss", equations (29) to (40).
 
 From (29) to (39) the page writes x where it means the latent z. (29) and (30) define functions of z, and (31) to (34) are
 integrals over z, so x is not defined there: these six lines are slips. (The datum has another name, x_i.) Inside E_q{ } the

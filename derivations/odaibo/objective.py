@@ -1,4 +1,4 @@
-"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": section "VAE Objective", up to equation (22).
+"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": "VAE Objective", up to equation (22).
 
 Equations (17) to (22) are about one datum x_i. A table p(x, z) has one row for each datum. A side in square brackets is our
 addition. In (20) to (22) it is the left side of (19), which the page does not repeat.
