@@ -80,7 +80,7 @@ def weight_of_kl(reconstruction: str, beta: float) -> list[Finding]:
 
 
 def two_readings(readings: Mapping[str, Any], calls: Mapping[str, Call]) -> list[Finding]:
-    """Return a finding if loss and kl read the second argument differently."""
+    """Return a finding if `loss` and `kl` have different readings of their argument log_var."""
     if len(readings) < 2 or len({reading.name for reading in readings.values()}) == 1:
         return []
     (one, a), (two, b) = list(readings.items())[:2]

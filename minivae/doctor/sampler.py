@@ -55,7 +55,7 @@ def measure(call: Call, rng: np.random.Generator, of_kl: Assumed, latent: int | 
 
 
 def at_point(call: Call, shape: tuple[int, int], rng: np.random.Generator, of_kl: Assumed) -> list[Finding]:
-    """Examine the sampler at random mu and second argument of this shape."""
+    """Examine the sampler at a random mu and a random second argument, both of this shape."""
     m, s = rng.uniform(-2, 2, shape), rng.uniform(0.3, 2.2, shape)
     if takes_noise(call):
         return with_noise(call, m, s, rng.standard_normal(shape), of_kl)

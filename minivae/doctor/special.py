@@ -23,7 +23,7 @@ STABLE = "np.logaddexp(0, logits) - x * logits"
 
 
 def straight(x: NDArray, y: NDArray, enough: float) -> tuple[float, float] | None:
-    """Fit a line to every second point. Return (slope, constant) if its errors at all points are up to `enough`, or None."""
+    """Fit a line to every second point; return (slope, constant), or None if a point is off it by more than `enough`."""
     if not np.ptp(x) or np.ptp(y) <= 2 * enough:            # equal values lie on a trivial line
         return None
     slope, constant = np.polyfit(x[::2], y[::2], 1)
