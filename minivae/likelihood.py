@@ -90,7 +90,7 @@ def gaussian_log_prob_backward(d_out, x, mean, log_sigma):
 
 def optimal_log_sigma(x: NDArray, mean: NDArray) -> NDArray:
     """log of the sigma that maximises the Gaussian likelihood:  sigma^2 = mean of (x - mean)^2   [hong.14, beyond.37]"""
-    top = np.abs(x - mean).max()                            # the largest square of errors / top is 1: no overflow, no log 0
+    top = np.abs(x - mean).max()                            # the largest ((x - mean) / top)^2 is 1: no overflow, no log 0
     if top == 0:
         remedy = "Give sigma a number: where the fit is perfect, the likelihood has no maximum."
         refuse("sigma", "above zero to be optimal", "a mean squared error of 0", remedy)

@@ -13,7 +13,7 @@ from minivae.adam import Adam
 from minivae.likelihood import squared_error
 from minivae.vae import VAE, Forward
 
-CHUNK = 4096                                                # rows at a time when a whole data set is evaluated
+CHUNK = 4096                                                # largest number of rows that are handled at once
 
 
 class Diverged(ValueError):

@@ -121,7 +121,7 @@ def spread(lam):
     "deterministic.",
 )  # fmt: skip
 def card_26(lam):
-    return spread(lam), "=", Zero(heads(lam))               # the error is relative to E[z^2] = p
+    return spread(lam), "=", Zero(heads(lam))               # the error is relative to E[z^2]
 
 
 @card_26.precise(

@@ -95,7 +95,7 @@ def conditioned(atoms: NDArray, condition: NDArray) -> NDArray:
 
 
 def chance(name: str, latex: str, simple=(0.5, 0.1, 0.25, 0.9), top: int = 100):
-    """A probability in hundredths, up to top/100: two of them are equal or differ clearly, so log p - log q is accurate."""
+    """A probability in hundredths, up to top/100. Any two draws are equal or differ clearly: log p - log q is accurate."""
     make = lambda raw: np.ceil(top / (1 + np.exp(-1.7 * raw))) / 100  # noqa: E731
     return Symbol(name, latex, "> 0, a probability; drawn in hundredths", 1, make, simple)
 

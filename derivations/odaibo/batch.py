@@ -261,7 +261,7 @@ def linear_vae(theta, w, s) -> VAE:
 
 
 def mean_and_variance(theta, w, s, x):
-    """Return M times minivae's loss of a batch, and the variance of this product for L draws.
+    """Return M times minivae's loss of a batch of M data, and the variance of M times the loss for L draws.
 
     For the loss, the draws of noise are the corners (+-1, ..., +-1) with equal weights. These draws have the mean and the
     covariance of normal noise. log p(x|z) is quadratic in the noise, so its mean is exact. The variance is a weighted sum

@@ -29,7 +29,7 @@ from minivae.museum.exhibits import bugs
 
 HERE = Path(__file__).parent
 SECTION = re.compile(r'<h3 id="([^"]*)"[^>]*>(.*?)</h3>')
-AUTHORS = {                                                 # {source: author and title}
+AUTHORS = {                                                 # {source: title, and author if we know one}
     "odaibo": 'Stephen G. Odaibo, "Tutorial: Deriving the Standard Variational Autoencoder (VAE) Loss Function" (2019)',
     "lm": '"Variational AutoEncoder", lecture notes',
     "hong": 'Kelvin Hong, "Derivations" (2023)',

@@ -260,7 +260,7 @@ def lists(values: dict | None) -> dict | None:
 
 
 def link_record(id: str, verdict: str, link: Link | None) -> dict:
-    """Return one link for JSON. If a letter is undefined, `link` and all numbers are None."""
+    """Return one link for JSON. `link` is None, and so are all numbers, if the formula has an undefined letter."""
     keys = ("relation", "left", "right", "residual", "tolerance", "ok")
     if link is None:
         return {"id": id, "verdict": verdict} | dict.fromkeys(keys) | {"ok": False}

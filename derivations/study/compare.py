@@ -1,6 +1,6 @@
 """Comparison of the sources: their notation, and the same quantity in each of them, side by side.
 
-The notation comes from the formulas of the ledger: printed formulas, and our formulas for claims, which keep the letters
+The notation comes from the formulas of the ledger, printed formulas and our formulas for claims. Both have the letters
 of the source. Entries, and in some cases functions of minivae, compute a quantity at the same draws. The comparison shows
 which sides agree to the last bit, which agree up to rounding, and which differ.
 """

@@ -16,7 +16,7 @@ from minivae.doctor.words import close, ratio
 SHAPES = (3, 5), (5, 4)
 POINTS = "mu in (-2, 2), log_var in (0.3, 2.2)"
 DRAWS, SECONDS, SURE = 1000, 0.5, 6.0                       # number of draws; time limit; tolerance in standard errors
-COUNTED = "; measured "                                     # the text after this differs from point to point
+COUNTED = "; measured "                                     # begins the part of a text that depends on the point
 WIDTHS = {reading.name: reading.sigma for reading in READINGS} | {
     "exp(2 x second argument)": lambda s: np.exp(2 * s), "(second argument)^2": lambda s: s * s,
     "exp(second argument / 4)": lambda s: np.exp(s / 4), "1": np.ones_like,

@@ -162,7 +162,7 @@ TABLE_OF_REMEDIES = {
 
 
 def followed(found, path, options):
-    """Do what a message suggests; `found` is the match of its remedy. Return path and options of the next command."""
+    """Do what a message suggests; `found` is the regex match of its remedy. Return path and options of the next command."""
     before = set(os.listdir())
     done = {name: value for name, value in found.groupdict().items() if value}
     for name, value in done.items():

@@ -362,7 +362,7 @@ def test_invalid_data_are_refused_also_for_a_single_feature(data):
         bound.rows_of_data(data, 1)
 
 
-def test_kl_that_takes_one_batch_size_is_measured_at_that_size():
+def test_kl_that_accepts_only_one_batch_size_is_measured_at_that_size():
     assert ("kl", "formula", "is") in named(examine(kl=thousand_rows, batch=1000))
 
 

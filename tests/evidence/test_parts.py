@@ -122,7 +122,7 @@ def test_reverse_chains_make_the_forward_steps_in_reverse_order(monkeypatch):
     assert len(set(forward)) == 4 and steps == forward[::-1]
 
 
-def test_step_size_is_tuned_ten_times_at_the_first_beta_then_once(monkeypatch):
+def test_tuning_takes_ten_steps_at_the_first_beta_and_one_at_others(monkeypatch):
     betas, transition = [], annealing._transition
 
     def recorded(vae, x, path, beta, *rest):

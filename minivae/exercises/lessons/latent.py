@@ -9,7 +9,7 @@ from minivae.gaussian import log_standard_normal, reparameterize
 
 
 def ten(x: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return one digit of each class, (10, 64) if all ten classes are there, and the classes."""
+    """Return two arrays: one digit of each class, (10, 64) if all ten classes occur; and the classes."""
     classes, first = np.unique(labels, return_index=True)
     return x[first], classes
 

@@ -609,7 +609,7 @@ def test_json_row_has_the_keys_claim_and_reading_and_group(claims, capsys):
     assert json.loads(run(capsys, "show", "hong.1", "--json")[1])["reading"] == "t = 2t"
 
 
-def test_json_links_of_a_chain_have_claim_and_reading_and_group(planted, capsys):
+def test_json_document_gives_claim_reading_and_group_of_every_link(planted, capsys):
     LEDGER["odaibo.901"].rows[1].claim = "The text factorises (l.9)."
     a, b = json.loads(run(capsys, "show", "odaibo.901", "--json")[1])["links"]
     assert (a["claim"], a["reading"], a["group"]) == (None, None, "odaibo.901a")

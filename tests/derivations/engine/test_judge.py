@@ -213,7 +213,7 @@ def test_true_statement_with_a_corrected_form_is_a_mismatch():
 
 
 def test_definition_has_the_verdict_defines():
-    assert judged(lambda a: (2 * a, ":=", a + a), verdict="defines").ok  # equal bits are fine in a definition
+    assert judged(lambda a: (2 * a, ":=", a + a), verdict="defines").ok  # in a definition, sides may be equal in every bit
     assert judged(lambda a: (a**2 + 2 * a, ":=", a * (a + 2)), verdict="defines").ok
     assert judged(lambda a: (a**2 + 2 * a, ":=", a * (a + 2), "=", (a + 1) ** 2 - 1)).verdict == "holds"
 
