@@ -1,6 +1,6 @@
 """Settings and fixtures of all tests.
 
-A plain `pytest` leaves out slow tests (`@pytest.mark.slow`): they run a whole command, page or project, or train models.
+A plain `pytest` leaves out slow tests (`@pytest.mark.slow`): whole commands, pages and projects, trainings, long tables.
 `pytest --all` runs them too, and `pytest -m slow` runs only them. If the command line names a file, all its tests run.
 
 Hypothesis draws the same examples in every run; HYPOTHESIS_PROFILE=new draws new ones, and =random draws many more.

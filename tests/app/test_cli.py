@@ -337,6 +337,7 @@ def test_first_training_step_does_not_wait_for_matplotlib(tmp_path):
     assert min(float(run.stdout.split()[0]) for run in done) < 0.5
 
 
+@pytest.mark.slow
 def test_importing_minivae_takes_at_most_30_ms_more_than_numpy():
     code = "import numpy, time; began = time.perf_counter(); import minivae; print(time.perf_counter() - began)"
     runs_of_it = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True) for _ in range(5)]

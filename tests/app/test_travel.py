@@ -109,6 +109,7 @@ def test_changed_file_beside_the_run_does_not_hide_the_right_file(tmp_path, caps
     assert needs_data(run) == [0, 0, 0]
 
 
+@pytest.mark.slow
 def test_sample_needs_no_data(tmp_path, capsys):
     run = trained_in(tmp_path / "home")
     shutil.rmtree(tmp_path / "home" / "d")
@@ -248,6 +249,7 @@ class Cell:
         return len(text)
 
 
+@pytest.mark.slow
 def test_commands_in_a_thread_return_their_exit_codes(tmp_path, monkeypatch):
     np.save(tmp_path / "x.npy", pictures())
     path, codes = str(tmp_path / "x.npy"), []

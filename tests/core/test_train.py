@@ -287,6 +287,7 @@ def test_uint8_data_and_equal_floats_train_the_same_model():
     close(flats[2], flats[0], rel=0)
 
 
+@pytest.mark.slow
 def test_autoencoder_without_noise_reconstructs_better_and_ignores_the_prior():
     digits = trained()[1]
     kinds = {}

@@ -433,6 +433,7 @@ def npz_with_too_large_a_shape():
 MANY = 64 * 2**20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "reader, content, end, most",
     [

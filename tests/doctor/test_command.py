@@ -77,6 +77,7 @@ def test_error_in_the_users_file_is_reported_with_its_line_number(tmp_path, repo
     assert document == {} and words in said and "\n" not in said and said.endswith(".")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "source, words",
     [
@@ -91,6 +92,7 @@ def test_file_without_a_report_gives_exit_code_two(tmp_path, capfd, source, word
     assert code == 2 and out == "" and words in err and err.count("\n") == 1 and "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_function_that_never_returns_is_reported_with_its_line_number(tmp_path, capfd):
     source = "def kl(mu, log_var):\n    while True:\n        pass\n"
     code, out, err = doctor(tmp_path, capfd, source, "-q", "--timeout", "0.3")
@@ -111,6 +113,7 @@ def test_numpy_settings_of_the_file_do_not_change_the_report(tmp_path, capfd, re
     assert json.loads(out) == {"file": str(tmp_path / "my_vae.py")} | report_on(RIGHT)
 
 
+@pytest.mark.slow
 def test_first_ten_lines_that_the_file_prints_are_shown(tmp_path, capfd, monkeypatch):
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     flood = "for i in range({}):\n    print('line', i)\nprint('x' * {}, end='')\n"

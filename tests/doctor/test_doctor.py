@@ -35,6 +35,7 @@ def test_planted_fault_is_named_by_the_doctor(name):
         assert any(key == finding.key or key in finding.words for finding in found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLIC)
 def test_public_code_gets_exactly_its_recorded_findings(name):
     functions, keys = PUBLIC[name]

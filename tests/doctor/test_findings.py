@@ -219,6 +219,7 @@ def test_every_key_of_a_finding_has_a_trigger_and_a_near_miss():
         Finding("is", "loss", "no-such-key", "words")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", PAIRS)
 def test_finding_is_triggered_and_its_near_miss_is_not(key):
     trigger, near_miss = PAIRS[key]

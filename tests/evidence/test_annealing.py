@@ -14,6 +14,7 @@ from tests.helpers.numeric import close, random_problem, refused
 LIMIT = 8                                                   # tolerance in standard errors, for means of at least 50 chains
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.sampled_from([0.5, 1.0, 3.0]))
 def test_annealed_log_px_of_linear_models_agrees_with_the_closed_form(seed, latent, sigma):

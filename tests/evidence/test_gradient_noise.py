@@ -102,6 +102,7 @@ def test_importance_weighted_gradient_of_one_draw_is_the_gradient_of_the_elbo():
     close(iw_gradient(vae, x, eps).flat, replace(vae, estimator="sampled").gradient(x, eps).flat, rel=0)
 
 
+@pytest.mark.slow
 def test_more_draws_raise_decoder_snr_and_lower_encoder_snr():
     """The decoder's signal-to-noise ratio grows as sqrt(k), the encoder's falls as 1 / sqrt(k) (Rainforth et al. 2018)."""
     vae, x = linear_model(0, 2, sigma=1.5, rows=3)

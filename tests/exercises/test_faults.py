@@ -161,6 +161,7 @@ FAULTS = [                                                  # exercise, source, 
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number, source, replaced, words", FAULTS, ids=[f"{n}-{k}" for k, (n, *_) in enumerate(FAULTS)])
 def test_message_about_a_common_error_gives_the_cause(number, source, replaced, words):
     rest = {"SQUARE": "g**2", "FACTOR *": "", "LOG_P": "(x * logits - np.logaddexp(0, logits)).sum(-1)",

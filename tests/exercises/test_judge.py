@@ -277,6 +277,7 @@ WRONG = [                                                   # exercise, head and
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number, body, words", WRONG, ids=[f"{number}-{k}" for k, (number, *_) in enumerate(WRONG)])
 def test_message_about_a_wrong_solution_describes_the_error(number, body, words):
     assert words in words_on(number, f"def {body}")

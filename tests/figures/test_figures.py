@@ -282,6 +282,7 @@ def test_figures_are_saved_without_a_display_and_without_pyplot(tmp_path):
 # Lines, texts and images on the page
 
 
+@pytest.mark.slow
 @every_figure
 def test_figure_text_lies_inside_the_page(name):
     figure, _ = drawn(name)
@@ -639,6 +640,7 @@ def test_latent_map_of_a_deterministic_model_has_no_ellipses():
     assert not any(widths) and "Ellipses" not in figure.get_supxlabel() + alt
 
 
+@pytest.mark.slow
 def test_figures_of_the_smallest_models_and_data_can_be_drawn():
     one, two, three = problem(1)[0], problem(2)[0], problem(3)[0]
     x, y, shape = problem(2)[1][:1], [3], (12, 1)

@@ -113,6 +113,7 @@ def test_every_exponent_is_fitted_to_at_least_three_rows(name):
         assert sum(n >= growth.start for n in points) >= 3
 
 
+@pytest.mark.slow
 def test_measured_memory_excludes_the_parent_process():
     large = np.ones(200 * 2**17)                            # 200 MiB
     assert evidence.peak_alone(10, 4, 8)["MiB"] < large.nbytes / 2**20 < evidence.peak_so_far()
@@ -162,6 +163,7 @@ def test_format_of_every_benchmark_data_file_is_recognised(tmp_path):
                      "table": (50, 10, 16, None, "frac")}   # fmt: skip
 
 
+@pytest.mark.slow
 def test_benchmark_measures_time_memory_and_exit_code_of_a_process(tmp_path):
     parent = np.ones(300 * 2**17)                           # 300 MiB, which are not counted
     code, seconds, peak = files.measured(["plot", str(tmp_path)])

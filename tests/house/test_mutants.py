@@ -63,6 +63,7 @@ def test_every_mutant_compiles():
     assert all(compile(source, "m", "exec") for source in made("x = [*y]\nif not x: z = 1 + 0\n").values())
 
 
+@pytest.mark.slow
 def test_mutant_sample_covers_the_core_and_depends_on_its_seed():
     every = mutants.mutants_of(mutants.CORE)
     assert {mutant.changes[0].module for mutant in every} == set(mutants.CORE) <= set(mutants.TESTS)

@@ -96,6 +96,7 @@ MATRIX = "minivae museum --matrix --markdown"                # tests/museum/test
 BLOCKS = [block for page in PAGES.values() for block in blocks(page)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.command)
 def test_generated_block_of_a_page_equals_the_output_of_its_command(block, capsys):
     if block.command == MATRIX:

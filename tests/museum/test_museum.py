@@ -384,6 +384,7 @@ def test_matrix_figure_marks_what_each_layer_notices(found):
     assert len(alt) <= 250
 
 
+@pytest.mark.slow
 def test_figure_says_that_every_bug_is_noticed_despite_a_false_alarm():
     """A fault that a layer reports in the right package is not a bug that no layer notices."""
     found = dict.fromkeys(["", *NAMES], dict.fromkeys(layers(), "5 instead of 4"))

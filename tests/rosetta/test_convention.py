@@ -133,6 +133,7 @@ def readings(c):
 SEEDS = st.integers(0, 2**32 - 1)
 
 
+@pytest.mark.slow
 @given(conventions(), SEEDS, st.integers(1, 2))
 def test_gradient_of_a_convention_is_its_factor_times_the_canonical_gradient(c, seed, samples):
     vae, x, eps = problem(c, seed, samples)

@@ -67,6 +67,7 @@ def written_on(name):
     return words(drawn(name)[0])
 
 
+@pytest.mark.slow
 @every_figure
 def test_every_text_is_inside_the_page_and_large_enough(name):
     figure, written = drawn(name)[0], written_on(name)
