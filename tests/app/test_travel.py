@@ -71,6 +71,7 @@ def test_run_moved_without_its_data_finds_the_data(tmp_path, capsys):
     assert needs_data(tmp_path / "away") == [0, 0, 0]
 
 
+@pytest.mark.slow
 def test_moved_data_are_found_if_an_option_gives_their_path(tmp_path, capsys):
     run = trained_in(tmp_path / "home")
     new = shutil.move(tmp_path / "home" / "d" / "x.npz", tmp_path / "y.npz")
@@ -129,6 +130,7 @@ def test_sample_needs_no_data(tmp_path, capsys):
     assert "its pixels are" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_older_run_that_stores_no_data_path_or_image_shape_works(tmp_path, monkeypatch, capsys):
     run = trained_in(tmp_path / "home")
     config = runs.read(run).config

@@ -376,6 +376,7 @@ def test_edited_gzip_gives_the_right_array_or_is_refused(file, changes):
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [STORED, DEFLATED], ids=["stored", "deflated"])
 @given(data=st.data())
 def test_edited_npz_gives_the_right_arrays_or_is_refused(file, content, data):

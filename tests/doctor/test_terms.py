@@ -70,6 +70,7 @@ def test_coefficient_of_a_smaller_term_has_a_larger_error():
 SQUARES = "mean_B sum_D (x - o)^2 + mean_B sum_J KL"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "cost, kl, formula",
     [

@@ -91,6 +91,7 @@ def test_check_returns_exit_code_0_only_for_a_passed_exercise(folder, run):
         assert code == 1 and said in out and f"Next: {step} 2 --out {folder}" in out
 
 
+@pytest.mark.slow
 def test_check_without_numbers_counts_14_exercises_and_prints_the_begun_ones(folder, run):
     fill(folder, RIGHT)
     code, out, _ = run("check", "--out", folder, "-q")
@@ -195,6 +196,7 @@ def test_exercise_names_can_be_shortened_if_they_are_unique(folder, run):
         assert code == 2 and said in err
 
 
+@pytest.mark.slow
 def test_exception_in_the_judge_affects_only_one_exercise(folder, run, monkeypatch):
     fill(folder, RIGHT)
     honest = judge.judge

@@ -217,6 +217,7 @@ def test_png_contains_the_alt_text_and_is_reproducible(name, tmp_path):
     assert png_texts(tmp_path / "a.png") == {"Title": "minivae", "Description": alt, "Software": "minivae"}
 
 
+@pytest.mark.slow
 def test_save_writes_the_same_bytes_twice(tmp_path):
     figure, alt = draw("loss_curves")                       # its layout needs more than one pass
     for copy in ("a.png", "b.png"):
@@ -674,6 +675,7 @@ def test_latent_line_shows_codes_by_class_below_decoded_images():
 # Choice of figures, and refused arguments
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("J", "of_images", "of_others"),
     [

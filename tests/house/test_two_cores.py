@@ -112,6 +112,7 @@ def test_two_processes_pass_with_exit_code_0(tmp_path):
     assert code == 0 and "4 passed" in printed and len({number for number, _ in met(tmp_path)}) == 2
 
 
+@pytest.mark.slow
 @needs_two_cores
 def test_option_x_stops_both_processes_at_the_first_failure(tmp_path):
     later = "".join(f"def test_{n}(): __import__('time').sleep(0.1)\n" for n in range(300))
@@ -121,6 +122,7 @@ def test_option_x_stops_both_processes_at_the_first_failure(tmp_path):
     assert not any(is_alive(int(number)) for number, _ in met(tmp_path))
 
 
+@pytest.mark.slow
 @needs_two_cores
 @pytest.mark.parametrize("end, status", [("os._exit(3)", "3"), ("os.kill(os.getpid(), 9)", "-9")])
 def test_error_for_a_dead_second_process_mentions_the_test(end, status, tmp_path):
@@ -129,6 +131,7 @@ def test_error_for_a_dead_second_process_mentions_the_test(end, status, tmp_path
     assert code == 1 and re.search(rf"the second process ended with {status} in test_[ab]\.py::test_first", printed)
 
 
+@pytest.mark.slow
 @needs_two_cores
 def test_interrupt_ends_both_processes_and_their_fixtures(tmp_path, sigint_enabled):
     waits = "import time\ndef test_first(meet, here):\n    (here / f'waits-{__name__}').touch()\n    time.sleep(60)\n"

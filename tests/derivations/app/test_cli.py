@@ -220,6 +220,7 @@ def test_check_finds_every_verdict_as_expected(capsys, monkeypatch):
         assert re.search(rf"^{word} +{re.escape(glossary.MEANINGS[word])}$", out, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_check_prints_the_table_if_it_is_short_or_all_is_given(planted, capsys):
     rows = {source: [row.id for entry in ledger.entries(source) for row in entry.rows] for source in ("hong", "lm")}
     for arguments, ids in ((("hong",), rows["hong"]), (("lm", "--all"), rows["lm"]), (("lm",), [])):
@@ -328,6 +329,7 @@ def test_check_reports_a_planted_fault_and_returns_1(name, planted, capsys):
     assert code == 1 and json.loads(out)[0]["ok"] is False
 
 
+@pytest.mark.slow
 def test_errata_reports_an_unexpected_verdict_and_returns_1(planted, capsys):
     plant("odaibo.999", TRUE, verdict="wrong")
     code, _, err = run(capsys, "errata")

@@ -30,6 +30,7 @@ def agree(left, right, rel=1e-12):
 # Finite tables
 
 
+@pytest.mark.slow
 @given(points(TABLES))
 def test_conditional_tables_are_distributions_whose_average_is_the_marginal(values):
     p_xz = values["p_xz"]

@@ -307,6 +307,7 @@ FAULTS |= {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_faulty_figure_of_cards_is_refused(fault):
     refused(*FAULTS[fault])

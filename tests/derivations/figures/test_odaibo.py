@@ -79,6 +79,7 @@ def test_gradients_of_figure_2_reach_all_nodes_but_x_and_eps():
     assert odaibo.GRAPH - CARRYING == {("x", "encoder_hs"), ("x", "log_px_z"), ("eps", "z"), *odaibo.WEIGHTS.items()}
 
 
+@pytest.mark.slow
 def test_arrows_of_figure_2_begin_and_end_at_their_nodes():
     figure, _ = drawn("odaibo-F2")
     figure.draw_without_rendering()
@@ -93,6 +94,7 @@ def test_arrows_of_figure_2_begin_and_end_at_their_nodes():
         assert gap(line[1:], start) > gap(line[:1], start), gid
 
 
+@pytest.mark.slow
 def test_arrows_of_figure_2_do_not_touch_other_nodes():
     figure, _ = drawn("odaibo-F2")
     figure.draw_without_rendering()

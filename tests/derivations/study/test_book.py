@@ -184,6 +184,7 @@ def test_book_without_entries_is_refused_for_its_dead_links(quick):
         book.book([], 10, 0)
 
 
+@pytest.mark.slow
 def test_unknown_command_in_a_formula_stops_the_build(quick, monkeypatch):
     (found,) = ledger.find("hong.4")
     (item,) = records.judged([found], 10, 0)

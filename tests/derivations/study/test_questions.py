@@ -25,6 +25,7 @@ def pair():
     return trained()
 
 
+@pytest.mark.slow
 def test_every_answer_cites_existing_rows(pair):
     for answer in [*ANSWERS, questions.autoencoder_or_vae(pair)]:
         for id in answer.ids:
