@@ -70,3 +70,13 @@ def test_change_of_variables_is_inverted_by_y_of(bend):
     t = np.array([[-100.0], [-0.3], [0.0], [2.0]])
     y = gaussians.y_of(t, bend)
     np.testing.assert_allclose(y + bend * np.tanh(y), t, rtol=1e-12, atol=1e-13)
+
+
+def test_change_of_variables_holds_where_the_entropy_is_almost_0():
+    """The entropy is a difference of two larger numbers. Its error is compared with them, not with their difference."""
+    entropy_is_0 = 3 / math.sqrt(2 * math.pi * math.e)      # sigma_q; with slope 3, y has sigma_q / 3
+    sides, relations = sides_of(
+        ENTRIES["beyond.34"].printed, point(mu_q=0.3, sigma_q=entropy_is_0, mu_p=0.05, sigma_p=1, slope=3, bend=0)
+    )
+    assert abs(sides[0][0, 1]) < 1e-12 and judge_sides(sides, relations, 1e-9)[0].state == "holds"
+    assert judge_sides([sides[0] + [[0, 1e-4]], sides[1]], relations, 1e-9)[0].state == "fails"
