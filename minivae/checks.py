@@ -107,13 +107,16 @@ def describe_frame(frame: Any) -> tuple[str, str]:
 def class_numbers(argument: str, value, rows: int) -> tuple[np.ndarray, tuple[str, ...] | None]:
     """Return labels as whole numbers (rows,), and the names of the classes 0, 1, ... if the labels are text.
 
-    Accepts whole numbers of any size and sign, text, the shape (rows, 1), and one-hot rows. Labels become numbers if all of
-    them are text like "3".
+    Accepts whole numbers of either sign (floats only below 2^53), text, the shape (rows, 1), and one-hot rows. Labels become
+    numbers if all of them are text like "3".
     """
     array = np.asarray(value)
     if array.dtype.kind == "O" and all(isinstance(one, (str, np.str_)) for one in array.flat):
         array = array.astype(str)
     elif array.dtype.kind == "O" and all(isinstance(one, (int, np.integer)) for one in array.flat):
+        large = [one for one in array.flat if not -(2**63) <= one < 2**63]
+        if large:
+            refuse(argument, "whole numbers of 64 bits", str(large[0]), "Number the classes 0, 1, 2, ...")
         array = array.astype(np.int64)
     elif array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8", "replace")

@@ -312,7 +312,7 @@ def verdict_of(entry: Entry, row: Row, links: list[Link], repaired: list[Link], 
 
 
 def problem(entry: Entry, row: Row, holding: Computed, links: list, repaired: list, ties: list, seed: int) -> str:
-    """Return the reason why no verdict can be computed, or "". `links` are the links of the form that should hold."""
+    """Return the reason why no verdict can be computed, or "". `links` belong to the form that is expected to hold."""
     if row.expected == "copy" and not repaired:
         return ""                                           # a lost sign needs no corrected form
     for name, link in ties:
@@ -346,7 +346,7 @@ class Outside(NamedTuple):
     """A point outside the assumption, and the links of the printed form that fail there.
 
     A link fails if its sides are numbers that do not satisfy the relation. A link is undefined if a side is NaN. If the
-    entry refuses the input, every row is undefined, and `refusal` has the error message.
+    entry raises an error at the point, all links are undefined, and `refusal` has the error message.
     """
 
     values: dict

@@ -72,7 +72,10 @@ def defined(module: str) -> dict[str, Named]:
 
 
 def unwrapped(value: object) -> object:
-    """Return the function of an entry's printed form, the function inside decorators, or any other value unchanged."""
+    """Return the function of an entry's printed form, or a decorated function without its decorators.
+
+    Any other value is returned unchanged.
+    """
     value = value.printed.function if hasattr(value, "printed") else value
     return inspect.unwrap(value) if callable(value) else value
 

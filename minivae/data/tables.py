@@ -145,7 +145,10 @@ def is_number(cell: str) -> bool:
 
 
 def has_header(first: list[Line], separator: str, path: Path) -> bool:
-    """Return True if the first line is a header: only text, or 0, 1, 2, ... and one cell that is text or empty.
+    """Return True if the first line is a header.
+
+    A header has only text. Or it has consecutive numbers from 0 or 1, and at most one other cell: a text above a number, or
+    an empty first cell.
 
     Raises Damaged if the first line is not a header, but has text above a number.
     """

@@ -47,7 +47,7 @@ class Call:
             self.parameters = []
 
     def raw(self, *arguments: Any, **keywords: Any) -> Any:
-        """Return the result with its numbers as float64 arrays; dicts stay dicts, and tuples and lists become tuples."""
+        """Call the function with copies of the arguments; return its result as `converted` returns it."""
         copies = copy.deepcopy(arguments)
         try:
             with np.errstate(all="ignore"):
@@ -63,9 +63,9 @@ class Call:
         return result
 
     def converted(self, value: Any) -> Any:
-        """Convert a value, or the values inside a tuple, list or dict, to float64 arrays.
+        """Convert a value, or the values inside a tuple, dict or list of arrays, to float64 arrays.
 
-        Tensors are converted by their methods detach, cpu and numpy.
+        The list becomes a tuple. Tensors are converted by their methods detach, cpu and numpy.
         """
         if isinstance(value, dict):
             return {key: self.converted(part) for key, part in value.items()}

@@ -15,14 +15,14 @@ from minivae.ops import sigmoid
 
 NAMES = ("x", "output", "mu", "log_var")
 OTHER = {"B": 5, "D": 11, "J": 2}                           # sizes of the second comparison
-MOST = 60                                                   # in larger arrays, only `MOST / 2` random entries are measured
+MOST = 60                                                   # only MOST / 2 random entries of larger parameters are measured
 
 
 def slope(f: Callable[[NDArray], float], at: NDArray, step: float, places: Iterable[tuple] = ()) -> NDArray:
     """Return the gradient of f at an array, or only its entries at `places`, by central differences.
 
-    Two steps are combined, which makes the error of order step^4. If they disagree, a kink (ReLU) may be near, and smaller
-    steps are tried.
+    Two steps are combined, which makes the error of order step^4. If they disagree, a kink (ReLU) may be near: then smaller
+    steps are tried, if `step` is below 0.01.
     """
     found = []
     for place in places or np.ndindex(at.shape):

@@ -55,7 +55,7 @@ def safely(judged: Callable) -> Callable:
     """Decorate a function that judges one exercise: if the judge itself fails, return the status "error"."""
     @functools.wraps(judged)
     def verdict(exercise, *rest, **options):
-        profiler()                                          # raises ValueError for a profiler that cannot be set again
+        profiler()                                          # raises ValueError if a profiler runs that cannot be restored
         try:
             return judged(exercise, *rest, **options)
         except Exception as error:

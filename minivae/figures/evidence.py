@@ -279,7 +279,8 @@ def posterior_density(vae: VAE, x: NDArray, log_px: float, axis_1: NDArray, axis
 
 
 def levels_of(density: NDArray, cell: NDArray | float) -> list[float]:
-    """Return a density level for each of MASSES, lowest level first: the region of higher density has this probability.
+    """Return a density level for each of MASSES, lowest level first. The region whose density is above a level
+    has the probability of that mass.
 
     `cell` is the area of a grid cell: one number, or one for each node.
     """

@@ -34,7 +34,8 @@ class Convention:
     reconstruction : str
         Cost r of a feature. "mse": (x - m)^2. "bce": -x log m - (1 - x) log(1 - m). "gaussian": -log N(x; m, sigma^2).
     sigma : float, "learned" or "optimal", or None
-        The declared sigma of "gaussian"; for "mse", a number: the sigma of the decoder in the translation. None means 1.
+        The declared sigma of "gaussian"; For "mse", a number: the decoder in the translation has this
+        sigma. None means 1.
     reduce, batch_reduce, kl_reduce, kl_batch_reduce : str
         "sum" or "mean". The first two reduce the reconstruction over features and batch; the last two reduce the KL over
         latent dimensions and batch.

@@ -45,9 +45,9 @@ def destination(path: Path) -> Path:
 
 
 def must_be_free(argument: str, rule: str, paths: Iterable[Path], overwrite: bool) -> None:
-    """Refuse existing paths that are not regular files. Without `overwrite`, refuse all existing paths.
+    """Refuse existing paths that are not regular files.
 
-    The message begins "`argument` must be `rule`".
+    Without `overwrite`, refuse all other existing paths too, with a message that begins "`argument` must be `rule`".
     """
     for path in paths:
         destination(path)

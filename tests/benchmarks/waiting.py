@@ -37,7 +37,7 @@ RUN = "minivae train --out run --overwrite -q"              # the first command;
 
 
 class Wait(NamedTuple):
-    """A command, its target in seconds of wall clock, and the functions that take most of its time, by part."""
+    """A command, its target in seconds of wall clock, and the functions that do each part of its work."""
 
     command: str
     target: float

@@ -57,7 +57,7 @@ def test_adam_equals_the_textbook_update_for_sixty_steps(settings, scale):
 
 
 def test_resetting_tiny_moments_changes_no_step():
-    """Adam equals the textbook, which resets nothing, after 20 resets. From step 6, half of the gradient is 0."""
+    """After 20 resets, Adam still equals the textbook's Adam, which has none. From step 6, half of the gradient is 0."""
     start = np.random.default_rng(1).normal(size=8)
     gradients = random_gradients(8, steps=20 * RESET)
     for gradient in gradients[5:]:

@@ -8,7 +8,7 @@ from importlib import resources
 import numpy as np
 import pytest
 
-from minivae import data
+from minivae import checks, data
 from minivae.app import cli
 from minivae.data import DataError, files, formats
 from minivae.data import mnist as mnist_files
@@ -217,6 +217,11 @@ def test_labels_that_are_not_whole_numbers_are_refused(tmp_path, y):
     np.savez(tmp_path / "x.npz", x=np.zeros((20, 2)), y=y)
     with pytest.raises(DataError, match=r"x\.npz: labels y must be whole numbers"):
         data.load(str(tmp_path / "x.npz"))
+
+
+def test_integer_labels_of_more_than_64_bits_are_refused():
+    with pytest.raises(ValueError, match="labels must be whole numbers of 64 bits; got 1180591620717411303424. Number the"):
+        checks.class_numbers("labels", [2**70, 1], 2)
 
 
 def test_classes_too_small_for_held_out_rows_are_reported(tmp_path):

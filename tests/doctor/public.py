@@ -1,6 +1,6 @@
 """Losses and samplers found in public code, rewritten in NumPy. The doctor was not developed with them.
 
-`PUBLIC[name] = (callables, keys)`: the keys of the findings that are not "is" and not in FINE.
+`PUBLIC[name] = (callables, keys)`: the keys of the expected findings, without those in FINE and those with the verdict "is".
 """
 
 import numpy as np

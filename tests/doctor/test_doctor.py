@@ -565,7 +565,7 @@ def test_kl_without_a_formula_near_the_prior_is_not_called_a_constant():
 
 
 @pytest.mark.parametrize("sign, instead", [(1, "bce - log_C"), (-1, "log_C - bce")])
-def test_right_normaliser_of_a_bernoulli_has_the_sign_of_the_cost(sign, instead):
+def test_wrong_sign_of_the_bernoulli_normaliser_is_reported_for_losses_and_elbos(sign, instead):
     def loss(x, o, m, v):
         log_c = np.log(2 * np.arctanh(1 - 2 * o) / (1 - 2 * o))
         return sign * ((fresh.bce(x, o) + log_c).sum(1) + fresh.kl_rows(m, v)).mean()

@@ -27,7 +27,7 @@ UNREACHED = {"bernoulli_log_prob": 62, "mlp_backward": 38}   # number of variant
 
 
 def telling(arrays, right):
-    """Return True if an array is wrong in some draw, and finite somewhere in each: an array of nan proves nothing."""
+    """Return True if some array is wrong in some draw, and has a finite entry in every draw: only nan proves nothing."""
     pairs = zip(arrays.values(), zip(*right))
     return any(not compare.equal(a, b) and all(np.isfinite(each).any() for each in a) for a, b in pairs)
 

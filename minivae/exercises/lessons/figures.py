@@ -75,7 +75,7 @@ class Panel(NamedTuple):
 
 @styled
 def curves(panels: Sequence[Panel], finding: str, caption: str) -> Drawn:
-    """Draw panels of curves; if there are several, each has its name at its right end."""
+    """Draw panels of curves. In a panel with several curves, each has its name at its right end."""
     figure = page(3.9 * len(panels) + 1.4, 4.1)
     texts = []
     for axes, panel in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels):
@@ -98,7 +98,7 @@ def curves(panels: Sequence[Panel], finding: str, caption: str) -> Drawn:
 
 
 def name_ends(axes: Axes, panel: Panel) -> None:
-    """Write the name of each curve at the right, at the height of its last finite value; names do not overlap."""
+    """Write the name of each of several curves at the right, at the height of its last finite value, without overlaps."""
     if len(panel.curves) == 1:
         return
     low, high = axes.get_ylim()

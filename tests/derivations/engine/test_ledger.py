@@ -218,7 +218,7 @@ def test_every_formula_has_the_same_relations_as_its_code():
             assert relations == relations_of(form, entry.tolerance), f"{entry.id}: {form.latex}"
 
 
-# The checks can fail
+# The checks notice wrong sides and wrong relations
 
 
 def moved(side, other, by):
