@@ -12,9 +12,10 @@ from minivae.app.progress import say
 
 
 def compare_command(options: argparse.Namespace) -> int:
-    """Print notation and numbers of all sources; return 1 if a side differs from the definition but its entry holds.
+    """Print the notation and numbers of all sources.
 
-    With --markdown, only the notation is printed, and nothing is compared.
+    Return 1 if an entry holds, but one of its sides differs from the definition. With --markdown, only the notation is
+    printed, and nothing is compared.
     """
     from derivations.engine import ledger
     from derivations.pages import terminal

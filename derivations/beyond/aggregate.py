@@ -14,7 +14,7 @@ from derivations.engine.domains import Symbol, conditional, joint, pmf, weights
 from derivations.engine.equation import Zero, equation
 from derivations.engine.numerics import kl, kl_of_weights, mean, ratio, times, total
 
-# The KL of a data set: n is the index of a datum, and all data are equally likely
+# The mean KL over a data set: n is the index of a datum, and all data are equally likely
 
 Q_SIMPLE = [[0.5, 0.5], [0.75, 0.25]], [[1, 0], [0.5, 0.5]], [[0.2, 0.8], [0.6, 0.4]]
 DATA_Q = replace(conditional("q", "q_n(z)", 6, 5), simple=Q_SIMPLE)

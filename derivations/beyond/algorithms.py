@@ -312,7 +312,7 @@ def eq_50(a, sigma, w, s, x, tilt):
     spread = total((each - each.mean(axis=-1, keepdims=True)) ** 2) / (N - 1)
     M = np.arange(1, N + 1)
     of_batches = [mean_and_variance(N / m * each @ masks.T, tilt, masks) for m, masks in batches(N)]
-    size = np.stack([total(abs(each)), N * total(each**2)], axis=-1)            # (n, 1, 2)   sums without cancellation
+    size = np.stack([total(abs(each)), N * total(each**2)], axis=-1)            # (n, 1, 2)   the scale of rounding errors
     return (
         Zero(size, np.concatenate(of_batches, axis=1)),     # (n, N, 2)   one row for every M
         "=", np.stack([np.repeat(total(each), N, axis=1), N * (N - M) / M * spread], axis=-1),

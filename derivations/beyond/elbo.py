@@ -248,7 +248,11 @@ def bound_of_the_others(K, q, w):
 
 
 def gap_of(K, p_xz, q):
-    """Return KL(a || b), (..., 1). Under a, all K draws are from q. Under b, one random draw is from p(z|x) instead."""
+    """Return KL(a || b), (..., 1), for two distributions of K draws.
+
+    In the distribution a, all K draws are from q. In the distribution b, one randomly chosen draw is from p(z|x), and the
+    others are from q.
+    """
     of_q = chances_of(K, q)
     return kl_of_weights(of_q, of_q * mean_weights(K, importance_weights(p_xz, q)) / evidence(p_xz))
 

@@ -201,7 +201,7 @@ def _(mu_q, cov_q, mu_p, cov_p):
     return kl_full(mu_q, cov_q, mu_p, cov_p)[:, None]
 
 
-# The map y = g(z) is given by its inverse z(y). The inverse is increasing or decreasing, so every z has exactly one y.
+# The map y = g(z) is given by its inverse z(y). If k >= 0, this inverse is strictly monotone, so each z has exactly one y.
 
 SLOPE = Symbol(
     "slope", "a", "not 0, in z(y) = a (y + k tanh y)", 1,

@@ -274,7 +274,7 @@ def eq_36(lam, s):
         return -(log(2 * pi * (w2 + s2)) + lam / (w2 + s2)) / 2
 
     w2 = np.maximum(lam - s2, 0)
-    at_optimum = linear_posterior(sqrt(w2), s, sqrt(lam))   # the KL is linear in x^2: this x gives its mean
+    at_optimum = linear_posterior(sqrt(w2), s, sqrt(lam))   # the KL is linear in x^2: its mean is the KL at x^2 = lambda
     return (
         s2 + best(lambda w2: complex_step(mean_log_p, w2), 2 * lam),
         "=", s2 + w2,

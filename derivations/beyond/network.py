@@ -1,9 +1,9 @@
 """Beyond the sources: the operations of a network and their backward passes, one by one.
 
-G is the gradient of a loss in the output of an operation: a small change of the output changes the loss by the sum of G
-times the change. So the gradient in an input is the slope of sum(G * output), computed here by complex step. For a
-function of one number, G = 1 and a side is (value, slope). The entries compare relative errors, so random letters are
-drawn such that no sum is 0.
+G is the gradient of a loss with respect to the output of an operation: a small change of the output changes the loss by
+the sum of G times the change. So the gradient of the loss with respect to an input is the derivative of sum(G * output)
+with respect to this input. It is computed by complex step. For a function of one number, G = 1 and a side is
+(value, derivative). The entries compare relative errors, so random letters are drawn such that no sum is 0.
 """
 
 import numpy as np
@@ -32,7 +32,7 @@ from minivae.ops import (
 
 
 def gradient(f, at):
-    """Return the slope of f in every number of `at` (..., P), by complex step: (..., P).
+    """Return the derivative of f with respect to every number of `at` (..., P), by complex step: (..., P).
 
     f is called once, with P copies of `at` along a new first axis. Copy i changes number i. The result of f is (P, ...).
     """

@@ -17,9 +17,9 @@ from derivations.engine.numerics import need_positive
 from minivae.checks import refuse
 
 LOG_2PI = math.log(2 * math.pi)
-NODES = np.linspace(-9, 9, 801)                             # in units of sigma; dense enough if a * sigma < 15
+NODES = np.linspace(-9, 9, 801)                             # in units of sigma; dense enough if apart * sigma < 15
 WEIGHTS = np.exp(-(NODES**2) / 2) / np.exp(-(NODES**2) / 2).sum()
-BELL, BELL_WEIGHTS = NODES[::2], WEIGHTS[::2] / WEIGHTS[::2].sum()      # for the two bells of p; dense enough if a < 8
+BELL, BELL_WEIGHTS = NODES[::2], WEIGHTS[::2] / WEIGHTS[::2].sum()      # for the Gaussians of p; dense enough if apart < 8
 STEPS = 100                                                 # at most; descent usually needs fewer than ten
 STATIONARY = 1e-9                                           # a slope below this counts as 0
 
@@ -41,7 +41,7 @@ def log_gaussian(z: NDArray, mu: NDArray, sigma: NDArray) -> NDArray:
 
 
 def kl_forward(apart: NDArray, mu: NDArray, sigma: NDArray) -> NDArray:
-    """Return KL(p || q) = E_p[log p - log q], by quadrature over the two bells of p."""
+    """Return KL(p || q) = E_p[log p - log q], by quadrature over the two Gaussians of p."""
     apart, mu, sigma = with_nodes(apart, mu, need_positive("sigma", sigma))
     z = apart + BELL                                        # -z has the same density under p
     log_q = (log_gaussian(z, mu, sigma) + log_gaussian(-z, mu, sigma)) / 2

@@ -152,7 +152,7 @@ def card_27(mu, sigma, a):
     d_mu = integrate(lambda z: z**2 * normal(z, mu, sigma) * u(z) / sigma, mu, sigma)
     d_log_var = integrate(lambda z: z**2 * normal(z, mu, sigma) * (u(z) ** 2 - 1) / 2, mu, sigma)
     side = lambda *both: np.concatenate(both, axis=-1)  # noqa: E731
-    size = mu**2 + sigma**2                                 # the numbers that cancel are of about size / sigma and size
+    size = mu**2 + sigma**2                                 # terms that cancel: size / sigma in d_mu, size in d_log_var
     return side(*path), "=", Zero(side(size / sigma, size), side(d_mu, d_log_var)), "=", side(2 * mu, sigma**2)
 
 
@@ -210,7 +210,7 @@ def average(f):
 
 
 def law_and_sign(t, z):
-    """Return E[exp(t . z)], which determines the distribution of z, and E[eps z], which determines the sign of sigma."""
+    """Return E[exp(t . z)], which determines the distribution of z, and E[eps z] = sigma, which shows the sign of sigma."""
     return np.concatenate([average(np.exp(total(t[:, None] * z))), average(PLANE_EPS * z)], axis=-1)
 
 
@@ -220,7 +220,7 @@ def law_and_sign(t, z):
     r" E_\epsilon\left[(e^{t\cdot z},\; \epsilon\odot z)\right] ="
     r" \left(e^{t\cdot\mu + t\cdot\mathrm{diag}(\sigma^2)t/2},\; \sigma\right)", (T, MUS, SIGMAS),
     says="If eps is from N(0, I), z has the distribution N(mu, diag(sigma^2)): the values of E[exp(t . z)] for all t "
-    "determine this distribution. E[eps z] determines the sign of sigma.",
+    "determine this distribution. For -sigma, the distribution of z is the same; E[eps z] = sigma shows the sign of sigma.",
 )  # fmt: skip
 def card_29(t, mu, sigma):
     need_same_shape(t=t, mu=mu, sigma=need_positive("sigma", sigma))

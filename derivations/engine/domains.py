@@ -21,7 +21,7 @@ MOST_SIMPLE = 200                                           # largest number of 
 
 @dataclass(frozen=True, eq=False)
 class Symbol:
-    """A letter of a source. `rule` describes the allowed values; `size` is the number of raw numbers for one value."""
+    """A letter of a source. `rule` describes the allowed values; `make` turns `size` real numbers into one value."""
 
     name: str
     latex: str

@@ -184,15 +184,15 @@ def equation(
         The letters with their allowed values; the meaning in plain words.
     verdict, fault : Texts
         The expected verdict; an explanation of the fault. Rows without a verdict get "holds" or, with `needs`, "holds-if".
-        The links of a "figure" or "prose" row must hold too. A prose entry without numbers returns ().
+        The links of a "figure" or "prose" row must hold too. The function of a prose entry without numbers returns ().
     claim, group : Texts
         A report of a sentence of the source, if the formula is our reading of it; the id of the first row with the same
         fault.
     rows : str
         One letter for each link, if each link is a row; "" if the whole entry is one row.
     needs, outside, undefined : str, dict or tuple of dicts, str
-        A sufficient assumption; points that violate it; why a row is undefined there. At every outside point some link
-        must fail or be undefined. A "holds-if" row must fail (or, with `undefined`, be undefined) at one or more of them.
+        A sufficient assumption; points that violate it; why a row is undefined there. At each point, some link must fail or
+        be undefined. A "holds-if" row must fail (or, with `undefined`, be undefined) at one or more of these points.
     tight : dict
         The point at which every inequality of the statement becomes an equality.
     tolerance, kind : float, str

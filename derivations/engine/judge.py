@@ -25,7 +25,7 @@ UNDECIDED = 1000                                            # an error above 1 t
 ENOUGH = 1000                                               # with fewer draws, different sides can be equal by chance
 PIECE = 500                                                 # draws computed at once, to save memory
 REFUSAL = re.compile(r" must be .*; got ", re.DOTALL)       # matches messages of minivae.checks.refuse, not other errors
-ROUNDED = ("real", "> 0")                                   # rules of symbols that a printed counterexample may round
+ROUNDED = ("real", "> 0")                                   # only symbols with these rules are rounded in a counterexample
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Judgement:
     verdict: str
     links: list[Link]           # of the printed form
     repaired: list[Link]        # of the corrected, intended or precise form
-    ties: list[tuple[str, Link]]        # functions of minivae, compared with the form that holds; only in the last row
+    ties: list[tuple[str, Link]]        # (function of minivae, its comparison with the correct form); only in the last row
     free: list[str]             # letters that the printed form does not define
     witness: dict | None        # a point at which the first false link fails, if possible a simple one
     why: str                    # the reason for the verdict "undecided", or "" (also if an undecided link is the reason)
@@ -203,7 +203,7 @@ class Computed:
         """Return the simplest point at which link i fails.
 
         If no simple point fails, return the draw with the largest error, rounded to two digits if the link still fails.
-        Letters with rules that rounding can break (see ROUNDED) are not rounded.
+        Only letters with a rule in ROUNDED are rounded; rounding could break other rules, such as a sum of 1.
         """
         simple = self.simple.errors_of(i, self.relations[i], self.rel) > UNDECIDED
         if simple.any():

@@ -34,7 +34,7 @@ def source_of(entry: Entry) -> str:
 
 
 def entries(source: str = "") -> list[Entry]:
-    """Return the entries of one source, or of all sources, in the order of the source."""
+    """Return the entries of one source, or the entries of all sources in the order of SOURCES."""
     load()
     wanted = [entry for entry in LEDGER.values() if source in ("", source_of(entry))]
     return sorted(wanted, key=lambda entry: list(SOURCES).index(source_of(entry)))

@@ -46,7 +46,7 @@ def failures(entries: dict[str, Entry]) -> list[Failure]:
     """Return the ties that fail. An error raised by the copy is a failure, because the correct package raises none."""
     failing = []
     for id, statement in computed().items():
-        words = {}                                          # one call may check several functions of minivae
+        words = {}                                          # several ties can have the same function: call it only once
         for number, tie in enumerate(entries[id].ties):
             if (tie.function, tie.draws) not in words:
                 words[tie.function, tie.draws] = failure_of(entries[id], statement.random[0], tie)
@@ -81,7 +81,7 @@ def blamed(failing: list[Failure]) -> list[str]:
 
 @functools.cache
 def functions_run() -> dict[tuple[str, int], set[str]]:
-    """Return {(id, index of the tie): the functions of minivae that the tie runs in the correct package}."""
+    """Return {(id, index of the tie): the functions of the unchanged minivae that run when the tie is called}."""
     entries, copy = entries_of(()), f"minivae{SUFFIX}."
     found = {}
     for id, statement in computed().items():

@@ -9,7 +9,7 @@ from derivations.engine.numerics import normal
 from derivations.figures.common import shows
 from minivae.figures.style import GREY, HALO, ORANGE, Drawn, explain, page, styled
 
-APART, NEAR = 3.0, 0.8                                      # a of p; at 0.8 the two bells form one hill
+APART, NEAR = 3.0, 0.8                                      # values of a in p(z); at 0.8 the two bells merge into one peak
 STEP = 0.02
 Z = STEP * np.arange(-1000, 1001)
 LN_2 = np.log(2)
@@ -21,19 +21,19 @@ def mixture(apart: float) -> NDArray:
 
 
 def area(density: NDArray, within: float = np.inf) -> float:
-    """Return the area under a drawn curve where |z| <= within, by the trapezoid rule."""
+    """Return the area under a curve on the grid Z where |z| <= within, by the trapezoid rule."""
     f = density[abs(Z) < within + STEP / 2]
     return float((f[1:] + f[:-1]).sum() * STEP / 2)
 
 
 def moments(density: NDArray) -> tuple[float, float]:
-    """Return mean and standard deviation of a drawn curve."""
+    """Return mean and standard deviation of a density that is given on the grid Z."""
     mean = area(Z * density)
     return mean, area((Z - mean) ** 2 * density) ** 0.5
 
 
 def divergence(a: NDArray, b: NDArray) -> float:
-    """Return KL(a || b) of two drawn curves; points at which a density underflows to 0 are skipped."""
+    """Return KL(a || b) of two densities that are given on the grid Z; points where one underflows to 0 are skipped."""
     positive = (a > 0) & (b > 0)
     return area(np.where(positive, a * np.log(np.where(positive, a, 1) / np.where(positive, b, 1)), 0))
 

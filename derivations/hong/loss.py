@@ -133,7 +133,7 @@ def _(W, sigma_theta, x, mu, sigma):
 
 
 A, B = (chosen(name, name, value, "a sign, 1 or -1") for name, value in (("a", -1), ("b", 1)))
-PLACES = {"none": (1, 1), "the squares": (1, -1), "the whole sum": (-1, -1)}      # {place of a minus: (a, b)}
+PLACES = {"none": (1, 1), "the squares": (1, -1), "the whole sum": (-1, -1)}      # {terms with a minus sign: (a, b)}
 TRIED = tuple({"mu": (1, 0), "sigma": (2, 1), "a": a, "b": b} for a, b in PLACES.values())
 
 

@@ -67,7 +67,7 @@ def encode(theta, x):
 
 
 def each_datum(f, theta, w, s, x):
-    """Return f(w, s, x_i, mu_i, sigma_i) for every datum i. Its values are (n, M, 1), or (n, M, K) for `drawn`."""
+    """Return f(w, s, x_i, mu_i, sigma_i) for every datum i. If f is `drawn`, its values are (n, M, K), else (n, M, 1)."""
     return f(w[:, None], s[:, None], x[..., None], *encode(theta, x))
 
 

@@ -349,6 +349,7 @@ def eq_39(mu_q, sigma_q, mu_p, sigma_p):
     def expanded(x):
         return (x - mu_q) ** 2 + 2 * (x - mu_q) * (mu_q - mu_p) + (mu_q - mu_p) ** 2
 
+    # The source prints the side with three terms twice. For step c, it is computed by the trapezoid rule.
     by_trapezoid = integrate(lambda x: normal(x, mu_q, sigma_q) * expanded(x), mu_q, sigma_q)
     mixed, constant = E_q(lambda x: (x - mu_q) * (mu_q - mu_p)), E_q(lambda x: (mu_q - mu_p) ** 2 + 0 * x)
     term_by_term = E_q(lambda x: (x - mu_q) ** 2) + 2 * mixed + constant
@@ -356,7 +357,7 @@ def eq_39(mu_q, sigma_q, mu_p, sigma_p):
         -kl_normal(mu_q, sigma_q, mu_p, sigma_p),
         "=", log_ratio - half_p * E_q(lambda x: (x - mu_q + mu_q - mu_p) ** 2) + 1 / 2,
         "=", log_ratio - half_p * E_q(expanded) + 1 / 2,
-        "=", log_ratio - half_p * by_trapezoid + 1 / 2,     # printed twice; this time by the trapezoid rule
+        "=", log_ratio - half_p * by_trapezoid + 1 / 2,
         "=", log_ratio - half_p * term_by_term + 1 / 2,
         "=", log_ratio - half_p * (sigma_q**2 + 2 * 0 * (mu_q - mu_p) + (mu_q - mu_p) ** 2) + 1 / 2,
         "=", log_ratio - (sigma_q**2 + (mu_q - mu_p) ** 2) / (2 * sigma_p**2) + 1 / 2,

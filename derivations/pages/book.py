@@ -167,7 +167,7 @@ def errata_chapter(found: list[Erratum], name: str) -> list[Html]:
 
 
 def erratum(one: Erratum) -> Html:
-    """Return one fault: its rows, the source's statement, a description, numbers, and the form that holds."""
+    """Return one fault as HTML: the ids of its rows, the statement, why it fails, numbers, the correct formula."""
     entry, row, ids = one.entry, one.row, listed(link(judgement.row.id) for _, judgement in one.rows)
     said = [tag("p", prose(row.claim))] if row.claim else []
     holds = [tag("p", f"{REPAIRED[row.expected]}:"), book_entry.chain(row.repair, None, row.id)] if row.repair else []

@@ -57,7 +57,7 @@ def constants(module: str) -> dict[str, Constant]:
 
 
 def names_of(named: Named) -> dict[str, Named]:
-    """Return the constants and functions of a function's module by name, except names of the function's local variables."""
+    """Return {name: constant or function} of the module that defines `named`, without names of its local variables."""
     function = None if isinstance(named, Constant) else inspect.unwrap(named)
     module = function.__module__ if function else named.module
     local = function.__code__.co_varnames + function.__code__.co_cellvars if inspect.isfunction(function) else ()

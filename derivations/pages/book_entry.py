@@ -221,7 +221,7 @@ def where(function: Callable) -> Html:
 
 
 def function_article(place: code_map.Place, targets: Targets, bugs: list[tuple[str, str]]) -> Html:
-    """Return a function of minivae: the entries that check it, the entries that it cites, tests, bugs, code."""
+    """Return the article about a function of minivae: entries that check it, entries that it cites, tests, bugs and code."""
     function, short = fetch(place.name), code_map.short(place)
     shown = {
         "Proven by": map(link, place.tied), "States": map(link, place.cited),

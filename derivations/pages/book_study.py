@@ -91,7 +91,7 @@ def lesson_article(one: Lesson) -> Html:
 
 
 def exhibits(of_bugs: dict[str, list[str]]) -> list[Html]:
-    """Return the table of bugs and checks, then every bug: its lines, its origin, the rows that check the function."""
+    """Return the table of bugs and checks, then every bug: its origin, its lines, entries that check the changed code."""
     about = "trains the correct and the broken model and prints which checks notice the bug."
     parts = [*matrix(), tag("p", tag("code", "minivae museum NAME"), " ", about)]
     return [*parts, *(exhibit(bug, of_bugs[bug.name]) for bug in bugs())]
@@ -103,7 +103,7 @@ def exhibit(bug: Bug, names: list[str]) -> Html:
     left = [tag("p", bug.models)]
     if names:
         left.append(tag("p", "Changes ", listed(link(name, name.removeprefix("minivae.")) for name in names)))
-    left += [note("Rows that check it: ", listed(map(link, ids)))] if ids else []
+    left += [note("Entries that check the changed code: ", listed(map(link, ids)))] if ids else []
     left.append(note(f"Seen in: {bug.seen}"))
     head = markup(link(anchor, bug.name, class_="id"), " ", bug.title)
     return article(anchor, head, left, map(difference, bug.changes), f"{bug.name} {bug.title} {bug.models}")

@@ -122,7 +122,10 @@ def sample(form: Form) -> dict:
 
 
 def chosen(inputs: Inputs, step: int, start: int) -> dict:
-    """Choose one simple value of every letter: number `start`, plus `step` for each earlier letter with the same rule."""
+    """Choose one of the simple values of every letter.
+
+    The index of the value is `start`, plus `step` for each earlier letter with the same rule, but at most the last index.
+    """
     values, seen = {}, Counter()
     for symbol in inputs:
         values[symbol.name] = symbol.simple[min(start + step * seen[symbol.rule], len(symbol.simple) - 1)]

@@ -1,8 +1,8 @@
 """Comparison of the sources: their notation, and the same quantity in each of them, side by side.
 
-The notation comes from the formulas of the ledger, printed formulas and our formulas for claims. Both have the letters
-of the source. Entries, and in some cases functions of minivae, compute a quantity at the same draws. The comparison shows
-which sides agree to the last bit, which agree up to rounding, and which differ.
+The notation is taken from the formulas of the ledger. Some of these formulas are printed in the source; the others are
+our formulas for its claims, in its letters. Entries, and in some cases functions of minivae, compute a quantity at the
+same draws. The comparison shows which sides agree to the last bit, which agree up to rounding, and which differ.
 """
 
 import re
@@ -70,7 +70,7 @@ def spellings(source: str, ways: dict[str, str]) -> list[Spelling]:
 
 
 def printed(entry: Entry) -> str:
-    """Return the sides of an entry as Unicode, without sides in square brackets, which the source does not print there."""
+    """Return the sides of an entry as Unicode, without sides in square brackets, which are not in the source's equation."""
     return "   ".join(side for _, side in sides(entry.printed.latex) if not re.fullmatch(r"\[[^\[\]]*\]", side))
 
 

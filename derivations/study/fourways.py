@@ -130,7 +130,8 @@ def agrees(given: Problem, gradients: Sequence[Gradient]) -> bool:
 def agreement(gradients: Sequence[Gradient]) -> dict[str, list[int]]:
     """Return, for each of the other three ways, how many digits of each component agree with the gradient by hand.
 
-    The integral over z is compared with the average of the gradient by hand over the noise.
+    The gradient of the integral over z depends on no noise. So it is compared with the gradient by hand, averaged over the
+    noise.
     """
     scale = max(abs(g.by_hand) for g in gradients)
     average = max(abs(g.averaged) for g in gradients)

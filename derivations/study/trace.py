@@ -54,7 +54,7 @@ class Line:
     called_ids: tuple[str, ...] = ()                        # ledger ids of the functions that it calls
     inside: list["Line"] = field(default_factory=list)
     made: dict[str, NDArray] = field(default_factory=dict)      # {variable that the line assigned or changed: number}
-    results: dict[str, NDArray] = field(default_factory=dict)   # {"f(...)": number that the line returns from f}
+    results: dict[str, NDArray] = field(default_factory=dict)   # for a `return` line of f: {"f(...)": returned number}
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -106,7 +106,7 @@ class Recorder:
         return self.at_line
 
     def at_line(self, frame: FrameType, event: str, returned):
-        """Record the numbers of the line that has ended; start the next line. A function in WHOLE gives only one line."""
+        """Record the numbers of the line that has ended; start the next. A function in WHOLE is recorded as one line."""
         watched = self.stack[-1]
         if event == "exception":
             return self.at_line
