@@ -56,7 +56,7 @@ def for_integrals(cut=0):
 
 
 def slopes(f, *at):
-    """Return the slope of f in each of its P arguments, (n, P)."""
+    """Return the derivative of f with respect to each of its P arguments, (n, P)."""
     of_one = [lambda value, i=i: f(*at[:i], value, *at[i + 1 :]) for i in range(len(at))]
     return np.hstack([complex_step(g, value) for g, value in zip(of_one, at)])
 
