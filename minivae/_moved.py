@@ -44,7 +44,7 @@ class Moved:
     """Finder and loader of modules under old names. It has no base class: importing `importlib.abc` would take 5 ms."""
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> importlib.machinery.ModuleSpec | None:
-        """Return a spec for an old name, None for any other name."""
+        """Return a spec if `fullname` is the old name of a moved module, else None."""
         return importlib.machinery.ModuleSpec(fullname, self) if fullname in MOVED else None
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:

@@ -156,7 +156,10 @@ def is_missing(one: Any) -> bool:
 
 
 def are_whole(x: np.ndarray) -> bool:
-    """Return True if all numbers are whole. Floats of size 2^53 or more give False, because no such float has a fraction."""
+    """Return True if all numbers are whole, and smaller in size than 2^53 if they are floats.
+
+    Larger floats give False: all of them are whole, so they may be fractions that were rounded.
+    """
     return x.dtype.kind in "bui" or (x.dtype.kind == "f" and bool(((x == np.rint(x)) & (np.abs(x) < 2**53)).all()))
 
 

@@ -127,7 +127,7 @@ class Training:
         """Return all that is needed to resume, except the model: a dict of arrays, and a dict of plain JSON types.
 
         The types are plain if `rng` is NumPy's default, a PCG64 generator. Raises Diverged if a moment of Adam or a
-        parameter is infinite or NaN: training could not be resumed.
+        parameter is infinite or NaN, because training cannot continue with such numbers.
         """
         for name, array in {"Adam's m": self.optimiser.m, "Adam's v": self.optimiser.v, **self.vae.params}.items():
             if not np.isfinite(array).all():

@@ -6,7 +6,7 @@ MOST_NAMED = 5                                              # if there are more 
 
 
 class Description(NamedTuple):
-    """The data that were read, and their meaning."""
+    """The data that were read, and how they were interpreted."""
 
     source: str
     train: int                                  # rows to train on

@@ -28,7 +28,7 @@ MOST_AXES = 32                                              # limit of NumPy
 LONGEST_HEADER = 10_000                                     # characters of an .npy header: the limit of NumPy
 LAST = b"PK\5\6"                                           # the last 22 bytes of a zip without a comment begin with it
 DESCRIPTORS = (12, 16, 20, 24)                              # lengths of the data descriptor after a member of a zip
-PLAIN = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248]|U\d{1,6})")                          # numbers, and text
+PLAIN = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248]|U\d{1,6})")                          # allowed dtypes: numbers and text
 REMEDIES = {
     "|O": " Objects are pickled, which can run any code. Save numbers with x.astype(float), labels with y.astype(str).",
     "|S": " Save text with .astype(str).",

@@ -14,7 +14,7 @@ from minivae.data.raw import Raw, Reading
 
 CLASS_NAMES = {"label", "labels", "class", "classes", "target", "y", "species", "category", "digit", "character"}
 PIXELS = re.compile(r"(pixel|px|p)[-_ ]?\d+([-_x]\d+)?|\d+x\d+", re.IGNORECASE)
-SMALLEST = 64                                               # shorter rows are grey levels only with other signs (`is_grey`)
+SMALLEST = 64                                               # shorter rows need other evidence to be grey levels (`is_grey`)
 MOST_CLASSES = 100                                          # a column with more different values is not suggested as labels
 SEVERAL = 5                                                 # with fewer rows, a first column 0, 1, 2, ... gives no warning
 
@@ -126,7 +126,12 @@ def numbered(x: NDArray, y: object, test_x: NDArray | None, test_y: object) -> t
 
 
 def is_grey(parts: list[NDArray], raw: Raw, how: Reading) -> bool:
-    """Return True for grey levels: IDX pictures; bytes, or pictures of whole numbers, with a maximum from BRIGHT to 255."""
+    """Return True if the numbers are grey levels. The result is False if the user gave `trials`.
+
+    The bytes of IDX pictures are grey levels, unless all are 0 or 1. In other files, bytes and pictures are grey levels if
+    all numbers are whole and at least 0, and the largest is BRIGHT to 255. Here, pictures are arrays with three axes, rows
+    with an image shape from the user or with pixel names, and rows of n^2 >= SMALLEST numbers.
+    """
     x, (low, high, whole) = parts[0], range_of(parts)
     if how.trials is not None or high <= 1 or low < 0:
         return False

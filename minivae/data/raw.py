@@ -77,7 +77,7 @@ class Reading:
 
 
 def reading(function: str, how: dict) -> Reading:
-    """Return the settings in these keyword arguments of a function. Raises TypeError for an unknown keyword."""
+    """Return the keyword arguments `how` of a function as a Reading. Raises TypeError for an unknown keyword."""
     known = [one.name for one in fields(Reading)][:-1]      # `older` is for old runs only
     unknown = [name for name in how if name not in (*known, "older")]
     if unknown:

@@ -52,7 +52,7 @@ def hidden_weights(whole: Measured) -> list[Finding]:
         return []
     found, sizes = [], whole.sizes
     cost, kl = whole.powers["cost"], whole.powers["kl"]
-    for letter, usual, exhibit, over in (                   # usual: power of the size in the museum's exhibit
+    for letter, usual, exhibit, over in (                   # in the museum's exhibit, the KL counts size^usual times as much
         ("B", 1, "kl-sum-over-batch", "rows"), ("D", 1, "mean-over-pixels", "features"),
         ("J", -1, "kl-mean-over-latents", "latents"),
     ):  # fmt: skip

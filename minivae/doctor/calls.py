@@ -136,7 +136,7 @@ SPELLINGS = {
 
 
 def told(call: Call, place: int) -> tuple[str, str]:
-    """Return (name, reading) of an argument, such as ("std", "sigma"). The reading is "" if SPELLINGS lacks the name."""
+    """Return an argument's name and its meaning: ("std", "sigma"). The meaning is "" if SPELLINGS lacks the name."""
     if place >= len(call.parameters):
         return "", ""
     name = call.parameters[place].name

@@ -58,7 +58,10 @@ def sigma_of(cost: Known) -> tuple[float, float]:
 
 
 def normalisers(cost: Known | None) -> dict[str, float]:
-    """Return possible constants per feature, in nats, of a Gaussian whose sigma gives (x - o)^2 this weight."""
+    """Return the constants per feature, in nats, of a Gaussian: {name: the whole normaliser, or a part of it}.
+
+    The sigma of this Gaussian follows from the weight of (x - o)^2.
+    """
     if cost is None or cost.kind != "mse":
         return {}
     sigma, sign = sigma_of(cost)
@@ -83,7 +86,7 @@ def other_normaliser(result: Measured, of_kl: Mapping[str, float]) -> Finding | 
 
 
 def constant_of(result: Measured, of_kl: float, of_cost: float, letter: str = "") -> float:
-    """Return the constant if each entry of the KL adds `of_kl` x its weight, and each feature of the cost adds `of_cost`."""
+    """Return the constant of a loss in which each KL entry adds `of_kl` x its weight, and each feature adds `of_cost`."""
     sizes = result.found[letter][0]
     kl = of_kl * result.kl.weight * sizes["J"] * factor(sizes, result.powers["kl"]) if result.kl else 0.0
     cost = of_cost * sizes["D"] * factor(sizes, result.powers["cost"]) if result.cost else 0.0
@@ -113,7 +116,7 @@ def is_zero(result: Measured) -> bool:
 
 
 def explained(result: Measured, of_kl: str, of_cost: str) -> list[Finding]:
-    """Return the findings about a constant whose parts are known."""
+    """Return the findings about a constant that is explained by the parts `of_kl` and `of_cost`."""
     out, name, constant = [], result.target.call.name, result.found[""][1].constant
     if of_kl == "dropped":
         verdict = "wrong" if name == "kl" else "unusual"

@@ -191,7 +191,7 @@ def moved(result: Measured, part: str, rng: np.random.Generator) -> tuple[float,
 
 
 def undecided(result: Measured) -> list[Finding]:
-    """Return the finding about a KL with unusual coefficients, if its constant does not show whether the KL is right."""
+    """Return a "cannot tell" finding about unusual coefficients of a KL, unless the constant shows if it is right."""
     if not result.kl or not result.kl.variant:
         return []
     (_, finding, mistake, *_), result.kl.variant = result.kl.variant, None

@@ -55,9 +55,9 @@ def weighted_sum(weights: Mapping[str, float]) -> str:
 
 
 class Variant(NamedTuple):
-    """Coefficients that may belong to an unusual right KL or to a wrong KL. The constant decides which of the two it is."""
+    """Coefficients that fit two cases: a right KL of an unusual form, and a wrong KL. The constant decides."""
 
-    constant: float | None      # of the right KL, per entry and unit weight; None: any constant except -1/2
+    constant: float | None      # constant of the right KL, for one entry at weight 1; None: any except -1/2
     finding: Finding            # if the KL is right
     otherwise: Finding          # if the KL is wrong
     weight: float
@@ -69,7 +69,7 @@ class KnownKL(Known):
     """A KL to N(0, 1) with its reading (kind "kl"), or other terms, with or without a reading (kind "other")."""
 
     reading: Reading | None = None
-    constant: float = -0.5                                  # of one entry, in units of the weight
+    constant: float = -0.5                                  # constant of one entry at weight 1
     variant: Variant | None = None                          # set until the constant shows if the KL is right
 
     @property
@@ -269,5 +269,5 @@ class Measured:
     cost: Known | None = None
     kl: KnownKL | None = None
     powers: dict[str, dict[str, int] | None] = field(default_factory=dict)
-    constant: float | None = None                           # of one feature of the cost
+    constant: float | None = None                           # constant of the cost, per feature
     findings: list[Finding] = field(default_factory=list)

@@ -79,7 +79,8 @@ def fitted(part: str, values: NDArray, draws: list, single: bool, hint: tuple) -
 def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator, before: Terms | None = None) -> Terms:
     """Fit the terms at these sizes. New draws of all arguments then show whether the fits predict the results.
 
-    `before`: the terms found at other sizes. The fit tries these terms first. A part without a fit there is not fitted.
+    `before`: the terms found at other sizes. The fit tries these terms first. A part that has no fit in `before` is not
+    fitted.
     """
     draws, base = target.draw(rng, sizes, DRAWS), [np.repeat(a, DRAWS, axis=0) for a in target.draw(rng, sizes, 1)]
     nothing, single = Fit({}, 0.0, 0.0, {}), target.call.single
@@ -96,7 +97,8 @@ def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator,
     measured = target.values(*fresh)
     predicted = cost.at(cost_terms(*fresh[:2], cost.guard)) + kl.at(kl_terms(*fresh[2:], kl.guard))
     rest = measured - predicted
-    off = np.median(rest)                                   # each fit's constant includes the other part: correct it
+    # Each fit kept the other part's arguments fixed, so its constant includes the other part. `off` corrects the sum.
+    off = np.median(rest)
     additive = bool(np.ptp(rest) <= 8 * noise(measured, single) + cost.residual + kl.residual)
     return Terms(cost, kl, cost.constant + kl.constant + off, additive, (measured[0], predicted[0] + off))
 

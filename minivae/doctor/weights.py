@@ -17,7 +17,7 @@ LSE = "np.log(np.mean(np.exp(log_w - top), axis)) + top, with top = log_w.max(ax
 
 
 def self_weighted(a: NDArray, axis: int) -> NDArray:
-    """Return the sum of w x log weight, w: normalised weights. With w held fixed, it has the gradient of the bound."""
+    """Return the sum of w * a, where w = softmax(a). If w is held fixed, this sum has the gradient of the bound."""
     w = np.exp(a)
     return (w / w.sum(axis=axis, keepdims=True) * a).sum(axis=axis)
 

@@ -148,7 +148,7 @@ def describe(
 def summed(combined: Sequence[Mapping[str, float]], probes: Sequence[Probe], rel: float = REL) -> str | None:
     """Return a sum as a phrase, such as "the right array + 1/(2 B) x exp(log_var)".
 
-    Return None if a factor without a name differs between probes.
+    Return None if a factor differs between probes and is not a known product such as 1/B.
     """
     words = []
     for name in combined[0]:

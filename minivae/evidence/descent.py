@@ -74,7 +74,7 @@ def _update(inverse, active, s, y, first):
     sy = (s * y).sum(axis=1)
     curved = sy > 1e-10 * np.linalg.norm(s, axis=1) * np.linalg.norm(y, axis=1)
     which, s, y, sy = active[curved], s[curved], y[curved], sy[curved]
-    if first:                                               # without `scale`, the first step gives the size of H
+    if first:                                               # without `scale`, the first step sets the magnitude of H
         inverse[which] = np.eye(s.shape[1]) * (sy / (y * y).sum(axis=1))[:, None, None]
     Hy = (inverse[which] @ y[:, :, None])[:, :, 0]
     a = (1 + (y * Hy).sum(axis=1) / sy)[:, None] * s / 2 - Hy                               # H + (s a' + a s') / s'y

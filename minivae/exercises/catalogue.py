@@ -11,7 +11,7 @@ from minivae.exercises.cut import Piece, blank, lines_of, source_of, tree_of
 from minivae.exercises.prompts import TEXTS
 from minivae.params import shapes_of
 
-SIZES = (                                                   # in the first draw, all letters of a part have different lengths
+SIZES = (                                                   # in the first draw, no two letters of a part have equal lengths
     {"L": 3, "B": 5, "J": 2, "D": 7, "I": 7, "O": 3, "H": 11},
     {"L": 2, "B": 3, "J": 7, "D": 5, "I": 2, "O": 7, "H": 5},
 )

@@ -88,10 +88,10 @@ def steps_of(part: Part, seed: int, given: Given) -> Pairs:
 def first_line(part: Part, seed: int, pairs: Pairs, bad: set[str], unfinished: bool) -> list[str]:
     """Return the wrong variables of the first wrong line, or [].
 
-    A learner may use the same name for another array. So the right lines are executed twice, with wrong values of the
-    learner in place of the right ones. The first time, only the values of this line are wrong: every later array that uses
-    them, and is right in the learner's function, must still be right. The second time (only if no blank is left), all wrong
-    values of the learner are used: at least one wrong result must then equal the learner's.
+    A learner may use the same name for another array. So the right function is run twice, with wrong arrays of the learner
+    in place of right ones. The first run takes only the wrong arrays of one line. Every later array that uses these arrays,
+    and that is right in the learner's function, must be right in this run, too. The second run, only if no blank is left,
+    takes all wrong arrays of the learner. At least one wrong result of the learner must equal the result of this run.
     """
     lines = [] if part.piece.whole else lines_of(part.piece)
     for k, (names, _) in enumerate(lines):
@@ -109,9 +109,9 @@ def first_line(part: Part, seed: int, pairs: Pairs, bad: set[str], unfinished: b
 def explaining(part: Part, seed: int, results: Pairs, good: set[str]) -> list[tuple[Variant, set[str]]]:
     """Return the variants that give the learner's numbers, each with the names of the results that agree.
 
-    At least one of these results must be wrong, and each must have a finite entry. A change in a line whose result is
-    right does not count. If some changes give all of the learner's results, the others do not count. If the results depend
-    on each other and the whole function is blank, a change counts only if it gives all results.
+    At least one agreeing result must be wrong. A result agrees only if it has a finite entry in every draw. A change in a
+    line whose result is right does not count. If some changes give all of the learner's results, the others do not count. If
+    the results depend on each other and the whole function is blank, a change counts only if it gives all results.
     """
     found = []
     for variant, arrays in known_arrays(part, seed):

@@ -24,9 +24,9 @@ class Piece(NamedTuple):
 
     module: str                 # "gaussian"
     name: str                   # "reparameterize"; for a method, "VAE.backward"
-    arguments: int | tuple[str, ...] = 0    # their number in the blank (0: all without a default), or their names
+    arguments: int | tuple[str, ...] = 0    # arguments in the blank: how many (0: all without a default), or their names
     keep: tuple[str, ...] = ()  # left sides of the assignments that stay in the blank
-    whole: bool = False         # True if the body is one `...`: code in place, or names that tell the answer
+    whole: bool = False         # True if the body is one `...`: the code works in place, or its names tell the answer
     lines: tuple[str, ...] = ()  # for a part of a method: left sides of the assignments that make up the learner's function
     called: str = ""            # the name of the learner's function, if it differs from `name`
 

@@ -146,7 +146,8 @@ HOW = {"plain": plain, "model": of_model, "adam": of_adam, "check": of_check}
 def perform(calls: list[dict], names: dict) -> Iterator[dict]:
     """Make every call; yield the result, the arguments afterwards, the warnings and the steps, or an error.
 
-    If an assignment fails, its error is stored in "failed", and the function is called again with `...` assigned instead.
+    If an assignment in the function raises an error, the error is stored in "failed". The function is then called again,
+    and this assignment gets the value `...`.
     """
     for call in calls:
         if callable(function := names.get(call["function"])):
@@ -163,7 +164,7 @@ def one_call(call: dict, function: Callable, names: dict) -> dict:
     tree = function_in(file, call["function"]) if call["how"] in ("plain", "model") else None
     while True:
         arguments, seen = copy.deepcopy(call["arguments"]), {}
-        arrays = same_arrays(arguments)                     # these are judged, even if the function replaces them
+        arrays = same_arrays(arguments)                     # the given arrays are judged, not arrays that replace them
         try:
             with warnings.catch_warnings(record=True) as caught, np.errstate(all="warn", under="ignore"):
                 warnings.simplefilter("always")

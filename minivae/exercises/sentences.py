@@ -171,7 +171,7 @@ def numbers(mine: NDArray, right: NDArray) -> str:
 
 
 def equals(part: Part, draws: Sequence[Draw], wrong: Wrong, names: frozenset[str] | None) -> str:
-    """Return the words of `minivae.doctor` for what a wrong array equals, with the learner's names; "" if nothing fits."""
+    """Return what a wrong array equals, in the words of `minivae.doctor` with the learner's names; "" if nothing fits."""
     inside = [{n: v for n, v in each.items() if (names is None or n in names) and v.ndim} for each in wrong.steps]
     probes = [Probe(a, b, draw.sizes_of(part.letters)) for a, b, draw in zip(wrong.mine, wrong.right, draws)]
     functions = [factors(values, b, names) for values, b in zip(inside, wrong.right)]

@@ -190,7 +190,7 @@ def draw_classes(
             axes.plot(*zip(median, place), color=colour, lw=0.9, zorder=1)
         write(axes, *place, minus(named[label].name), size=size, weight="bold", color=colour)
     distance = np.linalg.norm(mu[:, None] - medians, axis=-1)                   # (N, K)
-    if longest > 2:                                         # for a long name, add its left and right end
+    if longest > 2:                                         # a long name also covers the points at its two ends
         half = np.array([0.007 * longest * (high - low).max(), 0])
         places = np.concatenate([places, places - half, places + half])
     return float((classes[distance.argmin(axis=1)] == labels).mean()), places

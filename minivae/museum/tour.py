@@ -1,4 +1,4 @@
-"""Train the right and the broken model side by side, run all layers on all bugs, and choose the bug of --blind."""
+"""Train the right and the broken model side by side, run all layers of checks on all bugs, and choose the bug of --blind."""
 
 import dataclasses
 import functools
