@@ -175,7 +175,7 @@ def test_planted_violation_of_the_order_is_printed_and_exits_with_1(run, capsys,
 
 
 def test_evaluate_measures_the_rows_of_train_unless_options_choose_fewer(run, monkeypatch, capsys):
-    asked, found, test_x = [], measured(), data.digits().test_x          # computed before `measure` is replaced
+    asked, found, test_x = [], measured(), data.digits().test_x   # call `measured` first: it needs the real `measure`
     monkeypatch.setattr(evaluate, "measure", lambda vae, x, k, seed, **how: asked.append(x) or found)
     for arguments in ([], ["--gap"], ["--rows", "7"], ["--ais"]):
         printed(capsys, run, *arguments)

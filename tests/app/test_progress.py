@@ -1,4 +1,4 @@
-"""Progress with the remaining seconds: one rewritten line on a terminal, a few plain lines elsewhere."""
+"""`Progress` shows the remaining seconds: in one rewritten line on a terminal, in a few plain lines elsewhere."""
 
 import contextlib
 import io

@@ -66,7 +66,7 @@ def test_run_and_data_moved_together_are_found(tmp_path, capsys):
     assert not (tmp_path / "home").exists() and run.name == "run"
 
 
-def test_run_moved_without_its_data_finds_the_data(tmp_path, capsys):
+def test_run_that_is_moved_alone_finds_its_data_at_the_old_place(tmp_path, capsys):
     shutil.move(trained_in(tmp_path / "home"), tmp_path / "away")
     assert needs_data(tmp_path / "away") == [0, 0, 0]
 

@@ -52,7 +52,7 @@ class Crashes:
         self.path, self.rng, self.count, self.faults = place / "run", random.Random(seed), Counter(), []
         whole, began = place / "whole", time.time()
         subprocess.run(command(*BEGIN, "--out", str(whole)), check=True, stdout=subprocess.DEVNULL)
-        self.seconds = 1.3 * ((whole / "model.npz").stat().st_mtime - began)    # every kill is within this time
+        self.seconds = 1.3 * ((whole / "model.npz").stat().st_mtime - began)    # longest time from start to kill
         self.trained = False                                # True if the saved run has done all steps
         self.end, self.measured = end_of(whole), measured(whole)
 

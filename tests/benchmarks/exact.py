@@ -63,8 +63,8 @@ def reference(vae, x) -> np.ndarray:
 def integrate(vae, row, centres, half, values, top) -> float:
     """Return log p(x) of one datum, from its log integrals and highest values in the first cells.
 
-    The nodes of the quarters can miss a narrow mode that a node of the cell hit. So a quarter inherits the highest
-    value found in its cell or in any quarter of that cell.
+    When a cell is split into quarters, their nodes can miss a narrow mode that a node of the cell hit. So every quarter
+    keeps the highest value found in the cell that was split, or in any of its quarters.
     """
     J, done, far = vae.latent, [], FAR_AT_FIRST
     for _ in range(DEEPEST):

@@ -157,7 +157,7 @@ def nll(vae, x, k: int, processes: int = 1) -> tuple[float, float]:
 
 
 def bounds_of(vae, x, k: int, seed: int):
-    """Return the bounds of one part of the data, with its own random seed."""
+    """Return `lower_bounds` of one part of the data. Each part has its own `seed`, and so its own noise."""
     import numpy as np
 
     from minivae import lower_bounds

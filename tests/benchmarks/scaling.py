@@ -17,10 +17,10 @@ Columns of a table:
     25 %..75 %      quartiles over the rounds, which show the spread; "-" if there is only one round
     exponent        the p in value = c n^p, computed from the previous row and this one
 
-Below each table: p, the slope of log value against log n (least squares), the range of the fit, and the theory. The
-range begins where constant costs (function calls, Adam, layers that do not grow) are less than half of the total; these
-costs make p a little smaller. If constant costs are large for every n, the first row is subtracted from all rows: theory
-and exponents then describe `value(n) - value(first)` as a power of `n - first`.
+The lines below each table show p (the slope of log value against log n, by least squares), the range of the fit, the
+bound of p and the theory. The range begins where constant costs (function calls, Adam, layers that do not grow) are less
+than half of the total; these costs make p a little smaller. If constant costs are large for every n, the first row is
+subtracted from all rows: theory and exponents then describe `value(n) - value(first)` as a power of `n - first`.
 
 The exit code is 1 if a fitted exponent is above its bound or cannot be computed. A bound allows for noise and for arrays
 that no longer fit into a cache, but not for a larger power. Other programs on the same core can make p smaller or larger.
@@ -208,7 +208,7 @@ def rows_of(values: dict[int, list[float]], growth: Growth) -> list[dict]:
 
 
 def fitted(values: dict[int, list[float]], growth: Growth) -> float:
-    """Return the exponent fitted to the medians, or NaN, which satisfies no bound, if fewer than two points are left."""
+    """Return the exponent fitted to the medians, or NaN if fewer than two points are left. NaN is not within any bound."""
     points = growth.points({n: statistics.median(each) for n, each in values.items()})
     return timing.exponent(points, growth.start) if sum(n >= growth.start for n in points) > 1 else math.nan
 

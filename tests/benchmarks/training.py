@@ -253,7 +253,10 @@ def installed() -> tuple[list[str], list[str]]:
 
 
 def prepare(size: Size, names: list[str]) -> tuple[dict, list[str]]:
-    """Return the contenders with the right loss and gradient (rooflines are not compared), and a sentence on each other."""
+    """Return the contenders whose loss and gradient are right, and a sentence about each of the remaining contenders.
+
+    Rooflines compute no loss, so they are returned without this check.
+    """
     start = Start(size)
     reference = Minivae(start)
     ready, faults = {}, []

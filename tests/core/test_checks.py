@@ -130,7 +130,7 @@ def test_refusal_of_a_number_mentions_only_the_given_limits(limits, rule):
     assert str(info.value) == f"b1 must be {rule}; got nan. Check its sign and scale."
 
 
-def test_limit_is_refused_by_argument_above_and_accepted_by_argument_at_least():
+def test_above_0_refuses_0_but_at_least_0_accepts_0():
     assert checks.real_number("beta", 0, at_least=0) == 0
     refused(lambda: checks.real_number("lr", 0, above=0), "lr", "a finite number > 0", "0", "scale")
     assert checks.real_number("any", -1e300) == -1e300

@@ -172,7 +172,7 @@ def test_page_and_vae_have_equal_parameters_after_322_steps():
     compare_training(executed(ast.parse(SOURCE)), digits(), 7, rel=1e-9)
 
 
-def test_page_training_prints_the_numbers_of_vae():
+def test_training_on_the_page_prints_the_same_numbers_as_vae():
     compare_training(executed(ast.parse(SOURCE)))
 
 
@@ -284,7 +284,7 @@ def function_in(tree, name):
 
 
 EQUIVALENT = {                                              # slips that do not change the result
-    "d_kl, d_log_px_z = (1 / len(logits), -1 / len(x))",    # logits has a row for each row of x
+    "d_kl, d_log_px_z = (1 / len(logits), -1 / len(x))",    # logits and x have equally many rows
     "d_kl, d_log_px_z = (1 / len(x), -1 / len(logits))",
     "v, m, t = ([0.0] * len(params), [0.0] * len(params), 0)",                              # m and v begin with equal zeros
 }

@@ -450,7 +450,7 @@ MANY = 64 * 2**20
         "npz bomb", "npz with too large a shape", "valid 32 MiB",
     ],  # fmt: skip
 )
-def test_memory_of_reading_is_limited_by_the_announced_size(tmp_path, reader, content, end, most):
+def test_size_in_the_header_limits_the_memory_that_reading_needs(tmp_path, reader, content, end, most):
     (tmp_path / "file").write_bytes(content())
     start = time.perf_counter()
     ended, memory = cost(tmp_path / "file", reader)

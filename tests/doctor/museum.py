@@ -14,7 +14,7 @@ def callables(changes, likelihood="bernoulli", sigma="learned", **settings):
     rng = np.random.default_rng(0)
 
     class Fed(copy.vae.VAE):
-        """A model whose encoder and decoder return the arrays of the doctor, and compute nothing."""
+        """A model whose encoder and decoder compute nothing; they return the arrays that the doctor passes."""
 
         def _encode(self, x):
             return [x]

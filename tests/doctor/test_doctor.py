@@ -250,7 +250,7 @@ def test_normaliser_without_log_sigma_is_reported():
     assert "contains only log 2 pi" in found.words and found.expected == pytest.approx(found.measured - 21 * np.log(0.2))
 
 
-def test_weight_proportional_to_the_features_is_translated_for_the_given_features():
+def test_reconstruction_weight_d_becomes_50_for_50_features():
     def loss(x, o, m, v):
         return (x.shape[1] * fresh.stable(x, o).sum(1) + fresh.kl_rows(m, v)).mean()
 
@@ -273,7 +273,7 @@ def bound_of(functions):
 
 def test_bound_does_not_change_if_the_kl_lacks_its_minus_one():
     [right] = bound_of(two_latents(fresh.kl_rows))
-    [dropped] = bound_of(two_latents(lambda m, v: (m**2 + np.exp(v) - v).mean(1)))          # 2 x the mean of two latents
+    [dropped] = bound_of(two_latents(lambda m, v: (m**2 + np.exp(v) - v).mean(1)))    # two latents: mean = sum / 2
     assert right.verdict == dropped.verdict == "is"
     assert [dropped.measured, dropped.expected] == pytest.approx([right.measured, right.expected])
 
@@ -553,13 +553,13 @@ def test_kl_of_a_clipped_sigma_is_reported_as_constant_beyond_the_limit():
     assert clip.measured < clip.expected
 
 
-def test_log_var_clipped_from_below_is_reported_as_below_the_limit():
+def test_kl_that_clips_small_log_var_is_reported_as_constant_there():
     report = examine(kl=lambda m, v: fresh.kl_rows(m, np.maximum(v, -9)))
     [clip] = [finding for finding in report.findings if finding.key == "clipped-log-var"]
     assert "it is constant where the second argument is below -10" in clip.words
 
 
-def test_kl_without_a_formula_near_the_prior_is_not_called_a_constant():
+def test_kl_that_no_formula_matches_near_the_prior_is_not_called_constant():
     report = examine(kl=lambda m, v: fresh.kl_rows(m, np.maximum(v, 0)))
     assert [finding.words for finding in report.findings if finding.key == "formula"] == ["a function of mu and log_var"]
 

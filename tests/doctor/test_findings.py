@@ -1,4 +1,4 @@
-"""Every key of a finding has a function that triggers it and a near miss that does not."""
+"""For every key, the doctor reports the finding for one function and does not report it for a similar one."""
 
 import json
 from pathlib import Path
@@ -91,7 +91,7 @@ ONE_EPS, DOUBLED = (sampler(lambda m, v, eps: m + np.exp(v / 2) * eps[:1]),
 STATEFUL, HELD = {"loss": Stateful(3)}, PUBLIC["iw-held-weights"][0]
 TIMES_K = {"iw_bound": lambda w: -held_weights(w) * len(w)}
 MODEL = {"loss_and_gradient": lambda p, x, e: (float(p @ p), 2 * p), "params": np.ones(3), "features": 6, "latent": 2}
-PAIRS = {                                                   # key -> (a function that triggers it, a near miss)
+PAIRS = {                                                   # key -> (a function with this finding, a similar one without it)
     "all-entries": (STYLES["weights-of-one-data-point"], {"iw_bound": lambda w: np.log(np.exp(w).sum())}),
     "arguments-exchanged": (FAULTY["swapped"], loss(lambda x, o: (bce(o, x) + bce(x, o)).sum(1))),
     "beta": (loss(kl=lambda m, v: 2 * kl_rows(m, v)), loss(square, lambda m, v: 2 * kl_rows(m, v))),
@@ -213,7 +213,7 @@ def shown(finding):
     return [finding.verdict, *numbers, finding.exhibit]
 
 
-def test_every_key_of_a_finding_has_a_trigger_and_a_near_miss():
+def test_every_key_has_a_function_with_its_finding_and_one_without():
     assert KEYS == {*PAIRS}
     with pytest.raises(RuntimeError, match="a key"):
         Finding("is", "loss", "no-such-key", "words")
@@ -221,9 +221,9 @@ def test_every_key_of_a_finding_has_a_trigger_and_a_near_miss():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("key", PAIRS)
-def test_finding_is_triggered_and_its_near_miss_is_not(key):
-    trigger, near_miss = PAIRS[key]
-    found = [finding for finding in report_of(trigger).findings if finding.key == key]
-    assert found and key not in {finding.key for finding in report_of(near_miss).findings}
+def test_finding_is_reported_for_its_function_but_not_for_the_similar_one(key):
+    function, similar = PAIRS[key]
+    found = [finding for finding in report_of(function).findings if finding.key == key]
+    assert found and key not in {finding.key for finding in report_of(similar).findings}
     first = found[0]
     assert key in DRAWN or shown(first) == RECORDED[key]

@@ -20,7 +20,7 @@ RECORDED = json.loads((HERE / "recorded.json").read_text(encoding="utf-8"))
 TRUTH = {entry["file"]: entry for entry in json.loads((HERE / "truth.json").read_text(encoding="utf-8"))}
 
 
-def test_every_file_of_the_first_contact_has_a_record():
+def test_every_python_file_in_first_contact_is_in_both_json_files():
     assert {path.name for path in HERE.glob("*.py")} == {*RECORDED} == {*TRUTH}
 
 

@@ -109,7 +109,7 @@ def test_loss_is_written_as_a_formula(cost, kl, formula):
 
 
 @pytest.mark.parametrize("power, formula", [(1, "0.5 J mean_B sum_D (x - o)^2"), (-1, "0.5 (1/J) mean_B sum_D (x - o)^2")])
-def test_factor_of_another_size_is_written_before_the_sums(power, formula):
+def test_factor_j_or_1_over_j_is_written_before_the_sums(power, formula):
     found = examine(loss=lambda x, o, m, v: (((x - o) ** 2).sum(1) * m.shape[1] ** power / 2 + kl_rows(m, v)).mean())
     assert found.findings[0].words == f"{formula} + mean_B sum_J KL"
 

@@ -1,4 +1,4 @@
-"""Numbers to words: each known difference is named, and a near miss is not."""
+"""Numbers to words: each known difference of two arrays is named, and a difference that is only similar is not."""
 
 import numpy as np
 import pytest

@@ -129,7 +129,7 @@ def test_log_variance_lesson_rejects_numbers_of_another_bug(monkeypatch):
 # The command
 
 
-def test_lesson_list_has_every_number_and_question(capsys):
+def test_lesson_list_has_every_name_and_its_json_every_number(capsys):
     assert main([]) == 0
     text = capsys.readouterr().out
     assert all(each.name in text for each in lessons()) and "18 lessons" in text

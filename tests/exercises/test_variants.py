@@ -21,13 +21,13 @@ SAME = {                                                    # function -> varian
     "backward": {"`2` in place of `1`"},                                                 # reshape(L * B, -2) is the same
     "step": {"arguments 2 and 3 of `range` exchanged", "`1` in place of `0`", "`2` in place of `0`", "`start +` is missing",
              "`gradient` in place of `self`", "`sum_1` in place of `self`", "`sum_2` in place of `self`",
-             "`rate` in place of `self`", "`floor` in place of `self`"},           # no effect: one block, no tiny moments
+             "`rate` in place of `self`", "`floor` in place of `self`"},   # parameters fit in one block; no moment is tiny
 }  # fmt: skip
 UNREACHED = {"bernoulli_log_prob": 62, "mlp_backward": 38}   # number of variants in lines that no call reaches
 
 
 def telling(arrays, right):
-    """Return True if some array is wrong in some draw, and has a finite entry in every draw: only nan proves nothing."""
+    """Return True if some array is wrong in some draw, and has a finite entry in every draw; NaN shows no mistake."""
     pairs = zip(arrays.values(), zip(*right))
     return any(not compare.equal(a, b) and all(np.isfinite(each).any() for each in a) for a, b in pairs)
 

@@ -168,7 +168,7 @@ def test_box_of_a_posterior_contains_nearly_all_of_its_probability(digits):
         assert np.exp(log_joint - exact.log_px[i]).sum() * step.prod() == pytest.approx(1, abs=0.005)
 
 
-def test_page_has_valid_text_and_binomial_coefficients_up_to_its_largest_count():
+def test_page_is_valid_utf8_with_binomial_coefficients_up_to_the_largest_count():
     rng = np.random.default_rng(0)
     vae = VAE.init(rng, 5, 2, (4,), likelihood=Binomial(60_000))
     x = np.float32([[0, 3, 5, 7, 900]])
@@ -394,7 +394,7 @@ def test_separate_pieces_of_a_posterior_are_counted_and_contours_are_closed(show
     assert "exact \u22120.996" in page.evaluate("$('why').textContent")
 
 
-# one curved piece, of mass 1: z1 ~ N(0, 1), z2 ~ N(0.7 z1^2, sd^2)
+# a posterior that is one curved ridge: z1 ~ N(0, 1), z2 ~ N(0.7 z1^2, sd^2); log p(x) = 0
 RIDGE = """{
   const sd = %s, area = 2 * Math.PI * sd;
   decoderOutput = z => z;
@@ -493,7 +493,7 @@ def test_elbo_of_a_kinked_model_has_exact_digits():
     found = content_of(build(vae, data, "kinked", Evidence(np.zeros(12), np.zeros(12), np.zeros((12, 2, 2)))))
     model, x = vae.astype(np.float64), data.test_x.astype(np.float64)
     right = expected(model, x, *model.encode(x), 1e-9)[0]
-    assert (abs(unpacked(found["elbo"]) - right) < 0.002).all()         # sixteen nodes on each axis: an error of 0.19
+    assert (abs(unpacked(found["elbo"]) - right) < 0.002).all()  # with only sixteen nodes on each axis, the error is 0.19
     assert unpacked(found["elbo_error"]).max() < 0.01
 
 
@@ -656,7 +656,7 @@ def test_back_button_returns_to_the_previous_data_point(shown):
     second = page.evaluate("[chosen, history.length, location.hash]")
     assert second[0] == page.evaluate("ordered()[ordered().indexOf(3) + 1]") and second[1] == first[1] + 1
     assert second[2] == f"#datum={second[0]}&order=lowest"
-    page.evaluate("moveTo([1, 1])")                         # a move of the cursor adds no entry
+    page.evaluate("moveTo([1, 1])")                         # a move of the cursor adds no entry to the history
     page.evaluate(pause)
     assert page.evaluate("history.length") == second[1]
     page.evaluate("new Promise(done => { addEventListener('hashchange', () => setTimeout(done)); history.back(); })")
@@ -664,7 +664,7 @@ def test_back_button_returns_to_the_previous_data_point(shown):
     page.evaluate("$('number').focus(); $('number').value = 5; $('number').dispatchEvent(new Event('input'))")
     page.evaluate(pause)
     page.evaluate("new Promise(done => { addEventListener('hashchange', () => setTimeout(done)); history.back(); })")
-    assert page.evaluate("[chosen, $('number').value]") == [3, "3"]     # the field has the focus
+    assert page.evaluate("[chosen, $('number').value]") == [3, "3"]     # restored, although the field has the focus
 
 
 @pytest.mark.slow

@@ -210,7 +210,7 @@ def test_alt_texts_state_the_computed_numbers():
 @pytest.mark.slow
 @every_figure
 def test_png_contains_the_alt_text_and_is_reproducible(name, tmp_path):
-    figure, alt = draw(name)                               # a new figure: drawing the cached one has moved it by a pixel
+    figure, alt = draw(name)           # not the cached figure: other tests drew it, which can move its parts by a pixel
     style.save(figure, alt, tmp_path / "a.png")
     style.save(*draw(name), tmp_path / "b.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
@@ -526,7 +526,7 @@ def test_latent_map_shows_codes_and_prior_circles_on_axes_of_equal_scale():
 
 
 @pytest.mark.parametrize("end", [(9, 0), (-9, 1), (0, 9), (0, -9), (1, 1), (5, -4)])
-def test_latent_map_has_no_empty_margin_around_codes_and_circles(end):
+def test_latent_map_fits_codes_and_circles_closely_unless_it_gets_too_narrow(end):
     low, high = latent.limits(np.array([[0.0, 0.0], end]))
     first, last = np.minimum(-3, end), np.maximum(3, end)   # the range of all circles and the code `end`
     assert (low < first).all() and (high > last).all()
@@ -685,7 +685,7 @@ def test_latent_line_shows_codes_by_class_below_decoded_images():
     ],
 )
 @pytest.mark.parametrize("labelled", [True, False])
-def test_only_figures_that_suit_model_and_data_are_drawn_by_all_figures(J, of_images, of_others, labelled):
+def test_all_figures_draws_only_figures_that_suit_model_and_data(J, of_images, of_others, labelled):
     vae, x, y = problem(J)
     y = y if labelled else None
     data = SimpleNamespace(train_x=x, train_y=y, test_x=x, test_y=y, image_shape=SHAPE)
@@ -771,7 +771,7 @@ EYES = np.array([
 
 
 def oklab(light):
-    """Return linear light (..., 3) in Oklab (Ottosson 2020), where distance is about how different colours look."""
+    """Return Oklab coordinates (Ottosson 2020) of linear light (..., 3): colours that look similar have a small distance."""
     to_cones = [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566],
                 [0.0883024619, 0.2817188376, 0.6299787005]]  # fmt: skip
     to_lab = [[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099],

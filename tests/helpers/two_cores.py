@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import pytest
 
 MANY = 1000                                                 # if there are fewer tests, they run in one process
-SLOW = 50                                                   # tests that take as long as a test with the marker `slow`
+SLOW = 50                                                   # a test with the marker `slow` counts as this many tests
 
 
 def run_on_two_cores(session: pytest.Session, slow_fixtures: frozenset) -> bool | None:

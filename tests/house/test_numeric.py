@@ -112,7 +112,7 @@ def test_the_gradient_checker_notices_a_wrong_gradient_in_any_input(oracle, spoi
 
 
 @pytest.mark.parametrize("oracle", ORACLES)
-def test_the_gradient_checker_notices_a_wrong_gradient_of_any_small_size(oracle):
+def test_the_gradient_checker_notices_that_a_tiny_gradient_is_wrong(oracle):
     small = [1e-12 * A, 1e-12 * B]
     with pytest.raises(AssertionError):
         check_gradient(lambda a, b: 1e-9 * (a.sum() + b.sum()), small, {0: np.zeros(A.shape)}, oracle)

@@ -156,7 +156,7 @@ def test_error_raised_by_a_broken_copy_counts_as_noticed():
 
 
 @pytest.mark.slow
-def test_ledger_layer_judges_the_copy():
+def test_ledger_layer_notices_the_bug_in_a_changed_copy_of_minivae():
     copy = package(find("minus-one-once").changes)
     with pytest.raises(problems.Noticed, match="minivae.divergences.kl_full gives"):
         ties.ties(copy)
@@ -386,7 +386,7 @@ def test_matrix_figure_marks_what_each_layer_notices(found):
 
 @pytest.mark.slow
 def test_figure_says_that_every_bug_is_noticed_despite_a_false_alarm():
-    """A fault that a layer reports in the right package is not a bug that no layer notices."""
+    """Let every layer also report a fault in the right package. The figure must still say that every bug is noticed."""
     found = dict.fromkeys(["", *NAMES], dict.fromkeys(layers(), "5 instead of 4"))
     assert "Every bug is noticed; " in figures.matrix(found)[1]
     found[NAMES[0]] = dict.fromkeys(layers())

@@ -69,7 +69,7 @@ def test_history_with_damaged_sigma_or_squared_error_is_refused(tmp_path, old, n
 
 
 @pytest.mark.parametrize("column", ["kl", "elbo"])
-def test_history_with_an_empty_cell_in_other_columns_is_refused(tmp_path, column):
+def test_history_row_that_lacks_only_some_of_its_means_is_refused(tmp_path, column):
     run = a_run(tmp_path)
     run.history[1] = run.history[1]._replace(**{f"test_{column}": None})
     runs.write(run)

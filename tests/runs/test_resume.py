@@ -619,8 +619,9 @@ def test_overflowing_weights_are_reported_as_divergence(tmp_path):
 @pytest.mark.slow
 def test_training_survives_a_closed_stdout(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).random((100, 4)))  # few rows, so measuring is fast
-    loud = [word for word in SAVE_EACH_STEP if word != "-q"]                # three latent dimensions need fewer figures
-    words = shlex.join(command("train", *loud, "--latent", 3, "--data", tmp_path / "x.npy", "--out", tmp_path / "run"))
+    loud = [word for word in SAVE_EACH_STEP if word != "-q"]
+    loud += ["--latent", "3"]                               # fewer figures are drawn for three latent dimensions
+    words = shlex.join(command("train", *loud, "--data", tmp_path / "x.npy", "--out", tmp_path / "run"))
     done = subprocess.run(["bash", "-c", f"({words} >/dev/null; echo $? >{tmp_path}/code) 2>&1 | true"], timeout=60)
     assert done.returncode == 0 and (tmp_path / "code").read_text() == "0\n"
     assert len(is_whole(tmp_path / "run").history) == 6 and (tmp_path / "run" / "results.json").exists()

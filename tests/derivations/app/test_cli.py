@@ -181,7 +181,7 @@ def test_list_prints_sections_and_their_number_of_entries(capsys):
         ("odaibo.40", ["odaibo.40"]),                       # an id
         ("odaibo.14d", ["odaibo.14"]),                      # a row
         ("in no entry", None),
-        ("Roeder", ["beyond.48"]),                          # the place in the source
+        ("Roeder", ["beyond.48"]),                          # the paper that it cites
         ("ill-typed twice", ["odaibo.901"]),                # the meaning
         ("t(t + 2)", ["odaibo.901"]),                       # the formula
         ("ops.relu", ["odaibo.901", "beyond.22"]),          # a tied function

@@ -77,7 +77,7 @@ def test_strict_relation_fails_where_the_sides_agree(relation, apart):
     "relation, left, right",
     [("<", 1, 2), (">", 2, 1), ("!=", 1, 2), ("<=", 1, 2), (">=", 2, 1), ("<=", 1, 1), ("<=", 0, 0)],
 )
-def test_order_relation_fails_with_swapped_sides_but_unequal_holds(relation, left, right):
+def test_swapping_different_sides_breaks_every_relation_except_unequal(relation, left, right):
     assert state(left, relation, right) == "holds"
     if left != right:
         assert state(right, relation, left) == ("holds" if relation == "!=" else "fails")
@@ -126,7 +126,7 @@ def test_each_scalar_is_compared_with_the_table_of_the_same_draw():
         == "holds"
     )
     assert state(table, "<=", number[::-1]) == "fails"
-    assert state(number[:, 0], "=", number) == "holds"      # two comparisons, not four
+    assert state(number[:, 0], "=", number) == "holds"      # shapes (2,) and (2, 1): one comparison per draw, not 2 x 2
 
 
 @pytest.mark.parametrize(
@@ -318,7 +318,7 @@ def test_judge_notices_a_swapped_strict_inequality(swapped):
 def test_a_strict_inequality_fails_where_there_is_equality():
     judgement = judged(lambda a, b: (2 * a * b, "<", a**2 + b**2), (A, B))
     assert judgement.verdict == "fails"
-    assert judgement.witness == {"a": 0, "b": 0}  # no random draw has a = b
+    assert judgement.witness == {"a": 0, "b": 0}  # random draws never have a = b, so only the simple values show the fault
 
 
 def test_corrected_form_ignores_extra_letters_of_the_tight_point():
@@ -342,13 +342,13 @@ def log_square(s):
     return np.log(s**2), "=", 2 * np.log(s)
 
 
-def test_refusal_outside_the_assumption_counts_as_undefined():
+def test_statement_that_raises_outside_its_assumption_is_undefined_there():
     outside = {"s": -1}
     assert judged(log_square, (S,), needs="s > 0", outside=outside).verdict == "holds"
     assert judged(log_square, (S,), needs="s > 0", outside=outside, undefined="log s has no value").verdict == "holds-if"
 
 
-def test_nan_outside_the_assumption_counts_as_undefined():
+def test_statement_that_is_nan_outside_its_assumption_is_undefined_there():
     nan = lambda s: (np.log(s**2), "=", 2 * np.log(s))  # noqa: E731
     assert judged(nan, (S,), needs="s > 0", outside={"s": -1}).verdict == "holds"
     assert judged(nan, (S,), needs="s > 0", outside={"s": -1}, undefined="log s has no value").verdict == "holds-if"
@@ -387,7 +387,7 @@ def test_programming_error_at_a_point_outside_the_assumption_is_raised():
 # Letters
 
 
-def test_a_letter_without_a_value_is_reported():
+def test_undefined_letter_of_a_formula_is_reported():
     entry = enter(lambda a, j: (a[j], "=", a), (A,), verdict="slip")
     (judgement,) = judge(entry)
     assert (judgement.verdict, judgement.free, judgement.ok) == ("undecided", ["j"], False)
@@ -542,14 +542,14 @@ def test_tied_function_must_return_the_same_numbers(error, verdict):
     assert verdict == "holds" or "minivae.ops.relu" in judgement.why
 
 
-def test_tie_gets_the_letters_of_the_form_that_holds():
+def test_tied_function_gets_only_the_letters_of_the_corrected_form():
     entry = enter(lambda a, b: ((a + 3) ** 2, "=", a**2 + 9), (A, B), verdict="wrong")
     entry.corrected("test", inputs=(A,))(lambda a: ((a + 3) ** 2, "=", a**2 + 6 * a + 9))
     entry.tied("minivae.ops.relu")(lambda a: (a + 3) * (a + 3))
     assert judge(entry)[0].ok
 
 
-def test_tie_to_an_empty_statement_fails():
+def test_entry_with_a_tied_function_but_no_equation_fails():
     entry = enter(lambda a: (), verdict="prose")
     entry.tied("minivae.ops.relu")(lambda a: a)
     assert not judge(entry)[0].ok

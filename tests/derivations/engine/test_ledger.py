@@ -222,7 +222,10 @@ def test_every_formula_has_the_same_relations_as_its_code():
 
 
 def moved(side, other, by):
-    """Return a side with the relative error `by`. If it is 0, the error is relative to the scale of the sides, or to 1."""
+    """Return a side with the relative error `by`.
+
+    Where the side is 0, the error is `by` times the larger scale of the two sides, or `by` if both scales are 0.
+    """
     value, scale = value_and_scale(side)
     value, scale, theirs = aligned(value, scale, value_and_scale(other)[1])
     size = np.where(value != 0, np.abs(value), np.maximum(scale, theirs))

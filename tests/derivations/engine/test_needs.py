@@ -16,7 +16,7 @@ from derivations.engine.numerics import need_positive
 
 SEED, POINTS, ROUNDS, KEPT = 20, 64, 5, 8                   # 64 first points; 5 times 64 neighbours of the worst 8
 ROUNDING = 1e-10                                            # smaller differences may be rounding: at corners, terms cancel
-MODERATE = 3                                                # raw numbers beyond this size are extreme
+MODERATE = 3                                                # raw numbers with a larger absolute value are extreme
 STRICT = ("<", ">", "!=")
 SLACK = {
     "<": lambda left, right: left - right,

@@ -14,7 +14,7 @@ FAULTS = {}
 # cards-15
 
 
-def test_cards_15_has_only_x_and_z_in_the_plate():
+def test_figure_cards_15_has_only_x_and_z_in_the_plate():
     axes = drawn("cards-15")[0].axes[0]
     axes.figure.draw_without_rendering()
     plate = by_gid(axes, "plate").get_window_extent()
@@ -26,14 +26,14 @@ def test_cards_15_has_only_x_and_z_in_the_plate():
     assert by_gid(axes, "x").get_facecolor()[:3] != (1, 1, 1) == by_gid(axes, "z").get_facecolor()[:3]
 
 
-def test_edges_of_cards_15_are_solid_for_p_and_dashed_for_q():
+def test_arrows_of_figure_cards_15_are_solid_for_p_dashed_for_q():
     axes = drawn("cards-15")[0].axes[0]
     styles = {a.get_gid(): a.get_linestyle() for a in axes.patches if "->" in str(a.get_gid())}
     solid = {gid for gid, style in styles.items() if style in ("-", "solid")}
     assert solid == {"z->x", "theta->x"} and set(styles) - solid == {"x->z", "phi->z"}
 
 
-def test_edges_of_cards_15_lead_from_letter_to_letter():
+def test_arrows_of_figure_cards_15_lead_from_letter_to_letter():
     axes = drawn("cards-15")[0].axes[0]
     axes.figure.draw_without_rendering()
     places = {name: axes.transData.transform(place) for name, place in cards_plate.PLACES.items()}
@@ -112,7 +112,7 @@ def plate(cls):
     return lambda: cards_plate.plate(cls(cards_plate.small_vae().params))
 
 
-def test_cards_15_accepts_a_correct_model():
+def test_check_of_figure_cards_15_accepts_a_correct_model():
     cards_plate.check_model(ReplaceableSteps(cards_plate.small_vae().params))
 
 
@@ -129,7 +129,7 @@ FAULTS |= {
 # cards-23
 
 
-def test_cards_23_draws_both_densities_and_shades_the_valley():
+def test_figure_cards_23_draws_both_densities_and_shades_the_valley():
     figure, _ = drawn("cards-23")
     axes = figure.axes[0]
     z, q = line(axes, "q")
@@ -170,7 +170,7 @@ FAULTS |= {
 # cards-24
 
 
-def test_both_panels_of_cards_24_show_the_best_fits_on_one_scale():
+def test_panels_of_figure_cards_24_show_the_best_fits_on_one_scale():
     figure, _ = drawn("cards-24")
     wide, narrow = figure.axes
     z, right = line(wide, "right")
@@ -222,7 +222,7 @@ def test_gradients_reach_mu_and_log_var_only_in_the_right_panel():
 
 
 @pytest.mark.slow
-def test_cards_30_and_odaibo_figure_2_draw_shared_arrows_in_one_style():
+def test_figures_cards_30_and_odaibo_2_draw_shared_arrows_in_one_style():
     """Compare names, colours and widths of the arrows into z and of their gradients, colours of legends, texts of nodes."""
     pages = drawn("odaibo-F2")[0].axes[0], drawn("cards-30")[0].axes[1]
     inner = {"mu->z", "log_var->z", "eps->z", "gradient z->mu", "gradient z->log_var"}
@@ -238,7 +238,7 @@ def test_cards_30_and_odaibo_figure_2_draw_shared_arrows_in_one_style():
     assert nodes[0] == nodes[1] and len(nodes[0]) == 4
 
 
-def test_cards_30_draws_every_estimate_and_its_exact_standard_deviation():
+def test_figure_cards_30_draws_every_estimate_and_its_exact_standard_deviation():
     axes = drawn("cards-30")[0].axes[2]
     eps = np.random.default_rng(29).standard_normal(cards_trick.DRAWS)
     expected = {"constant z": 0 * eps, "score": (1 + eps) ** 2 * eps, "path": 2 + 2 * eps}

@@ -117,7 +117,7 @@ def gap(points, box):
 
 
 class LostGradient(VAE):
-    """Wrong: the gradient is zero in the encoder."""
+    """Wrong: the gradient of the encoder's weights is zero."""
 
     lost = "encoder"
 
@@ -129,7 +129,7 @@ class LostGradient(VAE):
 
 
 class LostDecoder(LostGradient):
-    """Wrong: the gradient is zero in the decoder."""
+    """Wrong: the gradient of the decoder's weights is zero."""
 
     lost = "decoder"
 
@@ -208,7 +208,7 @@ FAULTS |= {
 }
 
 
-def test_changed_models_have_other_arrows():
+def test_probed_finds_the_different_arrows_of_a_changed_model():
     assert ("z", "mu") in odaibo.probed(as_model(Feedback))
     assert ("x", "decoder_hs") in odaibo.probed(as_model(SeenData))
     found = odaibo.probed(as_model(NoNoise))

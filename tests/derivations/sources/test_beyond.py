@@ -66,14 +66,14 @@ def test_taylor_remainder_by_quadrature_equals_its_closed_form(d):
 
 
 @pytest.mark.parametrize("bend", [0.0, 0.5, 80.0])
-def test_change_of_variables_is_inverted_by_y_of(bend):
+def test_y_of_inverts_the_change_of_variables(bend):
     t = np.array([[-100.0], [-0.3], [0.0], [2.0]])
     y = gaussians.y_of(t, bend)
     np.testing.assert_allclose(y + bend * np.tanh(y), t, rtol=1e-12, atol=1e-13)
 
 
 def test_change_of_variables_holds_where_the_entropy_is_almost_0():
-    """The entropy is a difference of two larger numbers. Its error is compared with them, not with their difference."""
+    """The entropy is a difference of two larger numbers; the judge compares the error of the entropy with these numbers."""
     entropy_is_0 = 3 / math.sqrt(2 * math.pi * math.e)      # sigma_q; with slope 3, y has sigma_q / 3
     sides, relations = sides_of(
         ENTRIES["beyond.34"].printed, point(mu_q=0.3, sigma_q=entropy_is_0, mu_p=0.05, sigma_p=1, slope=3, bend=0)

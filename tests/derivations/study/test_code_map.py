@@ -34,7 +34,7 @@ def test_map_has_the_forward_function_of_every_backward_function():
     assert {"minivae.divergences.kl_full", "minivae.ops.relu_backward", "minivae.vae.VAE.elbo"} <= set(places())
 
 
-def test_map_has_an_entry_for_every_public_function():
+def test_every_public_function_is_tied_to_an_entry_of_the_ledger():
     assert [name for name, one in places().items() if not one.tied] == []
 
 
@@ -129,5 +129,5 @@ def test_map_works_without_the_tests_directory(monkeypatch):
     assert gaussian.kl_full is functions["minivae.divergences.kl_full"] and vae.VAE.elbo in functions.values()
 
 
-def test_map_has_no_function_for_an_untied_and_uncited_entry():
+def test_map_has_no_function_for_an_entry_neither_tied_nor_cited():
     assert code_map.of_entry(ledger.entries("odaibo")[12].id) == []
