@@ -32,7 +32,7 @@ class Exact(NamedTuple):
     box: NDArray                # (N, 2, J) lowest and highest corner of a box; outside of it p(z|x) is negligible
 
 
-def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 << 16) -> Exact:
+def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 << 18) -> Exact:
     """Return log p(x) = log of the integral of p(x|z) p(z) over one or two latent dimensions, for each data point.
 
     A grid with the same spacing h on both axes covers 8 standard deviations of the prior and of each q(z|x); a standard
@@ -42,12 +42,12 @@ def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 
     its last value and error are returned.
 
     All data points share the first grid. A posterior can be a thousand times narrower than the prior, so a finer grid has,
-    for each data point, only the nodes that may matter. A node may matter if its log p(x, z) is at most
-    SPARE - log(tolerance) nats below the maximum over the nodes. For this comparison, log p(x, z) of a node is first raised
-    by its largest difference from a neighbour, because log p(x, z) can be higher by that much between two nodes. `error`
-    includes the nodes that are left out, an estimate for z outside the grid, and rounding, which dominates if data are far
-    from zero. A peak between the nodes of the first grid is missed if it is far narrower than their spacing and the density
-    around it is flat.
+    for each data point, only the nodes that may matter. A node may matter if its log p(x, z) is at most SPARE -
+    log(tolerance) nats below the maximum over the nodes. Before this comparison, the largest difference between the node
+    and a neighbour is added to the log p(x, z) of the node, because between two nodes it can be higher by that much.
+    `error` includes the nodes that are left out, an estimate for z outside the grid, and rounding, which dominates if data
+    are far from zero. A peak between the nodes of the first grid is missed if it is far narrower than their spacing and the
+    density around it is flat.
 
     Three dimensions are refused: the first grid would have two million nodes for each data point, and a coarser grid can
     miss a narrow posterior entirely.
@@ -214,13 +214,16 @@ def _discretisation(index, p, row, kinks):
     The nodes form n^J interleaved grids of spacing nh. Each grid gives a value of the integral, and the mean of these values
     is the value for spacing h. Let s(n) be the largest relative difference between one of these values and their mean. So
     s(3) estimates the error at spacing 3h. The error of a smooth integrand falls faster than any power of h. So it falls by
-    a larger factor from 3h to h than from 6h to 3h, where the factor is s(6) / s(3). With kinks (relu) the factor from 3h to
-    h is 9 on average; 3 is a safe value. s(2) is a second estimate; the larger estimate is returned. The grids of s(2)
-    are finer, but these 2^J grids are so few that they can agree by chance.
+    a larger factor from 3h to h than from 6h to 3h. The second factor is s(6) / s(3). s(2) is a second estimate; the larger
+    estimate is returned. The grids of s(2) are finer, but these 2^J grids are so few that they can agree by chance.
+
+    With kinks (relu) the error falls like h^2 on average, and like h at an edge narrower than h. It depends on where the
+    nodes are, so any s(n) can be far too small by chance. Therefore the largest of s(2), s(3) and s(6) / 6 is returned.
     """
     two, three, six = (_disagreement(index, p, row, n) for n in (2, 3, 6))
-    ratio = 1 / 3 if kinks else three / six
-    return np.maximum(two, three * ratio)                   # a value at 3h is a mean of values at 6h, so s(3) <= s(6)
+    if kinks:
+        return np.max([two, three, six / 6], axis=0)
+    return np.maximum(two, three * three / six)             # a value at 3h is a mean of values at 6h, so s(3) <= s(6)
 
 
 def _disagreement(index, p, row, n):
