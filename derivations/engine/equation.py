@@ -178,25 +178,42 @@ def equation(
 
     Parameters
     ----------
-    id, ref, latex : str
-        A permanent id; the place in the source; the statement as printed.
-    inputs, says : tuple of Symbol, Texts
-        The letters with their allowed values; the meaning in plain words.
-    verdict, fault : Texts
-        The expected verdict; an explanation of the fault. Rows without a verdict get "holds" or, with `needs`, "holds-if".
-        The links of a "figure" or "prose" row must hold too. The function of a prose entry without numbers returns ().
-    claim, group : Texts
-        A report of a sentence of the source, if the formula is our reading of it; the id of the first row with the same
-        fault.
+    id : str
+        The id of the entry, such as "odaibo.40". It never changes.
+    ref : str
+        The place of the statement in the source, such as "l.258-262 (40)".
+    latex : str
+        The statement as the source prints it.
+    inputs : tuple of Symbol
+        The letters of the statement. Each `Symbol` has the rule for the values of its letter.
+    says : Texts
+        The meaning of the statement in plain words.
+    verdict : Texts
+        The verdict that the judge must reach. A row that is given no verdict gets "holds-if" if `needs` is given, and
+        "holds" otherwise. The links of a "figure" or "prose" row must hold too. If a prose entry has no numbers, its
+        function returns ().
     rows : str
         One letter for each link, if each link is a row; "" if the whole entry is one row.
-    needs, outside, undefined : str, dict or tuple of dicts, str
-        A sufficient assumption; points that violate it; why a row is undefined there. At each point, some link must fail or
-        be undefined. A "holds-if" row must fail (or, with `undefined`, be undefined) at one or more of these points.
+    fault : Texts
+        For a printed form with a fault: an explanation of the fault.
+    claim : Texts
+        For a sentence of the source without a formula: our report of the sentence.
+    group : Texts
+        For a row with the same fault as an earlier row: the id of the first row with this fault.
+    needs : str
+        The assumption of the statement: a condition under which the statement is true.
+    outside : dict or tuple of dicts
+        One or more points that violate the assumption. At every point, at least one link must fail or be undefined. Every
+        "holds-if" row must fail at one point or more.
+    undefined : str
+        The reason why a row has no value at some points of `outside`. If this reason is given, a "holds-if" row may be
+        undefined at a point instead of failing there.
     tight : dict
         The point at which every inequality of the statement becomes an equality.
-    tolerance, kind : float, str
-        Largest relative error of a link that holds; the kind of statement, one of `KINDS`.
+    tolerance : float
+        The largest relative error of a link that holds.
+    kind : str
+        The kind of statement: one of `KINDS`.
     """
     if id in LEDGER:
         raise ValueError(f"id must be new; got {id!r}, which is in the ledger. Ids are permanent.")
