@@ -174,46 +174,28 @@ def equation(
     tolerance: float = 1e-9,
     kind: str = "equation",
 ):
-    """Enter a function into the ledger.
+    """Enter a function into the ledger. The arguments are:
 
-    Parameters
-    ----------
-    id : str
-        The id of the entry, such as "odaibo.40". It never changes.
-    ref : str
-        The place of the statement in the source, such as "l.258-262 (40)".
-    latex : str
-        The statement as the source prints it.
-    inputs : tuple of Symbol
-        The letters of the statement. Each `Symbol` has the rule for the values of its letter.
-    says : Texts
-        The meaning of the statement in plain words.
-    verdict : Texts
-        The verdict that the judge must reach. A row that is given no verdict gets "holds-if" if `needs` is given, and
-        "holds" otherwise. The links of a "figure" or "prose" row must hold too. If a prose entry has no numbers, its
-        function returns ().
-    rows : str
-        One letter for each link, if each link is a row; "" if the whole entry is one row.
-    fault : Texts
-        For a printed form with a fault: an explanation of the fault.
-    claim : Texts
-        For a sentence of the source without a formula: our report of the sentence.
-    group : Texts
-        For a row with the same fault as an earlier row: the id of the first row with this fault.
-    needs : str
-        The assumption of the statement: a condition under which the statement is true.
-    outside : dict or tuple of dicts
-        One or more points that violate the assumption. At every point, at least one link must fail or be undefined. Every
-        "holds-if" row must fail at one point or more.
-    undefined : str
-        The reason why a row has no value at some points of `outside`. If this reason is given, a "holds-if" row may be
-        undefined at a point instead of failing there.
-    tight : dict
-        The point at which every inequality of the statement becomes an equality.
-    tolerance : float
-        The largest relative error of a link that holds.
-    kind : str
-        The kind of statement: one of `KINDS`.
+    id          the permanent id of the entry, such as "odaibo.40"
+    ref         the place of the statement in the source, such as "l.258-262 (40)"
+    latex       the statement as the source prints it
+    inputs      the letters of the statement; each `Symbol` has the rule for the values of its letter
+    says        the meaning of the statement in plain words
+    verdict     the verdict that the judge must reach. The default is "holds-if" if `needs` is given, otherwise "holds".
+                The links of a "figure" or "prose" row must hold too. If a "prose" entry has no numbers, its function
+                returns ().
+    rows        one letter for each link, if each link is a row; "" if the whole entry is one row
+    fault       an explanation of the fault, if the printed form has one
+    claim       our report of a sentence of the source, if the source has no formula and `latex` is our reading
+    group       the id of the first row with the same fault, if this row repeats a fault
+    needs       an assumption that is sufficient for the statement
+    outside     points that violate the assumption. At every point, at least one link must fail or be undefined. Every
+                "holds-if" row must fail at one or more of the points.
+    undefined   the reason why a row has no value at some points of `outside`. If a reason is given, a "holds-if" row may be
+                undefined at a point instead of failing there.
+    tight       the point at which every inequality of the statement becomes an equality
+    tolerance   the largest relative error of a link that holds
+    kind        the kind of statement: one of `KINDS`
     """
     if id in LEDGER:
         raise ValueError(f"id must be new; got {id!r}, which is in the ledger. Ids are permanent.")
