@@ -31,7 +31,10 @@ ASSUMED_BY_BAYES = {"needs": NEEDED_BY_BAYES.replace("x_i", "x"), "outside": OUT
 
 
 def kl_from_posterior(p_xz, q):
-    """Return KL(q || p(z|x)), with logarithms by quadrature. If it is below 1, its absolute error is checked."""
+    """Return KL(q || p(z|x)), with logarithms computed by quadrature.
+
+    `Zero(1, ...)`: if this KL is below 1, the judge checks its absolute error, not its relative error.
+    """
     return Zero(1, kl_of_weights(q, posterior(p_xz)))
 
 

@@ -73,7 +73,7 @@ Q_FULL = pmf("q", "q(z)", simple=((0.25, 0.25, 0.5), (0.2, 0.3, 0.5)))
 
 
 def in_three_ways(a, b):
-    """Return a statement: KL(a || b), with logarithms by quadrature, equals the printed sum and the printed expectation."""
+    """Return a statement: KL(a || b), computed without `log`, equals the printed sum and the printed expectation."""
     return kl(a, b), "=", total(times(a, log(ratio(a, b)))), "=", mean(a, log(a) - log(b))
 
 

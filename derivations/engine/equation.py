@@ -174,29 +174,28 @@ def equation(
     tolerance: float = 1e-9,
     kind: str = "equation",
 ):
-    """Enter a function into the ledger.
+    """Enter a function into the ledger. The arguments are:
 
-    Parameters
-    ----------
-    id, ref, latex : str
-        A permanent id; the place in the source; the statement as printed.
-    inputs, says : tuple of Symbol, Texts
-        The letters with their allowed values; the meaning in plain words.
-    verdict, fault : Texts
-        The expected verdict; an explanation of the fault. Rows without a verdict get "holds" or, with `needs`, "holds-if".
-        The links of a "figure" or "prose" row must hold too. The function of a prose entry without numbers returns ().
-    claim, group : Texts
-        A report of a sentence of the source, if the formula is our reading of it; the id of the first row with the same
-        fault.
-    rows : str
-        One letter for each link, if each link is a row; "" if the whole entry is one row.
-    needs, outside, undefined : str, dict or tuple of dicts, str
-        A sufficient assumption; points that violate it; why a row is undefined there. At each point, some link must fail or
-        be undefined. A "holds-if" row must fail (or, with `undefined`, be undefined) at one or more of these points.
-    tight : dict
-        The point at which every inequality of the statement becomes an equality.
-    tolerance, kind : float, str
-        Largest relative error of a link that holds; the kind of statement, one of `KINDS`.
+    id          the permanent id of the entry, such as "odaibo.40"
+    ref         the place of the statement in the source, such as "l.258-262 (40)"
+    latex       the statement as the source prints it
+    inputs      the letters of the statement; each `Symbol` has the rule for the values of its letter
+    says        the meaning of the statement in plain words
+    verdict     the verdict that the judge must reach. The default is "holds-if" if `needs` is given, otherwise "holds".
+                The links of a "figure" or "prose" row must hold too. If a "prose" entry has no numbers, its function
+                returns ().
+    rows        one letter for each link, if each link is a row; "" if the whole entry is one row
+    fault       an explanation of the fault, if the printed form has one
+    claim       our report of a sentence of the source, if the source has no formula and `latex` is our reading
+    group       the id of the first row with the same fault, if this row repeats a fault
+    needs       an assumption that is sufficient for the statement
+    outside     points that violate the assumption. At every point, at least one link must fail or be undefined. Every
+                "holds-if" row must fail at one or more of the points.
+    undefined   the reason why a row has no value at some points of `outside`. If a reason is given, a "holds-if" row may be
+                undefined at a point instead of failing there.
+    tight       the point at which every inequality of the statement becomes an equality
+    tolerance   the largest relative error of a link that holds
+    kind        the kind of statement: one of `KINDS`
     """
     if id in LEDGER:
         raise ValueError(f"id must be new; got {id!r}, which is in the ledger. Ids are permanent.")

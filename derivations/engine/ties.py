@@ -67,9 +67,10 @@ def failure_of(entry: Entry, run: Run, tie: Tie) -> str:
 def blamed(failing: list[Failure]) -> list[str]:
     """Return the tied functions that best explain the failures.
 
-    They run in the largest number of failing ties and, among such functions, in the smallest number of all ties.
-    A tie also runs functions other than the one in its name, so the name is not enough. If several functions
-    explain the failures equally well, all are returned.
+    A tie also calls functions other than the one in its name, so the name is not enough. For each tied function, we count
+    the failing ties in which it is called. The function with the highest count is returned. If several functions have this
+    count, we also count all ties, failing or not, in which each of them is called. Then the function with the lowest
+    second count is returned, or all functions with this count.
     """
     ran = functions_run()
     failed = [ran[one.id, one.number] for one in failing]

@@ -159,7 +159,10 @@ def slopes(reduce, D, d):
 
 
 def best_variance(v, weight):
-    """Return the best sigma^2 of q, by bisection, for x~ = z and sigma_theta^2 = v. `weight` multiplies the KL."""
+    """Return the sigma^2 of q for which the loss is lowest. It is found by bisection.
+
+    The decoder has the mean x~ = z and the variance sigma_theta^2 = v. In the loss, `weight` multiplies the KL.
+    """
     loss = lambda t: exp(2 * t) / (2 * v) + weight * (exp(2 * t) / 2 - t)  # t = log sigma  # noqa: E731
     return exp(2 * lowest(loss))
 

@@ -1,4 +1,4 @@
-"""LM, "Variational AutoEncoder": the second display, the bound, and the remarks on it."""
+"""LM, "Variational AutoEncoder": the second displayed formula, the bound, and the remarks on it."""
 
 import numpy as np
 
@@ -60,13 +60,13 @@ def reconstruction(p_xz, q):
 
 
 def minus_free_energy(p_xz, q):
-    """Return minus the expression in square brackets in lines 4 and 5 of the source's display."""
+    """Return minus the expression in square brackets in lines 4 and 5 of the second displayed formula."""
     return -(divergence(p_xz, q) - reconstruction(p_xz, q))
 
 
 @equation(
     "lm.14", "l.24 display 2, line 1", rf"\ln p_\theta(x) = {LINE_1}", (P,),
-    says="This repeats line 1 of the first display: ln p(x) is the mean of ln p(x|z) over the prior.",
+    says="This repeats line 1 of the first displayed formula: ln p(x) is the mean of ln p(x|z) over the prior.",
     verdict="wrong", group="lm.3", fault=ONLY_JENSEN,
 )  # fmt: skip
 def lm_14(p_xz):

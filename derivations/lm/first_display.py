@@ -1,4 +1,4 @@
-"""LM, "Variational AutoEncoder": from the beginning to the first display.
+"""LM, "Variational AutoEncoder": from the beginning to the first displayed formula.
 
 There are two models: tables p(x, z), for which integrals over z are sums, and x = w z + s eps. A side in square brackets is
 our addition. In lm.4 it is the left side of line 1, which the page does not repeat.
@@ -82,7 +82,8 @@ def lm_2(p_xz, q):
     return evidence(p_xz), "=", total(likelihood(p_xz) * prior(p_xz)), "=", mean(q, ratio(p_xz, q))
 
 
-# The first display. Line 1 is computed in the linear model, and line 2 for tables. The second display repeats both lines.
+# The first displayed formula of the text has two lines. Line 1 is computed in the linear model, and line 2 for tables. The
+# second displayed formula repeats both lines.
 
 LINE_1 = r"\int \left(\ln p_\theta(x|z)\right)p(z)\,dz"
 LINE_2 = r"\int \left(\ln\frac{q_\phi(z|x)}{q_\phi(z|x)}p_\theta(x|z)\right)p(z)\,dz"

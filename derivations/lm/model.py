@@ -1,4 +1,4 @@
-"""LM, "Variational AutoEncoder": the list under the first display."""
+"""LM, "Variational AutoEncoder": the list under the first displayed formula."""
 
 import math
 

@@ -61,8 +61,8 @@ def _(w, s, x, z):
     )  # fmt: skip
 
 
-# The four lines of the display should equal L = ln p(x) - KL(q(z|x) || p(z|x)). For an independent check, the logarithms in
-# this KL are computed by quadrature.
+# The four lines of the displayed formula should equal L = ln p(x) - KL(q(z|x) || p(z|x)). For an independent check, the
+# logarithms in this KL are computed by quadrature.
 
 KL_TO = r"\mathrm{KL}(q(z|x)\parallel"
 SPLIT = r"\int q(z|x)\ln p(x|z)\,dz"

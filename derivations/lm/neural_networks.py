@@ -195,7 +195,8 @@ Q = (
     rf"\mathcal L(q) = {LINE_1} = \left[\ln p_\theta(x) - {GAP}\right] \leq \mathcal L(p(z|x))", (*WORLD, *Q),
     kind="claim", tight={"w": 0, "s": 1, "x": 1, "mu_q": 0, "sigma_q": 1},
     claim='The text asks why we do not "simply draw q from p(z)" (l.57-59).',
-    says="If q(z|x) is p(z), the bound is line 1 of the first display. The bound of the best q is at least as large.",
+    says="If q(z|x) is p(z), the bound is line 1 of the first displayed formula. The bound of the best q is at least as "
+    "large.",
     needs="q(z|x) = p(z)",
     outside={"w": 1, "s": 1, "x": 2, "mu_q": 1, "sigma_q": 0.5**0.5},
 )  # fmt: skip

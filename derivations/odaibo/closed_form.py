@@ -37,8 +37,8 @@ def hundredths(raw):
 
 
 # If q is close to p, the sides below are small differences of large numbers, with few correct digits. So a drawn mu_q is a
-# multiple of 0.1, and a drawn mu_p is halfway between two multiples: q and p differ. In (40), q can be the prior. Then all
-# sides are exactly 0. For every other q that can be drawn, they are -5e-5 or less.
+# multiple of 0.1, and a drawn mu_p is halfway between two multiples: q and p differ. In (40), the drawn q may be equal to
+# the prior N(0, 1). Then all sides are exactly 0. For every other q that can be drawn, all sides are -5e-5 or less.
 
 TWO = (
     Symbol("mu_q", r"\mu_q", "real, drawn as a multiple of 0.1", 1, tenths, (1, 0.5, -2)),
@@ -79,7 +79,10 @@ def normalised_bell(z, mu, sigma):
 
 
 def minus_kl(mu_q, sigma_q, mu_p, sigma_p):
-    """Return -KL(q || p) = E_q[log p - log q] by Gauss-Hermite quadrature. `over_z` uses the trapezoid rule."""
+    """Return -KL(q || p) = E_q[log p - log q] by Gauss-Hermite quadrature.
+
+    The statements below compare this number with an integral from `over_z`, which uses the trapezoid rule.
+    """
     return expect(lambda z: log_density(z, mu_p, sigma_p) - log_density(z, mu_q, sigma_q), mu_q, sigma_q)
 
 
@@ -292,7 +295,8 @@ SPLIT = rf"{RATIO} - {HALF_P} E_q\left\{{(x-\mu_q+\mu_q-\mu_p)^2\right\}} + \fra
         "a": "The last expectation is sigma_q^2, by (36).",
         "b": "sigma_q^2 divided by 2 sigma_q^2 is one half.",
         "c": "Subtracting and adding mu_q does not change the value.",
-        "d": "This repeats the right side of step c. (Perhaps braces marked a and b, and our copy has lost them.)",
+        "d": "This repeats the right side of step c. (Perhaps the source has braces that name x - mu_q as a and "
+        "mu_q - mu_p as b. Our copy has no braces.)",
     },
 )  # fmt: skip
 def eq_37(mu_q, sigma_q, mu_p, sigma_p):
@@ -334,7 +338,8 @@ EXPANDED = (
     says={
         "a": "This repeats the last line of (37). Here a is x - mu_q, and b is mu_q - mu_p.",
         "b": "By (38), the square of the sum has three terms.",
-        "c": "This repeats the right side of step b. (Perhaps braces marked the three terms, and our copy has lost them.)",
+        "c": "This repeats the right side of step b. (Perhaps the source has braces under the three terms. Our copy has no "
+        "braces.)",
         "d": "The expectation of a sum is the sum of the expectations.",
         "e": "The mixed term is 0, because the mean of x - mu_q is 0. The first term is sigma_q^2, by (36).",
         "f": "This is minus the divergence of two scalar Gaussians, without an integral.",

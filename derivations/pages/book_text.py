@@ -23,7 +23,7 @@ SIGNS = (                                                   # (pattern of the ty
     (r"\b([a-z])\^(?![\w(])", "\\1\u0302"), (r"\^(?:(\d+|[A-Za-z]\b)|\(([^()]*)\))", r"<sup>\1\2</sup>"),
     (r"\|\|", "‖"), (r"&lt;=", "≤"), (r"&gt;=", "≥"),
 )  # fmt: skip
-DUST = 1e-14                                                # times the largest number: smaller numbers are rounding errors
+DUST = 1e-14                                                # numbers below DUST * (the largest number) are rounding errors
 
 
 @cache
@@ -54,7 +54,7 @@ def point_markup(values: dict, known: dict[str, Symbol]) -> Html:
 
 
 def number_texts(sides: Iterable[np.ndarray]) -> list[str]:
-    """Write the sides with few digits. Numbers below DUST times the largest number become 0."""
+    """Write the sides with few digits. Numbers below DUST * (the largest number) are written as 0."""
     sides = [np.asarray(side, float) for side in sides]
     largest = max((np.abs(side[np.isfinite(side)]).max(initial=0) for side in sides), default=0)
     return [value_text(np.where(np.abs(side) < DUST * largest, 0, side), DIGITS) for side in sides]

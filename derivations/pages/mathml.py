@@ -26,7 +26,7 @@ LIMITS = {"max", "min", "argmax", "argmin", "lim", "sup", "inf"}                
 SIZES = {"big", "Big", "bigg", "Bigg"}
 SILENT = {"displaystyle", "limits", "mathstrut", "!"}
 NO_SPACE = ' lspace="0" rspace="0"'
-BAR = f'<mo stretchy="{{}}" form="{{}}"{NO_SPACE}>{{}}</mo>'     # other brackets need no attribute `form`
+BAR = f'<mo stretchy="{{}}" form="{{}}"{NO_SPACE}>{{}}</mo>'     # the same bar opens and closes, so `form` is needed
 OPERANDS = ("ord", "close", "bar")
 
 

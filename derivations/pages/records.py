@@ -104,8 +104,8 @@ def sample(form: Form) -> dict:
     """Return a simple point; if possible, one at which no term is 0 by accident and not every side is 0.
 
     The first simple value of a letter is often special (mu = 0, sigma = 1), and equal letters (q = p) are special too.
-    Therefore the first letter with a rule takes its second simple value, and the next letter with this rule its third
-    simple value. If the form cannot be computed at this point, the function tries simpler points.
+    Some letters have the same rule, such as "> 0". The first of these letters takes its second simple value, the next one
+    takes its third, and so on. If the form cannot be computed at this point, the function tries simpler points.
     """
     all_zero = []
     for step, start in ((1, 1), (0, 1), (0, 0)):
@@ -162,7 +162,10 @@ def letters(entry: Entry) -> dict[str, Symbol]:
 
 
 def parse_point(text: str, entry: Entry) -> dict:
-    """Read the values of "mu_q=0.5,sigma_q=2" or "p=[0.5,0.5]"; raise ValueError if one is not allowed for its letter."""
+    """Read a point such as "mu_q=0.5,sigma_q=2" or "p=[0.5,0.5]" and return {letter: value}.
+
+    Raise ValueError if the entry does not have a letter, or if the rule of a letter does not allow its value.
+    """
     known, values = letters(entry), {}
     for part in re.split(r",(?=\s*\w+\s*=)", text):
         name, equals, value = (word.strip() for word in part.partition("="))
@@ -185,7 +188,7 @@ def plain(value) -> str:
 
 
 def check_value(symbol: Symbol, text: str) -> np.ndarray:
-    """Read a number or a list; raise ValueError if it breaks the rule of its letter."""
+    """Read a number or a list. Raise ValueError if the value breaks the rule of its letter, such as "> 0"."""
     try:
         value = as_drawn(ast.literal_eval(text))
     except (ValueError, SyntaxError, TypeError):

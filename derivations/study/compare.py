@@ -1,8 +1,9 @@
 """Comparison of the sources: their notation, and the same quantity in each of them, side by side.
 
 The notation is taken from the formulas of the ledger. Some of these formulas are printed in the source; the others are
-our formulas for its claims, in its letters. Entries, and in some cases functions of minivae, compute a quantity at the
-same draws. The comparison shows which sides agree to the last bit, which agree up to rounding, and which differ.
+our formulas for the claims of the source, in the notation of the source. Entries, and in some cases functions of minivae,
+compute a quantity for the same random values. The comparison shows which sides agree to the last bit, which agree up to
+rounding, and which differ.
 """
 
 import re
@@ -78,7 +79,10 @@ def printed(entry: Entry) -> str:
 
 
 class Version(NamedTuple):
-    """A side of an entry, or a function of minivae, that computes a quantity at n draws of its letters."""
+    """A side of an entry, or a function of minivae, that computes a quantity.
+
+    `compute` takes {variable: n values} and returns the n values of the quantity.
+    """
 
     name: str
     text: str
@@ -86,7 +90,10 @@ class Version(NamedTuple):
 
 
 class Quantity(NamedTuple):
-    """A quantity that several sources compute; `truth` computes it from the definition, at n draws of its letters."""
+    """A quantity that several sources compute.
+
+    `truth` computes the quantity from its definition: it takes {variable: n values} and returns n values of the quantity.
+    """
 
     name: str
     inputs: Inputs
@@ -96,7 +103,11 @@ class Quantity(NamedTuple):
 
 
 def side(id: str, number: int, sign: int = 1, of: Callable[[dict], dict] = lambda values: values) -> Version:
-    """Return a side of an entry's printed form; `of` computes the entry's letters from the letters of the quantity."""
+    """Return one side of an entry's printed form, times `sign`, as a version of a quantity.
+
+    The entry and the quantity can have different variables: `of` turns {variable of the quantity: value} into
+    {variable of the entry: value}.
+    """
 
     def compute(values: dict) -> NDArray:
         letters = of(values)

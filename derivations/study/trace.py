@@ -29,7 +29,11 @@ ID = re.compile(r"\b(?:odaibo|lm|hong|cards|beyond)\.\w+")
 
 
 class Made(NamedTuple):
-    """A number or array, and the line that made it. `step` is "1" to "7" or ""; `ids`: ledger ids; `depth` counts calls."""
+    """A number or array, and the line that made it.
+
+    `step` is the step number in the comment of the line, or "". `ids` are ids of ledger entries. `depth` is 0 for a line of
+    the recorded function, 1 for a line of a function that it calls, and so on.
+    """
 
     depth: int
     function: str
