@@ -24,7 +24,7 @@ the first row is subtracted from all rows. For such a column, the theory and eve
 `value(n) - value(first)` as a power of `n - first`.
 
 The exit code is 1 if a fitted p is above its bound or cannot be computed. The bound of p is a little above the p of the
-theory, because noise can make p larger, and so can arrays that do not fit into a cache. If a cost really grows with a
+theory, because noise can make p larger, and so can arrays that do not fit into a cache. If a cost grows with a clearly
 larger power of n, its p is above the bound. Other programs on the same core can make p too small or too large.
 """
 

@@ -72,7 +72,7 @@ def test_first_step_of_a_descent_has_length_one():
 
 
 def test_descent_with_a_scale_limits_the_length_of_its_first_step():
-    """The first step has at most the length CAREFUL, in units of sqrt(scale). Here the slope is large enough for this length."""
+    """The first step has at most the length CAREFUL, in units of sqrt(scale); here it has this length."""
     scale = np.array([[4.0, 1.0]])
     points, _ = descent.minimise(line, np.zeros((1, 2)), 1e-9, max_steps=1, scale=scale)
     close((points**2 / scale).sum(), descent.CAREFUL**2, rel=1e-14)

@@ -28,7 +28,7 @@ def run(capsys, *arguments):
 
 
 def test_map_has_the_forward_function_of_every_backward_function():
-    """There is no function `kl_path`: `kl_path_backward` computes a gradient of `kl_sampled`, as `kl_sampled_backward` does."""
+    """No function is called `kl_path`: `kl_path_backward` and `kl_sampled_backward` are gradients of `kl_sampled`."""
     for name in set(places()) - {"minivae.objective.kl_path_backward"}:
         if name.endswith("_backward") and not inspect.isclass(records.fetch(name.rpartition(".")[0])):
             assert name.removesuffix("_backward") in places()
