@@ -1,6 +1,6 @@
 """Change one place of the code, run the tests, and see whether one fails ("kills" the changed code, a mutant).
 
-    python -m tests.mutants                        all bugs of the museum
+    python -m tests.mutants                        all bugs that `minivae museum` lists
     python -m tests.mutants exp-log-var -j 2       chosen bugs, two at a time
     python -m tests.mutants --core 100 --seed 0    100 random one-token mutants of the core
     python -m tests.mutants --evidence 200         200 random mutants of the folders evidence and rosetta
@@ -196,7 +196,7 @@ def sample(count: int, seed: int, modules: tuple[str, ...] = CORE) -> list[one_t
 def main() -> int:
     """Print the outcome of every mutant."""
     parser = argparse.ArgumentParser("python -m tests.mutants", description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help="bugs of the museum (default: all)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="names of bugs that `minivae museum` lists (default: all)")
     parser.add_argument("--core", type=int, metavar="N", help="test N one-token mutants of the core, not bugs")
     parser.add_argument("--evidence", type=int, metavar="N", help="test N mutants of the folders evidence and rosetta")
     parser.add_argument("--doctor", type=int, metavar="N", help="test N mutants of the folder doctor")

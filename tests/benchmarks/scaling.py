@@ -18,12 +18,14 @@ Columns of a table:
     exponent        the p in value = c n^p, computed from the previous row and this one
 
 The lines below each table show p (the slope of log value against log n, by least squares), the range of the fit, the
-bound of p and the theory. The range begins where constant costs (function calls, Adam, layers that do not grow) are less
-than half of the total; these costs make p a little smaller. If constant costs are large for every n, the first row is
-subtracted from all rows: theory and exponents then describe `value(n) - value(first)` as a power of `n - first`.
+bound (the largest accepted p) and the theory. The range begins where constant costs (function calls, Adam, layers that do
+not grow) are less than half of the total; these costs make p a little smaller. If constant costs are large for every n,
+the first row is subtracted from all rows. For such a column, the theory and every exponent p describe
+`value(n) - value(first)` as a power of `n - first`.
 
-The exit code is 1 if a fitted exponent is above its bound or cannot be computed. A bound allows for noise and for arrays
-that no longer fit into a cache, but not for a larger power. Other programs on the same core can make p smaller or larger.
+The exit code is 1 if a fitted p is above its bound or cannot be computed. The bound of p is a little above the p of the
+theory, because noise can make p larger, and so can arrays that do not fit into a cache. If a cost grows with a clearly
+larger power of n, its p is above the bound. Other programs on the same core can make p too small or too large.
 """
 
 import argparse

@@ -24,7 +24,9 @@ Columns of the table:
 
 All contenders use the same number of threads (default 1). The benchmark sets the environment variables of BLAS
 libraries and `torch.set_num_threads`. XLA uses one thread per core, so the process is limited to the same number of
-cores where the system allows this. With several threads, run no other program: a thread without a core delays all others.
+cores where the system allows this. If you choose several threads, run no other program at the same time: when it uses the
+core of one thread, this thread has to wait, and all other threads wait for this thread.
+
 Only the first steps of a fresh model are timed. After many steps, Adam's moments of dead units become subnormal
 numbers, with which processors are much slower; this is not measured here.
 """

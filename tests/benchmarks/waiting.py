@@ -83,7 +83,10 @@ def timed(command: str, folder: Path, checkout: Path = ROOT) -> Seconds:
 
 
 def run_timed(words: list[str], command: str, folder: Path, checkout: Path) -> Seconds:
-    """Run a process in `folder`, which also keeps compiled modules; return its time. An error message has `command`."""
+    """Run a process in `folder` and return its time; Python stores compiled modules in the same folder.
+
+    If the process fails, raise SystemExit; the error message shows the text `command`.
+    """
     folder.mkdir(exist_ok=True)
     settings = {"PYTHONPATH": str(checkout), "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}

@@ -262,7 +262,8 @@ def test_gradient_table_has_a_row_for_every_backward_in_the_source():
 
 
 DIFFERENT = dict(zip("LBDIHJO", range(2, 9))) | {"P": 49}
-MAY_BE_ONE = {                                              # backward -> {input: axes of length one that it accepts}
+# Some rows of TABLE accept an axis of length one: {row: {index of the input array: letters of the accepted axes}}
+MAY_BE_ONE = {
     "gaussian.reparameterize_backward": {2: "B"},
     "likelihood.bernoulli_log_prob_backward": {1: "B"},
     "likelihood.binomial_log_prob_backward": {1: "B"},
@@ -276,9 +277,10 @@ COMBINES_NOTHING = {"objective.elbo_loss_backward: analytic", "objective.elbo_lo
 
 
 def with_an_axis_of_one(arrays):
-    """Cut one axis of one array to length one, for every axis that another array has too.
+    """Yield changed lists of the arrays: in each list, one array is cut to length one along one axis.
 
-    Yield three things: the index of the array, the letter of the shortened axis, and the list of arrays with this change.
+    An axis is cut only if another array has the same axis. Each result has three parts: the index of the array that is cut,
+    the letter of the axis, and the changed list.
     """
     letters = {size: letter for letter, size in DIFFERENT.items()}
     for i, array in enumerate(arrays):

@@ -559,7 +559,8 @@ def test_kl_that_clips_small_log_var_is_reported_as_constant_there():
     assert "it is constant where the second argument is below -10" in clip.words
 
 
-def test_kl_that_no_formula_matches_near_the_prior_is_not_called_constant():
+def test_kl_is_not_called_constant_if_it_has_no_known_formula():
+    """This KL replaces every negative log_var by 0, so it agrees with no known formula near the prior."""
     report = examine(kl=lambda m, v: fresh.kl_rows(m, np.maximum(v, 0)))
     assert [finding.words for finding in report.findings if finding.key == "formula"] == ["a function of mu and log_var"]
 

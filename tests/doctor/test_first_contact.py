@@ -26,7 +26,7 @@ def test_every_python_file_in_first_contact_is_in_both_json_files():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file", RECORDED)
-def test_first_contact_file_gets_exactly_its_recorded_findings(file, monkeypatch):
+def test_doctor_reports_exactly_the_recorded_findings_for_each_file_in_first_contact(file, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])            # names_of adds the file's folder to sys.path
     report = examine(0, str(HERE / file), **names_of(HERE / file))
     assert sorted({finding.key for finding in report.findings if finding.verdict != "is"}) == RECORDED[file]

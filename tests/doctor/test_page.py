@@ -46,7 +46,8 @@ class FromNumPy:
         return self.array.astype(np.float32)
 
 
-FRAMEWORKS = {                                              # import -> (its stand-in, its function, class of the results)
+# {import line of a framework: (name of the imitated module, its functions, class of the tensors that the model returns)}
+FRAMEWORKS = {
     "import torch": ("torch", {"from_numpy": FromNumPy}, Tensor),
     "import jax.numpy as jnp": ("jax.numpy", {"asarray": lambda a: a.astype(np.float32)}, Convertible),
     "import tensorflow as tf": ("tensorflow", {"constant": lambda a, dtype: a.astype(dtype)}, Eager),

@@ -71,8 +71,8 @@ def test_first_step_of_a_descent_has_length_one():
     close(values, np.full(2, -5.0), rel=1e-14)
 
 
-def test_first_step_with_a_scale_has_the_length_careful():
-    """The constant CAREFUL is the length of the step, in units of the square root of the scale."""
+def test_descent_with_a_scale_limits_the_length_of_its_first_step():
+    """The first step has at most the length CAREFUL, in units of sqrt(scale); here it has this length."""
     scale = np.array([[4.0, 1.0]])
     points, _ = descent.minimise(line, np.zeros((1, 2)), 1e-9, max_steps=1, scale=scale)
     close((points**2 / scale).sum(), descent.CAREFUL**2, rel=1e-14)

@@ -119,7 +119,7 @@ def test_planted_error_changes_the_verdict_of_a_lesson(name):
 
 
 @pytest.mark.slow
-def test_log_variance_lesson_rejects_numbers_of_another_bug(monkeypatch):
+def test_log_variance_lesson_does_not_hold_if_it_trains_with_another_bug(monkeypatch):
     each = find("log_variance")
     monkeypatch.setitem(each.run.__globals__, "exhibit", lambda name: exhibit("minus-one-once"))
     broken = run(each, QUICK._replace(epochs=5))

@@ -1,4 +1,4 @@
-"""Known wrong versions of solutions: the judge finds the change of each, and names only variables of the learner's file."""
+"""The judge finds the changed code of known wrong solutions, and names only variables of the learner's file."""
 
 import ast
 import re
@@ -34,7 +34,7 @@ def telling(arrays, right):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("exercise", exercises(), ids=lambda exercise: exercise.stem)
-def test_judge_describes_every_wrong_variant_by_its_change(exercise, monkeypatch):
+def test_judge_finds_which_code_was_changed_in_every_wrong_solution(exercise, monkeypatch):
     monkeypatch.setattr(compare, "words_of", lambda *arguments: ())
     silent = {}
     for part in exercise.parts:

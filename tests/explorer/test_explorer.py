@@ -498,7 +498,7 @@ def test_elbo_of_a_kinked_model_has_exact_digits():
 
 
 @pytest.mark.slow
-def test_known_errors_are_printed_after_the_numbers_that_they_change(browser, tmp_path):
+def test_page_shows_the_error_of_a_number_whose_digits_may_be_wrong(browser, tmp_path):
     vae, data = model("fixed")
     evidence = builder.evidence_for(vae, data.test_x)
     evidence.error[:3] = 0.34, 0.001, np.inf

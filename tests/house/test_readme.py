@@ -22,7 +22,10 @@ every_page = pytest.mark.parametrize("name", PAGES)
 
 
 def same(printed, shown):
-    """Return True if words and whole numbers are equal and decimals differ by at most 5 %, or 50 % for those up to 20."""
+    """Return True if words and whole numbers are equal and decimal numbers are close.
+
+    Two decimal numbers are close if they differ by at most 5 %. For numbers from -20 to 20, a difference of 50 % is allowed.
+    """
     word = re.compile(r"-?\d+\.\d+|\S+")
     printed, shown = word.findall(printed), word.findall(shown)
     if len(printed) != len(shown):

@@ -516,9 +516,9 @@ def claims():
     mended = lambda t: (2 * t, "=", t + t * (1 + 1e-15))  # noqa: E731
     words = 'The text says that t is "as large as its double" (l.1).'
     plant(1, kind="claim", claim=words, verdict="loose", fault="True only for t = 0.").precise("2t = t + t")(mended)
-    plant(2, verdict="slip", fault="A t is lost.").intended("2t = t + t")(mended)
+    plant(2, verdict="slip", fault="A t is missing.").intended("2t = t + t")(mended)
     plant(3, verdict="slip", fault="The same.", group="hong.2").intended("2t = t + t")(mended)
-    plant(4, verdict="copy", fault="A bar may be lost.")
+    plant(4, verdict="copy", fault="A minus sign may be missing.")
     root = {"needs": "t > 0", "outside": {"t": -2}, "letter": positive("t", "t")}
     plant(5, lambda t: (np.sqrt(t**2), "=", t * (1 + 1e-15)), r"\sqrt{t^2} = t", kind="claim", claim="A root (l.5).", **root)
     twice = lambda t: (2 * np.log(t), "=", np.log(t * t) * (1 + 1e-15))  # noqa: E731
@@ -531,14 +531,15 @@ def claims():
 def test_errata_prints_faults_then_loose_wording_then_damaged_copies(claims, capsys):
     code, out, err = run(capsys, "errata", "hong")
     assert out.splitlines() == [
-        "hong.2 +1  slip   A t is lost.", "hong.1     loose  True only for t = 0.", "hong.4     copy   A bar may be lost."
+        "hong.2 +1  slip   A t is missing.", "hong.1     loose  True only for t = 0.",
+        "hong.4     copy   A minus sign may be missing.",
     ]  # fmt: skip
     counts = r"3 of \d+ faults and remarks \(1 slip, 1 loose, 1 copy\)"
     assert code == 0 and re.match(counts + r"; \+1: one more row has this fault; filter: .* derivations errata --full$", err)
-    assert run(capsys, "errata", "hong.3", "-q") == (0, "hong.2 +1  slip   A t is lost.\n", "")
+    assert run(capsys, "errata", "hong.3", "-q") == (0, "hong.2 +1  slip   A t is missing.\n", "")
     full = run(capsys, "errata", "hong", "--full", "-q")[1].split("\n\n")
     assert full[0].splitlines() == [
-        "hong.2   slip   l.2", "  printed t = 2t", "  why     A t is lost.", "  example t = 1: printed, 1 = 2",
+        "hong.2   slip   l.2", "  printed t = 2t", "  why     A t is missing.", "  example t = 1: printed, 1 = 2",
         "  better  2t = t + t", "  the same fault: hong.3   l.3", "  printed t = 2t",
     ]  # fmt: skip
     says = '  says    The text says that t is "as large as its double" (l.1).'
@@ -552,7 +553,8 @@ def test_errata_markdown_has_one_table_for_each_kind_of_fault(claims, capsys):
     tables = [line for line in out.splitlines() if line.startswith("|")]
     assert all(len(re.findall(r"(?<!\\)\|", line)) == 7 for line in tables)
     assert tables[0] == "| where | source says | read here as | fault | form that holds | example |"
-    assert tables[2].startswith("| `hong.2` l.2; `hong.3` l.3, slip | printed: `t = 2t` |  | A t is lost. | `2t = t + t` |")
+    slip = "| `hong.2` l.2; `hong.3` l.3, slip | printed: `t = 2t` |  | A t is missing. | `2t = t + t` |"
+    assert tables[2].startswith(slip)
     claim = 'The text says that t is "as large as its double" (l.1).'
     assert tables[5].startswith(f"| `hong.1` l.1, loose | {claim} | `t = 2t` |")
 
@@ -590,7 +592,7 @@ def test_show_prints_a_claim_and_our_reading_of_it_as_a_formula(claims, capsys):
         assert text in out, text
     assert "Printed" not in out and "What the source says" not in run(capsys, "show", "hong.2")[1]
     out = run(capsys, "show", "hong.4")[1]
-    remark = "hong.4 is perhaps damaged by copying. A bar may be lost."
+    remark = "hong.4 is perhaps damaged by copying. A minus sign may be missing."
     assert f"{remark}\nPrinted, at the simplest point where it fails: t = 1" in out
 
 

@@ -1,4 +1,4 @@
-"""The draws, simple values and Hypothesis examples of a letter satisfy the rule of its symbol."""
+"""Every value of a Symbol satisfies the rule of this Symbol: random values, simple values and examples of Hypothesis."""
 
 import numpy as np
 import pytest

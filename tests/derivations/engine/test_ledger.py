@@ -168,7 +168,9 @@ def test_verbal_statements_have_a_claim_and_printed_formulas_do_not():
 
 
 MOST_QUOTED = 10                                            # words quoted in one claim
-FAULTS = {                                                  # the first row of each fault, not computed from the ledger
+# {verdict: ids of rows}. If several rows have the same fault, only the first of them is in this list. The list is written by
+# hand: a list computed from the ledger would always agree with the ledger.
+FAULTS = {
     "slip": {"odaibo.t6", "odaibo.10", "odaibo.29", "hong.15", "hong.6"},
     "wrong": {"odaibo.41", "odaibo.42", "lm.3", "lm.35", "lm.37", "lm.38", "hong.10"},
 }

@@ -24,7 +24,7 @@ SLACK = {
     "!=": lambda left, right: -abs(left - right),
     ">": lambda left, right: right - left, ">=": lambda left, right: right - left,
 }  # fmt: skip
-CORNERS = (-8, -5, -3, -1e-9, 1e-9, 1e-9, 3, 5, 8)          # raw numbers from which letters are made; some letters refuse 0
+CORNERS = (-8, -5, -3, -1e-9, 1e-9, 1e-9, 3, 5, 8)          # raw numbers; `Symbol.make` turns them into values of a letter
 
 
 JOINT_ASSUMPTIONS = {                                       # {id: condition on several letters together}

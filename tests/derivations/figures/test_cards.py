@@ -256,7 +256,7 @@ def trick(**faulty):
 
 
 def estimate(name, change):
-    """Return a call that draws the figure with one estimate replaced by `change(its values, the noise)`."""
+    """Return a function that draws the figure with faulty values of one estimate: `change(right values, eps)`."""
     def faulty(eps):
         good = cards_trick.estimates(eps)
         return good | {name: change(good[name], eps)}

@@ -66,7 +66,8 @@ def test_taylor_remainder_by_quadrature_equals_its_closed_form(d):
 
 
 @pytest.mark.parametrize("bend", [0.0, 0.5, 80.0])
-def test_y_of_inverts_the_change_of_variables(bend):
+def test_inverse_of_the_change_of_variables_is_accurate(bend):
+    """The function `y_of` solves t = y + bend tanh(y) for y."""
     t = np.array([[-100.0], [-0.3], [0.0], [2.0]])
     y = gaussians.y_of(t, bend)
     np.testing.assert_allclose(y + bend * np.tanh(y), t, rtol=1e-12, atol=1e-13)

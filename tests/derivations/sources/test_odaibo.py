@@ -61,7 +61,11 @@ def pair_covering(raw):
 
 
 def two_outcomes(raw):
-    """Return q and p of two outcomes. q has even and p has odd numbers of hundredths: q is neither p nor p reversed."""
+    """Return q and p of two outcomes.
+
+    Every probability in q is an even multiple of 1/100, and every probability in p is an odd multiple. Therefore q differs
+    from p, and also from p with its two outcomes exchanged.
+    """
     q, p = (np.floor(49 / (1 + np.exp(-raw[:, k : k + 1]))) for k in (0, 1))
     q, p = (2 * q + 2) / 100, (2 * p + 1) / 100
     return {"q": np.hstack([q, 1 - q]), "p": np.hstack([p, 1 - p])}

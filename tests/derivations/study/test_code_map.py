@@ -28,7 +28,8 @@ def run(capsys, *arguments):
 
 
 def test_map_has_the_forward_function_of_every_backward_function():
-    for name in set(places()) - {"minivae.objective.kl_path_backward"}:       # belongs to kl_sampled
+    """No function is called `kl_path`: `kl_path_backward` and `kl_sampled_backward` are gradients of `kl_sampled`."""
+    for name in set(places()) - {"minivae.objective.kl_path_backward"}:
         if name.endswith("_backward") and not inspect.isclass(records.fetch(name.rpartition(".")[0])):
             assert name.removesuffix("_backward") in places()
     assert {"minivae.divergences.kl_full", "minivae.ops.relu_backward", "minivae.vae.VAE.elbo"} <= set(places())
