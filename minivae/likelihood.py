@@ -17,7 +17,7 @@ from minivae.checks import choice, counts, refuse, same_axes, shared, whole_numb
 from minivae.gaussian import LOG_2PI
 from minivae.ops import sigmoid, softplus_excess
 
-BLOCK = 512                                                 # features per product: a BLAS can lose digits in longer sums
+BLOCK = 512                                                 # features in one matrix product: a longer sum can lose digits
 
 
 def squared_error(x: NDArray, mean: NDArray, sigma: NDArray | float = 1) -> NDArray:

@@ -35,7 +35,7 @@ def initial_params(rng: np.random.Generator) -> list[np.ndarray]:
 
 def forward(params: list, x: np.ndarray, eps: np.ndarray) -> tuple:
     """Return the results of steps 1 to 7 for counts x (B, D) and noise eps (B, J), drawn from a standard normal."""
-    W_h, b_h, W_mu, b_mu, W_log_var, b_log_var, W_g, b_g, W_logits, b_logits = params
+    W_h, b_h, W_mu, b_mu, W_log_var, b_log_var, W_g, b_g, W_logits, b_logits = params     # comments: step, shape, meaning
     h = np.tanh((x / DOTS) @ W_h + b_h)                                   # 1  (B, H)  hidden layer of the encoder
     mu = h @ W_mu + b_mu                                                  # 2  (B, J)  mean of q(z|x)
     log_var = h @ W_log_var + b_log_var                                   # 2  (B, J)  log of the variance sigma^2
@@ -54,7 +54,7 @@ def backward(params, x, eps, results):
     """Return the gradient of the loss with respect to each parameter: the chain rule, from step 7 back to step 1."""
     # d_mu: gradient with respect to mu. A layer y = a @ W + b has d_W = a.T @ d_y, d_b = d_y.sum(axis=0), d_a = d_y @ W.T.
     _, _, W_mu, _, W_log_var, _, W_g, _, W_logits, _ = params             # W_h and the biases are not needed
-    h, mu, log_var, sigma, z, g, logits, *_ = results
+    h, mu, log_var, sigma, z, g, logits, *_ = results                     # comments: step of forward, shape, meaning
     d_kl, d_log_px_z = 1 / len(x), -1 / len(x)                            # 7  ()      the same for each image
     d_mu_kl = d_kl * mu                                                   # 6  (B, J)
     d_log_var_kl = d_kl * (np.exp(log_var) - 1) / 2                       # 6  (B, J)

@@ -49,7 +49,7 @@ class VAE:
     likelihood, activation : Likelihood, str
         Bernoulli(), Binomial(n) or Gaussian(sigma); "tanh" or "relu".
     beta : float
-        The weight of the KL. If 1, minus the loss estimates a lower bound of log p(x); if > 1, a looser one; if < 1, none.
+        Weight of the KL. If 1, minus the loss estimates a lower bound of log p(x); if > 1, a looser bound; if < 1, no bound.
     estimator, objective : str
         "analytic", "sampled" or "path" (for the KL and its gradient); "elbo" or "iwae". See the module `objective`.
     noise : bool

@@ -57,7 +57,7 @@ class Estimate(NamedTuple):
 
     @property
     def error(self) -> float:
-        """Return the error of the mean. Errors of integrals may be dependent; then it is the mean of the errors."""
+        """Return the error of the mean. For integrals, whose errors may be dependent, return the mean of the errors."""
         return math.sqrt((self.errors**2).sum()) / len(self.errors) if self.drawn else float(self.errors.mean())
 
 

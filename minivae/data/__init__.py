@@ -7,7 +7,7 @@
     archives     .npz files: finds the data by the usual names of arrays
     mnist        IDX files: all of a directory, or those whose names begin with a prefix
     foreign      files that minivae does not read: their kind, and how to convert them
-    remedies     commands that mend a table of text
+    remedies     commands that repair a table in a text file
     raw          the arrays that a reader returns, and the user's settings
     meaning      what the arrays mean: pictures, labels, grey levels, counts, the held-out part
     description  one line about the data that were read

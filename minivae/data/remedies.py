@@ -1,4 +1,4 @@
-"""Commands, for the shell or in Python, that mend a table of text. Each writes a new file; the old one stays unchanged."""
+"""Commands that repair a table in a text file, for the shell or in Python. Each writes a new file and keeps the old one."""
 
 import re
 from collections.abc import Sequence

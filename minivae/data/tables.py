@@ -116,8 +116,8 @@ def choose_separator(first: list[Line], path: Path, how: Reading) -> str:
     others = [one for one in (";", "\t", "|", ",", " ") if one != usual and all(one in line for line in texts)]
     if all(usual in line for line in texts) and not set(others) & {";", "\t"}:   # between ; or tabs, commas may be decimal
         return usual
-    for other in others:
-        if other != " " or sum(is_number(cell) for cell in texts[-1].split()) > 1:  # else it is text
+    for other in others:                                    # spaces separate cells only if they separate numbers
+        if other != " " or sum(is_number(cell) for cell in texts[-1].split()) > 1:
             remedy = f"Add --delimiter {TYPED.get(other, other)} (in Python: delimiter={other!r})."
             raise Damaged(f"the separator seems to be {SEPARATORS[other]}, not {SEPARATORS[usual]}. {remedy}")
     return usual                                            # a single column has no separator

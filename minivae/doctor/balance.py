@@ -52,7 +52,8 @@ def hidden_weights(whole: Measured) -> list[Finding]:
         return []
     found, sizes = [], whole.sizes
     cost, kl = whole.powers["cost"], whole.powers["kl"]
-    for letter, usual, exhibit, over in (                   # in the museum's exhibit, the KL counts size^usual times as much
+    # `exhibit` names a bug of the museum. This bug has the same effect as beta = size^usual.
+    for letter, usual, exhibit, over in (
         ("B", 1, "kl-sum-over-batch", "rows"), ("D", 1, "mean-over-pixels", "features"),
         ("J", -1, "kl-mean-over-latents", "latents"),
     ):  # fmt: skip

@@ -87,7 +87,10 @@ def examined(file: Path, seed: int, timeout: float) -> dict:
 
 
 def show_first_lines(stream: BinaryIO) -> None:
-    """Print the first LINES lines of a stream on stderr, and the number of further lines. Longer lines are split."""
+    """Print the first LINES lines of a stream on stderr, and the number of further lines.
+
+    A line of more than 1000 bytes is split into lines of at most 1000 bytes.
+    """
     lines = iter(lambda: stream.readline(1000), b"")
     with stream:
         for line in itertools.islice(lines, LINES):

@@ -119,7 +119,10 @@ def paths(arguments: Mapping[str, NDArray], name: str, right: NDArray) -> dict[s
 
 
 def compared(gathered: Mapping[str, list], about: str, rel: float) -> list[Finding]:
-    """Return a finding for each array. `gathered` maps its name to a list: the arguments of `describe` for each size."""
+    """Return a finding for each array.
+
+    `gathered` maps the name of an array to a list. Each element of the list has the arguments of `describe` for one size.
+    """
     found = []
     for name, seen in gathered.items():
         probes, *known = map(list, zip(*seen))

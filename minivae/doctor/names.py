@@ -55,9 +55,13 @@ def weighted_sum(weights: Mapping[str, float]) -> str:
 
 
 class Variant(NamedTuple):
-    """Coefficients that fit two cases: a right KL of an unusual form, and a wrong KL. The constant decides."""
+    """Coefficients that fit two cases: a right KL of an unusual form, and a wrong KL.
 
-    constant: float | None      # constant of the right KL, for one entry at weight 1; None: any except -1/2
+    The constant term of the loss shows which case it is. In the right KL, with weight 1, each entry has the constant term
+    `constant`. If `constant` is None, the KL is right with every constant term except -1/2.
+    """
+
+    constant: float | None
     finding: Finding            # if the KL is right
     otherwise: Finding          # if the KL is wrong
     weight: float
@@ -69,8 +73,8 @@ class KnownKL(Known):
     """A KL to N(0, 1) with its reading (kind "kl"), or other terms, with or without a reading (kind "other")."""
 
     reading: Reading | None = None
-    constant: float = -0.5                                  # constant of one entry at weight 1
-    variant: Variant | None = None                          # set until the constant shows if the KL is right
+    constant: float = -0.5                                  # the constant term of one entry, if the weight is 1
+    variant: Variant | None = None                          # removed when the constant term shows if the KL is right
 
     @property
     def known(self) -> bool:
@@ -202,7 +206,10 @@ def fits(weights: Mapping[str, float], pattern: Mapping[str, float], v: float, e
 
 
 def one_off(weights: Mapping[str, float], reading: Reading, error: float) -> tuple[str, float] | None:
-    """Return (name of the third, weight) if two of three coefficients fit one weight and the third does not; else None."""
+    """Return (name of the wrong coefficient, weight) if exactly one of the three coefficients of a KL is wrong; else None.
+
+    The other two coefficients must be those of a right KL, multiplied by the same weight.
+    """
     pattern = pattern_of(reading)
     if not set(weights) <= set(pattern) or len(weights) < 2 or reading.spread not in weights:
         return None

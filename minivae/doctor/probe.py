@@ -117,7 +117,10 @@ def at_all_sizes(target: Target, sizes: Mapping[str, int], rng: np.random.Genera
 
 
 def powers(found: Mapping[str, tuple], part: str) -> dict[str, int] | None:
-    """Return {size: its power in the weight of "cost" or "kl"}; None if no whole number fits, or the terms differ."""
+    """Return {letter of a size: p}: the weight of this part, "cost" or "kl", is proportional to size^p.
+
+    Return None if some p is not a whole number, or if the part has different terms at different sizes.
+    """
     base_sizes, base = found[""]
     first = getattr(base, part)
     result = {}

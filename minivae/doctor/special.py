@@ -77,7 +77,8 @@ BENDS = {
 def bent(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> Finding | None:
     """Return a finding if the loss has max(KL, level) (free bits) or |KL - level| (a capacity), else None.
 
-    The level is found on a scan, in which all entries have the same value. Random draws then have to confirm the formula.
+    To find the level, all entries of mu get the same value, which grows from 0 to 4. Then random draws have to confirm the
+    formula.
     """
     x, o, m, s = target.draw(rng, sizes, DRAWS)
     m = m * np.linspace(0.05, 1.5, DRAWS)[:, None, None]

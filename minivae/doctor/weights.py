@@ -55,7 +55,10 @@ OUTER = {"": lambda a: a, ", averaged over the data points": np.mean, ", summed 
 
 
 def measure(call: Call, rng: np.random.Generator, declared: int | None = None) -> list[Finding]:
-    """Examine iw_bound(log_w), or iw_bound(log_w, axis=0); `declared` is the axis of the draws that the file gives."""
+    """Examine iw_bound(log_w), or iw_bound(log_w, axis=0).
+
+    The user's file can say which axis of log_w is the axis of the draws: `declared` is its number, or None.
+    """
     samples = [rng.normal(-3, 1.5, (7, 4)), rng.normal(-2, 1.0, (5, 3))]
     takes_axis = any(parameter.name == "axis" for parameter in call.parameters)
     draws_on = 0 if takes_axis else declared if declared is None else declared % 2

@@ -175,7 +175,7 @@ def schedule(distributions: int, start: str) -> NDArray:
 
 @np.errstate(over="ignore", invalid="ignore")
 def _densities(vae, x, path, z):
-    """Return log start and log p(x, z), (L, N) each, and their gradients in z, (L, N, J) each."""
+    """Return the log density of the start and log p(x, z), (L, N) each, and their gradients in z, (L, N, J) each."""
     log_start, d_start = path.log_start(z)
     log_px_z, d_px = log_px_z_and_slope(vae, x, z)
     return log_start, log_px_z + log_standard_normal(z), d_start, d_px - z

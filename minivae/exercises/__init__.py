@@ -9,7 +9,7 @@
     outside      starts the process of `pupil`, with limits
     judge        calls the functions of a submission, and judges the returned arrays
     compare      compares the returned arrays with the right ones and with known wrong versions
-    sentences    the words about one wrong array
+    sentences    the messages about one wrong array
     variants     known wrong versions of every function
     confusions   a list of common wrong versions
     bonus        the exercise in which the learner writes the check
@@ -18,5 +18,5 @@
     notebook     exercises and lessons as Jupyter notebooks
     lessons      eighteen frequent questions, each answered by a number and a figure
     actions      the actions of the command, such as check, hint and show
-    command      the command `minivae exercises`: actions and options
+    command      reads the action and the options that follow `minivae exercises`
 """

@@ -11,7 +11,8 @@ from minivae.exercises.cut import Piece, blank, lines_of, source_of, tree_of
 from minivae.exercises.prompts import TEXTS
 from minivae.params import shapes_of
 
-SIZES = (                                                   # in the first draw, no two letters of a part have equal lengths
+# Lengths of the axes in the first and the second draw. In the first draw, all axes of a function have different lengths.
+SIZES = (
     {"L": 3, "B": 5, "J": 2, "D": 7, "I": 7, "O": 3, "H": 11},
     {"L": 2, "B": 3, "J": 7, "D": 5, "I": 2, "O": 7, "H": 5},
 )
@@ -91,7 +92,7 @@ class Exercise(NamedTuple):
     hints: tuple[str, str, str]
     parts: tuple[Part, ...]
     given: tuple[str, ...]
-    asking = None                                           # the bonus replaces the calls and the judge
+    asking = None                                           # None: the usual functions of the judge; the bonus has its own
 
     @property
     def stem(self) -> str:

@@ -35,7 +35,7 @@ Pairs = Mapping[str, tuple[list[NDArray], list[NDArray]]]   # name -> the learne
 def compared(part: Part, seed: int, given: Given) -> list[Finding]:
     """Return findings about steps, then about results in the order of computation.
 
-    The findings about steps name the cause of the errors. While a blank is left, they also list the right steps.
+    The findings about steps name the cause of the errors. While a blank is left, they also list the steps that are right.
     """
     results = filled(part, seed, given)
     pairs = steps_of(part, seed, given) | results
@@ -156,7 +156,11 @@ def with_values(part: Part, seed: int, values: Mapping[str, list]) -> dict[str, 
 
 @functools.cache
 def with_steps(piece: Piece, names: tuple[str, ...]) -> Callable:
-    """Return the solution as a function that takes the values of these steps from its global variable `learners`."""
+    """Return the solution as a function that uses the learner's values of these steps.
+
+    After the line that computes a step, a new line replaces the value by the learner's value, `learners[step]`. The caller
+    must store the dictionary `learners` in the globals of the function.
+    """
     tree = tree_of(piece)
     for name in names:
         place = next(k for k, node in enumerate(tree.body) if name in computed(node))
@@ -181,14 +185,14 @@ def arrays_from(part: Part, draw: Draw, function: Callable) -> list[NDArray]:
 
 @functools.lru_cache(64)
 def right_arrays(part: Part, seed: int) -> list[list[NDArray]]:
-    """Return the right arrays of both draws."""
+    """Return the right arrays for each of the two draws."""
     function = compiled(part.piece, tree_of(part.piece))
     return [arrays_from(part, draw, function) for draw in part.draws(seed)]
 
 
 @functools.lru_cache(64)
 def right_steps(part: Part, seed: int) -> list[dict[str, NDArray]]:
-    """Return the arguments and the right steps of both draws, by name."""
+    """Return, for each of the two draws, the arguments and the correct intermediate values, by name."""
     function, found = compiled(part.piece, tree_of(part.piece)), []
     for draw in part.draws(seed):
         with watching(function, seen := {}):
@@ -200,7 +204,7 @@ def right_steps(part: Part, seed: int) -> list[dict[str, NDArray]]:
 
 @functools.lru_cache(64)
 def known_arrays(part: Part, seed: int) -> list[tuple[Variant, dict[str, tuple]]]:
-    """Return every variant that runs, with its results of both draws."""
+    """Return every variant that runs, with its results for both draws."""
     found = []
     for variant in variants(part.piece):
         try:

@@ -87,7 +87,8 @@ CONFUSIONS = (                                              # function, {right l
     ("step", {"(np.sqrt(v) + floor)": "np.sqrt(v + self.tiny * sum_2)"}, "tiny is added inside the square root"),
 )  # fmt: skip
 
-TERMS = {                                                   # terms of a result: a wrong result often has other factors
+# The terms that a result can have. A wrong result often has the right terms with wrong factors.
+TERMS = {
     ("kl_standard_normal", "kl"): {
         "mu^2": "mu * mu", "mu": "mu", "exp(log_var)": "np.exp(log_var)", "exp(log_var / 2)": "np.exp(log_var / 2)",
         "exp(-log_var)": "np.exp(-log_var)", "log_var": "log_var", "1": "1"},

@@ -20,13 +20,17 @@ SHAPE = re.compile(r"\([LBDJHIO\d*, ]*\)(?: each)?")
 
 
 class Piece(NamedTuple):
-    """A function of the package, and the lines that stay in its blank."""
+    """A function of the package, and the lines that stay in its blank.
+
+    If `whole` is True, one `...` replaces the whole body of the function. The reason is that the function works in place, or
+    that the names of its variables would tell the answer.
+    """
 
     module: str                 # "gaussian"
     name: str                   # "reparameterize"; for a method, "VAE.backward"
     arguments: int | tuple[str, ...] = 0    # arguments in the blank: how many (0: all without a default), or their names
     keep: tuple[str, ...] = ()  # left sides of the assignments that stay in the blank
-    whole: bool = False         # True if the body is one `...`: the code works in place, or its names tell the answer
+    whole: bool = False
     lines: tuple[str, ...] = ()  # for a part of a method: left sides of the assignments that make up the learner's function
     called: str = ""            # the name of the learner's function, if it differs from `name`
 

@@ -159,7 +159,7 @@ def perform(calls: list[dict], names: dict) -> Iterator[dict]:
 
 
 def one_call(call: dict, function: Callable, names: dict) -> dict:
-    """Make one call with a copy of its arguments; make it again after every assignment that fails."""
+    """Call the function with a copy of the arguments. If an assignment in it fails, assign `...` there and call it again."""
     file, failed = file_of(function), {}
     tree = function_in(file, call["function"]) if call["how"] in ("plain", "model") else None
     while True:

@@ -29,9 +29,9 @@ class Given(NamedTuple):
 
 
 class Wrong(NamedTuple):
-    """A wrong array: its name and, for every draw, the learner's array, the right array, all right results and right steps.
+    """A wrong array: its name and, for every draw, the learner's array and the correct array.
 
-    The steps include the arguments of the function.
+    `results` has all correct results of every draw. `steps` has all correct intermediate values, and the arguments.
     """
 
     name: str
@@ -81,7 +81,7 @@ def words_of(part: Part, draws: Sequence[Draw], wrong: Wrong, given: Given, name
 
 
 def not_written(part: Part, name: str, mine: Sequence[NDArray], right: Sequence[NDArray], given: Given) -> str:
-    """Return the words for an array that the function must write, but did not write or only added to; else ""."""
+    """Return a message if the function must write an array, but did not write it or only added to it; else ""."""
     if part.how == "model" and name in part.results and not mine[0].any():
         return "was not written: it is still 0 everywhere"
     if part.written is None or name in part.returned:
@@ -95,7 +95,7 @@ def not_written(part: Part, name: str, mine: Sequence[NDArray], right: Sequence[
 
 
 def of_adam(given: Given) -> str:
-    """Return the words for a state of Adam that is not stored, or for a division by zero, else ""."""
+    """Return a message if a state of Adam is not stored, or if there was a division by zero; else ""."""
     state = given.steps[0] if given.steps else {}
     if state.get("self.t") == 0:
         return "self.t is still 0 after three steps: increase it by 1 in each step"
@@ -134,7 +134,7 @@ def letters(array: NDArray, part: Part, sizes: Mapping[str, int]) -> str:
 
 
 def reduced(wrong: Wrong, part: Part, sizes: Mapping[str, int]) -> str:
-    """Return the words for an array that differs from the right one by a sum, a mean, or an axis of length 1."""
+    """Return a message if an array differs from the right one by a sum, a mean, or an axis of length 1; else ""."""
     mine, right = wrong.mine, wrong.right
     if [a.size for a in mine] == [b.size for b in right] and mine[0].squeeze().shape == right[0].squeeze().shape:
         if mine[0].ndim > right[0].ndim:
@@ -203,7 +203,7 @@ def factors(values: Mapping[str, NDArray], right: NDArray, names: frozenset[str]
 
 
 def sum_of_terms(part: Part, draws: Sequence[Draw], wrong: Wrong) -> str:
-    """Return the words for a wrong array that is a sum of known terms with wrong factors; else ""."""
+    """Return a message if a wrong array is a sum of known terms with wrong factors; else ""."""
     codes = TERMS.get((part.piece.function, wrong.name), {})
     terms = [{name: eval(code, {"np": np}, dict(zip(part.arguments(), draw.arguments))) + np.zeros(b.shape)
               for name, code in codes.items()} for draw, b in zip(draws, wrong.right)]  # fmt: skip

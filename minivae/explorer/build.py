@@ -88,7 +88,10 @@ def content(vae: VAE, data: Dataset, evidence: Evidence) -> dict:
 
 
 def elbos(model: VAE, x: NDArray) -> tuple[NDArray, NDArray]:
-    """Return the ELBO of each row and its error, (N,) each. A search that starts with five nodes takes half the time."""
+    """Return the ELBO of each row and its error, (N,) each.
+
+    The first integral has 5 nodes on each axis. This takes half the time of `expected` with its default, 8 nodes.
+    """
     return expected(model, x, *model.encode(x), 1e-4, (5, 8, 16, 32))
 
 

@@ -110,7 +110,7 @@ def exhibit(bug: Bug, seed: int = 0, epochs: int = EPOCHS) -> Exhibit:
 
 @functools.cache
 def noticed_of(changes: tuple[Change, ...]) -> dict[str, str | None]:
-    """Apply these changes to a copy of the package, and return the message of each layer about it."""
+    """Apply these changes to a copy of the package; return what each layer of checks reports about this copy."""
     return noticed(package(changes))
 
 

@@ -60,7 +60,7 @@ class Lesson(NamedTuple):
     name: str                   # the name of its function
     run: Callable[[Setup], Finding]
     question: str               # as learners ask it
-    asked: str                  # public threads that ask it
+    asked: str                  # public threads in which learners ask this question
     predict: str                # a question to answer before the run
     choices: tuple[str, ...]    # possible answers
     answer: int                 # the index of the right answer
