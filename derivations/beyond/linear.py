@@ -109,7 +109,7 @@ def _(W, b, s, x, z):
 
 # A data set, the eigenvectors of its covariance, and probabilistic PCA with d = 2: x = b + W z + sigma eps
 
-CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))      # noise; the mean of a quadratic over it is exact
+CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))      # noise: means of quadratics are exact
 
 
 def on_axes(*distances):

@@ -44,7 +44,10 @@ class Place(NamedTuple):
 
 @cache
 def functions() -> dict[str, Callable]:
-    """Return {dotted name: function} of minivae's mathematics: public functions, methods in METHODS, tied methods."""
+    """Return {dotted name: function} of minivae's mathematics.
+
+    These are the public functions, the methods in METHODS, and the methods that an entry of the ledger checks.
+    """
     found = {}
     for module in MATHEMATICS:
         for name, value in vars(module).items():
@@ -86,7 +89,8 @@ def dotted(node: ast.AST) -> str:
 def real_names() -> dict[str, str]:
     """Return {dotted name: dotted name in the defining module} for functions that minivae re-exports."""
     offered = {f"{package.__name__}.{name}": getattr(package, name) for package in PACKAGES for name in package.__all__}
-    offered |= {f"{gaussian.__name__}.{name}": value for name, value in vars(gaussian).items()}     # re-exports divergences
+    # the module gaussian re-exports functions of divergences
+    offered |= {f"{gaussian.__name__}.{name}": value for name, value in vars(gaussian).items()}
     return {name: f"{value.__module__}.{value.__name__}" for name, value in offered.items() if inspect.isroutine(value)}
 
 

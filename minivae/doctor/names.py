@@ -74,7 +74,7 @@ class KnownKL(Known):
 
     reading: Reading | None = None
     constant: float = -0.5                                  # the constant term of one entry, if the weight is 1
-    variant: Variant | None = None                          # removed when the constant term shows if the KL is right
+    variant: Variant | None = None                          # None after the constant term has shown if the KL is right
 
     @property
     def known(self) -> bool:

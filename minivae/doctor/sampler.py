@@ -133,7 +133,10 @@ def mean_findings(call: Call, middle: NDArray, m: NDArray, s: NDArray, rel: floa
 
 
 def width_findings(call: Call, width: NDArray, s: NDArray, assumed: Assumed, error: NDArray) -> list[Finding]:
-    """Return the finding about the width of the draws: which reading it shows, and whether the KL has the same."""
+    """Return the finding about the width of the draws.
+
+    It says how the sampler reads its second argument (sigma, sigma^2 or log sigma^2), and if the KL reads it differently.
+    """
     def equals(other):
         return (np.abs(width - other) <= error).all()
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 SUFFICIENT = 1e-4                                           # a step must reach this part of its predicted decrease (Armijo)
 CAREFUL = 0.3                                               # longest first step, in units of sqrt(scale)
-SMALLEST = 2.0**-40                                         # the line search tries only larger fractions of a step
+SMALLEST = 2.0**-40                                         # the line search ends at this fraction of a step
 
 
 def minimise(

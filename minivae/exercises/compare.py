@@ -141,7 +141,7 @@ def later(part: Part, name: str, pairs: Pairs, carried: Mapping[str, list] | Non
 
 
 def with_values(part: Part, seed: int, values: Mapping[str, list]) -> dict[str, list] | None:
-    """Execute the right lines with the learner's values of some steps. Return all arrays by name; None after an error."""
+    """Execute the solution with the learner's values of some steps. Return all arrays by name; None after an error."""
     function, found = with_steps(part.piece, tuple(values)), []
     for k, draw in enumerate(part.draws(seed)):
         function.__globals__["learners"] = {name: each[k] for name, each in values.items()}

@@ -24,7 +24,7 @@ from minivae.runs.files import must_be_free, write_atomically
 NO_BOUNDARY = ("submissions run with your rights: limits of time and memory are no security boundary. Grade unknown "
                "code in a container or a virtual machine.")  # fmt: skip
 COPY = re.compile(r"( ?\(\d+\)|-\d+)$")                     # 06_reparameterize-1.py, 06_reparameterize (2).py
-JUDGE = re.compile(r"import check_here|check_here\(")        # in the cells of a notebook that call the judge
+JUDGE = re.compile(r"import check_here|check_here\(")        # finds the notebook cells that call the judge
 ARCHIVES = (".zip", ".gz", ".tar", ".7z", ".rar")
 SKIPPED = ("__pycache__", "__MACOSX")
 

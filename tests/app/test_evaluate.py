@@ -186,7 +186,7 @@ def test_evaluate_measures_the_rows_of_train_unless_options_choose_fewer(run, mo
     assert (asked[4] == data.digits().few(200).test_x).all()
 
 
-def test_evaluate_also_prints_the_means_of_train_if_its_rows_differ(run, tmp_path, capsys):
+def test_evaluate_prints_the_means_of_train_if_it_measured_other_rows(run, tmp_path, capsys):
     copy = shutil.copytree(run, tmp_path / "copy")
     results = {"held_out": 355, "elbo": -135.0, "log_px": -123.5, "gap": 11.5}
     (copy / "results.json").write_text(json.dumps(results))

@@ -9,9 +9,9 @@ in a temporary directory. Then it runs once in each round. The table has the med
 Wall clock includes the time in which other programs use the cores; CPU (user and system time of all processes) does not.
 A command whose median of the wall clock is above its target is reported on stderr, and the exit code is 1.
 
-The column "where" shows which parts of a command need the CPU: one more run times the functions in `parts`, in CPU
-seconds. "imports" is the import of the modules of these functions, with NumPy and, for figures, matplotlib; "rest" is
-everything else, such as the start of Python.
+The column "where" shows which parts of a command need the CPU. For it, the command runs once more, and the CPU seconds of
+the functions in `parts` are measured. "imports" is the import of the modules of these functions, with NumPy and, for
+figures, matplotlib; "rest" is everything else, such as the start of Python.
 """
 
 import argparse

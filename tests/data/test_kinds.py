@@ -241,7 +241,7 @@ def test_unreadable_kind_of_file_is_refused_with_a_remedy(kind, tmp_path, monkey
     with pytest.raises(ValueError) as refused:
         data.load(path, **how)
     assert re.search(words, str(refused.value), re.DOTALL), str(refused.value)
-    if kind != "delimiter":                                 # refused before the file is opened
+    if kind != "delimiter":                                 # a wrong delimiter is refused before the file is opened
         assert isinstance(refused.value, DataError) and str(tmp_path) in str(refused.value)
 
 

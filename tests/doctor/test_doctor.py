@@ -425,7 +425,7 @@ def test_constant_kl_is_reported_as_wrong():
     assert [finding.key for finding in report.wrong] == ["no-kl"] and report.wrong[0].measured == 1.5
 
 
-def test_numbers_near_the_largest_float_give_no_false_name():
+def test_kl_near_the_largest_float_is_neither_named_nor_called_missing():
     report = examine(kl=lambda m, v: 1e308 * m.sum())
     assert report.wrong == [] and not {("kl", "formula", "is"), ("kl", "no-kl", "wrong")} & named(report)
 
