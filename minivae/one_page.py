@@ -99,7 +99,7 @@ def train() -> list[np.ndarray]:
     rng, data = np.random.default_rng(0), digits()
     train_x, test_x = data.train_x.astype(int), data.test_x.astype(int)   # (1442, D) and (355, D)
     params = initial_params(rng)
-    m, v, t = [0.0] * len(params), [0.0] * len(params), 0                 # Adam's first step makes arrays of 0.0
+    m, v, t = [0.0] * len(params), [0.0] * len(params), 0                 # each 0.0 becomes an array in Adam's first step
     for epoch in range(1, EPOCHS + 1):
         order = rng.permutation(len(train_x))
         for start in range(0, len(order), BATCH):

@@ -59,11 +59,11 @@ class Params(Mapping):
         return cls(shapes, np.zeros(sum(map(math.prod, shapes.values())), dtype))
 
     def like(self, flat: NDArray) -> "Params":
-        """The same names and shapes, as views on another vector."""
+        """Parameters with the same names and shapes; their arrays are views on `flat`."""
         return Params(self.shapes, flat)
 
     def zeros_like(self) -> "Params":
-        """The same names and shapes, all zero."""
+        """Parameters with the same names and shapes, all zero."""
         return Params.zeros(self.shapes, self.flat.dtype)
 
     def copy(self) -> "Params":

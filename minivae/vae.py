@@ -24,7 +24,7 @@ from minivae.params import Params, shapes_of
 
 
 class Forward(NamedTuple):
-    """Results of the seven steps, in order. The backward reads them; the model stores nothing."""
+    """Results of the seven steps, in order. The method `backward` reads them; the model stores nothing."""
 
     encoder_hs: list[NDArray]   # 1  x as the encoder reads it, then the output of each layer
     mu: NDArray                 # 2  (B, J)
@@ -32,7 +32,7 @@ class Forward(NamedTuple):
     z: NDArray                  # 3  (L, B, J)
     decoder_hs: list[NDArray]   # 4  z, then the output of each layer, L * B rows each
     out: NDArray                # 4  (L, B, D)   the likelihood's logits or means
-    scale: tuple                # 5  () or (log_sigma,): the likelihood's own parameter
+    scale: tuple                # 5  the likelihood's own parameter: (log_sigma,), or an empty tuple
     log_px_z: NDArray           # 5  (L, B)
     kl: NDArray                 # 6  (B,) in closed form, (L, B) sampled
     loss: NDArray               # 7  ()
@@ -106,7 +106,7 @@ class VAE:
 
     @property
     def scale(self) -> tuple[NDArray, ...]:
-        """The likelihood's own parameter: () or (log_sigma,)."""
+        """The likelihood's own parameter: (log_sigma,), or an empty tuple."""
         return tuple(self.params[name] for name in self.likelihood.scale)
 
     def layers(self, part: str, params: Params | None = None) -> list[tuple[NDArray, NDArray]]:
@@ -170,7 +170,7 @@ class VAE:
         z = reparameterize(mu, log_var, eps)                                                    # 3   (L, B, J)
         decoder_hs = self._decode(z.reshape(L * B, J))                                          # 4   L * B rows
         out = decoder_hs[-1].reshape(L, B, -1)                                                  # 4   (L, B, D)
-        scale = self.likelihood.fit(x, out, *self.scale, refit=fit)                             # 5   () or (log_sigma,)
+        scale = self.likelihood.fit(x, out, *self.scale, refit=fit)                             # 5   (log_sigma,) or empty
         log_px_z = self.likelihood.log_prob(x, out, *scale)                                     # 5   (L, B)
         kl = objective.kl(z, mu, log_var)                                                       # 6   (B,) or (L, B)
         loss = objective.loss(log_px_z, kl, self.beta)                                          # 7   ()

@@ -279,10 +279,10 @@ def posterior_density(vae: VAE, x: NDArray, log_px: float, axis_1: NDArray, axis
 
 
 def levels_of(density: NDArray, cell: NDArray | float) -> list[float]:
-    """Return a density level for each of MASSES, lowest level first. The region whose density is above a level
-    has the probability of that mass.
+    """Return a density level for each probability in MASSES, lowest level first.
 
-    `cell` is the area of a grid cell: one number, or one for each node.
+    For a probability m, the region where the density is above the level of m has probability m. `cell` is the area of a
+    grid cell: one number, or one for each node.
     """
     order = np.argsort(-density, axis=None)
     falling, mass = density.ravel()[order], np.cumsum((density * cell).ravel()[order])

@@ -174,7 +174,8 @@ def draw_classes(
     """Write the name of each class at a free place near the median of its codes; draw a line from the name to the median.
 
     A name must not cover the points `drawn` (M, 2). Returns two results: the fraction of codes mu (N, 2) whose nearest
-    median is the median of their own class; and points that the names cover, (K, 2), or (3K, 2) for long names.
+    median is the median of their own class; and places that the names cover: the centre of each name, (K, 2), or the
+    centre, the left end and the right end of each name, (3K, 2), if a name has more than two characters.
     """
     classes = np.unique(labels)
     medians = np.array([np.median(mu[labels == label], axis=0) for label in classes])   # (K, 2)
@@ -190,7 +191,7 @@ def draw_classes(
             axes.plot(*zip(median, place), color=colour, lw=0.9, zorder=1)
         write(axes, *place, minus(named[label].name), size=size, weight="bold", color=colour)
     distance = np.linalg.norm(mu[:, None] - medians, axis=-1)                   # (N, K)
-    if longest > 2:                                         # a long name also covers the points at its two ends
+    if longest > 2:                                         # a long name is wide: return also its left and right end
         half = np.array([0.007 * longest * (high - low).max(), 0])
         places = np.concatenate([places, places - half, places + half])
     return float((classes[distance.argmin(axis=1)] == labels).mean()), places
@@ -211,7 +212,7 @@ def free_places(
     edges = np.minimum(apart * scale, 0.3 * (high - low))
     axis_1, axis_2 = (np.arange(a + edge, b - edge, size / 80) for a, b, edge in zip(low, high, edges))
     grid = np.stack(np.meshgrid(axis_1, axis_2), axis=-1).reshape(-1, 2)        # (G, 2)
-    to_points = distances(grid / scale, drawn / scale).min(axis=1) / clear      # (G,)   at least 1 if free
+    to_points = distances(grid / scale, drawn / scale).min(axis=1) / clear      # (G,)   at least 1 if no point is too near
     places = np.empty((0, 2))
     for median in medians:
         to_labels = distances(grid / scale_apart, places / scale_apart).min(axis=1, initial=np.inf) / apart

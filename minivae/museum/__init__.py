@@ -4,8 +4,8 @@
 
     patched      a copy of the package in memory with changed lines
     problems     small models and data for the checks
-    layers       the layers of checks; each one tests a copy
-    loop_layer   the layer that checks the training loop and the split of the data
+    layers       the layers (groups) of checks; each one tests a copy of the package
+    loop_layer   the checks of Adam, the training loop and the split of the data
 
     tour         train the right and the broken model; run all layers on all bugs; choose the bug of --blind
     figures      the figure: a row for each bug, a column for each layer

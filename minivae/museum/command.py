@@ -82,7 +82,10 @@ def described(bug: Bug) -> dict:
 
 
 def show_one(options: argparse.Namespace, bug: Bug) -> int:
-    """Print the changed lines, the results of both models and of the layers; return 1 if no layer notices the bug."""
+    """Print the changed lines, the results of both models, and the message of each layer of checks.
+
+    Return 1 if no layer notices the bug.
+    """
     shown = tour.exhibit(bug, whole_number("--seed", options.seed, 0), whole_number("--epochs", options.epochs, 1))
     if options.json:
         print(json.dumps(exhibit_document(shown, options), indent=2))
@@ -231,7 +234,10 @@ def markdown(found: dict) -> list[str]:
 
 
 def show_blind(options: argparse.Namespace, read: Callable[[], str] = input) -> int:
-    """Print the results of both models for the bug that the seed chooses, then hints: the message of each layer."""
+    """Print the results of the right and the broken model, then hints; the seed chooses the bug.
+
+    A hint tells the result of one layer of checks; the last hint names the changed file.
+    """
     count = 1 if options.hints is None else whole_number("--hints", options.hints, 1)
     bug = tour.blind(options.seed)
     shown = tour.exhibit(bug, options.seed, whole_number("--epochs", options.epochs, 1))

@@ -1,7 +1,8 @@
-"""The layers of checks. Each layer tests a copy of the package and raises Noticed if it finds a fault.
+"""The layers of checks. A layer is a group of checks of one kind, and tests a copy of the package.
 
-Many correct values are computed a second time, by plain loops or closed forms. Other checks compare results of the copy that
-must agree: its gradient with complex steps (derivatives without rounding error) of its loss, its sampler with its density.
+A layer raises Noticed if it finds a fault in the copy. Many checks compare a result of the copy with the correct value, from
+a plain loop or a closed form. Other checks compute one quantity in two ways with the code of the copy: for example, the
+gradient by `VAE.gradient` and by complex steps of the loss (derivatives without rounding error).
 """
 
 import dataclasses
@@ -30,12 +31,18 @@ LEDGER = "derivations.engine.ties"                                 # the layer "
 
 
 def noticed(copy: SimpleNamespace) -> dict[str, str | None]:
-    """Return the message of each layer about a copy, or None if the layer notices nothing."""
+    """Run every layer of checks on a copy of the package; return the name of each layer with its message.
+
+    The message is None if the layer finds no fault.
+    """
     return {name: message_of(layer, copy) for name, layer in layers().items()}
 
 
 def message_of(layer: Callable, copy: SimpleNamespace) -> str | None:
-    """Return the message of one layer about a copy, or None. If the copy raises an error, the layer notices it."""
+    """Run one layer of checks on a copy of the package; return its message, or None if it finds no fault.
+
+    If the copy raises an error, the message is the type and the text of the error.
+    """
     try:
         with np.errstate(all="ignore"):
             layer(copy)
@@ -47,7 +54,7 @@ def message_of(layer: Callable, copy: SimpleNamespace) -> str | None:
 
 
 def layers() -> dict[str, Callable]:
-    """Return all layers by name; "ledger" only if the package `derivations` is installed."""
+    """Return all layers of checks by name; "ledger" only if the package `derivations` is installed."""
     here = {
         "shapes": shapes, "loss": loss, "gradient": gradient, "joint": joint,
         "ordering": ordering, "evidence": evidence, "loop": loop_layer.loop,

@@ -1,4 +1,4 @@
-"""The layer that compares Adam and the training loop with plain versions, and checks the split of the data."""
+"""The group of checks "loop": compare Adam and the training loop with plain versions, and check how the data are split."""
 
 from types import SimpleNamespace
 

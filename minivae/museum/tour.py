@@ -23,27 +23,28 @@ from minivae.vae import VAE
 EPOCHS, DRAWS, WEIGHTS = 40, 20, 100
 QUADRATURE = 0.01, 1 << 11                                  # tolerance and finest grid of exact_log_px
 CLEAR = 0.3                                                 # smallest difference to report, in nats; above random errors
-SEVERAL = {0: 4}                                            # {seed: least number of layers that notice the bug}
+SEVERAL = {0: 4}                                            # at least 4 layers of checks must notice the bug of seed 0
 OF_MODEL = ("beta", "estimator", "objective")
 
 
 class Report(NamedTuple):
-    """Results of a trained model in nats per image, computed by its copy of the package; `log_px` by the right package.
+    """Results of a trained model, in nats per image.
 
-    A number is None if it is infinite or NaN, or if training ended with an error.
+    The code that trained the model also computes these results, with its bug if it has one. Only `log_px` is computed by
+    the right code for every model. A number is None if it is infinite or NaN, or if training ended with an error.
     """
 
     loss: float | None = None                               # loss of the training rows
     logged: float | None = None                             # ELBO of the training rows, in the last epoch's record
     elbo: float | None = None                               # ELBO of held-out rows; the numbers below are of these rows
     iw_bound: float | None = None
-    own_log_px: float | None = None                         # log p(x), by the copy
-    log_px: float | None = None                             # log p(x), by the right package
+    own_log_px: float | None = None                         # log p(x), by the code that trained the model, with its bug
+    log_px: float | None = None                             # log p(x), by the right code
     words: str = ""                                         # message of the error that ended the training
 
 
 def trained(copy: SimpleNamespace, bug: Bug, seed: int = 0, epochs: int = EPOCHS) -> Report:
-    """Train the model of a copy on the bundled digits and report its numbers."""
+    """Train a model on the bundled digits with `copy`, the package with or without the bug; return the model's results."""
     whole_number("epochs", epochs, 1)
     with np.errstate(all="ignore"):
         try:
@@ -53,7 +54,7 @@ def trained(copy: SimpleNamespace, bug: Bug, seed: int = 0, epochs: int = EPOCHS
 
 
 def fit(copy: SimpleNamespace, bug: Bug, seed: int, epochs: int) -> tuple:
-    """Return a trained model of the copy, its data, and the record of the last epoch."""
+    """Train a model with the code of `copy`; return the model, its data, and the record of the last epoch."""
     settings, rng = bug.settings, np.random.default_rng(seed)
     kind = likelihood_of(copy, settings.get("likelihood", "binomial"), settings.get("sigma", "learned"))
     data = copy.data.digits()
@@ -81,9 +82,10 @@ def report(copy: SimpleNamespace, bug: Bug, vae: object, data: object, last: obj
 
 
 def right_log_px(vae: object, bug: Bug) -> float:
-    """Return the mean exact log p(x), by the right code; if the bug changes the decoder, the decoder is that of the copy.
+    """Return the mean exact log p(x) of a trained model, computed by the right code.
 
-    Returns NaN if a white pixel of the bug's training data is not 1.
+    There is one exception: if the bug changes the decoder, the broken decoder computes p(x|z). Returns NaN if a white
+    pixel of the bug's training data is not 1.
     """
     if bug.settings.get("white"):
         return math.nan
@@ -94,7 +96,7 @@ def right_log_px(vae: object, bug: Bug) -> float:
 
 
 class Exhibit(NamedTuple):
-    """A bug, the results of the right and the broken model, and the message of every layer about the broken one."""
+    """A bug, the results of the right and the broken model, and what each layer of checks reports about the broken code."""
 
     bug: Bug
     right: Report
@@ -103,7 +105,7 @@ class Exhibit(NamedTuple):
 
 
 def exhibit(bug: Bug, seed: int = 0, epochs: int = EPOCHS) -> Exhibit:
-    """Train both models from the same seed, and run all layers on the broken one."""
+    """Train the right and the broken model from the same seed, and run all layers of checks on the broken code."""
     copy = package(bug.changes)
     return Exhibit(bug, trained(package(), bug, seed, epochs), trained(copy, bug, seed, epochs), noticed_of(bug.changes))
 

@@ -181,7 +181,7 @@ def instead(convention: "Convention", found: "Translation") -> str:
 
 
 def page(found: dict) -> str:
-    """Return the printed page of one convention."""
+    """Return the text that the command prints about one loss."""
     reading, elbo, c = found["reading"], found["elbo"], found["convention"]
     sizes = ", ".join(f"{letter} = {c[name]}" for name, letter in zip(("features", "latent", "batch"), "DJB") if c[name])
     rows = [("preset", found["preset"] if found["source"] else None), ("seen in", found["source"])]

@@ -34,8 +34,8 @@ class Convention:
     reconstruction : str
         Cost r of a feature. "mse": (x - m)^2. "bce": -x log m - (1 - x) log(1 - m). "gaussian": -log N(x; m, sigma^2).
     sigma : float, "learned" or "optimal", or None
-        The declared sigma of "gaussian"; For "mse", a number: the decoder in the translation has this
-        sigma. None means 1.
+        "gaussian": the sigma in the cost r. "mse": the sigma of the Gaussian p in the canonical form, a number. In both
+        cases, None means 1. "bce": None.
     reduce, batch_reduce, kl_reduce, kl_batch_reduce : str
         "sum" or "mean". The first two reduce the reconstruction over features and batch; the last two reduce the KL over
         latent dimensions and batch.
@@ -105,7 +105,10 @@ class Convention:
 
     @property
     def has_fixed_sigma(self) -> bool:
-        """Return True if r is a squared error times a number; then the loss determines only beta sigma^2."""
+        """Return True if sigma is a number: then r is a squared error times a number, plus a constant.
+
+        Such a loss determines only the product beta sigma^2.
+        """
         return self.reconstruction == "mse" or not isinstance(self.sigma, (str, type(None)))
 
 

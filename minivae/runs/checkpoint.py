@@ -1,6 +1,7 @@
 """Save and read a model, with the state of its training, as an .npz file.
 
-The file contains no pickles, so reading it cannot run code. A crash while writing leaves the old or the new file whole.
+The file contains no pickles, so reading it cannot run code. If the program crashes while it writes, the file is either the
+complete old one or the complete new one.
 """
 
 import dataclasses

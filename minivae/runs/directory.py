@@ -50,7 +50,11 @@ class Run(NamedTuple):
 
 
 def create(path: Path, overwrite: bool = False) -> Path:
-    """Make a directory; with `overwrite`, remove the files of a run in it. Refuse any other non-empty directory."""
+    """Make the directory of a new run and return it.
+
+    Raises ValueError if the directory exists and is not empty. Exception: if it holds a run and `overwrite` is True, the
+    files of this run are removed.
+    """
     path = Path(path)
     if path.is_dir() and set(path.iterdir()) - set(left_over(path)):
         is_run = holds_run(path)
@@ -95,9 +99,10 @@ def left_over(path: Path) -> list[Path]:
 
 
 def write(run: Run) -> None:
-    """Write config, history and model, in this order. A crash leaves each file old or new, but whole.
+    """Write config, history and model, in this order.
 
-    After a crash the history may have epochs that the model lacks: `read` leaves them out.
+    After a crash, each file is either the complete old one or the complete new one. The history may then have
+    epochs that the model lacks: `read` leaves them out.
     """
     write_json(run.path / "config.json", run.config)
     with write_atomically(run.path / "history.csv", "w") as file:
@@ -235,7 +240,7 @@ def listed(path: Path) -> list[Run]:
 
 
 def write_json(path: Path, document: dict) -> None:
-    """Write a JSON document; a crash leaves the old or the new file whole."""
+    """Write a JSON document; after a crash, the file is either the complete old one or the complete new one."""
     with write_atomically(path, "w") as file:
         json.dump(document, file, indent=2)
         file.write("\n")

@@ -1,4 +1,7 @@
-"""Write files: a crash leaves the old or the new file whole, and existing files are overwritten only on request."""
+"""Write files. After a crash, a file is either the complete old one or the complete new one.
+
+Existing files are overwritten only on request.
+"""
 
 import contextlib
 import os
