@@ -174,10 +174,9 @@ def equation(
     tolerance: float = 1e-9,
     kind: str = "equation",
 ):
-    """Enter a function into the ledger.
+    """Enter a function into the ledger. A link is a relation between two neighbouring sides: a = b <= c has two links.
 
-    A link is a relation between two neighbouring sides of the statement: a = b <= c has two links. A row is a part of the
-    entry with its own verdict. The arguments are:
+    A row is a part of the entry with its own verdict: one link, or the whole entry. The arguments are:
 
     id          the permanent id of the entry, such as "odaibo.40"
     ref         the place of the statement in the source, such as "l.258-262 (40)"
@@ -185,8 +184,7 @@ def equation(
     inputs      the letters of the statement; each `Symbol` has the rule for the values of its letter
     says        the meaning of the statement in plain words
     verdict     the verdict that the judge must reach. The default is "holds-if" if `needs` is given, otherwise "holds".
-                The verdicts "figure" and "prose" also require that every link holds. If a "prose" entry has no numbers,
-                its function returns ().
+                In "figure" and "prose" rows, every link must hold too. A "prose" function without numbers returns ().
     rows        "" if the whole entry is one row. If each link is a row, `rows` has one letter for each link, such as "abc"
     fault       an explanation of the fault, if the printed form has one
     claim       our report of a sentence of the source, if the source has no formula and `latex` is our reading
