@@ -103,7 +103,8 @@ def by_minivae(f, signature):
     return np.vectorize(f, signature=signature)
 
 
-CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))      # noise; the mean of a quadratic over it is exact
+# Four values of the noise. The mean of a quadratic function over these four values is its exact expectation under N(0, I).
+CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))
 
 
 @equation(
@@ -279,9 +280,10 @@ NEXT_L = r"\mathcal{L}_{K+1}"
 def eq_4(p_xz, q):
     w, K = importance_weights(p_xz, q), range(1, UP_TO)
     bounds = np.concatenate([bound_of(k, q, w) for k in (*K, UP_TO)], axis=-1)              # (n, rows, 6)
+    # If p(x) is near 1, log p(x) and its bounds are near 0. With `Zero(1, ...)`, the judge checks absolute errors.
     return (
         bounds[..., :-1],
-        "=", Zero(1, np.concatenate([bound_of_the_others(k, q, w) for k in K], axis=-1)),   # near 0 if p(x) is near 1
+        "=", Zero(1, np.concatenate([bound_of_the_others(k, q, w) for k in K], axis=-1)),
         "<=", bounds[..., 1:],
         "<=", Zero(1, log(evidence(p_xz))),
         "=", bounds[..., 1:] + np.concatenate([gap_of(k + 1, p_xz, q) for k in K], axis=-1),

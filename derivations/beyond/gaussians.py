@@ -242,10 +242,11 @@ def eq_34(mu_q, sigma_q, mu_p, sigma_p, slope, bend):
     low, high = (np.arcsinh(y_of((mu_q + side * sigma_q) / slope, bend)) for side in (-9, 9))
     in_u = lambda u: inside(np.sinh(u)) * np.cosh(u)  # noqa: E731
     divergence, entropy, stretch = integrate(in_u, (low + high) / 2, abs(high - low) / 24)
+    # The entropy is H[q] - `stretch`. It can be near 0, so its error is relative to the size of `stretch`.
     return (
         np.hstack([divergence, entropy]),
         "=", Zero(
-            np.hstack([0 * stretch, stretch]),              # the entropy can be near 0: compare its error with `stretch`
+            np.hstack([0 * stretch, stretch]),
             np.hstack([kl_normal(mu_q, sigma_q, mu_p, sigma_p), log(2 * pi * math.e * sigma_q**2) / 2 - stretch]),
         ),
     )  # fmt: skip
@@ -274,8 +275,8 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
     return kl_diagonal(*q, *p) + kl_diagonal(*p, *q)
 
 
-# The divergence near the prior. The first side adds E_q[p/q - 1] = 0. With this addition, no term is negative, so no digits
-# cancel.
+# The divergence near the prior is E_q[-log(p/q)]. The left side of beyond.51 also has E_q[p/q - 1], which is 0. At every z,
+# p/q - 1 - log(p/q) is at least 0. So no digits cancel in the sum over z.
 
 
 def near_zero(raw):

@@ -213,7 +213,8 @@ def eq_41(p_xz, q, f):
     )  # fmt: skip
 
 
-# Two approximations: of the gap if w varies little, and of the divergence after a small step. Bounds show the error.
+# Two approximations: of the gap if w varies little (beyond.31), and of the divergence after a small step (beyond.32). In
+# each entry, inequalities state how large the relative error of the approximation can be.
 
 W_OF_T = (
     pmf("p", "p", 4, simple=((0.5, 0.5), (0.25, 0.75))),

@@ -109,7 +109,8 @@ def _(W, b, s, x, z):
 
 # A data set, the eigenvectors of its covariance, and probabilistic PCA with d = 2: x = b + W z + sigma eps
 
-CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))      # noise: means of quadratics are exact
+# Four values of the noise. The mean of a quadratic function over these four values is its exact expectation under N(0, I).
+CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))
 
 
 def on_axes(*distances):

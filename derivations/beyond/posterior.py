@@ -128,7 +128,8 @@ def eq_47(W, b, s, x, u, a):
     d_W = (r[..., None] * m[:, None] - W @ V) / s2[..., None]
     variances = np.einsum("ndi,nij,ndj->nd", W, V, W)                       # of W z
     d_log_s = (total(r**2) + total(variances)) / s2 - D
-    # A slope near 0 is a small difference of large numbers. Its error is relative to the size of these numbers, `scale`.
+    # A slope can be near 0 because large numbers cancel in it. So the error of a slope is relative to `scale`, the size of
+    # these large numbers.
     length = lambda f: np.sqrt((f**2).reshape(len(f), -1).sum(axis=1, keepdims=True))  # noqa: E731
     size_b = length(x) + length(b) + length(x - b - r) + np.sqrt(total(variances))
     size_W = length(r) * length(m) + length(W @ V)
@@ -148,7 +149,7 @@ def along(u, d_W, d_b, d_log_s):
 
 def backwards(W, b, s, x, m, V):
     """Return minivae's gradient (10,) of the log-likelihood of one x (D,), averaged over z ~ N(m, V)."""
-    z = m + CORNERS @ cholesky(V).T                         # (L, J)   means of quadratics are exact
+    z = m + CORNERS @ cholesky(V).T                         # (L, J)   the mean of a quadratic over these z is exact
     out = (b + z @ W.T)[:, None]                            # (L, 1, D)
     each = np.full((len(z), 1), 1 / len(z))
     d_out, d_log_s = gaussian_log_prob_backward(each, x[None], out, log(s[0]))

@@ -31,7 +31,7 @@ ASSUMED_BY_BAYES = {"needs": NEEDED_BY_BAYES.replace("x_i", "x"), "outside": OUT
 
 
 def kl_from_posterior(p_xz, q):
-    """Return KL(q || p(z|x)), with logarithms computed by quadrature.
+    """Return KL(q || p(z|x)), in which each log(q/p) is computed as an integral, by quadrature.
 
     `Zero(1, ...)`: if this KL is below 1, the judge checks its absolute error, not its relative error.
     """
@@ -39,7 +39,7 @@ def kl_from_posterior(p_xz, q):
 
 
 def left_form(p_xz, q):
-    """Return log p(x) - KL(q || p(z|x)). The logarithms in this KL are computed by quadrature."""
+    """Return log p(x) - KL(q || p(z|x)). In this KL, each log(q/p) is computed as an integral, by quadrature."""
     return log(evidence(p_xz)) - kl_of_weights(q, posterior(p_xz))
 
 

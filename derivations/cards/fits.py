@@ -122,8 +122,8 @@ def reverse_slopes(apart: NDArray, mu: NDArray, sigma: NDArray) -> tuple[NDArray
 def fit_reverse(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
     """Return mu and sigma of the minimum of KL(q || p) that descent from q = N(start, 1) finds.
 
-    From start = a, descent finds the minimum at the right mode, if it exists. From start = 0, it finds the minimum in the
-    middle. Raise ValueError if descent finds no minimum.
+    From start = a, descent finds the minimum near the mode z = a if KL(q || p) has a minimum there. From start = 0, descent
+    finds the minimum in the middle. Raise ValueError if descent finds no minimum.
     """
     apart, start = np.broadcast_arrays(np.asarray(apart, float), np.asarray(start, float))
     each, which = np.unique(np.stack([apart.ravel(), start.ravel()], axis=-1), axis=0, return_inverse=True)

@@ -188,8 +188,8 @@ def card_21(q, p, epsilon):
     "cards.22", "l.42", r"Q'(z < 0) < \frac{1}{10} < Q(z < 0) = p(z < 0)", (APART,),
     kind="claim",
     claim='The card says that the reverse divergence "has the opposite behaviour" (l.42).',
-    says="Q' is the Gaussian with the smallest reverse divergence. Q' covers one mode, here the right one. Q is the "
-    "Gaussian with the smallest forward divergence. Q and p have the same mass below 0.",
+    says="Q' is the Gaussian with the smallest reverse divergence. Q' covers only one mode, here the mode at z > 0. Q is "
+    "the Gaussian with the smallest forward divergence. Q and p have the same mass below 0.",
     needs="the modes are far apart: a is between 2.9 and 3.9 (for a = 2.5, Q' covers both modes)",
     outside=({"a": 0.8}, {"a": 2.5}),
 )  # fmt: skip

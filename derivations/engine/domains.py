@@ -2,7 +2,8 @@
 
 The symbol's function `make` turns real numbers, `raw` (n, size), into n values of the letter. The raw numbers come from
 `np.random` or, in some tests, from Hypothesis, a library that searches for simple counterexamples. `simple` lists values
-that a person can check by hand. The judge also uses the simple values, and its search for a witness begins with them.
+that a person can check by hand. The judge tests each statement at random draws and at the simple values. If the statement
+is false, the judge looks for a counterexample among the simple values first.
 
 Random draws and simple values are read-only arrays, because several functions get the same arrays. Scalars are arrays
 (n, 1), so that the nodes of a quadrature (a weighted sum that computes an integral) fit along the last axis. Vectors are

@@ -42,7 +42,7 @@ class Form:
 
     @property
     def free(self) -> list[str]:
-        """Letters that the statement uses but does not define. A form with such letters has no value."""
+        """Letters that the statement uses but `inputs` does not have. With such letters, no side can be computed."""
         bound = {symbol.name for symbol in self.inputs}
         return [name for name in inspect.signature(self.function).parameters if name not in bound]
 
@@ -174,7 +174,9 @@ def equation(
     tolerance: float = 1e-9,
     kind: str = "equation",
 ):
-    """Enter a function into the ledger. The arguments are:
+    """Enter a function into the ledger. A link is a relation between two neighbouring sides: a = b <= c has two links.
+
+    A row is a part of the entry with its own verdict: one link, or the whole entry. The arguments are:
 
     id          the permanent id of the entry, such as "odaibo.40"
     ref         the place of the statement in the source, such as "l.258-262 (40)"
@@ -182,17 +184,16 @@ def equation(
     inputs      the letters of the statement; each `Symbol` has the rule for the values of its letter
     says        the meaning of the statement in plain words
     verdict     the verdict that the judge must reach. The default is "holds-if" if `needs` is given, otherwise "holds".
-                The links of a "figure" or "prose" row must hold too. If a "prose" entry has no numbers, its function
-                returns ().
-    rows        one letter for each link, if each link is a row; "" if the whole entry is one row
+                In "figure" and "prose" rows, every link must hold too. A "prose" function without numbers returns ().
+    rows        "" if the whole entry is one row. If each link is a row, `rows` has one letter for each link, such as "abc"
     fault       an explanation of the fault, if the printed form has one
     claim       our report of a sentence of the source, if the source has no formula and `latex` is our reading
     group       the id of the first row with the same fault, if this row repeats a fault
     needs       an assumption that is sufficient for the statement
-    outside     points that violate the assumption. At every point, at least one link must fail or be undefined. Every
-                "holds-if" row must fail at one or more of the points.
-    undefined   the reason why a row has no value at some points of `outside`. If a reason is given, a "holds-if" row may be
-                undefined at a point instead of failing there.
+    outside     points that violate the assumption. At each point of `outside`, at least one link must fail or be undefined.
+                Every "holds-if" row must fail at one or more points of `outside`.
+    undefined   a text: why a row has no value at some points of `outside`. If an entry has this text, a "holds-if" row that
+                is undefined at a point of `outside` counts as a row that fails there.
     tight       the point at which every inequality of the statement becomes an equality
     tolerance   the largest relative error of a link that holds
     kind        the kind of statement: one of `KINDS`

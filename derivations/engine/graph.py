@@ -26,7 +26,10 @@ def arrows(vae: VAE, x: np.ndarray, eps: np.ndarray, rng: np.random.Generator) -
 
 
 def probe(vae: VAE, method: str, known: dict, rng: np.random.Generator, found: set[Arrow]) -> dict:
-    """Run a method step by step; add its arrows to `found`; return all its variables."""
+    """Run the steps of a method one by one, and return {name: value} of its variables.
+
+    If a change of the variable a changes the result b of a step, add the arrow (a, b) to `found`.
+    """
     function = getattr(type(vae), method)
     space = {"self": vae} | known
     for step in body_of(function):

@@ -65,7 +65,7 @@ class Judgement:
     ties: list[tuple[str, Link]]        # (function of minivae, its comparison with the correct form); only in the last row
     free: list[str]             # letters that the printed form does not define
     witness: dict | None        # a point at which the first false link fails, if possible a simple one
-    why: str                    # the reason for the verdict "undecided", or "" (also if an undecided link is the reason)
+    why: str                    # the reason for "undecided"; "" for other verdicts, or if an undecided link is the reason
     first_false: int | None = None      # index in `links` of the first link that fails
     at_witness: Link | None = None      # the first false link, judged at the witness only
 
@@ -149,7 +149,7 @@ def judge_sides(sides: list, relations: list[str], rel: float) -> list[Link]:
     return [judge_link(sides[i], relation, sides[i + 1], rel) for i, relation in enumerate(relations)]
 
 
-# Forms, computed
+# Compute the sides of a form
 
 
 def sides_of(form: Form, values: dict) -> tuple[list, list[str]]:
@@ -183,7 +183,10 @@ class Run(NamedTuple):
 
 
 class Computed:
-    """A form with its sides, computed once: at the simple points and at random draws, PIECE draws at a time."""
+    """The values of a form's sides at the simple points and at random draws. The values are computed only once.
+
+    The random draws are computed in groups of PIECE draws.
+    """
 
     def __init__(self, form: Form, rel: float, draws: int, seed: int):
         self.form, self.rel = form, rel
@@ -315,7 +318,7 @@ def verdict_of(entry: Entry, row: Row, links: list[Link], repaired: list[Link], 
 def problem(entry: Entry, row: Row, holding: Computed, links: list, repaired: list, ties: list, seed: int) -> str:
     """Return the reason why no verdict can be computed, or "". `links` belong to the form that is expected to hold."""
     if row.expected == "copy" and not repaired:
-        return ""                                           # a lost sign needs no corrected form
+        return ""                                           # our copy may be damaged: no corrected form is required
     for name, link in ties:
         if not link.ok:
             return f"{name} differs from the statement: it gives {link.right!r}, the statement {link.left!r}"

@@ -56,7 +56,10 @@ def failures(entries: dict[str, Entry]) -> list[Failure]:
 
 
 def failure_of(entry: Entry, run: Run, tie: Tie) -> str:
-    """Call the function of a tie; return a text with both numbers if they differ, or the error; "" if they agree."""
+    """Compare the result of a tie with the last side of its entry.
+
+    Return "" if they agree, otherwise a text with both numbers. If the call raises an error, return the error as a text.
+    """
     try:
         link = tied_link(entry, run, tie)
     except Exception as error:
@@ -67,10 +70,10 @@ def failure_of(entry: Entry, run: Run, tie: Tie) -> str:
 def blamed(failing: list[Failure]) -> list[str]:
     """Return the tied functions that best explain the failures.
 
-    A tie also calls functions other than the one in its name, so the name is not enough. For each tied function, we count
-    the failing ties in which it is called. The function with the highest count is returned. If several functions have this
-    count, we also count all ties, failing or not, in which each of them is called. Then the function with the lowest
-    second count is returned, or all functions with this count.
+    A tie also calls functions other than the one in its name, so the name is not enough. Return the function that runs in
+    the largest number of failing ties. If there are several such functions, count all ties in which each of them runs,
+    failing or not, and return the function that runs in the fewest ties. If these numbers are equal too, return all
+    functions with these numbers.
     """
     ran = functions_run()
     failed = [ran[one.id, one.number] for one in failing]
@@ -82,7 +85,10 @@ def blamed(failing: list[Failure]) -> list[str]:
 
 @functools.cache
 def functions_run() -> dict[tuple[str, int], set[str]]:
-    """Return {(id, index of the tie): the functions of the unchanged minivae that run when the tie is called}."""
+    """Return {(id, index of the tie): names of all minivae functions that run when this tie is called}.
+
+    The ties call a copy of minivae without changes.
+    """
     entries, copy = entries_of(()), f"minivae{SUFFIX}."
     found = {}
     for id, statement in computed().items():

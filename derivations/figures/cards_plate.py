@@ -20,7 +20,10 @@ IN_PLATE = {"x", "z"}
 
 
 def parents(found: set[Arrow], end: str) -> set[str]:
-    """Return the letters of the graphical model that act on a number directly, without another letter in between."""
+    """Return the parents of the number `end` in the graphical model: a subset of {x, z, phi, theta}.
+
+    A letter is a parent if a path of arrows leads from it to `end` without another letter in between.
+    """
     ahead, seen = {end}, set()
     while ahead:
         behind = {a for a, b in found if b in ahead}
@@ -36,7 +39,11 @@ def edges(vae: VAE) -> tuple[set[Arrow], set[Arrow]]:
 
 
 def repeated(vae: VAE) -> set[str]:
-    """Return the letters with a separate value for each data point: a change of one point's value changes no other point."""
+    """Return the letters of {x, z, phi, theta} that have a separate value for each data point.
+
+    To find them, change one letter: x or z of the first data point, or all weights phi or theta. The letter is in the
+    result if z and the output change for the first data point only.
+    """
     rng = np.random.default_rng(2)
     x = rng.random((4, vae.features))
     eps = vae.draw_noise(rng, 4)

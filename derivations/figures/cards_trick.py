@@ -1,4 +1,4 @@
-"""The flashcards' reparameterisation trick: which numbers a gradient reaches, and how much estimates of it vary."""
+"""Figure for the flashcards on the reparameterisation trick: where the gradient stops, and how much its estimates vary."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -109,7 +109,7 @@ def trick(*, left=drawn_z, right=computed_z, backward=reparameterize_backward, e
 
 
 def schematic(axes: Axes, reached: set[str], computed: bool) -> None:
-    """Draw dark arrows for values, and orange arrows for the gradient, back to the number at which it stops."""
+    """Draw dark arrows for values, and orange ones for the gradient: from f(z) to z, and from z to each of `reached`."""
     nodes = {
         "mu": Node((0.6, 2.45), r"$\mu$", "value", 13),
         "log_var": Node((0.6, 0.95), r"$\log\,\sigma^2$", "value"),

@@ -182,7 +182,7 @@ def choices_of_beta():
     D, d, v = 3 * 32 * 32, 50, 1 / 4
     (squares, kls), (mean_square, mean_kl) = slopes(np.sum, D, d), slopes(np.mean, D, d)
     normed = (kls / squares) / (mean_kl / mean_square)      # the beta_norm that corresponds to beta = 1
-    implied = squares / mean_square / 2                     # squares / (2 implied) equals the MSE
+    implied = squares / mean_square / 2                     # the sigma_theta^2 with squares / (2 sigma_theta^2) = MSE
     return (
         np.array([normed, 1 / normed, implied, best_variance(v, 1), best_variance(v, 1 / d)]),
         "=", np.array([d / D, D / d, D / 2, v / (v + 1), v / (v + d)]),

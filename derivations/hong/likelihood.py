@@ -51,7 +51,7 @@ def _(x, mean, sigma):
     return exp(gaussian_log_prob(x, mean[None], log(sigma)[:, 0])).T
 
 
-# The best sigma^2, for N = 2 data
+# The decoder variance sigma^2 that maximises the mean log-likelihood of N = 2 data points
 
 ONES = [[1, 1], [1, 1]]
 TWO_DATA = {

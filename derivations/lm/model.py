@@ -28,7 +28,7 @@ NOISE, X = positive("s", "s", 0.3, (1, 2, 0.5)), real("x", "x", 0.8, (2, 1))
 
 
 def bound_and_gap(theta, phi, s, x, sigma_q):
-    """Return L + KL(q_phi || p_theta(z|x)) of one datum. Each term is computed by quadrature."""
+    """Return the ELBO plus KL(q_phi || p_theta(z|x)) for one datum x. Each term is computed by quadrature."""
     gap = kl_normal(phi * x, sigma_q, *linear_posterior(theta, s, x))
     return linear_elbo(theta, s, x, phi * x, sigma_q) + gap
 

@@ -214,6 +214,7 @@ def lm_39(w, s, x, mu_q, sigma_q):
 @lm_39.tied("minivae.gaussian.reparameterize")
 def _(w, s, x, mu_q, sigma_q):
     mu, sigma = linear_posterior(w, s, x)
-    log_var, two = 2 * log(sigma), np.array([[[-1.0]], [[1.0]]])            # for a quadratic, the mean over these is exact
-    log_p = gaussian_log_prob(x, w * reparameterize(mu, log_var, two), log(s)[:, 0])
+    # log p(x|z) is quadratic in the noise. So its mean over the noise values -1 and 1 is its exact expectation.
+    log_var, noise = 2 * log(sigma), np.array([[[-1.0]], [[1.0]]])
+    log_p = gaussian_log_prob(x, w * reparameterize(mu, log_var, noise), log(s)[:, 0])
     return log_p.mean(axis=0)[:, None] - kl_standard_normal(mu, log_var)

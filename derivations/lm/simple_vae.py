@@ -1,4 +1,6 @@
-"""LM, "Variational AutoEncoder": Simple VAE, with the structure and the reparametrization trick."""
+"""LM, "Variational AutoEncoder": the section "Simple VAE". Its entries check the picture of a VAE and the
+reparameterisation trick.
+"""
 
 import numpy as np
 from numpy import exp

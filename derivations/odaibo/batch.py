@@ -68,7 +68,10 @@ def encode(theta, x):
 
 
 def each_datum(f, theta, w, s, x):
-    """Return f(w, s, x_i, mu_i, sigma_i) for every datum i. If f is `drawn`, its values are (n, M, K), else (n, M, 1)."""
+    """Return f(w, s, x_i, mu_i, sigma_i) for every datum i, (n, M, 1).
+
+    Only the function `drawn` has values (n, M, K), because it computes a value at each of K values of the noise.
+    """
     return f(w[:, None], s[:, None], x[..., None], *encode(theta, x))
 
 

@@ -129,9 +129,9 @@ def eq_9(q, p):
     "odaibo.10", "l.70 (10)",
     r"D_{KL}(p(x)\Vert q(x)) := E_{\sim p}[\Delta I] = \int (\Delta I)\,p(x)\,dx = "
     r"\int p(x)\log\left(\frac{p(x)}{q(x)}\right)dx", (Q_FULL, P), verdict="slip",
-    says="The divergence of p from q is a mean under p.",
-    fault="(8) defines the information difference Delta I as log(q/p). The divergence of p from q is the mean of log(p/q), "
-    'so Delta I needs a minus sign here. The word "Similarly" makes the intention evident.',
+    says="KL(p || q) is a mean under p.",
+    fault="(8) defines the information difference Delta I as log(q/p). But KL(p || q) is the mean of log(p/q) under p, so "
+    'Delta I needs a minus sign here. The word "Similarly" makes the intention evident.',
 )  # fmt: skip
 def eq_10(q, p):
     delta_I = -log(p) + log(q)                              # (8)
@@ -184,8 +184,8 @@ def _(q, p):
     claim="The text says that both divergences are expectations of the information difference, under q and under p (l.77).",
     says="Read literally: the sum of the two divergences is the mean of the information difference under q plus its mean "
     "under p.",
-    fault="A minus sign is missing, as in (10): the divergence of p from q is the mean of minus the information difference "
-    "(8).",
+    fault="A minus sign is missing, as in (10): by (8), the information difference is log(q/p), but KL(p || q) is the mean "
+    "of log(p/q) under p.",
 )  # fmt: skip
 def t_10(q, p):
     delta_I = -log(p) + log(q)                              # (8)

@@ -69,7 +69,7 @@ class Reader:
         self.latex, self.tokens = latex, [token for token in TOKEN.findall(latex) if not token.isspace()]
 
     def row(self) -> str:
-        """Return the whole formula. Raises ValueError if a group is not closed or is closed twice."""
+        """Return the whole formula as MathML. Raise ValueError if a group is not closed or is closed twice."""
         nodes = self.read()
         if self.tokens:
             self.refuse(self.tokens[0])
@@ -193,7 +193,7 @@ def symbol(token: str, name: str, command: bool) -> Node | None:
             return Node(operator(table[name]), part)
     if command and name in ORDINARY:
         text = ORDINARY[name]
-        if name == "top":                                   # a transpose, already a superscript in LaTeX
+        if name == "top":                                   # the transpose sign: `^` in `^\top` already raises it
             return Node('<mi mathvariant="normal">⊤</mi>', "ord")
         upright = ' mathvariant="normal"' if name in GREEK and name[0].isupper() or not text.isalpha() else ""
         return Node(f"<mi{upright}>{html.escape(text)}</mi>", "ord")

@@ -124,7 +124,8 @@ def sample(form: Form) -> dict:
 def chosen(inputs: Inputs, step: int, start: int) -> dict:
     """Choose one of the simple values of every letter.
 
-    The index of the value is `start`, plus `step` for each earlier letter with the same rule, but at most the last index.
+    The chosen value has the index `start + step * k`, where k is the number of earlier letters with the same rule. If the
+    letter has fewer simple values, its last simple value is chosen.
     """
     values, seen = {}, Counter()
     for symbol in inputs:
@@ -164,7 +165,7 @@ def letters(entry: Entry) -> dict[str, Symbol]:
 def parse_point(text: str, entry: Entry) -> dict:
     """Read a point such as "mu_q=0.5,sigma_q=2" or "p=[0.5,0.5]" and return {letter: value}.
 
-    Raise ValueError if the entry does not have a letter, or if the rule of a letter does not allow its value.
+    Raise ValueError if `text` has a letter that the entry does not have, or a value that the rule of its letter forbids.
     """
     known, values = letters(entry), {}
     for part in re.split(r",(?=\s*\w+\s*=)", text):

@@ -60,7 +60,8 @@ def value_text(value, digits: int = 7) -> str:
     """Write a number, or a list of numbers, with this many digits; shorten a long list."""
     value = np.asarray(value, float)
     if value.ndim == 0:
-        rounded = float(f"{value:.12g}") + 0.0              # 123.75 and 123.75 - 1e-14 must not become 123.8 and 123.7
+        # Rounding errors must not change the text. With four digits, 123.75 and 123.75 - 1e-14 must both become 123.8.
+        rounded = float(f"{value:.12g}") + 0.0
         return "undefined" if np.isnan(value) else f"{rounded:.{digits}g}"
     shown = [value_text(item, digits) for item in value]
     if len(shown) > 12 or value.size > 24 and len(shown) > 4:
@@ -305,7 +306,7 @@ def fault_lines(entry: Entry, judgement: Judgement, width: int) -> list[str]:
     if row.repair is None:
         return lines
     repaired = REPAIRED[row.expected]
-    if judgement.free:                                      # `sample_lines` has printed its numbers
+    if judgement.free:                                      # `sample_lines` shows the numbers of `row.repair`
         return [*lines, repaired, *chain(row.repair.latex, [], width)]
     point = sample(row.repair) | (judgement.witness or {})
     title = f"{repaired}, at the same point" if judgement.witness else repaired

@@ -224,7 +224,7 @@ def among(value: NDArray, others: Iterable[NDArray]) -> bool:
 
 
 def training_step(given: Problem) -> tuple[list[Line], list[Line]]:
-    """Run a forward and a backward pass; return the lines of each."""
+    """Run a forward and a backward pass. Return the lines of code that ran in the forward pass, and in the backward pass."""
     model, x, eps = given
     f, gradient = model.forward(x, eps), model.params.zeros_like()
     return record(lambda: model.forward(x, eps)), record(lambda: model.backward(x, eps, f, gradient))
