@@ -158,7 +158,7 @@ def is_missing(one: Any) -> bool:
 def are_whole(x: np.ndarray) -> bool:
     """Return True if all numbers are whole, and smaller in size than 2^53 if they are floats.
 
-    Larger floats give False: all of them are whole, so they may be fractions that were rounded.
+    A larger float gives False: every float from 2^53 on is a whole number, even if it was rounded from a fraction.
     """
     return x.dtype.kind in "bui" or (x.dtype.kind == "f" and bool(((x == np.rint(x)) & (np.abs(x) < 2**53)).all()))
 

@@ -38,7 +38,8 @@ SLOW_ROWS = 100                                             # largest default of
 TOLERANCE = 1e-4                                            # largest error of the integrals of --gap: 355 digits take 7 s
 SURE = 4                                                    # bounds may be out of order by this many standard errors
 DOCUMENT = "evaluate.json"
-MEANS = {"ELBO": "elbo", "log p(x)": "log_px", "gap": "gap"}                    # printed name: key in the results of `train`
+# {name that `evaluate` prints: the key under which `train` stores the same quantity}
+MEANS = {"ELBO": "elbo", "log p(x)": "log_px", "gap": "gap"}
 
 
 class Estimate(NamedTuple):

@@ -54,7 +54,8 @@ def prepare_data(whole: data.Dataset, likelihood, binarize: bool = False) -> dat
 def extremes(prepared: data.Dataset) -> np.ndarray:
     """Return a row (1, K): the smallest and the largest number in the data and, if there is one, a number that is not whole.
 
-    A likelihood that accepts these numbers accepts all of the data; otherwise its error message describes all of the data.
+    If a likelihood accepts these numbers, it accepts all of the data. If it does not, its error message is the same as for
+    all of the data.
     """
     found = []
     for x in (*in_chunks(prepared.train_x), prepared.test_x):

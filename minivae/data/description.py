@@ -12,7 +12,7 @@ class Description(NamedTuple):
     train: int                                  # rows to train on
     held_out: int
     features: int
-    classes: tuple[str, ...] | None             # in order; None without labels
+    classes: tuple[str, ...] | None             # names of the classes, sorted; None if there are no labels
     image_shape: tuple[int, int] | None
     low: float                                  # smallest stored value
     high: float                                 # largest stored value

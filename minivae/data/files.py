@@ -112,7 +112,10 @@ def numbers(x: Any) -> NDArray:
 
 
 def read(path: Path, how: Reading) -> Raw:
-    """Return the arrays of a file, or of the IDX files in a directory or with this prefix."""
+    """Return the arrays of a file, or of several IDX files.
+
+    `path` is the file, a directory with IDX files, or the beginning of the names of IDX files.
+    """
     if path.is_dir() or (not path.exists() and is_prefix(path)):
         return read_mnist(path, how)
     head, packed = foreign.beginning(regular(path))

@@ -110,7 +110,7 @@ def inside_zip(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except Exception:                                       # a damaged file: `read_npz` raises an error
+    except Exception:                                       # damaged: `read_npz` reads the file later and raises an error
         return None
     if {"indices.npy", "indptr.npy", "shape.npy"} <= set(names):
         return sentence(path, "a sparse matrix of SciPy", SPARSE, False)

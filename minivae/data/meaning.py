@@ -194,7 +194,7 @@ def meaning_of(low: float, high: float, whole: bool, grey: bool, trials: int | N
 
 
 def class_texts(y: NDArray | None, test_y: NDArray | None, classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    """Return the classes in their order, as text; None without labels."""
+    """Return the names of the classes, sorted; None if there are no labels."""
     if y is None:
         return None
     return classes or tuple(str(label) for label in np.unique(np.concatenate([y, test_y])))

@@ -18,7 +18,7 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": 
 TYPED = {"\t": "tab", " ": "space", ";": "';'", "|": "'|'"}                     # value of --delimiter in a shell
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-"}
 LOOKED_AT = 20                                              # first lines, which decide separator, header and text columns
-MOST_NAMED = 6                                              # columns named in a message
+MOST_NAMED = 6                                              # an error message names at most this many columns
 SEVERAL = 5                                                 # rows needed to guess that a column of text names the rows
 
 Line = tuple[int, str]                                      # number of the line, from 1, and its text
@@ -147,8 +147,8 @@ def is_number(cell: str) -> bool:
 def has_header(first: list[Line], separator: str, path: Path) -> bool:
     """Return True if the first line is a header.
 
-    A header has only text. Or it has consecutive numbers from 0 or 1, and at most one other cell: a text above a number, or
-    an empty first cell.
+    There are two kinds of header. In the first kind, no cell is a number. In the second kind, the cells are consecutive
+    numbers from 0 or 1, except for at most one other cell: a text above a number, or an empty first cell.
 
     Raises Damaged if the first line is not a header, but has text above a number.
     """

@@ -52,7 +52,7 @@ def hidden_weights(whole: Measured) -> list[Finding]:
         return []
     found, sizes = [], whole.sizes
     cost, kl = whole.powers["cost"], whole.powers["kl"]
-    # `exhibit` names a bug of the museum. This bug has the same effect as beta = size^usual.
+    # `exhibit` names a bug of the museum. In a loss with sums, it acts like beta = B, D or 1/J (size^usual).
     for letter, usual, exhibit, over in (
         ("B", 1, "kl-sum-over-batch", "rows"), ("D", 1, "mean-over-pixels", "features"),
         ("J", -1, "kl-mean-over-latents", "latents"),

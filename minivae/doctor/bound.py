@@ -25,7 +25,7 @@ from minivae.rosetta.convention import read
 
 ROWS, REACH = 4, 9.0
 GRID, NODES = {1: 4001, 2: 161}, {1: 40, 2: 16}             # per axis
-BEYOND = 1e-5                                               # tolerance x (1 + |log p(x)|), besides the estimated error
+BEYOND = 1e-5                                               # tolerance BEYOND (1 + |log p(x)|), besides estimated errors
 
 
 def drawn(decode: Call, kind: str, sigma: float | None, latent: int, rng: np.random.Generator) -> NDArray:

@@ -145,7 +145,11 @@ def told(call: Call, place: int) -> tuple[str, str]:
 
 
 def in_users_words(error: BaseException, file: str | None, name: str) -> str:
-    """Return an error as text: "my_vae.py, line 7, in loss: ValueError: ...". The line is the last in the user's file."""
+    """Return an error as text: "my_vae.py, line 7, in loss: ValueError: ...".
+
+    The number is that of the line in the user's file where the error occurred. If the error occurred in another file, it is
+    the line in the user's file that called the other file.
+    """
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     said = " ".join(str(error).split()).rstrip(".")
     what = f"{type(error).__name__}: {said}" if said else type(error).__name__

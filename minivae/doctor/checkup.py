@@ -41,9 +41,14 @@ def examine(seed: int = 0, file: str | None = None, **given: Any) -> Report:
     loss, kl, sample, log_px_given_z, encode, decode, gradient, loss_and_gradient, iw_bound : callable, optional
         Functions of NumPy arrays, described in minivae/doctor/README.md.
     features, latent, batch : int, optional
-        The sizes D, J and B for which the loss is translated.
-    params, x, axis : optional
-        Parameters for loss_and_gradient; data for the bound; the axis of the draws in log_w, 0 or 1.
+        Sizes D, J and B of the user's arrays. Functions that accept no other sizes are measured at these sizes. If the loss
+        contains means, its beta and its sigma depend on these sizes.
+    params : optional
+        Parameters with which loss_and_gradient is called.
+    x : optional
+        Data at which the lower bound is compared with the exact log p(x).
+    axis : int, optional
+        The axis of log_w that runs over the draws, 0 or 1.
     seed : int
         Random seed of the points at which the functions are measured.
     file : str, optional

@@ -1,4 +1,4 @@
-"""Explain the constant of a loss, at all measured sizes, by the -1 of the KL and the normaliser of a Gaussian."""
+"""Explain the additive constant of a loss, at all measured sizes, by the -1 of the KL and the normaliser of a Gaussian."""
 
 import itertools
 import math
@@ -11,7 +11,10 @@ from minivae.gaussian import LOG_2PI
 
 
 def constants(result: Measured) -> list[Finding]:
-    """Return findings about the constant; set result.constant to the constant of one feature of the cost."""
+    """Return findings about the additive constant of the loss.
+
+    If the doctor can explain this constant, result.constant becomes the constant that the cost adds for each feature.
+    """
     cost, kl, name = result.cost, result.kl, result.target.call.name
     constant = result.found[""][1].constant
     if "cost" in result.target.parts and cost is None:
@@ -90,7 +93,7 @@ def constant_of(result: Measured, of_kl: float, of_cost: float, letter: str = ""
     sizes = result.found[letter][0]
     kl = of_kl * result.kl.weight * sizes["J"] * factor(sizes, result.powers["kl"]) if result.kl else 0.0
     cost = of_cost * sizes["D"] * factor(sizes, result.powers["cost"]) if result.cost else 0.0
-    return sizes["B"] * (kl + cost)                         # a mean over the rows has 1/B in its factor
+    return sizes["B"] * (kl + cost)                         # for a mean over the rows, `factor` has divided by B
 
 
 def agrees(result: Measured, of_kl: float, of_cost: float, once: float = 0.0) -> bool:
@@ -108,7 +111,10 @@ def agrees(result: Measured, of_kl: float, of_cost: float, once: float = 0.0) ->
 
 
 def is_zero(result: Measured) -> bool:
-    """Return True if the formula holds without a constant; False if it does not, or if the formula lacks a part."""
+    """Return True if the formulas of the cost and the KL add up to the result, so that no constant must be added to them.
+
+    Return False if they do not, or if there is no formula for the KL.
+    """
     kl = result.kl
     if kl is None and "kl" in result.target.parts and result.found[""][1].kl.coefficients:
         return False

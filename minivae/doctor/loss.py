@@ -114,7 +114,7 @@ def read_part(result: Measured, part: str, rng: np.random.Generator, partial: bo
     """Name the terms of one part, or add a finding that they cannot be named."""
     name, terms, label = result.target.call.name, getattr(result.found[""][1], part), LABELS[part]
     if terms is None:
-        if not partial:                                     # else another finding gives the ignored entries
+        if not partial:                                     # if partial: another finding lists the entries without effect
             result.findings.append(found_outside(result, part, rng))
         return
     result.powers[part] = powers(result.found, part)
@@ -191,7 +191,10 @@ def moved(result: Measured, part: str, rng: np.random.Generator) -> tuple[float,
 
 
 def undecided(result: Measured) -> list[Finding]:
-    """Return a "cannot tell" finding about unusual coefficients of a KL, unless the constant shows if it is right."""
+    """Return the finding that the doctor cannot tell if a KL with unusual coefficients is right; [] for other KLs.
+
+    There is also no finding if `decided` has used the constant of the loss to tell that the KL is right or wrong.
+    """
     if not result.kl or not result.kl.variant:
         return []
     (_, finding, mistake, *_), result.kl.variant = result.kl.variant, None
@@ -199,7 +202,10 @@ def undecided(result: Measured) -> list[Finding]:
 
 
 def confirm(result: Measured, rng: np.random.Generator) -> None:
-    """Add the formula if it is right at new points, else a finding. Also check the constant and extreme arguments."""
+    """Add the formula of the function to the findings if it is right at new points; else add a finding that it is not.
+
+    Also check the additive constant of the formula, and the results of the function for extreme arguments.
+    """
     first, name, target = result.found[""][1], result.target.call.name, result.target
     if first.cost is None or first.kl is None:
         result.findings += undecided(result)

@@ -1,4 +1,7 @@
-"""Name the terms of a cost or of a KL: the reading of the second argument, the weight, and a wrong coefficient."""
+"""Describe a cost or a KL in words: its name, its weight, and a wrong coefficient.
+
+For a KL, also say what its second argument means, for example sigma or log sigma^2. This meaning is called a reading.
+"""
 
 import math
 from collections.abc import Mapping
@@ -57,8 +60,9 @@ def weighted_sum(weights: Mapping[str, float]) -> str:
 class Variant(NamedTuple):
     """Coefficients that fit two cases: a right KL of an unusual form, and a wrong KL.
 
-    The constant term of the loss shows which case it is. In the right KL, with weight 1, each entry has the constant term
-    `constant`. If `constant` is None, the KL is right with every constant term except -1/2.
+    The additive constant of the loss shows which case it is. Let c be the part of this constant that comes from one row and
+    one latent of the KL, divided by the weight of the KL. If `constant` is a number, the KL is right if c = `constant`, else
+    wrong. If `constant` is None, the KL is wrong if c = -1/2, else right.
     """
 
     constant: float | None
@@ -70,15 +74,18 @@ class Variant(NamedTuple):
 
 @dataclass
 class KnownKL(Known):
-    """A KL to N(0, 1) with its reading (kind "kl"), or other terms, with or without a reading (kind "other")."""
+    """A KL to N(0, 1) (kind "kl"), or another function of mu and the second argument (kind "other").
+
+    `reading` is the meaning of the second argument, for example sigma; it is None if the meaning is not known.
+    """
 
     reading: Reading | None = None
-    constant: float = -0.5                                  # the constant term of one entry, if the weight is 1
-    variant: Variant | None = None                          # None after the constant term has shown if the KL is right
+    constant: float = -0.5                                  # constant of one row and one latent, if the weight is 1
+    variant: Variant | None = None                          # None if only one case is possible; see `decided`
 
     @property
     def known(self) -> bool:
-        """True if this is a KL to N(0, 1) whose reading is known."""
+        """True if this is a KL to N(0, 1), so that the meaning of its second argument is known, too."""
         return self.kind == "kl"
 
 

@@ -77,7 +77,9 @@ def fitted(part: str, values: NDArray, draws: list, single: bool, hint: tuple) -
 
 
 def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator, before: Terms | None = None) -> Terms:
-    """Fit the terms at these sizes. New draws of all arguments then show whether the fits predict the results.
+    """Find the terms of the cost and of the KL: fit them to results of the user's function for arrays of these sizes.
+
+    New draws of all arguments then show whether the fitted terms predict the results.
 
     `before`: the terms found at other sizes. The fit tries these terms first. A part that has no fit in `before` is not
     fitted.
@@ -104,7 +106,11 @@ def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator,
 
 
 def at_all_sizes(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> tuple[dict, dict[str, str]]:
-    """Return {letter: (sizes, Terms)} and {letter: error}. The letter is the changed size; it is "" at the given sizes."""
+    """Fit the terms at the given sizes, and again after a change of one size: B, D or J.
+
+    Return two dictionaries: {letter: (sizes, Terms)} and, if the function raises an error, {letter: error}. The letter names
+    the size that was changed; it is "" for the given sizes.
+    """
     letters = ["B", *({"cost": "D", "kl": "J"}[part] for part in target.parts)]
     found, refused = {"": (sizes, terms_at(target, sizes, rng))}, {}
     for letter in letters:
@@ -148,7 +154,11 @@ def powers(found: Mapping[str, tuple], part: str) -> dict[str, int] | None:
 
 
 def silent(target: Target, arguments: list[NDArray], which: int, among: NDArray, far: tuple = ()) -> NDArray:
-    """Return a mask of the entries in `among` that do not affect the result; `far` are more values to try."""
+    """Return a mask of the entries of argument number `which` that do not affect the result.
+
+    Only entries where the mask `among` is True are tested. Each entry is replaced by another value of its usual range, and
+    then by each value in `far`. If the result stays equal, the entry does not affect it.
+    """
     base, still = target(*arguments), among.copy()
     low, high = ((0, 1) if target.binary else (0.1, 0.9)) if which < 2 else (0.3, 2.9)
     for place in zip(*np.nonzero(among)):

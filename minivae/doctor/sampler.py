@@ -1,4 +1,4 @@
-"""Measure the mean, the width and the noise of z, and compare them with the Gaussian of the KL."""
+"""Measure the mean, the width and the noise of z, and compare them with the q(z|x) that the KL assumes."""
 
 import inspect
 import time
@@ -63,7 +63,10 @@ def at_point(call: Call, shape: tuple[int, int], rng: np.random.Generator, of_kl
 
 
 def confirmed(first: list[Finding], second: list[Finding]) -> list[Finding]:
-    """Return the findings of the first point. If the second point does not show one, its verdict becomes "cannot tell"."""
+    """Return the findings at the first of two tested points.
+
+    A finding that is not true at the second point gets the verdict "cannot tell".
+    """
     def statement(finding):
         return finding.key, finding.verdict, finding.words.partition(COUNTED)[0]
 
@@ -135,7 +138,8 @@ def mean_findings(call: Call, middle: NDArray, m: NDArray, s: NDArray, rel: floa
 def width_findings(call: Call, width: NDArray, s: NDArray, assumed: Assumed, error: NDArray) -> list[Finding]:
     """Return the finding about the width of the draws.
 
-    It says how the sampler reads its second argument (sigma, sigma^2 or log sigma^2), and if the KL reads it differently.
+    The finding tells the meaning of the second argument in the sampler: sigma, sigma^2 or log sigma^2, for example. If this
+    argument has another meaning in the KL, the finding tells this, too.
     """
     def equals(other):
         return (np.abs(width - other) <= error).all()
@@ -197,7 +201,8 @@ def without_noise(call: Call, m: NDArray, s: NDArray, of_kl: Assumed) -> list[Fi
         words = f"the mean of the draws is not mu{counted}; the difference is {off.max():.3g} standard errors"
         found.append(Finding(verdict, call.name, "mean", words, mean.flat[place], m.flat[place], "mu is"))
     shared = related(call, u)
-    kurtosis, count = (u**4).mean() - 3, len(z) if shared else z.size                    # count: of independent samples
+    kurtosis = (u**4).mean() - 3
+    count = len(z) if shared else z.size                    # number of independent samples
     if abs(kurtosis) > SURE * np.sqrt(24 / count) + 0.02:
         kind = " (a uniform distribution has -1.2)" if abs(kurtosis + 1.2) < 0.1 else ""
         words = f"the noise is not normal; the number is its excess kurtosis{kind}{counted}"

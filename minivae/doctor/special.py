@@ -1,7 +1,7 @@
-"""Named losses that are not sums of known terms, and checks far from the points of the fit.
+"""Recognise some losses that are not sums of known terms; compare a function with its formula at extreme arguments.
 
-Such losses are roots and logs of mean squared errors, free bits and capacities. Far from the points of the fit, a function
-may be clipped, constant, or not finite.
+Such losses are roots and logs of mean squared errors, free bits and capacities. The formula was fitted at moderate
+arguments. At extreme arguments, the function may be clipped, constant, or not finite.
 """
 
 import contextlib
@@ -87,7 +87,7 @@ def bent(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> 
     def values_at(means, seconds):
         return target.values(*(np.repeat(a[:1], len(means), axis=0) for a in (x, o)), means, seconds)
 
-    measured = {}                                           # {s that means sigma = 1: (results at the draws, on the scan)}
+    measured = {}                                           # {s with sigma = 1: (results at the draws, results on the scan)}
     for reading in READINGS:
         s_near = reading.neutral + (s - 1.6) * np.linspace(0, 0.3, DRAWS)[:, None, None]
         scan_s = np.full_like(scan_m, reading.neutral)
@@ -120,7 +120,7 @@ def levels(k: NDArray, y: NDArray, enough: float) -> Iterator[tuple[str, float]]
 
 
 def far_from_the_fit(result: Measured) -> list[Finding]:
-    """Return findings about points far from those of the fit."""
+    """Return findings about extreme arguments, at which the formula was not fitted."""
     found = far_kl(result) if result.kl and result.kl.known else []
     if result.cost and result.cost.kind in NAMES:
         found += {"mse": far_square, "bce": at_certainty, "logits": far_logits}[result.cost.kind](result)
@@ -156,7 +156,7 @@ def scan_cost(result: Measured, points: Iterable[float]) -> list[tuple[float, fl
 
 
 def coefficient(result: Measured, part: str) -> float:
-    """Return the weight of one entry at the sizes of the probe."""
+    """Return the factor of one entry of the cost or the KL in the result, for arrays of the tested sizes."""
     return getattr(result, part).weight * factor(result.sizes, result.powers[part])
 
 

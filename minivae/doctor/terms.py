@@ -66,7 +66,7 @@ def kl_terms(m: NDArray, s: NDArray, guard: float = 0.0) -> dict[str, NDArray]:
 
     With a guard g > 0, "log s" is log(s + g). With a guard g < 0, it is log(s^2 - g) / 2.
     """
-    with np.errstate(all="ignore"):                         # log s is NaN for s <= 0: the fit leaves it out
+    with np.errstate(all="ignore"):                         # log s is NaN for s <= 0: the fit then leaves out "log s"
         terms = {name: term(m, s).sum(axis=(1, 2)) for name, term in KL_TERMS.items()}
     if guard:
         terms["log s"] = (np.log(s + guard) if guard > 0 else np.log(s * s - guard) / 2).sum(axis=(1, 2))
@@ -99,8 +99,8 @@ COSTS = {
     "entropy of x": lambda x, o: -x * np.log(x) - (1 - x) * np.log(1 - x),
     "log C(o)": lambda x, o: np.log(2 * np.arctanh(1 - 2 * o) / (1 - 2 * o)),       # continuous Bernoulli
 }  # fmt: skip
-INNER = (1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)                 # guards, numbers inside a logarithm
-FIRST = {                                                   # subsets that are tried first
+INNER = (1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)                 # guards: numbers added inside a logarithm
+FIRST = {                                                   # sets of terms that the fit tries before other sets of this size
     "cost": (("o", "-x log o"), ("exp(o)", "x o"), ("BCE(x, o)", "log C(o)"), ("BCE(x, o)", "entropy of x")),
     "kl": tuple((*mean, reading.spread, reading.log) for mean in (("m^2",), ("m^2", "m")) for reading in READINGS),
 }

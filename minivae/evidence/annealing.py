@@ -71,9 +71,9 @@ def annealed(
 
     `error` comes from the variation between chains, so it ignores any part of the posterior that no chain reaches. If q(z|x)
     is narrower than the posterior, most chains that start from q(z|x) do not reach the outer parts of the posterior. Then
-    log_px is too low by many times `error`: the chains agree, so `error` is small. The acceptance rate looks normal.
-    The prior, the default, is safer: it covers all z, but the chains vary more. If the modes of the posterior are far apart,
-    even chains that start from the prior can miss some of them.
+    log_px is too low by many times `error`: the chains agree, so `error` is small. The acceptance rate gives no warning
+    either. The prior, the default, is safer: it covers all z, but the chains vary more. If the modes of the posterior are
+    far apart, even chains that start from the prior can miss some of them.
 
     Raises ValueError if an argument is invalid, or the decoder overflows.
     """

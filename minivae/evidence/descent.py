@@ -21,9 +21,9 @@ def minimise(
 
     BFGS (Nocedal and Wright 2006, chapter 6); each function has its own step length and its own estimate of the inverse
     Hessian. f(points (n, P), which (n,)) returns values (n,) and gradients (n, P) of the functions with the indices `which`.
-    A value never increases. The descent of a function ends when the predicted decrease of a step is below `tolerance`, when
-    no step decreases the value enough, or after `max_steps` steps. `scale` (N, P) estimates the diagonal of the inverse
-    Hessian; a good estimate halves the number of steps.
+    No step increases the value of a function. The descent of a function ends when the predicted decrease of a step is below
+    `tolerance`, when no step decreases the value enough, or after `max_steps` steps. `scale` (N, P) estimates the diagonal
+    of the inverse Hessian; a good estimate halves the number of steps.
     """
     points, active = start.copy(), np.arange(len(start))
     values, gradients = f(points, active)

@@ -27,7 +27,7 @@ from minivae.vae import VAE
 FINE = {1: (1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64), 2: (1 / 4, 1 / 8)}           # grid spacings, in standard deviations of q
 SEARCH = {1: 24, 2: 12}                                     # nodes on each axis in the search for the best Gaussian
 POLISH = {1: 64, 2: 32}                                     # nodes on each axis for the last steps of this search
-LIGHT = 1e-7                                                # nodes of smaller weight (at least 1/3 of all nodes) are dropped
+LIGHT = 1e-7                                                # nodes of smaller weight are dropped: 1/3 of all nodes or more
 
 
 class Gap(NamedTuple):

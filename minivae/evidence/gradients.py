@@ -32,7 +32,10 @@ class GradientNoise(NamedTuple):
 
 
 class SignalToNoise(NamedTuple):
-    """Signal-to-noise ratio |mean| / sd of the gradient of IW_k, for each k (K,): a root mean square over parameters."""
+    """Signal-to-noise ratio of the gradient of IW_k, for each k (K,).
+
+    Each parameter has a ratio |mean| / sd of its gradient. The numbers below are root mean squares of these ratios.
+    """
 
     k: NDArray
     encoder: NDArray            # over the parameters of the encoder

@@ -43,11 +43,11 @@ def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 
 
     All data points share the first grid. A posterior can be a thousand times narrower than the prior, so a finer grid has,
     for each data point, only the nodes that may matter. A node may matter if its log p(x, z) is at most SPARE -
-    log(tolerance) nats below the maximum over the nodes. Before this comparison, the largest difference between the node
-    and a neighbour is added to the log p(x, z) of the node, because between two nodes it can be higher by that much.
-    `error` includes the nodes that are left out, an estimate for z outside the grid, and rounding, which dominates if data
-    are far from zero. A peak between the nodes of the first grid is missed if it is far narrower than their spacing and the
-    density around it is flat.
+    log(tolerance) nats below the maximum over the nodes. But log p(x, z) can be higher between two nodes than at both.
+    Therefore, before this comparison, the largest difference between the node and a neighbour is added to the log p(x, z)
+    of the node. `error` includes the nodes that are left out, an estimate for z outside the grid, and rounding, which
+    dominates if data are far from zero. A peak between the nodes of the first grid is missed if it is far narrower than
+    their spacing and the density around it is flat.
 
     Three dimensions are refused: the first grid would have two million nodes for each data point, and a coarser grid can
     miss a narrow posterior entirely.
@@ -123,8 +123,8 @@ def _first_grid(mu, log_var, intervals):
 def _near_on_first_grid(vae, x, low, spacing, shape, depth):
     """Return all pairs of a data point and a node that may matter to this data point, sorted by data point.
 
-    Returns the index of the data point (pairs,), the indices of the node (pairs, J), log p(x, z) (pairs,), and an upper
-    bound of the share of all other nodes in p(x), (N,).
+    Returns the index of the data point (pairs,), the indices of the node (pairs, J) and log p(x, z) (pairs,). For each data
+    point, also returns an upper bound (N,): all other nodes together add at most this fraction of p(x).
     """
     index = np.indices(shape).reshape(vae.latent, -1).T                                     # (nodes, J)
     log_joint = _on_shared_nodes(vae, x, low + spacing * index)                             # (nodes, N)
@@ -154,8 +154,9 @@ def _pairs_of_neighbours(key, step):
 def _rise(log_joint, neighbours):
     """Return, for each node, the largest difference of log p(x, z) from a neighbour.
 
-    A maximum between nodes is higher than the highest node near it, but by less than this difference: by up to a quarter
-    of it for a quadratic function of two variables, and by up to 0.8 of it for a cone.
+    A maximum of log p(x, z) may lie between nodes. Let d be this difference at the highest node near the maximum. Then
+    log p(x, z) is higher at the maximum than at this node, but by less than d: by at most d / 4 for a quadratic function of
+    two variables, and by at most 0.8 d for a cone.
     """
     rise = np.zeros_like(log_joint)
     for here, there in neighbours:
@@ -191,7 +192,7 @@ def _box(log_joint, index, first, row):
 
 
 def _outside(index, p, row, shape, left_out):
-    """Return twice an estimate of the share of p(x, z) outside the grid, for each data point that has nodes, (data,).
+    """Estimate the share of p(x, z) outside the grid for each data point that has nodes; return 2 x this share, (data,).
 
     Let a be the sum of p on a face of the grid, and b the sum on the next layer inside. We assume that each layer beyond the
     face has a / b times the sum of the previous layer. The sum of all these layers is a (a / b) / (1 - a / b), which is
@@ -214,16 +215,19 @@ def _discretisation(index, p, row, kinks):
     The nodes form n^J interleaved grids of spacing nh. Each grid gives a value of the integral, and the mean of these values
     is the value for spacing h. Let s(n) be the largest relative difference between one of these values and their mean. So
     s(3) estimates the error at spacing 3h. The error of a smooth integrand falls faster than any power of h. So it falls by
-    a larger factor from 3h to h than from 6h to 3h. The second factor is s(6) / s(3). s(2) is a second estimate; the larger
-    estimate is returned. The grids of s(2) are finer, but these 2^J grids are so few that they can agree by chance.
+    a larger factor from 3h to h than from 6h to 3h. The factor from 6h to 3h is s(6) / s(3), so s(3)^2 / s(6) is a first
+    estimate of the error at spacing h. A second estimate is s(2). The function returns the larger of the two estimates. The
+    grids of s(2) are finer, but these 2^J grids are so few that they can agree by chance.
 
-    With kinks (relu) the error falls like h^2 on average, and like h at an edge narrower than h. It depends on where the
-    nodes are, so any s(n) can be far too small by chance. Therefore the largest of s(2), s(3) and s(6) / 6 is returned.
+    With kinks (relu), the error is proportional to h^2 on average. If the integrand rises or falls steeply within a distance
+    below h, the error is only proportional to h. The error depends on where the nodes are, so any s(n) can be far too small
+    by chance. Therefore the function returns the largest of s(2), s(3) and s(6) / 6.
     """
     two, three, six = (_disagreement(index, p, row, n) for n in (2, 3, 6))
     if kinks:
         return np.max([two, three, six / 6], axis=0)
-    return np.maximum(two, three * three / six)             # a value at 3h is a mean of values at 6h, so s(3) <= s(6)
+    # Values for spacing 3h are means of values for spacing 6h. Means deviate less, or as much, so s(3) <= s(6).
+    return np.maximum(two, three * three / six)
 
 
 def _disagreement(index, p, row, n):
@@ -286,7 +290,10 @@ def _on_pairs(vae, x, which, index, z):
 
 
 def _with_neighbours(which, index, data, shape):
-    """Add the neighbours of every node to the pairs; return each pair (data point, node) once, sorted by data point."""
+    """Add new pairs (data point, node): for each given pair, the data point with every neighbour of the node in the grid.
+
+    Return all pairs, each one once, sorted by data point.
+    """
     steps = np.indices((3,) * index.shape[1]).reshape(index.shape[1], -1).T - 1             # (3^J, J)
     around = (index[:, None, :] + steps).clip(0, np.array(shape) - 1)                       # (pairs, 3^J, J)
     key = np.ravel_multi_index((which[:, None], *np.moveaxis(around, -1, 0)), (data, *shape))

@@ -155,7 +155,10 @@ def reset(options: argparse.Namespace) -> int:
 
 
 def show(options: argparse.Namespace) -> int:
-    """After a pass, print the short answer, if there is one, and the package's lines; before a pass, return 1."""
+    """Print the solution of an exercise that the learner has passed: a short answer, if any, and the package's code.
+
+    If the learner has not passed it, print the status instead, and return 1.
+    """
     exercise = find(options.name)
     (verdict,) = verdicts(options, [exercise])
     sources = solutions(exercise.name, exercise.pieces()) if verdict.status == "passed" else []

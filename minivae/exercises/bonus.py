@@ -15,7 +15,11 @@ FILE = '"""Bonus: {title}\n\n{prompt}\n"""\n\nimport numpy as np\n\n\ndef check(
 
 
 def calls_of(exercise: Exercise, seed: int) -> list[dict]:
-    """Return a list with one call: it runs the learner's check on every module whose name is in the argument."""
+    """Return a list with one call: it calls the learner's `check` several times.
+
+    The argument is a list of names. For each name of a bug, `check` gets the module `gaussian` with this bug; for each empty
+    name, it gets the right module.
+    """
     return [{"function": "check", "how": "check", "arguments": copies(np.random.default_rng(seed), SIZES[0])}]
 
 

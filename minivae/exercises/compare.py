@@ -88,10 +88,11 @@ def steps_of(part: Part, seed: int, given: Given) -> Pairs:
 def first_line(part: Part, seed: int, pairs: Pairs, bad: set[str], unfinished: bool) -> list[str]:
     """Return the wrong variables of the first wrong line, or [].
 
-    A learner may use the same name for another array. So the right function is run twice, with wrong arrays of the learner
-    in place of right ones. The first run takes only the wrong arrays of one line. Every later array that uses these arrays,
-    and that is right in the learner's function, must be right in this run, too. The second run, only if no blank is left,
-    takes all wrong arrays of the learner. At least one wrong result of the learner must equal the result of this run.
+    A variable is not wrong if the learner uses its name for another array. To find this out, the right function is run
+    twice, and some of its arrays are replaced by wrong arrays of the learner. In the first run, these are the wrong arrays
+    of one line. A later array may be right in the learner's function although it uses arrays of this line: then it must be
+    right in the first run, too. The second run happens only if no blank is left. In this run, all wrong arrays of the
+    learner are used. At least one wrong result of the learner must be equal to the result of the second run.
     """
     lines = [] if part.piece.whole else lines_of(part.piece)
     for k, (names, _) in enumerate(lines):
@@ -109,9 +110,10 @@ def first_line(part: Part, seed: int, pairs: Pairs, bad: set[str], unfinished: b
 def explaining(part: Part, seed: int, results: Pairs, good: set[str]) -> list[tuple[Variant, set[str]]]:
     """Return the variants that give the learner's numbers, each with the names of the results that agree.
 
-    At least one agreeing result must be wrong. A result agrees only if it has a finite entry in every draw. A change in a
-    line whose result is right does not count. If some changes give all of the learner's results, the others do not count. If
-    the results depend on each other and the whole function is blank, a change counts only if it gives all results.
+    A variant counts only if it gives at least one of the learner's wrong results. A result agrees only if it has a finite
+    entry in every draw. A change in a line whose result is right does not count. If some changes give all of the learner's
+    results, the others do not count. If the results depend on each other and the whole function is blank, a change counts
+    only if it gives all results.
     """
     found = []
     for variant, arrays in known_arrays(part, seed):
@@ -125,9 +127,10 @@ def explaining(part: Part, seed: int, results: Pairs, good: set[str]) -> list[tu
 
 
 def later(part: Part, name: str, pairs: Pairs, carried: Mapping[str, list] | None, cause: list[str]) -> tuple[str, ...]:
-    """Return the sentence about a wrong array that depends on the arrays of `cause`; () for other arrays.
+    """Return a sentence that the wrong array `name` depends on other wrong arrays; () if it does not depend on them.
 
-    If `carried` is None, a result counts as dependent if `cause` is a result that is computed before it.
+    `cause` has the names of these other arrays. If `carried` is None, a result counts as dependent if it is computed after
+    the result in `cause`.
     """
     said = ", ".join(cause)
     first = "which is wrong: correct that first" if len(cause) == 1 else "which are wrong: correct them first"

@@ -20,7 +20,9 @@ SHAPE = re.compile(r"\([LBDJHIO\d*, ]*\)(?: each)?")
 
 
 class Piece(NamedTuple):
-    """A function of the package, and the lines that stay in its blank.
+    """A function of the package as an exercise: some of its lines stay, and the learner writes the others.
+
+    In the file of the exercise, `...` marks each place where the learner writes code.
 
     If `whole` is True, one `...` replaces the whole body of the function. The reason is that the function works in place, or
     that the names of its variables would tell the answer.
@@ -28,8 +30,9 @@ class Piece(NamedTuple):
 
     module: str                 # "gaussian"
     name: str                   # "reparameterize"; for a method, "VAE.backward"
-    arguments: int | tuple[str, ...] = 0    # arguments in the blank: how many (0: all without a default), or their names
-    keep: tuple[str, ...] = ()  # left sides of the assignments that stay in the blank
+    # arguments of the learner's function: their names or their number; 0: all arguments that have no default
+    arguments: int | tuple[str, ...] = 0
+    keep: tuple[str, ...] = ()  # left sides of the assignments that stay in the exercise
     whole: bool = False
     lines: tuple[str, ...] = ()  # for a part of a method: left sides of the assignments that make up the learner's function
     called: str = ""            # the name of the learner's function, if it differs from `name`

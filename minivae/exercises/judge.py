@@ -96,13 +96,13 @@ def check(exercise: Exercise, file: Path, timeout: float = 10.0, seed: int = 0) 
 
 
 def learner_of(functions: Mapping[str, ast.FunctionDef], blanks: Iterable[str]) -> Learner:
-    """Return the facts about these functions of a learner."""
+    """Return the lines that are still `...` in these functions of a learner, and all names that the functions use."""
     left = {name: blanks_left(functions[name]) for name in blanks if name in functions}
     return Learner(left, frozenset().union(*map(names_in, functions.values())))
 
 
 def unreadable(error: Exception) -> str:
-    """Return the words for a file that Python cannot parse."""
+    """Return a message that tells why Python cannot parse a file."""
     if isinstance(error, UnicodeDecodeError):
         return "the file is not encoded as UTF-8: save it as UTF-8"
     words = f"{type(error).__name__}: {getattr(error, 'msg', error)}"
@@ -179,9 +179,11 @@ def findings_of(exercise: Exercise, seed: int, results: list[dict], learner: Lea
 
 
 def same_cause(judged: list[Finding], found: Sequence[Finding]) -> list[Finding]:
-    """Give two findings about the same function and array the same words if one change explains both.
+    """Return the findings in `judged`, some with better words, after a comparison with the earlier findings in `found`.
 
-    If a wrong array is undecided, but right for the other inputs, say so.
+    Findings in `judged` and `found` may be about the same array, for different inputs. If one change of the solution
+    explains both, the later finding gets the words of the earlier one. If no change explains a wrong array, and the array
+    was right for all earlier inputs, the words say this.
     """
     for i, each in enumerate(judged):
         function, _, case = each.function.partition(", ")
@@ -265,7 +267,7 @@ def structure(part: Part, result: Any) -> str:
 
 
 def changed(part: Part, before: list, after: Any) -> str:
-    """Return the words for an input that a function has changed, or ""."""
+    """Return a message if the learner's function has changed one of its inputs, else ""."""
     for i, (name, value) in enumerate(zip(part.arguments(), before)):
         if i != part.written and not all(same(a, b) for a, b in zip(leaves(value), leaves(after[i]))):
             into = f"`+=`, `**=` and `[...] =` write into {name} itself"
@@ -279,7 +281,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 def unequal(part: Part, first: list[NDArray], second: list[NDArray]) -> str:
-    """Return the words for a function that returns other numbers when it is called again."""
+    """Return a message if the learner's function gives other numbers when it is called again, else ""."""
     for name, a, b in zip(part.results, first, second):
         if a is b is None:
             continue

@@ -1,4 +1,4 @@
-"""Write exercises and lessons as Jupyter notebooks: plain JSON, nbformat 4. Their code is plain Python."""
+"""Write exercises and lessons as Jupyter notebooks: JSON, nbformat 4. The code in the cells is plain Python."""
 
 import inspect
 import json

@@ -123,7 +123,10 @@ def of_adam(function: Callable, arguments: list) -> Any:
 
 
 def of_check(function: Callable, arguments: list) -> Any:
-    """Call a learner's check on copies of `gaussian`; return an array: True for each copy that the check rejects."""
+    """Call a learner's check once for each given name, with the right module `gaussian` or with one that has a bug.
+
+    Return an array: True for each module that the check rejects.
+    """
     from minivae.museum.exhibits import find
     from minivae.museum.patched import load
 

@@ -39,7 +39,10 @@ class Variant(NamedTuple):
 
     @property
     def rank(self) -> int:
-        """Return 0 for a confusion or an exhibit, 2 for a wrong number, array or order, else 1. Only the lowest is shown."""
+        """Return 0 for a confusion or an exhibit, 2 for a wrong number, array or order, else 1.
+
+        If several variants give the learner's numbers, only the variants with the lowest rank are shown.
+        """
         if self.name.startswith(("confusion", "museum")):
             return 0
         return 2 if self.words in (NUMBER, ARRAY) or "exchanged" in self.words else 1
@@ -49,7 +52,10 @@ class Variant(NamedTuple):
         return set(self.line.replace("*", "").split(", ")) - {""}
 
     def said(self, names: frozenset[str] | None) -> str:
-        """Return the words. They name the line if the learner's file has its variables."""
+        """Return the words for the learner, and before them the changed line.
+
+        The line is left out if its variables are not in the learner's file.
+        """
         where = self.line and (names is None or self.computes() <= names)
         return f"in the line of `{self.line}`, {self.words}" if where else self.words
 

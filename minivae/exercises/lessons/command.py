@@ -111,7 +111,7 @@ def opening(each: Lesson, count: int) -> list[str]:
 
 
 def results(each: Lesson, found: Finding, guess: str | None) -> list[str]:
-    """Return the lines with the number, further numbers, the verdict and, if it holds, the right answer."""
+    """Return the lines after the run: the numbers, the verdict and, if the numbers support it, the right choice."""
     lines = ["", wrapped("number", f"{found.number:.4g} {found.meaning}")]
     lines += [wrapped("", f"{label}: {text}") for label, text in found.rows]
     lines += [wrapped("verdict", verdict(found))]

@@ -42,7 +42,8 @@ class Finding(NamedTuple):
 
     def picture(self) -> tuple:
         """Return the figure and its alt text."""
-        from minivae.exercises.lessons import figures       # importing matplotlib takes half a second: compute first
+        # This module imports matplotlib, which takes half a second. So it is imported only when a figure is drawn.
+        from minivae.exercises.lessons import figures
 
         return self.draw(figures)
 
