@@ -355,7 +355,7 @@ def test_book_works_in_a_browser(written):
         pdf = base64.b64decode(browser.call("Page.printToPDF")["data"])
         assert 10 < max(map(int, re.findall(rb"/Count (\d+)", pdf))) < 40       # only the open chapter is printed
         browser.open(written[0], width=673, media="print")
-        assert browser.evaluate("document.documentElement.scrollWidth") <= 673        # a browser shrinks wider pages in print
+        assert browser.evaluate("document.documentElement.scrollWidth") <= 673    # a browser shrinks wider pages in print
         assert browser.errors == []
     finally:
         browser.close()
