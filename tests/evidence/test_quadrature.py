@@ -114,7 +114,7 @@ def test_reported_quadrature_error_covers_the_true_error_for_steep_decoders(acti
 
 @pytest.mark.parametrize("seed, row", [(2931, 3), (2460, 3), (2311, 1), (2883, 0)])
 def test_quadrature_error_is_large_enough_if_coarse_grids_agree_by_chance(seed, row):
-    """The grids nearly agree by chance, because the ReLU decoder has kinks.
+    """A ReLU decoder has kinks, so the values of coarse grids can agree by chance although all of them are wrong.
 
     `quadrature._discretisation` defines s(n), the disagreement of grids with n times the spacing. It returns the largest of
     s(2), s(3) and s(6) / 6. For these data, the larger of s(2) and s(3) / 3 would be 1.2 to 2.3 times too small.
