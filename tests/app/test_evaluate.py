@@ -174,7 +174,8 @@ def test_planted_violation_of_the_order_is_printed_and_exits_with_1(run, capsys,
     assert len(document["violations"]) == 4
 
 
-def test_evaluate_measures_the_rows_of_train_unless_options_choose_fewer(run, monkeypatch, capsys):
+def test_evaluate_measures_the_same_held_out_rows_as_train_by_default(run, monkeypatch, capsys):
+    """The options --rows and --ais make `evaluate` measure fewer rows."""
     asked, found, test_x = [], measured(), data.digits().test_x   # call `measured` first: it needs the real `measure`
     monkeypatch.setattr(evaluate, "measure", lambda vae, x, k, seed, **how: asked.append(x) or found)
     for arguments in ([], ["--gap"], ["--rows", "7"], ["--ais"]):

@@ -56,7 +56,7 @@ def reference(vae, x, accuracy: float = ACCURACY) -> np.ndarray:
     centres = grid(half * np.arange(1 - CELLS, CELLS, 2), vae.latent)                       # (cells, J)
     parts = [x[start : start + 20] for start in range(0, len(x), 20)]
     first = [cells(vae, part, centres, half) for part in parts]                             # all data share the first cells
-    values, top = (np.concatenate(column, axis=1).T for column in zip(*first))              # (N, cells) each
+    values, top = (np.concatenate(column, axis=1).T for column in zip(*first))              # both (N, cells)
     return np.array([integrate(vae, row[None], centres, half, *each, accuracy) for row, *each in zip(x, values, top)])
 
 

@@ -78,7 +78,7 @@ def size_of(path: Path) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train on every kind and print a table; return 1 if a training failed."""
+    """Train on each chosen kind of file and print a table; return 1 if a training failed."""
     parser = argparse.ArgumentParser("python -m tests.benchmarks.files", description=__doc__.split("\n")[0])
     parser.add_argument("home", type=Path, metavar="DIR", help="directory with mnist and fashion_mnist")
     parser.add_argument("--epochs", type=int, default=1, metavar="N", help="epochs (default: %(default)s)")

@@ -42,7 +42,7 @@ def seconds_of_check(draws: int, seed: int) -> dict[str, float]:
 
 
 def seconds_of_checks(counts: Sequence[int], rounds: int) -> dict[int, list[float]]:
-    """Return {draws: times of whole checks, in seconds}: one per round, but a single time for large numbers of draws."""
+    """Return {draws: seconds of whole checks}, one time per round; for 10,000 draws or more, only one round is timed."""
     seconds_of_check(10, 0)  # not timed: imports modules and fills caches
     taken = {draws: [] for draws in counts}
     for seed in range(rounds):

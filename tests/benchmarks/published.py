@@ -1,4 +1,4 @@
-"""Compare this project with published results on MNIST, after the published training or one of at most two hours.
+"""Train models as published, or in at most two hours, and compare their results on MNIST with the published results.
 
     python -m tests.benchmarks.published NAME ... --data DIR [--epochs N] [--k 5000] [--rows N] [--out DIR]
                                            [--threads N] [--processes N]
@@ -18,9 +18,9 @@ The --data directory has the four files of MNIST. Names:
 
 Training uses --threads (default 1, because these matrix products are small); measuring uses --processes, each with
 --threads threads. The test images are binarized once, with a fixed seed. `--epochs N` stops after N epochs of the full
-schedule. `--rows N` measures at most N evenly spaced test images. Minutes of training are processor time. The state is
-saved in --out (default: published-out) after every epoch, and a stopped command continues from there. Every result is
-appended to results.jsonl in --out, with its setting and commit.
+schedule. `--rows N` measures at most N evenly spaced test images. Minutes of training are processor time. After every
+epoch, the benchmark saves the state of the training in --out (default: published-out). If the command is stopped, start it
+again: it continues from the saved state. Every result is appended to results.jsonl in --out, with its setting and commit.
 """
 
 import argparse

@@ -20,12 +20,12 @@ Columns of the table:
     ms              median time of one step over the rounds
     25 %..75 %      quartiles over the rounds, which show the spread
     / roofline      time of this contender divided by that of the roofline in the same round, median over rounds
-    minivae /       time of minivae divided by that of this contender: below 1, minivae is faster
+    minivae /       time of minivae divided by that of this contender; if it is below 1, minivae is faster
 
 All contenders use the same number of threads (default 1). The benchmark sets the environment variables of BLAS
 libraries and `torch.set_num_threads`. XLA uses one thread per core, so the process is limited to the same number of
-cores where the system allows this. If you choose several threads, run no other program at the same time: when it uses the
-core of one thread, this thread has to wait, and all other threads wait for this thread.
+cores where the system allows this. If you choose several threads, run no other program at the same time: the other
+program can take the core of one thread and delay this thread, and then all threads wait for the delayed thread.
 
 Only the first steps of a fresh model are timed. After many steps, Adam's moments of dead units become subnormal
 numbers, with which processors are much slower; this is not measured here.

@@ -38,7 +38,8 @@ def kl_of_the_draws(mu, log_var):
     return weights @ (gaussian.log_normal(z, mu, log_var) - gaussian.log_standard_normal(z))
 
 
-def test_sampler_density_and_kl_describe_one_distribution():
+def test_mean_of_log_q_minus_log_p_over_draws_equals_the_kl():
+    """So the sampler, the log density and the KL describe the same Gaussian."""
     close(kl_of_the_draws(MU, LOG_VAR), kl_standard_normal(MU, LOG_VAR).sum(axis=-1), rel=1e-12)
 
 

@@ -216,9 +216,11 @@ def number(case, d_out):
 def resolvable(case, inputs, d_out, slopes):
     """Return True if the error of a central difference is well below its tolerance for every input.
 
-    A term of the sum in `number` has a relative rounding error of 1e-16; divided by the step, 1e-5, this is 1e-11. The
-    difference also leaves out the third derivative, an error of about 1e-10. If a slope is at least 1/100 of the sum of
-    the absolute terms, both errors are at most 1e-8 of the slope; the tolerance is 1e-7.
+    The function `number(case, d_out)` adds terms. Rounding changes each term by about 1e-16 of its size. A central
+    difference divides these changes by the step, 1e-5, so its rounding error is about 1e-11 of the sum of the absolute
+    terms. A central difference also ignores the third derivative; this causes an error of about 1e-10. If a slope is at
+    least 0.01 and at least 1/100 of the sum of the absolute terms, both errors are at most 1e-8 of the slope. The
+    tolerance is 1e-7.
     """
     terms = np.abs(d_out * case.forward(*inputs)).sum()
     return all(np.abs(slope).max() > max(0.01, terms / 100) for slope in slopes.values())
@@ -307,7 +309,7 @@ REPORTED = ONES | {"B": 3, "I": 3, "H": 3}
 
 
 @pytest.mark.parametrize("name", TABLE)
-@settings(max_examples=settings.default.max_examples // 5)  # a fifth, because every case of the table gets that many
+@settings(max_examples=settings.default.max_examples // 5)  # a fifth of the usual number, for each case in TABLE
 @given(seed=st.integers(0, 2**32 - 1), sizes=SIZES)
 @example(seed=0, sizes=ONES)                                # all sizes are 1
 @example(seed=2_318_184_297, sizes=REPORTED)                # failed once: see below
@@ -321,7 +323,7 @@ def test_every_backward_is_the_gradient_of_its_forward(name, seed, sizes):
 
 
 def test_gradient_smaller_than_rounding_errors_is_reported_as_not_resolvable():
-    """This draw failed once: the rows of d_out cancel to -0.01, while the absolute terms of `number` add up to 1060."""
+    """This draw failed once: the gradient in input 6, the last bias, is -0.01, but the absolute terms add up to 1060."""
     layers = [[[4, 2, 4], [-4, -4, -2], [2, 2, -2]], [1.5, 0.5, 1.5], [[2], [2], [2]], [-0.5], [[2]], [2.5]]
     inputs = [np.array(a, float) for a in ([[2, -6, -2], [2, -2, 2], [4, -4, 4]], *layers)]
     case, d_out = TABLE["ops.mlp_backward: relu"], np.array([[0.9102284], [0.77149715], [-1.69217503]])
@@ -330,7 +332,7 @@ def test_gradient_smaller_than_rounding_errors_is_reported_as_not_resolvable():
     with pytest.raises(AssertionError, match="input 6, by central difference"):
         check_gradient(number(case, d_out), inputs, {6: gradients[6]}, "central difference")
     assert not resolvable(case, inputs, d_out, dict(zip(case.wrt, gradients)))
-    d_out = np.abs(d_out)                                   # now the rows of d_out do not cancel
+    d_out = np.abs(d_out)                                   # now all rows are positive, and their sum is far from 0
     check(case, inputs, d_out, case.backward(d_out, *inputs), "central difference")
 
 

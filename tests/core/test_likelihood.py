@@ -102,7 +102,8 @@ def test_binomial_is_the_only_likelihood_for_counts():
 
 
 @every_likelihood
-def test_decoder_output_shared_by_all_data_gives_the_log_prob_of_copies(likelihood):
+def test_broadcast_decoder_output_has_the_same_log_prob_as_repeated_output(likelihood):
+    """Decoder output of shape (3, 1, 4) is the same for all five data points; repeated, it has shape (3, 5, 4)."""
     rng = np.random.default_rng(1)
     x, out = random_data(rng, likelihood, rows=5), rng.normal(size=(3, 1, 4))
     scale_values = (np.array(0.3),) * len(likelihood.scale)

@@ -55,7 +55,8 @@ def close_lists(actual, desired, rel):
         close(a, b, rel=rel)
 
 
-# The four comparisons. `page` is the module, or a copy of it with an error planted.
+# Four functions compare the page with `VAE` and `Adam`: gradient, Adam steps, initial weights and training.
+# `page` is the module `one_page`, or a copy of it with a planted error.
 
 @cache
 def problem(seed):
@@ -155,24 +156,24 @@ COMPARISONS = {
 }
 
 
-def test_page_loss_terms_and_gradient_equal_those_of_vae():
+def test_one_page_and_vae_have_equal_loss_terms_and_gradient():
     compare_gradient(one_page, seeds=range(20))
 
 
-def test_page_adam_takes_the_same_steps_as_the_adam_class():
+def test_adam_of_one_page_takes_the_same_steps_as_class_adam():
     compare_adam(one_page)
 
 
-def test_initial_page_weights_are_normal_draws_of_the_right_scale():
+def test_initial_weights_of_one_page_are_normal_draws_of_the_right_scale():
     compare_start(one_page)
 
 
-def test_page_and_vae_have_equal_parameters_after_322_steps():
+def test_one_page_and_vae_have_equal_parameters_after_322_steps():
     """Train on the digits for seven epochs of 46 mini-batches."""
     compare_training(executed(ast.parse(SOURCE)), digits(), 7, rel=1e-9)
 
 
-def test_training_on_the_page_prints_the_same_numbers_as_vae():
+def test_training_with_one_page_prints_the_same_numbers_as_vae():
     compare_training(executed(ast.parse(SOURCE)))
 
 

@@ -1,4 +1,4 @@
-"""Readers return the right array or raise the documented error; the announced size of an array limits memory use.
+"""Readers return the right array or raise the documented error; the size in a file's header limits the memory they use.
 
 Some damaged files are written by hand, one for each known kind of damage; others are random.
 """

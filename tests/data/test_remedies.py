@@ -1,4 +1,4 @@
-"""Follow every remedy that a refusal prints: then the train command runs and finds the structure of the data."""
+"""Error messages of `train` suggest remedies: after each remedy, training runs and finds the structure of the data."""
 
 import bz2
 import json
@@ -162,7 +162,10 @@ TABLE_OF_REMEDIES = {
 
 
 def followed(found, path, options):
-    """Do what a message suggests; `found` is the regex match of its remedy. Return path and options of the next command."""
+    """Carry out the remedy that an error message suggests; return the path and the options of the next command.
+
+    `found` is the match of a regular expression for the remedy in the message.
+    """
     before = set(os.listdir())
     done = {name: value for name, value in found.groupdict().items() if value}
     for name, value in done.items():
@@ -242,6 +245,7 @@ def test_converted_pictures_are_complete_and_keep_their_classes(room, capsys, ro
     assert read.about.classes == (("cat", "dog") if classes else None)
 
 
-def test_wrong_remedy_leaves_every_latent_dimension_inactive(room):
+def test_dividing_small_values_by_255_leaves_every_latent_dimension_inactive(room):
+    """The values are whole numbers from 0 to 6, so the remedy "divide by 255" is wrong for them."""
     path, options = followed(re.search("(?P<divide>divide by 255)", "divide by 255"), npy(FLAT // 40)(), [])
     assert trained(path, options) == 0 and most_active() < ACTIVE

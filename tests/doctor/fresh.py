@@ -1,7 +1,7 @@
 """Callables in the styles of public code, written before the doctor was run on any of them.
 
-`RIGHT`: right implementations. `FAULTY`: implementations with one planted fault each; after each fault, the
-keys or words of the findings that the doctor must report.
+`RIGHT` has right implementations. `FAULTY` has a tuple for each planted fault: an implementation with this fault, then
+the keys or words that the findings of the doctor must contain.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""The exhibits of the museum as a user would give them to the doctor: plain functions of a copy of the package."""
+"""Give each bug of the museum to the doctor as a user would: as plain functions, here from a changed copy of minivae."""
 
 import numpy as np
 

@@ -126,7 +126,7 @@ def test_first_ten_lines_that_the_file_prints_are_shown(tmp_path, capfd, monkeyp
 
 
 @pytest.mark.slow
-def test_report_does_not_wait_for_a_process_of_the_file(tmp_path, capfd):
+def test_report_does_not_wait_for_a_process_that_the_examined_file_started(tmp_path, capfd):
     source = "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(20)'])\n" + RIGHT
     start = time.perf_counter()
     assert doctor(tmp_path, capfd, source, "-q")[0] == 0 and time.perf_counter() - start < 15

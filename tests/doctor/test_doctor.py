@@ -333,7 +333,7 @@ def test_bound_is_the_same_for_a_loss_with_a_factor():
     assert [found.measured, found.expected] == pytest.approx([right.measured, right.expected])
 
 
-def test_bound_is_measured_at_the_data_of_the_file():
+def test_bound_is_computed_at_the_x_that_the_examined_file_defines():
     x = np.array([[0, 1, 1, 0, 0, 1], [1, 1, 1, 0, 0, 0]])
     [found] = bound_of(fresh.whole(fresh.right_draw) | {"x": x.ravel()})
     assert found.verdict == "is" and "for each of 2 data points" in found.words
@@ -538,7 +538,7 @@ def test_wrong_column_of_a_weight_gradient_is_named():
     assert wrong.words.endswith("it is right, except for column 2 (counted from 0)")
 
 
-def test_translation_of_a_loss_for_one_size_uses_that_size():
+def test_translation_of_a_loss_written_for_784_features_has_784_features():
     convention = report_of(fresh.RIGHT["bce-784"]).rosetta["convention"]
     assert [convention[name] for name in ("features", "recon_weight", "kl_weight")] == [784, 1, 1]
 
@@ -607,7 +607,7 @@ def test_one_float64_number_makes_a_function_double_precision():
     assert not call.single
 
 
-def test_bound_of_a_data_point_is_compared_with_the_same_data_point():
+def test_bound_of_each_data_point_is_compared_with_its_own_expected_value():
     [found] = examine(iw_bound=fresh.lme_rows).findings
     assert found.key == "log-mean-exp" and found.verdict == "is" and found.measured == pytest.approx(found.expected)
 

@@ -57,13 +57,13 @@ RECIPE = PAGE[PAGE.index("```python\nimport torch\n"):].split("```")[1].removepr
 LINES = re.findall(r"^\| [^|]* \| `(import [^`]*)` \| `([^`]*)` \|$", PAGE, re.MULTILINE)
 
 
-def test_page_has_the_lines_of_every_framework():
+def test_doctor_readme_has_the_lines_of_every_framework():
     assert [line for line, _ in LINES] == [*FRAMEWORKS]
     assert RECIPE.startswith(LINES[0][0]) and RECIPE.count(LINES[0][1]) == 1
 
 
 @pytest.mark.parametrize("line, tensor", LINES)
-def test_recipe_of_the_page_works_with_a_stand_in(line, tensor, monkeypatch):
+def test_recipe_of_the_doctor_readme_works_with_a_fake_framework(line, tensor, monkeypatch):
     name, functions, result = FRAMEWORKS[line]
 
     def vae_loss(output, x, mu, log_var):
@@ -87,7 +87,7 @@ def test_recipe_of_the_page_works_with_a_stand_in(line, tensor, monkeypatch):
     assert report.findings[0].words.startswith("sum_B sum_D")
 
 
-def test_counts_on_the_page_are_those_of_the_records():
+def test_counts_in_the_doctor_readme_equal_those_of_the_records():
     text = " ".join(PAGE.split())
     score = re.search(
         r"has (\d+) exhibits: .*? finds something in (\d+) of them; .*? other (\d+)\. .*? none of (\d+) right "

@@ -1,4 +1,4 @@
-"""The dictionary of the doctor: names of terms are right, and a fit has few terms and an error for each coefficient."""
+"""The terms that the doctor knows have the right names, and a fit has few terms and an error for each coefficient."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ KL = {
 }  # fmt: skip
 
 
-def test_each_term_of_the_dictionary_is_what_its_name_says():
+def test_each_term_of_the_doctor_equals_the_formula_in_its_name():
     for right, found in ((COSTS, terms.cost_terms(X, O)), (KL, terms.kl_terms(M, S))):
         assert found == {name: pytest.approx(value.ravel(), rel=1e-12) for name, value in right.items()}
 

@@ -1,4 +1,4 @@
-"""Numbers to words: each known difference of two arrays is named, and a difference that is only similar is not."""
+"""A known difference between two arrays is described in words; a difference that only resembles it gets no description."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def probes(change):
         (lambda a, n: a * (1.1 if n["B"] == 3 else 1.2), None),
     ],
 )
-def test_ratio_to_the_right_array_becomes_words(change, said):
+def test_constant_ratio_to_the_correct_array_is_described_in_words(change, said):
     assert words.describe(probes(change)) == said
 
 

@@ -78,7 +78,7 @@ def test_bound_of_k_draws_is_the_mean_over_blocks_of_k_draws(at_once, monkeypatc
 
 
 def test_standard_errors_of_bounds_match_repeated_runs():
-    """By chance, the spread of 200 runs is off by 30 % once in 10^8."""
+    """The standard deviation of 200 runs is wrong by more than 30 % with a probability of only about 1e-8."""
     vae, x = linear_model(4, 2, sigma=1.0)
     for array in vae.layers("encoder")[0]:
         array[...] = 0                                      # q is the prior: the weights are bounded

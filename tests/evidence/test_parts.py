@@ -149,7 +149,7 @@ def test_weights_without_gradient_leave_the_signal_to_noise_ratios_finite():
     assert np.isfinite([found.encoder, found.decoder]).all()
 
 
-def test_best_sigma_is_refused_if_it_is_only_rounding_error():
+def test_ppca_raises_an_error_if_its_best_sigma_is_only_rounding_error():
     words = ("latent", "so small that the model does not fit x perfectly", "1", "Pass a number as sigma")
     refused(lambda: linear.ppca([[1, 0], [-1, 0], [0, 1e-9], [0, -1e-9]], 1), *words)
     refused(lambda: linear.ppca(np.ones((3, 2)), 1), *words)
@@ -182,7 +182,8 @@ def test_mass_outside_the_grid_is_extrapolated_from_the_two_outermost_layers():
     right = np.array([2 * (0.02**2 / 0.08 + 0.01**2 / 0.06), np.inf, 0, np.inf])
     close(quadrature._outside(*pairs_of(np.array(lines)), (6,), np.zeros(4)), right, rel=1e-14)
     some_left_out = quadrature._outside(*pairs_of(np.array(lines)), (6,), np.array([0, 0.25, 0.25, 0.25]))
-    close(some_left_out, np.array([right[0], 2 * 0.2, 0, np.inf]), rel=1e-14)       # 1 is above its limit, 0.25
+    # the outermost node of the last row has p = 1, above the left-out share 0.25, so its tail is extrapolated and infinite
+    close(some_left_out, np.array([right[0], 2 * 0.2, 0, np.inf]), rel=1e-14)
     square = np.outer([0.1, 0.4, 0.3, 0.2], [0.2, 0.3, 0.4, 0.1])
     right = 2 * (0.1**2 / 0.3 + 0.2**2 / 0.1 + 0.2**2 / 0.1 + 0.1**2 / 0.3)
     close(quadrature._outside(*pairs_of(square[None]), (4, 4), np.zeros(1)), np.array([right]), rel=1e-14)

@@ -32,7 +32,7 @@ def test_rate_and_reconstruction_agree_with_the_closed_form(model, seed):
 
 @settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
-def test_parts_of_the_rate_agree_with_integrals_over_the_aggregate_posterior(seed):
+def test_decomposition_of_the_mean_kl_agrees_with_integrals_over_the_aggregate_posterior(seed):
     """For one latent dimension, a fine grid gives KL(q(z) || p(z)) and the mean and variance of q(z)."""
     vae, x, _ = random_problem(seed, latent=1, rows=5)
     for array in vae.layers("encoder")[-1]:
@@ -114,8 +114,8 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("fault", PLANTED)
-def test_planted_error_in_the_parts_of_the_rate_is_noticed(fault, monkeypatch):
+def test_error_planted_in_the_decomposition_of_the_mean_kl_is_noticed(fault, monkeypatch):
     monkeypatch.setattr(rates, "ORIGINAL", rates.log_normal, raising=False)
     monkeypatch.setattr(rates, *PLANTED[fault])
     with pytest.raises(AssertionError):
-        test_parts_of_the_rate_agree_with_integrals_over_the_aggregate_posterior.hypothesis.inner_test(3)
+        test_decomposition_of_the_mean_kl_agrees_with_integrals_over_the_aggregate_posterior.hypothesis.inner_test(3)

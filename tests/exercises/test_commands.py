@@ -267,7 +267,7 @@ def test_endless_loop_gives_one_error_after_its_time_limit(graded):
 
 
 @pytest.mark.slow
-def test_submission_that_imports_minivae_gets_a_flag_and_a_mark(graded, submissions, run):
+def test_submission_that_imports_minivae_gets_a_flag_and_an_exclamation_mark(graded, submissions, run):
     flags = {each["student"]: each["exercises"][1]["flags"] for each in graded[1]["students"]}
     assert [name for name in flags if flags[name]] == ["mia"] and "imports minivae: from minivae.ops" in flags["mia"][0]
     only = fill(submissions.parent / "only", IMPORTS, "02_tanh_backward_mia.py")

@@ -27,7 +27,10 @@ UNREACHED = {"bernoulli_log_prob": 62, "mlp_backward": 38}   # number of variant
 
 
 def telling(arrays, right):
-    """Return True if some array is wrong in some draw, and has a finite entry in every draw; NaN shows no mistake."""
+    """Return True if at least one array is wrong in some draw.
+
+    An array without any finite entry in some draw does not count, because NaN does not show which mistake was made.
+    """
     pairs = zip(arrays.values(), zip(*right))
     return any(not compare.equal(a, b) and all(np.isfinite(each).any() for each in a) for a, b in pairs)
 

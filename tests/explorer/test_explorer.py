@@ -358,7 +358,7 @@ DRAWING_FAULTS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", [None, *DRAWING_FAULTS])
-def test_drawings_show_the_model_and_planted_errors_are_noticed(fault, browser, digits, tmp_path):
+def test_drawings_agree_with_the_model_and_each_planted_error_is_noticed(fault, browser, digits, tmp_path):
     vae, data, page, exact = digits
     right, wrong, noticed = DRAWING_FAULTS.get(fault, ("", "", None))
     assert fault is None or page.count(right) == 1
@@ -488,7 +488,7 @@ def kinked():
     return vae, Dataset("a table.csv", x, x)
 
 
-def test_elbo_of_a_kinked_model_has_exact_digits():
+def test_elbo_of_a_relu_model_is_close_to_the_exact_elbo():
     vae, data = kinked()
     found = content_of(build(vae, data, "kinked", Evidence(np.zeros(12), np.zeros(12), np.zeros((12, 2, 2)))))
     model, x = vae.astype(np.float64), data.test_x.astype(np.float64)
@@ -776,7 +776,7 @@ def test_page_says_that_a_bound_is_not_log_px(browser, tmp_path):
 
 
 @pytest.mark.slow
-def test_elbo_of_many_dimensions_comes_from_draws_of_each_data_point(browser, tmp_path):
+def test_page_shows_an_elbo_estimated_from_draws_if_latent_dimensions_are_many(browser, tmp_path):
     vae, data = model("iwae")
     evidence = builder.evidence_for(vae, data.test_x)
     worse = evidence._replace(log_px=evidence.elbo - 0.05)

@@ -210,7 +210,8 @@ def test_alt_texts_state_the_computed_numbers():
 @pytest.mark.slow
 @every_figure
 def test_png_contains_the_alt_text_and_is_reproducible(name, tmp_path):
-    figure, alt = draw(name)           # not the cached figure: other tests drew it, which can move its parts by a pixel
+    # Use a new figure: other tests have drawn the cached figure, and drawing it again can move its parts by a pixel.
+    figure, alt = draw(name)
     style.save(figure, alt, tmp_path / "a.png")
     style.save(*draw(name), tmp_path / "b.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

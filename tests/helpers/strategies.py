@@ -7,7 +7,7 @@ weights to equal weights.
 import numpy as np
 from hypothesis import strategies as st
 
-MOST = 300  # hundredths: raw numbers stay within 3 sigma of a normal draw
+MOST = 300  # steps of 0.01: raw numbers lie between -3 and 3, like almost all standard normal draws
 
 
 def raw_numbers(count):

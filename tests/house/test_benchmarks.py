@@ -23,7 +23,7 @@ def planted(cost, growth):
 
 @pytest.mark.parametrize("p", [0, 0.5, 1, 2, 3])
 @pytest.mark.parametrize("c", [1e-6, 40])
-def test_fitted_exponent_of_a_power_is_that_power(p, c):
+def test_fit_to_a_power_law_returns_its_exponent(p, c):
     assert timing.exponent({n: c * n**p for n in SIZES}) == pytest.approx(p, abs=1e-12)
 
 
@@ -77,7 +77,7 @@ class Work:
 
 
 @pytest.mark.parametrize("p, code", [(1, 0), (2, 1)])
-def test_fit_uses_the_measured_times(monkeypatch, p, code):
+def test_exponent_is_fitted_to_the_measured_times_of_training_steps(monkeypatch, p, code):
     clock = SimpleNamespace(now=0.0)
     clock.perf_counter, clock.sleep = lambda: clock.now, lambda seconds: None
     monkeypatch.setattr(timing, "time", clock)
@@ -123,7 +123,7 @@ def contender(loss, *gradient):
     return SimpleNamespace(name="other", loss_and_gradient=lambda: (loss, [np.array(array) for array in gradient]))
 
 
-def test_contenders_with_equal_loss_and_gradient_agree():
+def test_contenders_agree_if_loss_and_gradient_are_almost_equal():
     right = contender(2.0, [[1.0, -2.0]], [0.5])
     assert model.disagreement(contender(2.0 + 1e-5, [[1.0, -2.0001]], [0.5]), right) is None
 

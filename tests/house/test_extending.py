@@ -273,7 +273,7 @@ ADDED = {
 }
 
 
-# Checks that run in the copy
+# Checks that run in a copy of the project with all additions
 
 
 def check_gradient(name):
@@ -376,11 +376,11 @@ def test_extension_checks_fail_without_the_extension(check):
 
 
 @pytest.mark.slow
-def test_extended_copy_keeps_the_rules_for_new_functions(tracebacks):
+def test_every_function_added_to_the_copy_is_tested_and_documented(tracebacks):
     assert tracebacks["rules"] == ""
 
 
-def test_every_extension_list_is_tested_with_exactly_its_files():
+def test_each_add_list_of_the_readme_names_exactly_the_changed_files():
     assert {heading: sorted(paths) for heading, paths in LISTS.items()} == {h: sorted(paths) for h, paths in ADDED.items()}
 
 

@@ -227,7 +227,7 @@ def test_names_on_a_page_exist_in_the_project(name, capsys):
     for dotted in set(re.findall(r"`([a-z_]+(?:\.[A-Za-z_]+)+)`", page)):
         assert dotted.endswith(FILES) or resolved(dotted) is not None
     for path in re.findall(r"`((?:tests|minivae|derivations)/[\w/.]+)`", page):
-        assert (ROOT / path).exists() or (ROOT / "tests" / path).exists(), path     # the map omits the prefix tests/
+        assert (ROOT / path).exists() or (ROOT / "tests" / path).exists(), path     # the code map leaves out tests/
     for program, command, words in re.findall(r"`(minivae|derivations) ([a-z]+)([^`\n]*)`", page):
         assert PROGRAMS[program].main([command, "--help"]) == 0
         options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))

@@ -21,7 +21,7 @@ LAYERS = (                                                  # a module imports f
     {"adam"},
     {"train"},
     {"data"},                                               # folders, written to be used
-    {"one_page"},                                           # written to be read; it imports the digits
+    {"one_page"},                                           # written to be read; stands here because it imports `data`
     {"runs", "evidence"},
     {"figures"},
     {"rosetta", "museum", "doctor", "explorer", "exercises", "app"},
@@ -166,7 +166,8 @@ def test_no_error_is_raised_with_assert():
     assert [found for path in files_of(*SOURCE) for found in asserts(path, tree_of(path))] == []
 
 
-PASSED_ALONG = {"Generator", "default_rng", "SeedSequence", "BitGenerator", "PCG64"}    # all other names use global state
+# The names of np.random that the source may use. None of them uses the global state of np.random.
+PASSED_ALONG = {"Generator", "default_rng", "SeedSequence", "BitGenerator", "PCG64"}
 RESTORED = {"doctor/calls.py": {"get_state", "set_state", "RandomState"}}    # the user's functions may use the global state
 
 

@@ -54,7 +54,7 @@ def test_at_least_thirty_exhibits_have_full_descriptions():
         assert len(bug.title) < 80 and len(bug.name) <= 34      # so each text fits on one line
 
 
-def test_every_exhibit_that_is_not_common_gives_a_repository_and_place():
+def test_each_exhibit_except_common_mistakes_cites_where_it_was_seen():
     repository, place = r"[\w-]+/[\w.-]+", r"(#\d+|\([0-9a-f]{7}\))"
     for bug in bugs():
         assert bug.common or re.match(rf"({repository}.*{place}|Cross Validated, question \d+)", bug.seen), bug.seen
@@ -163,7 +163,8 @@ def test_ledger_layer_notices_the_bug_in_a_changed_copy_of_minivae():
     ties.ties(package())
 
 
-# bug -> the named function: it calls the changed function, or (tanh) the changed function calls it
+# {bug: function that the ledger layer names in place of the changed function}
+# The first two functions call the changed function; `ops.tanh` is called by the changed function.
 CALLERS = {
     "kl-sum-over-batch": "vae.VAE.loss",
     "nll-of-the-wrong-sign": "evidence.quadrature.exact_log_px",

@@ -267,7 +267,7 @@ class Failing:
         return self._file.__exit__(*error)
 
 
-def test_history_with_more_epochs_than_the_model_is_cut(tmp_path):
+def test_reading_a_run_drops_history_epochs_after_the_saved_model(tmp_path):
     """Write the files that a crash between two writes leaves: the history has one epoch more than the model."""
     training = fresh()
     history = run_on(training, 3)

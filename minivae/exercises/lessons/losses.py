@@ -55,7 +55,7 @@ def reductions(setup: Setup) -> Finding:
     answer=2,
     code=("minivae.gaussian:reparameterize", "minivae.gaussian:kl_standard_normal"),
     ledger="beyond.12",
-    test="test_sampler_density_and_kl_describe_one_distribution",
+    test="test_mean_of_log_q_minus_log_p_over_draws_equals_the_kl",
 )
 def log_variance(setup: Setup) -> Finding:
     """Train the right model and the museum's exhibit exp-log-var; compare each ELBO with the exact log p(x)."""

@@ -98,7 +98,8 @@ def test_tiny_unequal_numbers_are_not_equal():
     assert state(0.0, "=", 0.0) == state(0.0, "=", -0.0) == "holds"
 
 
-def test_error_of_a_side_near_zero_is_relative_to_cancelling_terms():
+def test_error_of_a_zero_side_is_divided_by_its_given_scale():
+    """`Zero(scale)` is a side of an equation in which terms of size `scale` cancel, so only rounding errors are left."""
     assert state(1e-14, "=", Zero(1.0)) == state(Zero(1.0), "=", 1e-14) == "holds"
     assert state(1e-14, "=", Zero(1e-8)) != "holds" and state(1e-14, "=", 0.0) == state(1.0, "=", Zero(1.0)) == "fails"
     for value in (0.0, 1.0):

@@ -15,7 +15,7 @@ from derivations.engine.judge import UNDECIDED, scaled_error, sides_of
 from derivations.engine.numerics import need_positive
 
 SEED, POINTS, ROUNDS, KEPT = 20, 64, 5, 8                   # 64 first points; 5 times 64 neighbours of the worst 8
-ROUNDING = 1e-10                                            # smaller differences may be rounding: at corners, terms cancel
+ROUNDING = 1e-10                                            # smaller differences may be rounding errors of large terms
 MODERATE = 3                                                # raw numbers with a larger absolute value are extreme
 STRICT = ("<", ">", "!=")
 SLACK = {
@@ -69,7 +69,10 @@ def by_point(array, n):
 
 
 def nearness(entry, raws, links):
-    """Return, for every point, its largest error divided by the tolerance, and how near it is to a failure."""
+    """Return two arrays, (n,): the largest error of each point divided by the tolerance, and the point's nearness score.
+
+    The score is larger if the point is nearer to a failure.
+    """
     n = len(next(iter(raws.values())))
     values = {symbol.name: frozen(symbol.make(raws[symbol.name])) for symbol in entry.printed.inputs}
     sides, relations = sides_of(entry.printed, values)

@@ -309,5 +309,5 @@ FAULTS |= {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
-def test_faulty_figure_of_cards_is_refused(fault):
+def test_drawing_a_cards_figure_from_faulty_input_raises_an_error(fault):
     refused(*FAULTS[fault])

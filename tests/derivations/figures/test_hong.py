@@ -42,5 +42,5 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_faulty_figure_of_hong_is_refused(fault):
+def test_drawing_a_hong_figure_from_faulty_input_raises_an_error(fault):
     refused(*FAULTS[fault])

@@ -48,7 +48,7 @@ FAULTS = {
 # lm-11
 
 
-def test_lm_11_draws_z_and_its_image_in_the_same_colour():
+def test_figure_lm_11_draws_z_and_its_image_in_the_same_colour():
     left, right = drawn("lm-11")[0].axes
     z, g = (axes.collections[0].get_offsets().data for axes in (left, right))
     rho = np.linalg.norm(z, axis=1)
@@ -63,12 +63,12 @@ def test_lm_11_draws_z_and_its_image_in_the_same_colour():
     assert [c.radius for c in left.patches] == [1, 2, 3] and [c.radius for c in right.patches] == [1.1, 1.2, 1.3, 1]
 
 
-def test_colours_of_lm_11_darken_with_the_radius():
+def test_colours_of_figure_lm_11_darken_with_the_radius():
     brightness = lm.COLOURS(np.linspace(0, 1, 50))[:, :3] ** 2.2 @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(brightness) < 0).all() and brightness[0] > 8 * brightness[-1]
 
 
-def test_histogram_of_lm_11_agrees_with_the_points_and_their_density():
+def test_histogram_of_figure_lm_11_agrees_with_its_points_and_density_curve():
     right = drawn("lm-11")[0].axes[1]
     radius = np.linalg.norm(right.collections[0].get_offsets(), axis=1)
     (inside,) = right.child_axes
@@ -175,5 +175,5 @@ FAULTS |= {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_faulty_figure_of_lm_is_refused(fault):
+def test_drawing_an_lm_figure_from_faulty_input_raises_an_error(fault):
     refused(*FAULTS[fault])

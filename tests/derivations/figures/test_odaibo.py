@@ -71,7 +71,7 @@ def test_arrows_of_figure_2_equal_the_arrows_of_the_implemented_model():
     assert f"{len(on_page)} dark arrows" in alt and f"{len(on_page)} dark arrows" in figure.get_supxlabel()
 
 
-def test_gradients_of_figure_2_reach_all_nodes_but_x_and_eps():
+def test_gradient_arrows_of_figure_2_reach_all_nodes_except_x_and_eps():
     figure, alt = drawn("odaibo-F2")
     gids = {artist.get_gid() for artist in figure.axes[0].patches}
     back = {tuple(gid.removeprefix("gradient ").split("->")) for gid in gids if gid and gid.startswith("gradient")}
@@ -217,5 +217,5 @@ def test_probed_finds_the_different_arrows_of_a_changed_model():
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_faulty_figure_of_odaibo_is_refused(fault):
+def test_drawing_an_odaibo_figure_from_faulty_input_raises_an_error(fault):
     refused(*FAULTS[fault])

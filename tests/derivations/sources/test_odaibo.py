@@ -49,7 +49,10 @@ def tables(raw):
 
 
 def pair(raw):
-    """Return p and q of four outcomes, with zeros. At every second point q is random, at the other points close to p."""
+    """Return distributions p and q over four outcomes; some probabilities are 0.
+
+    At every second point q is random, at the other points it is close to p.
+    """
     p = distributions(raw[:, :4])
     return {"p": p, "q": np.where(np.arange(len(raw))[:, None] % 2, close_to(p, raw[:, 4:8]), distributions(raw[:, 4:8]))}
 
@@ -101,7 +104,7 @@ def decoder_using_z(raw):
 
 
 def small_training_set(raw):
-    """Return an encoder, a decoder and three data points that are not all 0."""
+    """Return an encoder, a decoder and three normal draws as data: at least one of them is not 0, as odaibo.44 assumes."""
     sigma, s = positive(raw[:, 2:3], -2), positive(raw[:, 3:4], -2)
     return {"a": raw[:, :1], "w": raw[:, 1:2], "sigma": sigma, "s": s, "x": raw[:, 4:7]}
 
@@ -131,7 +134,10 @@ INSIDE = (
 
 
 def errors(entry, make, raw):
-    """Return for each point, (n,), the largest error divided by the tolerance, and the nearness to a failure."""
+    """Return two arrays, (n,): the largest error of each point divided by the tolerance, and the point's nearness score.
+
+    The score is larger if the point is nearer to a failure.
+    """
     sides, relations = sides_of(entry.printed, make(raw))
     worst, near = np.zeros(len(raw)), np.zeros(len(raw))
     for i, relation in enumerate(relations):
@@ -160,7 +166,7 @@ def found(entry, make, seed=0):
     return {name: values[np.argmax(worst)] for name, values in make(raw).items()} if worst.max() > 1 else {}
 
 
-def test_every_entry_with_an_assumption_is_searched():
+def test_counterexamples_are_searched_for_every_entry_with_an_assumption():
     assert sorted(CONDITIONAL) == sorted(INSIDE)
 
 

@@ -244,7 +244,7 @@ def test_constants_in_the_code_link_to_their_definitions(text):
     anchor = "derivations.cards.reparameterization.CHANCES"
     assert anchor in links_in(text, "cards.25")
     assert "CHANCES = " in re.sub("<[^>]*>", "", text[text.index(f'<article id="{anchor}"') :][:2000])
-    assert "derivations.hong.world.W" not in links_in(text, "hong.11")                # a local variable with this name
+    assert "derivations.hong.world.W" not in links_in(text, "hong.11")      # W of hong.11 is a local variable, no constant
 
 
 def test_sentences_in_the_book_have_greek_letters_and_links():
@@ -262,7 +262,7 @@ def test_rows_and_lessons_link_to_each_other(text):
         assert f"minivae exercises lesson {each.number})" in text
 
 
-def test_code_in_the_book_is_the_code_of_the_function():
+def test_code_that_the_book_shows_for_a_function_equals_its_source():
     markup = str(code(measured, {}))
     lines = inspect.getsource(measured).splitlines()
     assert 'class="' not in markup and 'style="--i:8ch"' in markup
@@ -355,7 +355,7 @@ def test_book_works_in_a_browser(written):
         pdf = base64.b64decode(browser.call("Page.printToPDF")["data"])
         assert 10 < max(map(int, re.findall(rb"/Count (\d+)", pdf))) < 40       # only the open chapter is printed
         browser.open(written[0], width=673, media="print")
-        assert browser.evaluate("document.documentElement.scrollWidth") <= 673        # wider pages are printed smaller
+        assert browser.evaluate("document.documentElement.scrollWidth") <= 673    # a browser shrinks wider pages in print
         assert browser.errors == []
     finally:
         browser.close()

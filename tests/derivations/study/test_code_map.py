@@ -130,5 +130,6 @@ def test_map_works_without_the_tests_directory(monkeypatch):
     assert gaussian.kl_full is functions["minivae.divergences.kl_full"] and vae.VAE.elbo in functions.values()
 
 
-def test_map_has_no_function_for_an_entry_neither_tied_nor_cited():
+def test_map_lists_no_function_for_an_entry_without_link_to_code():
+    """No tie of this entry calls a function of minivae, and no docstring of minivae cites the entry."""
     assert code_map.of_entry(ledger.entries("odaibo")[12].id) == []

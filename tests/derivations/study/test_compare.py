@@ -1,4 +1,4 @@
-"""The comparison of sources reads their notation, computes their lines and marks sides that differ."""
+"""`derivations compare` lists the notation of each source, computes its formulas, and marks values that differ."""
 
 import json
 import re
@@ -83,7 +83,7 @@ def test_compare_notices_a_planted_error(monkeypatch, capsys):
     assert run(capsys)[0] == 1
 
 
-def test_compare_shows_agreement_and_verdict_of_wrong_rows_separately(capsys):
+def test_compare_shows_verdict_and_numerical_difference_of_each_wrong_row(capsys):
     lines = [line for line in run(capsys, "--draws", 50)[1].splitlines() if re.search(r" (wrong|slip)  ", line)]
     assert len(lines) >= 6 and all(re.search(r" (agrees|off by \d+%) ", line) for line in lines)
     assert any(" agrees " in line for line in lines) and any(" off by " in line for line in lines)

@@ -131,7 +131,7 @@ def test_cards_ask_only_what_a_person_can_answer():
     [
         (r"\mathcal{L}(\theta, \phi) = 0", True),             # arguments, not a tuple
         ("a = (b, c)", False),
-        ("(a, b) = c", True),                               # the question shows this side
+        ("(a, b) = c", True),                               # the question shows the tuple; the answer is c
         ("a = " + " + ".join("b" * 30), False),             # 117 columns
         ("a = b = [" + " + ".join("b" * 30) + "]", True),   # a side in square brackets is not part of the answer
         ("a = a", False),

@@ -123,7 +123,7 @@ def test_earlier_trace_function_is_restored_after_record():
         sys.settrace(before)
 
 
-def test_error_of_the_model_is_not_hidden_by_record():
+def test_error_raised_by_a_recorded_model_reaches_the_caller_of_trace_record():
     given = fourways.problem()
     with pytest.raises(ValueError):
         trace.record(lambda: given.vae.forward(given.x[:, :2], given.eps))
