@@ -1,4 +1,4 @@
-"""LM, "Variational AutoEncoder": More about this ELBO."""
+"""Statements of LM, "Variational AutoEncoder", section "More about this ELBO"."""
 
 import numpy as np
 

@@ -245,7 +245,7 @@ def of_prior(mean: float, variance: float, weight: float, about: str, mistake: F
 
 
 def scaled_spread(factor: float, weight: float, reading: Reading, about: str, mistake: Finding) -> Variant:
-    """Return a Variant: a KL whose sigma^2 is `factor` times that of the reading."""
+    """Return a Variant: a KL with `factor` times the sigma^2 that `reading` assumes."""
     name, root = f"{reading.name} with sigma^2 multiplied by {factor:.6g}", math.sqrt(factor)
     scaled = reading._replace(name=name, sigma=lambda s: root * reading.sigma(s), code=f"{root:.6g} * {reading.code}")
     words = (f"the KL is right for sigma = {root:.6g} * {reading.code}: sigma^2 is {factor:.6g} x that of the reading "

@@ -50,7 +50,7 @@ def problem(
     dtype: type = np.float64,
     **settings: object,
 ) -> tuple:
-    """Return a model of the copy with random weights and biases, data (rows, 4), and noise (samples, rows, 2).
+    """Return a VAE of the changed package, data (rows, 4) and noise (samples, rows, 2). Weights and biases are random.
 
     `decoder` multiplies the weights of the decoder's last layer: a large factor makes large logits.
     """

@@ -37,7 +37,7 @@ def page_arrays(params):
 
 
 def model_of(arrays):
-    """Return a VAE with the parameters of the page."""
+    """Return a VAE with the parameters of one_page.py; `arrays` has them in the order of that file."""
     W_h, b_h, W_mu, b_mu, W_log_var, b_log_var, *decoder = arrays
     (D, H), J = W_h.shape, W_mu.shape[1]
     vae = VAE.init(np.random.default_rng(0), D, J, (H,), dtype=np.float64, likelihood=Binomial(16), activation="tanh")

@@ -44,7 +44,7 @@ class Bug:
 
     @property
     def common(self) -> bool:
-        """Return True if `seen` is COMMON: no public place is named."""
+        """Return True if the bug is so common that `seen` names no repository and no thread."""
         return self.seen == COMMON
 
 

@@ -1,7 +1,7 @@
 """The ledger is complete, every verdict is as expected, and every check can fail.
 
-Every entry is judged once for all tests. The tests with planted errors use every form of an entry: the links of the printed
-form that hold, and the whole corrected, intended or precise form.
+Every entry is judged once for all tests. The tests with planted errors use the links of the printed form that hold. If an
+entry has a corrected, intended or precise form, they use all links of that form.
 """
 
 import ast
@@ -86,7 +86,7 @@ def test_every_row_of_a_source_exists_once_in_order(source):
     assert rows == [f"{source}.{id}" for id in INDEX[source]]
 
 
-def test_sources_have_198_rows_and_beyond_has_58():
+def test_tutorials_have_198_rows_and_the_source_beyond_has_58():
     assert list(INDEX) == list(ledger.SOURCES)
     assert sum(len(INDEX[source]) for source in INDEX if source != "beyond") == 198 and len(BEYOND) == 58
 
