@@ -1,10 +1,9 @@
 """Beyond the sources: identities and inequalities for divergences between any distributions.
 
-Distributions are finite tables, and sums over them are exact; beyond.32 and beyond.53 are about Gaussians. A side of a
-formula in square brackets is the gap of an inequality: the difference of its sides. A statement about a limit is written as
-bounds that approach the limit. If q is close to p, their divergence is a small number, and its relative error is large.
-Therefore some divergences are written as `Zero(1, divergence)`: for a divergence below 1, the judge checks the absolute
-error instead.
+Distributions are finite tables, and sums over them are exact; beyond.32 and beyond.53 are about Gaussians. A side in square
+brackets is the gap of an inequality: the difference of its two sides. A statement about a limit is written as bounds that
+approach the limit. If q is close to p, their divergence is a small number, and its relative error is large. Therefore some
+divergences are written as `Zero(1, divergence)`: for a divergence below 1, the judge checks the absolute error instead.
 """
 
 import math

@@ -160,7 +160,7 @@ DRAWN = {                                                   # (solid arrow, dash
     "cards.15", "l.37 VAE-graphical-model.png",
     r"\left|\text{arrows drawn} - \text{arrows of the model}\right| < 1",
     kind="figure", verdict="figure",
-    says="Solid arrows: theta and z act on p(x|z). Dashed arrows: phi and x act on q(z|x). A datum does not act on "
+    says="Solid arrows: p(x|z) depends on theta and z. Dashed arrows: q(z|x) depends on phi and x. A datum has no effect on "
     "the z of another datum, so one plate (a box that stands for N repetitions) is enough.",
 )  # fmt: skip
 def card_15():

@@ -90,7 +90,7 @@ def _(mu, sigma, way):
 
 
 def logit_of_hundredths(raw):
-    """Return lambda for which p is a multiple of 0.01. Then exactly 100 p of the nodes of epsilon are below p."""
+    """Return lambda for which p is a multiple of 0.01. Then exactly 100 p of the 100 nodes of epsilon are below p."""
     p = np.ceil(99 / (1 + np.exp(-1.7 * raw))) / 100
     return np.log(p / (1 - p))
 

@@ -62,7 +62,7 @@ class Judgement:
     verdict: str
     links: list[Link]           # of the printed form
     repaired: list[Link]        # of the corrected, intended or precise form
-    ties: list[tuple[str, Link]]        # (function of minivae, its comparison with the correct form); only in the last row
+    ties: list[tuple[str, Link]]        # (name of a minivae function, the link that compares it); only in the last row
     free: list[str]             # letters that the printed form does not define
     witness: dict | None        # a point at which the first false link fails, if possible a simple one
     why: str                    # the reason for "undecided"; "" for other verdicts, or if an undecided link is the reason
@@ -318,7 +318,7 @@ def verdict_of(entry: Entry, row: Row, links: list[Link], repaired: list[Link], 
 def problem(entry: Entry, row: Row, holding: Computed, links: list, repaired: list, ties: list, seed: int) -> str:
     """Return the reason why no verdict can be computed, or "". `links` belong to the form that is expected to hold."""
     if row.expected == "copy" and not repaired:
-        return ""                                           # our copy may be damaged: no corrected form is required
+        return ""                                           # the source may be right, so no corrected form is required
     for name, link in ties:
         if not link.ok:
             return f"{name} differs from the statement: it gives {link.right!r}, the statement {link.left!r}"

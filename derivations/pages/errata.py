@@ -39,7 +39,7 @@ class Erratum(NamedTuple):
 
     @property
     def row(self) -> Row:
-        """The first row, with its texts."""
+        """The first row. It has the texts of the entry: claim, fault and group."""
         return self.judgement.row
 
 

@@ -306,7 +306,7 @@ def fault_lines(entry: Entry, judgement: Judgement, width: int) -> list[str]:
     if row.repair is None:
         return lines
     repaired = REPAIRED[row.expected]
-    if judgement.free:                                      # `sample_lines` shows the numbers of `row.repair`
+    if judgement.free:                                      # its numbers are printed by `sample_lines`
         return [*lines, repaired, *chain(row.repair.latex, [], width)]
     point = sample(row.repair) | (judgement.witness or {})
     title = f"{repaired}, at the same point" if judgement.witness else repaired

@@ -38,7 +38,7 @@ trained."""
 
 
 def add_data(show: argparse.ArgumentParser) -> None:
-    """Add the options of data."""
+    """Add the options of the command data."""
     show.add_argument("data", nargs="?", default="digits", metavar="digits|PATH", help=DATA)
     show.add_argument("-n", type=int, default=100, help="number of samples in the sheet (default: %(default)s)")
     out = "directory for the sheet (default: %(default)s)"

@@ -47,7 +47,7 @@ class Call:
             self.parameters = []
 
     def raw(self, *arguments: Any, **keywords: Any) -> Any:
-        """Call the function with copies of the arguments; return its result as `converted` returns it."""
+        """Call the function with copies of the arguments; return its result, converted to float64 arrays by `converted`."""
         copies = copy.deepcopy(arguments)
         try:
             with np.errstate(all="ignore"):

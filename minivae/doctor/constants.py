@@ -42,7 +42,7 @@ def constants(result: Measured) -> list[Finding]:
 
 
 def decided(result: Measured) -> list[Finding]:
-    """Use the constant to decide whether a KL with unusual coefficients is right or wrong; return the finding."""
+    """Return the finding about a KL with unusual coefficients. The constant term of the loss shows if this KL is right."""
     kl, variant = result.kl, result.kl.variant
     mistaken, kl.weight, kl.variant = kl.weight, variant.weight, None
     wanted = -0.5 if variant.constant is None else variant.constant
@@ -122,7 +122,7 @@ def is_zero(result: Measured) -> bool:
 
 
 def explained(result: Measured, of_kl: str, of_cost: str) -> list[Finding]:
-    """Return the findings about a constant that is explained by the parts `of_kl` and `of_cost`."""
+    """Return the findings about the constant term: `of_kl` and `of_cost` say what the KL and the cost add to it."""
     out, name, constant = [], result.target.call.name, result.found[""][1].constant
     if of_kl == "dropped":
         verdict = "wrong" if name == "kl" else "unusual"

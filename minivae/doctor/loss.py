@@ -114,7 +114,7 @@ def read_part(result: Measured, part: str, rng: np.random.Generator, partial: bo
     """Name the terms of one part, or add a finding that they cannot be named."""
     name, terms, label = result.target.call.name, getattr(result.found[""][1], part), LABELS[part]
     if terms is None:
-        if not partial:                                     # if partial: another finding lists the entries without effect
+        if not partial:                                     # if partial, a finding lists entries without effect
             result.findings.append(found_outside(result, part, rng))
         return
     result.powers[part] = powers(result.found, part)

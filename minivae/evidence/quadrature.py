@@ -154,9 +154,9 @@ def _pairs_of_neighbours(key, step):
 def _rise(log_joint, neighbours):
     """Return, for each node, the largest difference of log p(x, z) from a neighbour.
 
-    A maximum of log p(x, z) may lie between nodes. Let d be this difference at the highest node near the maximum. Then
-    log p(x, z) is higher at the maximum than at this node, but by less than d: by at most d / 4 for a quadratic function of
-    two variables, and by at most 0.8 d for a cone.
+    A maximum of log p(x, z) may lie between nodes. Let d be the value that is returned for the highest node near the
+    maximum. Then log p(x, z) is higher at the maximum than at this node, but by less than d: by at most d / 4 for a
+    quadratic function of two variables, and by at most 0.8 d for a cone.
     """
     rise = np.zeros_like(log_joint)
     for here, there in neighbours:
@@ -226,7 +226,7 @@ def _discretisation(index, p, row, kinks):
     two, three, six = (_disagreement(index, p, row, n) for n in (2, 3, 6))
     if kinks:
         return np.max([two, three, six / 6], axis=0)
-    # Values for spacing 3h are means of values for spacing 6h. Means deviate less, or as much, so s(3) <= s(6).
+    # s(3) <= s(6): each value for spacing 3h is a mean of values for spacing 6h, so it cannot deviate more than all of them.
     return np.maximum(two, three * three / six)
 
 

@@ -92,7 +92,7 @@ class Exercise(NamedTuple):
     hints: tuple[str, str, str]
     parts: tuple[Part, ...]
     given: tuple[str, ...]
-    asking = None                                           # None: the usual functions of the judge; the bonus has its own
+    asking = None                                           # the bonus has its own functions here; None: the usual ones
 
     @property
     def stem(self) -> str:

@@ -90,9 +90,9 @@ def first_line(part: Part, seed: int, pairs: Pairs, bad: set[str], unfinished: b
 
     A variable is not wrong if the learner uses its name for another array. To find this out, the right function is run
     twice, and some of its arrays are replaced by wrong arrays of the learner. In the first run, these are the wrong arrays
-    of one line. A later array may be right in the learner's function although it uses arrays of this line: then it must be
-    right in the first run, too. The second run happens only if no blank is left. In this run, all wrong arrays of the
-    learner are used. At least one wrong result of the learner must be equal to the result of the second run.
+    of one line. If the learner's function has a right array after this line, the first run must have it too. The second run
+    happens only if no blank is left. In this run, all wrong arrays of the learner are used. At least one wrong result of
+    the learner must be equal to the result of the second run.
     """
     lines = [] if part.piece.whole else lines_of(part.piece)
     for k, (names, _) in enumerate(lines):
@@ -138,7 +138,7 @@ def later(part: Part, name: str, pairs: Pairs, carried: Mapping[str, list] | Non
         is_later = cause[0] in part.results and part.turn(name) > part.turn(cause[0])
         return (f"is computed later than {said}, {first}",) if is_later else ()
     mine, right = pairs[name]
-    if equal(carried[name], right):                         # does not depend on the cause
+    if equal(carried[name], right):                         # the cause does not change this array
         return ()
     return (f"is wrong only because of {said}" if equal(mine, carried[name]) else f"uses {said}, {first}",)
 

@@ -20,14 +20,14 @@ Columns of a table:
 The lines below each table show the exponent p that is fitted to several rows (the slope of log value against log n, by
 least squares), the range of the fit, the bound (the largest accepted p) and the theory. The fit uses only rows in which
 constant costs (function calls, Adam, layers that do not grow) are less than half of the total. In these rows, constant
-costs make the fitted p a little smaller. In the table `depth`, constant costs are large in every row. Therefore its first
-row is subtracted from all rows before the fit: the theory and every exponent p of this table describe
+costs make the fitted p a little smaller. In the table `depth`, constant costs are large in every row. Therefore the fit
+uses the differences of its rows from its first row: the theory and every exponent p of this table describe
 `value(n) - value(first)` as a power of `n - first`.
 
-The exit code is 1 if a fitted p is above its bound or cannot be computed. The bound of p is a little above the p of the
-theory, because noise can make p larger, and so can arrays that do not fit into a cache. If a cost grows with a clearly
-larger power of n, its p is above the bound. Other programs on the same core can make the fitted exponent p too small or
-too large.
+The exit code is 1 if a fitted exponent p is above its bound or cannot be computed. The bound of p is a little above the p
+of the theory, because noise can make p larger, and so can arrays that do not fit into a cache. If a cost grows clearly
+faster than the theory says, its p is above the bound. Other programs on the same core can make the fitted exponent p too
+small or too large.
 """
 
 import argparse

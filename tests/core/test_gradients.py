@@ -31,7 +31,7 @@ class Case(NamedTuple):
 
     forward: Callable                                       # (*inputs) -> output
     backward: Callable                                      # (d_out, *inputs) -> one gradient for each input in `wrt`
-    inputs: str                                             # "BI I .": a word for each input, with a letter for each axis
+    inputs: str                                             # shapes; "BI I ." means (B, I), (I,) and ()
     wrt: tuple[int, ...]
     fit: Callable = lambda *inputs: inputs                  # standard normal draws -> legal inputs
 

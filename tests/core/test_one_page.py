@@ -173,7 +173,7 @@ def test_one_page_and_vae_have_equal_parameters_after_322_steps():
     compare_training(executed(ast.parse(SOURCE)), digits(), 7, rel=1e-9)
 
 
-def test_training_with_one_page_prints_the_same_numbers_as_vae():
+def test_one_page_and_the_package_print_the_same_numbers_during_training():
     compare_training(executed(ast.parse(SOURCE)))
 
 

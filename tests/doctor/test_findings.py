@@ -213,7 +213,7 @@ def shown(finding):
     return [finding.verdict, *numbers, finding.exhibit]
 
 
-def test_every_key_has_a_function_with_its_finding_and_one_without():
+def test_pairs_has_an_example_and_a_counterexample_for_every_key():
     assert KEYS == {*PAIRS}
     with pytest.raises(RuntimeError, match="a key"):
         Finding("is", "loss", "no-such-key", "words")

@@ -45,11 +45,32 @@ def test_nodes_are_decoded_in_chunks_that_fit_in_memory(n, chunks, monkeypatch, 
     assert decoded == chunks
 
 
+def test_box_contains_nodes_near_the_maximum_and_a_margin_of_one_node():
+    index = np.array([[3, 5], [4, 5], [9, 9], [0, 2]])
+    log_joint = np.array([0, -7.9, -8.1, -3])               # the third node is negligible; the fourth has another datum
+    box = quadrature._box(log_joint, index, np.array([0, 3]), np.array([0, 0, 0, 1]))
+    assert box.tolist() == [[[2, 4], [5, 6]], [[-1, 1], [1, 3]]]
+
+
 def test_trapezoid_has_symmetric_nodes_and_weights():
     for spacing in (1, 1 / 2, 1 / 5):
         eps, weights = gaps._trapezoid(spacing, 1)
         close(eps[:, 0, 0], -eps[::-1, 0, 0], rel=0, abs_=0)
         close(weights, weights[::-1], rel=1e-15)
+
+
+def test_error_of_the_gap_is_the_largest_sum_of_two_errors(monkeypatch):
+    vae, x, _ = random_problem(1, Gaussian(1.0), latent=2, rows=3)
+    exact = gaps.exact_log_px(vae, x)
+    monkeypatch.setattr(gaps, "exact_log_px", lambda *rest: exact._replace(error=np.full(3, 0.25)))
+    monkeypatch.setattr(gaps, "_log_ratio", lambda *rest: (np.zeros(3), np.full(3, 0.5)))
+    close(gaps.gap(vae, x).error, np.full(3, 0.75), rel=1e-12)
+
+
+def test_descent_from_a_minimum_evaluates_the_function_once():
+    points = []
+    descent.minimise(lambda z, which: (points.append(z), ((z**2).sum(axis=1), 2 * z))[1], np.zeros((1, 2)), 1e-9)
+    assert len(points) == 1
 
 
 def test_encoder_gaussian_is_kept_if_descents_find_no_better_gaussian(monkeypatch):
@@ -182,7 +203,7 @@ def test_mass_outside_the_grid_is_extrapolated_from_the_two_outermost_layers():
     right = np.array([2 * (0.02**2 / 0.08 + 0.01**2 / 0.06), np.inf, 0, np.inf])
     close(quadrature._outside(*pairs_of(np.array(lines)), (6,), np.zeros(4)), right, rel=1e-14)
     some_left_out = quadrature._outside(*pairs_of(np.array(lines)), (6,), np.array([0, 0.25, 0.25, 0.25]))
-    # the outermost node of the last row has p = 1, above the left-out share 0.25, so its tail is extrapolated and infinite
+    # last row: the outermost node has p = 1, more than the share 0.25 of left-out nodes; its extrapolated tail is infinite
     close(some_left_out, np.array([right[0], 2 * 0.2, 0, np.inf]), rel=1e-14)
     square = np.outer([0.1, 0.4, 0.3, 0.2], [0.2, 0.3, 0.4, 0.1])
     right = 2 * (0.1**2 / 0.3 + 0.2**2 / 0.1 + 0.2**2 / 0.1 + 0.1**2 / 0.3)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from minivae.evidence import exact_linear, exact_log_px, lower_bounds
+from minivae.evidence import exact_linear, exact_log_px, lower_bounds, quadrature
 from minivae.evidence.bounds import _Blocks
 from minivae.gaussian import log_normal, log_standard_normal
 from minivae.likelihood import Bernoulli, Binomial, Gaussian
@@ -147,6 +147,31 @@ def test_quadrature_reports_an_infinite_error_for_an_unresolved_posterior():
     vae, x = narrow_posterior((0.004, 0.004), (0.06, 0.06))
     assert exact_log_px(vae, x, finest=1024).error == math.inf
     assert exact_log_px(vae, x, finest=1 << 16).error < 1e-3
+
+
+@pytest.fixture
+def refinements(monkeypatch):
+    """Return a list that grows by one element when a grid is refined."""
+    found, refine = [], quadrature._with_neighbours
+    monkeypatch.setattr(quadrature, "_with_neighbours", lambda *rest: (found.append(1), refine(*rest))[1])
+    return found
+
+
+@pytest.mark.parametrize("finest, expected", [(255, 0), (256, 1), (511, 1), (512, 2)])
+def test_grid_has_at_most_the_finest_number_of_intervals(finest, expected, refinements):
+    exact_log_px(*narrow_posterior((0.004, 0.004), (0.06, 0.06)), finest=finest)
+    assert len(refinements) == expected
+
+
+def test_grid_is_refined_only_if_its_nodes_can_be_afforded(refinements, monkeypatch):
+    vae, x = narrow_posterior((0.004, 0.004), (0.06, 0.06))
+    low, spacing, shape = quadrature._first_grid(*vae.encode(x), 128)
+    nodes = len(quadrature._near_on_first_grid(vae, x, low, spacing, shape, quadrature.SPARE - np.log(1e-3))[0])
+    for limit, expected in ((4 * nodes - 1, 0), (4 * nodes, 1)):
+        refinements.clear()
+        monkeypatch.setattr(quadrature, "MAX_NODES", limit)
+        exact_log_px(vae, x, finest=256)
+        assert len(refinements) == expected
 
 
 def test_quadrature_ignores_the_width_of_an_encoder_wider_than_the_prior():

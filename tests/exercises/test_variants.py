@@ -21,7 +21,7 @@ SAME = {                                                    # function -> varian
     "backward": {"`2` in place of `1`"},                                                 # reshape(L * B, -2) is the same
     "step": {"arguments 2 and 3 of `range` exchanged", "`1` in place of `0`", "`2` in place of `0`", "`start +` is missing",
              "`gradient` in place of `self`", "`sum_1` in place of `self`", "`sum_2` in place of `self`",
-             "`rate` in place of `self`", "`floor` in place of `self`"},   # parameters fit in one block; no moment is tiny
+             "`rate` in place of `self`", "`floor` in place of `self`"},   # one block has all parameters; no moment is tiny
 }  # fmt: skip
 UNREACHED = {"bernoulli_log_prob": 62, "mlp_backward": 38}   # number of variants in lines that no call reaches
 

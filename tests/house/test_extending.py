@@ -376,7 +376,7 @@ def test_extension_checks_fail_without_the_extension(check):
 
 
 @pytest.mark.slow
-def test_every_function_added_to_the_copy_is_tested_and_documented(tracebacks):
+def test_copy_with_all_extensions_passes_the_rules_about_tests_and_docstrings(tracebacks):
     assert tracebacks["rules"] == ""
 
 

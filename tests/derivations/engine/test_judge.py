@@ -372,7 +372,7 @@ def test_failure_outside_the_assumption_gives_the_conditional_verdict():
     )
 
 
-def test_assumption_counts_as_unneeded_if_a_link_outside_it_is_undecided():
+def test_assumption_is_not_called_needed_if_its_outside_point_is_undecided():
     nearly = lambda s: (np.sqrt(s**2), "=", s * s / s * np.where(s == 7, 1 + 1e-7, 1))  # noqa: E731
     assert judged(nearly, (S,), needs="s < 7", outside={"s": 7}).verdict == "holds"
 

@@ -1,7 +1,7 @@
 """The ledger is complete, every verdict is as expected, and every check can fail.
 
-Every entry is judged once for all tests. The tests with planted errors use the links of the printed form that hold. If an
-entry has a corrected, intended or precise form, they use all links of that form.
+Every entry is judged once for all tests. The tests with planted errors use every link that holds in the printed form, and
+every link of a corrected, intended or precise form.
 """
 
 import ast
