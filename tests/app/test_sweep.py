@@ -208,7 +208,10 @@ def test_sweep_interrupted_while_drawing_keeps_all_points(tmp_path, capsys, monk
 @pytest.mark.slow
 @pytest.mark.parametrize("number, code, unbuffered", [(INT, 130, False), (TERM, 143, True)])
 def test_interrupted_sweep_writes_its_points_despite_a_closed_pipe(tmp_path, number, code, unbuffered):
-    """Let stdout and stderr share one pipe. Ctrl-C at a terminal also ends the reader of the pipe; here the test closes it."""
+    """Let stdout and stderr share one pipe, whose reader is gone before the signal comes.
+
+    At a terminal, Ctrl-C ends both the program and the reader of its output.
+    """
     words = ["sweep", "--latent", "1,2,3", "--epochs", "2", "--hidden", "8", "--out", str(tmp_path / "run")]
     stepping = (
         "import sys; from minivae.app import cli; from minivae.train import Training\n"
