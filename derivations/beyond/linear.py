@@ -4,11 +4,10 @@ The entries are about the posterior and the evidence, and about the optimum for 
 One entry is about directions in which the data vary less than the noise.
 """
 
-import itertools
-
 import numpy as np
 from numpy import cos, exp, log, pi, sin, sqrt
 
+from derivations.beyond.elbo import CORNERS
 from derivations.beyond.elbo import by_minivae as by_model
 from derivations.beyond.elbo import linear_vae as constant_encoder
 from derivations.engine.domains import Symbol, positive, vector
@@ -108,9 +107,6 @@ def _(W, b, s, x, z):
 
 
 # A data set, the eigenvectors of its covariance, and probabilistic PCA with d = 2: x = b + W z + sigma eps
-
-# Four values of the noise. The mean of a quadratic function over these four values is its exact expectation under N(0, I).
-CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=2)))
 
 
 def on_axes(*distances):

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 from numpy import exp, log
 
-from derivations.beyond.linear import CORNERS, t
+from derivations.beyond.elbo import CORNERS
+from derivations.beyond.linear import t
 from derivations.engine.domains import Symbol, vector
 from derivations.engine.equation import Zero, equation
 from derivations.engine.numerics import complex_step, kl_normal_full, log_density_full, need_positive, noise, total

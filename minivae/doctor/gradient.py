@@ -15,7 +15,7 @@ from minivae.ops import sigmoid
 
 NAMES = ("x", "output", "mu", "log_var")
 OTHER = {"B": 5, "D": 11, "J": 2}                           # sizes of the second comparison
-MOST = 60                                                   # of a larger array, only MOST / 2 random entries are measured
+MOST = 60                                                   # in larger arrays of params, MOST / 2 random entries are tested
 
 
 def slope(f: Callable[[NDArray], float], at: NDArray, step: float, places: Iterable[tuple] = ()) -> NDArray:

@@ -104,7 +104,7 @@ FIRST = {                                                   # sets of terms that
     "cost": (("o", "-x log o"), ("exp(o)", "x o"), ("BCE(x, o)", "log C(o)"), ("BCE(x, o)", "entropy of x")),
     "kl": tuple((*mean, reading.spread, reading.log) for mean in (("m^2",), ("m^2", "m")) for reading in READINGS),
 }
-MOST = {"cost": 2, "kl": 3}                                 # largest number of terms in the subsets that are tried later
+MOST = {"cost": 2, "kl": 3}                                 # largest number of terms in a set that is not in FIRST
 GUARDED = {"cost": (("BCE(x, o)",), ("-x log o",)), "kl": (("m^2", "s^2", "log s"), ("m^2", "s", "log s"))}
 GUARDS = {"cost": INNER, "kl": (*INNER, *(-e for e in INNER))}
 

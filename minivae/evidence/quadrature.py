@@ -92,7 +92,7 @@ def _exact(vae, x, tolerance, finest):
         mean[data], cov[data] = _moments(low + spacing * index, p, first, row)
         box[data] = low + spacing * _box(log_joint, index, first, row)
         relative = left_out[data] + _outside(index, p, row, shape, left_out[data])
-        relative += _discretisation(index, p, row, vae.activation == "relu")
+        relative += _discretisation(index, p, row, kinks=vae.activation != "tanh")     # also for activations added later
         error[data] = np.where(relative < 1 / 2, -np.log1p(-np.minimum(relative, 1 / 2)), np.inf)
         affordable = np.bincount(which, minlength=len(x)) * 2**vae.latent <= MAX_NODES
         again = (affordable & (error > tolerance))[which]                                   # (pairs,)

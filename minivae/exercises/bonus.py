@@ -1,4 +1,4 @@
-"""The bonus: the learner writes a check, which passes if it notices six bugs of the museum and accepts the right code."""
+"""The bonus: the learner writes a check, which passes if it notices all bugs in CAUGHT and accepts the right code."""
 
 import re
 

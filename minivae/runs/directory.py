@@ -101,8 +101,8 @@ def left_over(path: Path) -> list[Path]:
 def write(run: Run) -> None:
     """Write config, history and model, in this order.
 
-    After a crash, each file is either the complete old one or the complete new one. The history may then have
-    epochs that the model lacks: `read` leaves them out.
+    After a crash, each file is either the complete old one or the complete new one. The history may then have epochs that
+    the model lacks: `read` leaves them out.
     """
     write_json(run.path / "config.json", run.config)
     with write_atomically(run.path / "history.csv", "w") as file:

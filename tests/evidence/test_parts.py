@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from minivae import ops
 from minivae.evidence import annealing, descent, gaps, gradients, linear, quadrature, rates, sums
 from minivae.likelihood import Gaussian
 from minivae.vae import VAE
@@ -224,6 +225,16 @@ def test_discretisation_error_is_estimated_from_interleaved_grids(period, kinks)
     two, three, six = (disagreement(share, n) for n in (2, 3, 6))
     found = quadrature._discretisation(*pairs_of(share[None]), kinks)
     close(found, np.array([max(two, three, six / 6) if kinks else max(two, three * three / six)]), rel=1e-12, abs_=1e-15)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "leaky"])
+def test_every_activation_except_tanh_is_assumed_to_have_kinks(activation, monkeypatch):
+    found, estimate = set(), quadrature._discretisation
+    monkeypatch.setattr(quadrature, "_discretisation", lambda *rest, kinks: (found.add(kinks), estimate(*rest, kinks))[1])
+    monkeypatch.setitem(ops.ACTIVATIONS, "leaky", ops.ACTIVATIONS["relu"])      # as if it were added to minivae
+    vae, x, _ = random_problem(0, latent=1, activation=activation)
+    quadrature.exact_log_px(vae, x)
+    assert found == {activation != "tanh"}
 
 
 def test_disagreement_of_interleaved_grids_grows_with_their_spacing():

@@ -1,4 +1,4 @@
-"""The scaling benchmark fits known exponents, notices exponents that are too large, and runs."""
+"""Benchmarks run, and notice planted faults: too large exponents, and values that are off by more than their error."""
 
 import json
 import math
@@ -10,7 +10,9 @@ import pytest
 
 from derivations.engine import ledger
 from minivae.data import load
-from tests.benchmarks import evidence, files, model, scaling, timing
+from minivae.evidence import exact_linear
+from tests.benchmarks import evidence, exact, files, model, scaling, timing
+from tests.helpers.linear import linear_model
 from tests.helpers.samples import idx, write
 
 SIZES = (1, 10, 100, 1000)
@@ -168,3 +170,25 @@ def test_benchmark_measures_time_memory_and_exit_code_of_a_process(tmp_path):
     parent = np.ones(300 * 2**17)                           # 300 MiB, which are not counted
     code, seconds, peak = files.measured(["plot", str(tmp_path)])
     assert code == 2 and 0.05 < seconds and 20 < peak < parent.nbytes / 2**20
+
+
+# The benchmark of exact log p(x)
+
+
+@pytest.mark.parametrize("latent", [1, 2])
+@pytest.mark.parametrize("accuracy", [1e-7, 1e-4])
+def test_reference_of_the_exact_benchmark_equals_the_closed_form(latent, accuracy):
+    vae, x = linear_model(0, latent, sigma=0.02)            # a posterior far narrower than the first cells
+    assert np.abs(exact.reference(vae, x, accuracy) - exact_linear(vae, x).log_px).max() < accuracy
+
+
+@pytest.mark.parametrize("off, code", [(0.9, 0), (1.1, 1)])
+def test_exact_benchmark_fails_if_a_value_exceeds_its_error(off, code, monkeypatch, capsys):
+    vae, x = linear_model(0, latent=1, rows=2)
+    found = SimpleNamespace(log_px=exact_linear(vae, x).log_px + [0.001 * off, 0], error=np.full(2, 0.001))
+    for name in ("draw", "report"):                         # the benchmark replaces both
+        monkeypatch.setattr(exact.app_train, name, None)
+    monkeypatch.setattr(exact, "trained", lambda *rest: (vae, x))
+    monkeypatch.setattr(exact, "exact_log_px", lambda *rest: found)
+    assert exact.main(["--only", "J = 1", "--seeds", "1"]) == code
+    assert f" {off:.2f} " in capsys.readouterr().out
