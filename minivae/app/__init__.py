@@ -12,6 +12,7 @@
     evaluate     the command evaluate: bounds, gap and rate (the KL) of a run
     sweep        the command sweep: many short trainings
 
+    process      a second process, which draws while the first one measures
     runner       run a command: exit codes, streams, interrupts
     progress     progress and messages on stderr
 """

@@ -157,7 +157,7 @@ def command_again(options) -> str:
 def plot_command(options: argparse.Namespace) -> int:
     """Draw the figures of a run again."""
     from minivae import runs
-    from minivae.app.results import draw
+    from minivae.app.results import MEASURED, draw_model, draw_training
     from minivae.runs.files import must_be_free
 
     run, data = open_run(options.run, options.data)
@@ -166,7 +166,8 @@ def plot_command(options: argparse.Namespace) -> int:
         earlier = [options.out / f"{name}.png" for name in runs.directory.FIGURES if name != "samples"]
         must_be_free("--out", "a directory without earlier figures", earlier, options.overwrite)
         run = run._replace(path=runs.make_directory(options.out))
-    files = draw(run, data, results)
+    data = data.few(MEASURED)
+    files = draw_training(run, len(data.test_x), results) + draw_model(run, data)
     print(json.dumps({"files": files}, indent=2) if options.json else "\n".join(file["path"] for file in files))
     return 0
 

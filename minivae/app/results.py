@@ -42,29 +42,42 @@ def measure(vae, data, rng, k: int = 1000) -> tuple[dict, Evidence | None]:
     return results, evidence
 
 
-def draw(run, data, results: dict) -> list[dict]:
-    """Draw and save every figure of a run; return path and alt text of each. `results` contains the measured means."""
-    from minivae import figures
-    from minivae.figures import style                       # imported here, because the import takes half a second
+def draw_training(run, rows: int, results: dict) -> list[dict]:
+    """Draw and save the figures of a run's training; `results` contains means over `rows` held-out data points."""
+    from minivae.figures.run import training_figures        # imported here, because the import takes half a second
 
-    rng = np.random.default_rng(run.config["seed"])
-    measured = results.get("log_px"), results.get("elbo")
-    drawn = figures.all_figures(run.vae, data.few(MEASURED), run.history, rng, *measured)
+    return saved(run, training_figures(run.vae, run.history, results.get("log_px"), results.get("elbo"), rows))
+
+
+def draw_model(run, data) -> list[dict]:
+    """Draw and save the figures of a run's model with these held-out data."""
+    from minivae.figures.run import model_figures
+
+    return saved(run, model_figures(run.vae, data, np.random.default_rng(run.config["seed"])))
+
+
+def saved(run, figures: dict) -> list[dict]:
+    """Save the figures in the run's directory; return path and alt text of each."""
+    from minivae.figures import style
+
     files = []
-    for name, (figure, alt) in drawn.items():
+    for name, (figure, alt) in figures.items():
         path = run.path / f"{name}.png"
         style.save(figure, alt, path)
         files.append({"path": str(path), "alt": alt})
     return files
 
 
-def explore(run, data, evidence: Evidence) -> str | None:
-    """Write the explorer's page and return its path. For a large page, or a model without noise, only return None."""
+def explore(run, data, evidence: Evidence, step: int) -> str | None:
+    """Write the explorer's page and return its path. For a large page, or a model without noise, only return None.
+
+    The held-out rows of `data` are every step-th row of the whole held-out set.
+    """
     from minivae.explorer import build                      # imports matplotlib, as figures do
 
     if not run.vae.noise:
         return None
-    page = build.build(run.vae, data.few(MEASURED), run.path.resolve().name, evidence, data.step(MEASURED))
+    page = build.build(run.vae, data, run.path.resolve().name, evidence, step)
     if len(page) > EXPLORER_BYTES:
         return None
     with write_atomically(run.path / EXPLORER) as file:

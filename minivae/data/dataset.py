@@ -129,6 +129,10 @@ class Dataset:
         rows = slice(None, None, self.step(most))
         return replace(self, test_x=self.test_x[rows], test_y=None if self.test_y is None else self.test_y[rows])
 
+    def without_training(self) -> "Dataset":
+        """Return the held-out rows only: the same data without any training rows."""
+        return replace(self, train_x=self.train_x[:0], train_y=None)
+
 
 def pixels_of(x: NDArray) -> tuple[float, float, float]:
     """Return the smallest, the average and the largest number in x."""

@@ -17,16 +17,28 @@ def all_figures(
     vae: VAE, data: Dataset, history: Sequence, rng: np.random.Generator, log_px: float | None = None,
     elbo: float | None = None,
 ) -> dict[str, Drawn]:  # fmt: skip
-    """Return, by name, every figure that can be drawn for this model and the held-out data.
+    """Return, by name, every figure that can be drawn for this model, its history and the held-out data.
 
     `log_px` and `elbo` are means over the held-out data, measured after training; None leaves them out.
     """
-    x, labels, shape, J = data.test_x, data.test_y, data.image_shape, vae.latent
-    names = class_names(data)
-    drawn = {"loss_curves": loss_curves(history, log_px, elbo, len(x))} if len(history) else {}
+    return training_figures(vae, history, log_px, elbo, len(data.test_x)) | model_figures(vae, data, rng)
+
+
+def training_figures(
+    vae: VAE, history: Sequence, log_px: float | None = None, elbo: float | None = None, rows: int | None = None
+) -> dict[str, Drawn]:
+    """Return, by name, the figures of a training; `log_px` and `elbo` are means over `rows` held-out data points."""
+    drawn = {"loss_curves": loss_curves(history, log_px, elbo, rows)} if len(history) else {}
     with_sigma = [record for record in history if record.sigma and record.train_mse]  # None: no fitted sigma
     if with_sigma and vae.objective == "elbo":
         drawn["sigma_and_error"] = sigma_and_error(with_sigma, vae.features)
+    return drawn
+
+
+def model_figures(vae: VAE, data: Dataset, rng: np.random.Generator) -> dict[str, Drawn]:
+    """Return, by name, the figures of a model and the held-out data."""
+    x, labels, shape, J = data.test_x, data.test_y, data.image_shape, vae.latent
+    names, drawn = class_names(data), {}
     if vae.noise:
         drawn["kl_per_dimension"] = kl_per_dimension(vae, x)
     if J == 1:

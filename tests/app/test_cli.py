@@ -21,7 +21,7 @@ from minivae import runs
 from minivae.app import cli, evaluate, results, run_data, runner, train
 from minivae.figures import style
 from tests.helpers.forked import run_forked
-from tests.helpers.trained import end_quickly
+from tests.helpers.trained import draw_in_this_process, draw_nothing, end_quickly
 
 QUICK = ["train", "--epochs", "2", "--hidden", "8"]
 
@@ -165,6 +165,7 @@ def test_train_with_autoencoder_refuses_beta_and_prints_no_elbo(tmp_path, monkey
     out = tmp_path / "plain"
     assert cli.main([*QUICK, "--autoencoder", "--beta", "1", "--out", str(out)]) == 2
     assert "--beta must be left out with --autoencoder" in capsys.readouterr().err and not out.exists()
+    draw_in_this_process(monkeypatch)
     save = style.save                                       # write only the figure that is tested below
     monkeypatch.setattr(style, "save", lambda figure, alt, path: save(figure, alt, path) if "loss" in path.name else None)
     assert cli.main([*QUICK, "--autoencoder", "--out", str(out)]) == 0
@@ -449,9 +450,10 @@ def test_option_binarize_applies_to_training_and_to_later_measurements(tmp_path,
 def run_with_20_rows(tmp_path, monkeypatch, capsys):
     """Train and measure on 20 held-out rows; return directory, results, and the number of rows in the figures."""
     shown = []
+    draw_nothing(monkeypatch)
     for command in (train, results, evaluate):
         monkeypatch.setattr(command, "MEASURED", 20)
-    monkeypatch.setattr("minivae.figures.all_figures", lambda vae, data, *rest: shown.append(len(data.test_x)) or {})
+    monkeypatch.setattr(train, "draw_model", lambda run, data: shown.append(len(data.test_x)) or [])
     assert cli.main([*QUICK, "-q", "--json", "--seed", "3", "--out", str(tmp_path / "run")]) == 0
     return tmp_path / "run", json.loads(capsys.readouterr().out), shown
 
@@ -588,7 +590,7 @@ def fail_if_called(*arguments, **settings):
     "derivations cards --obsidian {out}", "derivations cards --anki {out}/cards.tsv",
 ])  # fmt: skip
 def test_unusable_out_directory_is_refused_before_any_computation(quick, no_directory, words, monkeypatch, capsys):
-    for place in ("minivae.app.evaluate.measure", "minivae.museum.tour.matrix", "minivae.app.train.draw",
+    for place in ("minivae.app.evaluate.measure", "minivae.museum.tour.matrix", "minivae.app.results.draw_model",
                   "minivae.vae.VAE.sample", "derivations.study.questions.train_pair",
                   "derivations.pages.records.judged"):  # fmt: skip
         monkeypatch.setattr(place, fail_if_called)

@@ -33,7 +33,8 @@ TRAIN = ["train", "--epochs", "1", "--hidden", "4", "-q"]
 def short(monkeypatch):
     """Train quickly, and let `plot` draw nothing, because the tests only check that it finds the data."""
     end_quickly(monkeypatch)
-    monkeypatch.setattr(results, "draw", lambda *_: [])
+    for name in ("draw_model", "draw_training"):
+        monkeypatch.setattr(results, name, lambda *_: [])
 
 
 def trained_in(room, data="d/x.npz", out="run"):

@@ -112,6 +112,11 @@ def trained(words: list[str], folder: Path, rows: int | None):
     return run.vae, data.few(rows or len(data.test_x)).test_x
 
 
+def nothing(*_) -> list:
+    """Return an empty list, in place of the files of figures."""
+    return []
+
+
 def main(arguments=None) -> int:
     """Print the table; return 1 if a difference exceeds the reported error by more than the accuracy of the reference."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -122,8 +127,8 @@ def main(arguments=None) -> int:
     parser.add_argument("--mnist", help="folder with the four IDX files")
     parser.add_argument("--only", nargs="*", choices=MODELS, default=list(MODELS))
     options = parser.parse_args(arguments)
-    app_train.draw = lambda *_: []                          # no figures
-    app_train.report = lambda *_: None
+    for name in ("draw_model", "draw_training", "explore", "report"):                   # no figures and no output
+        setattr(app_train, name, nothing)
     data, rows = (["--data", options.mnist, "--epochs", "5"], 150) if options.mnist else ([], None)
     rows = options.rows or rows
     print(f"{'model':18} seed   log p(x)  reported       off  off / err      s")

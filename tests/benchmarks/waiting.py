@@ -10,8 +10,9 @@ Wall clock includes the time in which other programs use the cores; CPU (user an
 A command whose median of the wall clock is above its target is reported on stderr, and the exit code is 1.
 
 The column "where" shows which parts of a command need the CPU. For it, the command runs once more, and the CPU seconds of
-the functions in `parts` are measured. "imports" is the import of the modules of these functions, with NumPy and, for
-figures, matplotlib; "rest" is everything else, such as the start of Python.
+the functions in `parts` are measured. "imports" is the import of the modules of these functions, with NumPy. "other
+processes" are processes that the command starts: `train` starts one, which draws the figures and writes the explorer.
+"rest" is everything else, such as the start of Python.
 """
 
 import argparse
@@ -47,15 +48,14 @@ class Wait(NamedTuple):
 WAITS = (
     Wait(RUN, 4.0, {
         "training": ["minivae.app.train.run_epochs"], "bounds": ["minivae.app.results.lower_bounds"],
-        "exact log p(x)": ["minivae.app.results.exact_log_px"], "drawing": ["minivae.figures.all_figures"],
-        "saving figures": ["minivae.figures.style.save"], "explorer": ["minivae.app.train.explore"],
+        "exact log p(x)": ["minivae.app.results.exact_log_px"],
     }),
     Wait("minivae --help", 0.06, {"parser": ["minivae.app.cli.make_parser"]}),
     Wait("minivae evaluate run --gap --rows 100", 10.0, {
         "bounds": ["minivae.app.evaluate.lower_bounds"], "exact log p(x)": ["minivae.app.evaluate.exact_log_px"],
         "gap": ["minivae.app.evaluate.gap"], "rates": ["minivae.app.evaluate.rate_distortion"],
     }),
-    Wait("minivae museum --matrix --out museum --overwrite -q", 10.0),          # its parts run in other processes
+    Wait("minivae museum --matrix --out museum --overwrite -q", 10.0),
     Wait("derivations check", 2.0, {
         "entries": ["derivations.engine.ledger.load"], "judging": ["derivations.pages.records.judged"],
         "printing": ["derivations.pages.terminal.check_lines"],
@@ -131,6 +131,7 @@ def run_in_parts(command: str, parts: dict[str, Sequence[str]]) -> None:
     except SystemExit as end:                               # raised by argparse after --help
         if end.code:
             raise
+    seconds["other processes"] = cpu_of_children()
     Path("parts.json").write_text(json.dumps(seconds), encoding="utf-8")
 
 
@@ -162,7 +163,10 @@ def measure(waits: Sequence[Wait], checkouts: Sequence[Path], rounds: int, folde
 
 
 def row(command: str, target: float, taken: list[Seconds], parts: dict[str, float]) -> str:
-    """Return a line of the table: target, median and quartiles of both times, and parts of at least 5 %, largest first."""
+    """Return a line of the table: the target, then the wall-clock time and the CPU time, each as median and quartiles.
+
+    The last cell names the parts that take at least 5 % of the CPU time, largest first.
+    """
     where = sorted((item for item in parts.items() if item[1] >= 0.05 * sum(parts.values())), key=lambda item: -item[1])
     columns = [f"`{command}`", f"{target:g}", *(spread(list(values)) for values in zip(*taken))]
     return f"| {' | '.join([*columns, ', '.join(f'{name} {value:.2f}' for name, value in where)])} |"

@@ -17,6 +17,7 @@ from minivae.app import train as app_train
 from minivae.app.run_data import data_of
 from minivae.evidence.rates import ACTIVE
 from tests.helpers.samples import csv_of, idx, pictures, write
+from tests.helpers.trained import draw_nothing
 
 GREY = pictures(60)                                         # bytes (60, 8, 8): bright on the left or on the right
 FLAT, Y = GREY.reshape(60, 64), np.arange(60) % 2
@@ -202,7 +203,8 @@ def room(tmp_path, monkeypatch):
     """Work in an empty directory; the train command skips measuring and drawing, which take most of its time."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("draw", "report", "explore"):
+    draw_nothing(monkeypatch)
+    for name in ("report", "explore"):
         monkeypatch.setattr(app_train, name, lambda *_: [])
     monkeypatch.setattr(app_train, "measure", lambda *_: ({}, None))
 

@@ -23,7 +23,7 @@ from minivae.figures import style
 from minivae.figures.arguments import classes_of
 from minivae.gaussian import kl_standard_normal, log_standard_normal
 from tests.helpers.browser import REQUIRED, Browser, executable, need_browser
-from tests.helpers.trained import trained
+from tests.helpers.trained import draw_nothing, trained
 
 HOME = Path(minivae.explorer.__file__).parent
 MODELS = {                                                  # name -> likelihood, latent dimensions, activation, settings
@@ -193,7 +193,7 @@ def measure_few(patch):
     """Let train measure ten held-out rows and draw no figures."""
     for module in (train, results):
         patch.setattr(module, "MEASURED", 10)
-    patch.setattr(train, "draw", lambda *_: [])
+    draw_nothing(patch)
 
 
 def test_train_writes_the_explorer_among_its_files(run):

@@ -1,7 +1,9 @@
 """A model trained once on the bundled digits and shared by tests, and patches that make the train command faster."""
 
+import contextlib
 import dataclasses
 import functools
+from concurrent.futures import Executor, Future
 
 import numpy as np
 
@@ -35,5 +37,29 @@ def measure_few(patch):
 def end_quickly(patch):
     """Let the train command measure on 10 held-out rows only, and draw no figures and write no explorer."""
     measure_few(patch)
-    patch.setattr(app_train, "draw", lambda *_: [])
+    draw_nothing(patch)
     patch.setattr(app_train, "explore", lambda *_: None)
+
+
+def draw_nothing(patch):
+    """Let the train command draw no figures and start no second process."""
+    draw_in_this_process(patch)
+    for name in ("draw_model", "draw_training"):
+        patch.setattr(app_train, name, lambda *_: [])
+
+
+def draw_in_this_process(patch):
+    """Let the train command draw its figures in this process, so that other patches have an effect on them."""
+    patch.setattr(app_train, "second_process", lambda: contextlib.nullcontext(SameProcess()))
+
+
+class SameProcess(Executor):
+    """An executor that runs each call at once, in this process."""
+
+    def submit(self, function, *arguments):
+        future = Future()
+        try:
+            future.set_result(function(*arguments))
+        except Exception as error:
+            future.set_exception(error)
+        return future

@@ -439,11 +439,12 @@ def test_model_file_of_another_run_is_refused(tmp_path, copy, capsys):
         assert "whose model.npz is damaged (its model is not the one that config.json describes)" in capsys.readouterr().err
 
 
-def test_results_survive_figures_that_cannot_be_drawn(tmp_path, monkeypatch, capsys):
-    def broken(*anything):
-        raise OSError(28, "No space left on device", "hero.png")
+def broken(*anything):
+    raise OSError(28, "No space left on device", "hero.png")
 
-    monkeypatch.setattr(train, "draw", broken)
+
+def test_results_survive_figures_that_cannot_be_drawn(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(train, "draw_model", broken)
     path = tmp_path / "run"
     assert cli.main(["train", "--epochs", "1", "--hidden", "4", "--out", str(path), "-q"]) == 2
     assert "No space left" in capsys.readouterr().err

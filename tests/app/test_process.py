@@ -1,0 +1,115 @@
+"""The second process: results and errors reach the first process, and it never outlives the first process."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from minivae import runs
+from minivae.app import cli, process, train
+from minivae.app.process import second_process
+
+QUICK = ["train", "--epochs", "1", "--hidden", "4", "-q", "--no-explorer"]
+
+
+def kill_this_process(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fail(*_):
+    raise ValueError("planted")
+
+
+def test_second_process_returns_results_and_raises_errors_in_the_first():
+    with second_process() as other:
+        number, error = other.submit(os.getpid), other.submit(fail)
+        assert number.result() != os.getpid()
+        with pytest.raises(ValueError, match="planted"):
+            error.result()
+
+
+def test_second_process_that_is_killed_raises_child_process_error():
+    with pytest.raises(ChildProcessError, match="was killed"), second_process() as other:
+        other.submit(kill_this_process).result()
+
+
+def test_train_reports_a_killed_second_process_and_keeps_its_results(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(train, "draw_model", kill_this_process)
+    assert cli.main([*QUICK, "--out", str(tmp_path / "run")]) == 2
+    assert capsys.readouterr().err == "minivae: the process that draws was killed, perhaps for lack of memory\n"
+    assert runs.results(tmp_path / "run")["log_px"] < 0
+
+
+def test_daemonic_process_draws_in_a_thread():
+    with multiprocessing.Pool(1) as pool:                   # the processes of a Pool must not start processes
+        assert pool.apply(kind_of_executor) == "ThreadPoolExecutor"
+
+
+def kind_of_executor():
+    with process.executor() as other:
+        return type(other).__name__
+
+
+@pytest.mark.parametrize("error", [ImportError, NotImplementedError, OSError])
+def test_system_without_second_processes_draws_in_a_thread(error, monkeypatch):
+    def impossible(*_, **settings):
+        raise error
+
+    assert isinstance(process.executor(), ProcessPoolExecutor)
+    monkeypatch.setattr(process, "ProcessPoolExecutor", impossible)
+    assert isinstance(process.executor(), ThreadPoolExecutor)
+
+
+WAIT = """
+import os, time
+from minivae.app.process import second_process
+with second_process() as other:
+    print(other.submit(os.getpid).result(), flush=True)
+    other.submit(time.sleep, 60){}
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="the test looks for the process in /proc")
+@pytest.mark.parametrize("busy", [True, False], ids=["busy", "idle"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_second_process_ends_when_the_first_is_killed(number, busy):
+    code = WAIT.format("") if busy else WAIT.replace("    other.submit(time.sleep, 60){}\n", "")
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as first:
+        second = int(first.stdout.readline())
+        assert is_running(second)
+        first.send_signal(number)
+        first.wait()
+        end = time.monotonic() + 10
+        while is_running(second) and time.monotonic() < end:
+            time.sleep(0.02)
+    assert not is_running(second)
+
+
+def test_ctrl_c_ends_both_processes_with_one_line(tmp_path):
+    code = f"""
+import sys, time
+from minivae.app import cli, train
+train.draw_model = time.sleep                               # fails at once: the second process is idle when Ctrl-C comes
+train.measure = lambda *_: (print("measuring", flush=True), time.sleep(60))
+sys.exit(cli.main({[*QUICK, "--out", str(tmp_path / "run")]}))
+"""
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=-1, stderr=-1, text=True, start_new_session=True) as first:
+        assert first.stdout.readline() == "measuring\n"
+        time.sleep(0.2)                                     # the second process starts
+        os.killpg(first.pid, signal.SIGINT)                 # a terminal sends Ctrl-C to both
+        out, err = first.communicate(timeout=20)
+    assert (first.returncode, out, err) == (130, "", "minivae: interrupted\n")
+
+
+def is_running(number):
+    """Return True if a process has this number, unless it has ended and only waits to be collected."""
+    stat = Path(f"/proc/{number}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
