@@ -162,6 +162,13 @@ def test_a_limit_keeps_evenly_spaced_held_out_rows_with_their_labels(most, kept)
     assert (limited.test_x == digits.test_x[::step]).all() and (limited.test_y == digits.test_y[::step]).all()
 
 
+def test_data_without_training_rows_have_the_same_held_out_rows():
+    digits = data.digits()
+    held_out = digits.without_training()
+    assert held_out.train_x.shape == (0, 64) and held_out.train_y is None
+    assert held_out.test_x is digits.test_x and held_out.test_y is digits.test_y
+
+
 NO_IMAGES = np.zeros((0, 4, 4), np.uint8)
 
 

@@ -30,7 +30,14 @@ def test_benchmark_of_waiting_times_runs_one_round_of_a_cheap_command(measured):
 
 def test_benchmark_of_waiting_times_measures_the_parts_of_a_command(measured):
     parts = measured[1]["parts"][CHEAP.command]
-    assert list(parts) == ["imports", "parser", "rest"] and all(value > 0 for value in parts.values())
+    assert list(parts) == ["imports", "parser", "other processes", "rest"] and parts.pop("other processes") == 0
+    assert all(value > 0 for value in parts.values())
+
+
+@pytest.mark.slow
+def test_benchmark_of_waiting_times_measures_the_process_that_draws(tmp_path):
+    training = Wait("minivae train --epochs 1 --out run -q", 10.0, {"bounds": ["minivae.app.results.lower_bounds"]})
+    assert waiting.parts_of(training, tmp_path)["other processes"] > 0.3
 
 
 def test_planted_slow_command_is_reported_with_exit_code_1(monkeypatch, capsys, tmp_path):
