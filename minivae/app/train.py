@@ -43,23 +43,29 @@ def train_and_report(options: argparse.Namespace, again: str) -> int:
         code = run_epochs(run, training, options)
         if code:
             return code
-        held_out, step = training.data.few(MEASURED).without_training(), training.data.step(MEASURED)
-        draws, = np.random.default_rng(MEASURE_SEED).spawn(1)
-        with second_process() as other:                     # draws while this process measures: 25 % less to wait
-            of_model = other.submit(draw_model, run, held_out)
-            results, evidence = measure(training.vae, held_out, draws)
-            results |= {"seconds": None, "epochs": len(run.history), "files": [], "explorer": None}
-            results |= {"seed": config["seed"], "config": config, "command": config["command"]}
-            results["read"] = training.data.about.document()
-            runs.write_json(run.path / "results.json", results)                 # saves the numbers in case drawing fails
-            of_training = other.submit(draw_training, run, len(held_out.test_x), results)
-            page = None if options.no_explorer else other.submit(explore, run, held_out, evidence, step)
-            results["files"] = of_training.result() + of_model.result()
-            results["explorer"] = page and page.result()
+        results = measure_and_draw(run, training.data, options)
         results["seconds"] = round(time.perf_counter() - began, 2)
         runs.write_json(run.path / "results.json", results)
     report(options, run, results)
     return 0
+
+
+def measure_and_draw(run: runs.Run, whole: data.Dataset, options: argparse.Namespace) -> dict:
+    """Measure a trained run, write its results, figures and explorer; return the results."""
+    held_out, config = whole.few(MEASURED).without_training(), run.config
+    draws, = np.random.default_rng(MEASURE_SEED).spawn(1)
+    with second_process() as other:                         # draws while this process measures: 25 % less to wait
+        of_model = other.submit(draw_model, run, held_out)
+        results, evidence = measure(run.vae, held_out, draws)
+        results |= {"seconds": None, "epochs": len(run.history), "files": [], "explorer": None}
+        results |= {"seed": config["seed"], "config": config, "command": config["command"]}
+        results["read"] = whole.about.document()
+        runs.write_json(run.path / "results.json", results)                     # saves the numbers in case drawing fails
+        of_training = other.submit(draw_training, run, len(held_out.test_x), results)
+        page = None if options.no_explorer else other.submit(explore, run, held_out, evidence, whole.step(MEASURED))
+        results["files"] = of_training.result() + of_model.result()
+        results["explorer"] = page and page.result()
+    return results
 
 
 # Before training
