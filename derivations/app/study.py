@@ -14,8 +14,9 @@ from minivae.app.progress import say
 def compare_command(options: argparse.Namespace) -> int:
     """Print the notation and numbers of all sources.
 
-    Return 1 if an entry holds, but one of its sides differs from the definition. With --markdown, only the notation is
-    printed, and nothing is compared.
+    Several entries, and some functions of minivae, compute the same quantity. Each of these numbers is compared with the
+    definition of the quantity. Return 1 if the number of a function, or of an entry that holds, differs from the
+    definition. With --markdown, only the notation is printed, and nothing is compared.
     """
     from derivations.engine import ledger
     from derivations.pages import terminal

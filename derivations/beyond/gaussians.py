@@ -97,7 +97,8 @@ def _(mu, sigma, cov):
 
 @eq_26.tied("minivae.divergences.cholesky")
 def _(mu, sigma, cov):
-    # R_jj is the standard deviation of z_j given z_1 to z_(j-1). The entropy of z is the sum of these conditional entropies.
+    # Chain rule: the entropy of z is the sum over j of the entropy of z_j given z_1 to z_(j-1). If z_1 to z_(j-1) are given,
+    # z_j is Gaussian with the standard deviation R_jj.
     given_before = np.diagonal(cholesky(cov), axis1=-2, axis2=-1)
     log_var = 2 * log(sigma)
     full = total(entropy_diagonal(2 * log(given_before)))

@@ -121,18 +121,18 @@ LAMBDA = chance("a", r"\lambda", (0.5, 0.25, 1))
     rf"{D}(\lambda q + (1-\lambda)q_2\Vert\lambda p + (1-\lambda)p_2) \leq"
     rf" \lambda {D}(q\Vert p) + (1-\lambda){D}(q_2\Vert p_2) ="
     rf" \left[{D}(\lambda q + (1-\lambda)q_2\Vert\lambda p + (1-\lambda)p_2)"
-    rf" + E_x\left[{D}(q(\mathrm{{which}}|x)\Vert p(\mathrm{{which}}|x))\right]\right]",
+    rf" + E_x\left[{D}(q(\mathrm{{part}}|x)\Vert p(\mathrm{{part}}|x))\right]\right]",
     (Q, P, Q_2, P_2, LAMBDA),
-    says='The divergence of two mixtures is at most the mean divergence of their parts. Here "which" names the part that '
-    "generated x, and E_x is the mean over the mixture of q and q_2.",
+    says="The divergence of two mixtures is at most the mean divergence of their parts. In q(part|x), the part is the index "
+    "(1 or 2) of the distribution that generated x. E_x is the mean over the mixture of q and q_2.",
     needs="lambda is between 0 and 1",
     outside={"q": (0.5, 0.5), "p": (0.9, 0.1), "q_2": (0.5, 0.5), "p_2": (0.5, 0.5), "a": 1.2},
     tight={"q": (0.2, 0.8), "p": (0.5, 0.5), "q_2": (0.2, 0.8), "p_2": (0.5, 0.5), "a": 0.25},
 )  # fmt: skip
 def eq_39(q, p, q_2, p_2, a):
     q_mixed, p_mixed = a * q + (1 - a) * q_2, a * p + (1 - a) * p_2
-    of_one = times(a * q, log(ratio(q * p_mixed, p * q_mixed)))             # q(which|x) / p(which|x)
-    of_other = times((1 - a) * q_2, log(ratio(q_2 * p_mixed, p_2 * q_mixed)))
+    of_one = times(a * q, log(ratio(q * p_mixed, p * q_mixed)))             # log[q(1|x) / p(1|x)]
+    of_other = times((1 - a) * q_2, log(ratio(q_2 * p_mixed, p_2 * q_mixed)))   # log[q(2|x) / p(2|x)]
     return (
         kl(q_mixed, p_mixed),
         "<=", Zero(1, a * kl(q, p) + (1 - a) * kl(q_2, p_2)),
@@ -269,7 +269,9 @@ STEP = Symbol("step", r"\epsilon", "> 0, small", 1, lambda raw: 10 ** (-1.5 + np
 def fisher(mu, sigma):
     """Return the Fisher information in (mu, log sigma), (n, 2, 2), by complex step and quadrature."""
     log_p = lambda z, mu, s: -((z - mu) ** 2) * exp(-2 * s) / 2 - s  # s is log sigma  # noqa: E731
-    nodes, weights = np.polynomial.hermite_e.hermegauss(5)  # exact: the products are of degree 4 in z
+    # A score is a polynomial in z of degree 1 or 2. So the product of two scores has a degree of at most 4, and its
+    # expectation from 5 nodes is exact (as for every polynomial up to degree 9).
+    nodes, weights = np.polynomial.hermite_e.hermegauss(5)
     z = mu + sigma * nodes
     scores = np.stack([
         complex_step(lambda m: log_p(z, m, log(sigma)), mu + 0 * z),

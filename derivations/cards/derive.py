@@ -1,4 +1,4 @@
-"""Flashcards, "Auto-Encoding Variational Bayes": the card "derive the ELBO loss function", up to the ELBO.
+"""Flashcards, "Auto-Encoding Variational Bayes", card "derive the ELBO loss function". First half: the ELBO.
 
 A table p(x, z) has one row for each datum x. In random tables q(z|x), about one number in seven is 0.
 """

@@ -1,4 +1,4 @@
-"""Flashcards, "Auto-Encoding Variational Bayes": the card "derive the ELBO loss function", from the ELBO on.
+"""Flashcards, "Auto-Encoding Variational Bayes", card "derive the ELBO loss function". Second half: the loss.
 
 In cards.12 and cards.13 the model is a small linear VAE of minivae with fixed weights, so log p(x) and p(z|x) are known,
 and x is the only variable.
@@ -26,7 +26,8 @@ from derivations.odaibo.objective import DATUM
 from minivae.gaussian import kl_standard_normal
 
 LOSS = r"L_\text{VAE}(\theta, \phi)"
-CORNERS = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])[:, None]     # noise; exact for the mean of a quadratic
+# Four draws of noise. The mean of a quadratic function over these draws is its exact expectation over N(0, I).
+CORNERS = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])[:, None]
 
 
 def form_1(x):

@@ -55,7 +55,8 @@ class Link:
 class Judgement:
     """The computed verdict of a row, and the numbers behind it.
 
-    For texts, see the row (`id`, `expected`, `fault`, `repair.latex`) and the entry (`ref`).
+    The row has the id, the verdict that the ledger expects (`expected`), the text of the fault (`fault`), and the formula
+    of the second form (`repair.latex`). The place in the source is the `ref` of the entry.
     """
 
     row: Row
@@ -286,7 +287,11 @@ def judge_row(entry: Entry, row: Row, printed: Computed | None, draws: int, seed
 
 
 def tied_links(entry: Entry, holding: Computed) -> list[tuple[str, Link]]:
-    """Compare the tied functions of minivae with the last side of the form that holds, at the same draws."""
+    """Call the minivae functions that the entry is tied to, and compare each result with the last side of the entry.
+
+    The function and the side are computed for the same draws. The side is taken from the entry's second form, because the
+    printed form can be false; if the entry has no second form, the side is taken from the printed form.
+    """
     links = {}                                              # one call may check several functions of minivae
     for tie in entry.ties:
         if (tie.function, tie.draws) not in links:
@@ -296,7 +301,10 @@ def tied_links(entry: Entry, holding: Computed) -> list[tuple[str, Link]]:
 
 
 def tied_link(entry: Entry, run: Run, tie: Tie) -> Link:
-    """Compare one function of minivae with the last side, at the draws of one run, or at the first `tie.draws` of them."""
+    """Compare one function of minivae with the last side of the entry.
+
+    Use all draws of one run; if `tie.draws` is a number, use only so many of them, the first ones.
+    """
     side = value_and_scale(run.sides[-1])[0] if run.sides else np.array(np.nan)
     side = side[: tie.draws] if side.ndim and len(side) == run.count else side
     return judge_link(side, "=", tie.function(**{k: v[: tie.draws] for k, v in run.values.items()}), entry.tolerance)

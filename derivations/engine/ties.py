@@ -1,7 +1,8 @@
-"""Check a changed copy of minivae with the ledger: compare each tied function with the statement of its entry.
+"""Check a changed copy of minivae with the ledger: compare its functions with the formulas of the entries.
 
-A tie is a call of a function of minivae in an entry. For each changed copy of minivae, the entries are loaded again, so
-that their ties call this copy. The statements are computed only once, with the original entries.
+A tie is a comparison in an entry: it calls a function of minivae, and the result must equal the last side of the entry.
+For each changed copy of minivae, the entries are loaded again, so that their ties call this copy. The sides are computed
+only once, with the original entries.
 """
 
 import functools
@@ -20,12 +21,12 @@ DRAWS = 10                                                  # number of draws: e
 
 
 class Failure(NamedTuple):
-    """A failing tie: the entry's id, the index of the tie, the name of its function, and the text of `failure_of`."""
+    """A function of minivae that raises an error, or whose result differs from the last side of an entry."""
 
-    id: str
-    number: int
-    name: str
-    words: str
+    id: str                     # id of the entry
+    number: int                 # index of the comparison in the entry's list `ties`
+    name: str                   # name of the function
+    words: str                  # the error, or both numbers (see `failure_of`)
 
 
 def ties(copy: SimpleNamespace) -> None:

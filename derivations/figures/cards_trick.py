@@ -48,7 +48,11 @@ def behind(sampler, eps: NDArray) -> dict[str, set[str]]:
 
 
 def check_arrows(eps: NDArray, left, right, backward) -> tuple[set[str], set[str]]:
-    """Return the parameters that the gradient reaches through z: in the left schematic, and in the right one."""
+    """Check the arrows of both schematics. Raise NotShown if an arrow is wrong.
+
+    Return two sets of parameters. The first has those that a gradient reaches through z in the left schematic; the second
+    has those that it reaches through z in the right schematic.
+    """
     same = np.array_equal(*(sampler(MU, LOG_VAR, eps)["z"] for sampler in (left, right)))
     shows(same, "both sides draw the same z")
     stopped, made = behind(left, eps)["z"], behind(right, eps)

@@ -53,7 +53,8 @@ def made(letters: str) -> bytes:
     names = font.getBestCmap()
     variants[names[ord("∫")]].append(scaled(font, names[ord("∫")], 1.9))
     heights = {name: [(one, height(font, one)) for one in (name, *more)] for name, more in variants.items()}
-    # browsers stretch a glyph only if the table describes it, so every variant gets an italics correction of 0
+    # A browser stretches a glyph only if the MATH table has an entry for this glyph. So every variant of every glyph gets an
+    # entry: an italics correction, which is 0.
     corrections = {one: 0 for name, more in variants.items() for one in (name, *more)}
     buildMathTable(font, CONSTANTS, corrections, minConnectorOverlap=20, vertGlyphVariants=heights)
     for number, text in ((1, NAME), (2, "Regular"), (4, NAME), (6, NAME.replace(" ", ""))):

@@ -166,7 +166,7 @@ def circle(axes: Axes, r: float, text: str = "", colour=GREY, lw=0.7, **look) ->
 
 
 def radius_inside(axes: Axes, g: NDArray, density: NDArray) -> None:
-    """Draw the distribution of the radius in the empty middle of the ring."""
+    """Plot a histogram and the density of the points' distances from 0. The plot is in the empty middle of the ring."""
     inside = axes.inset_axes((-0.55, -0.3, 1.1, 0.62), transform=axes.transData)
     radius = np.linalg.norm(g, axis=1)
     inside.hist(radius, np.arange(1, 1.5, 0.025), density=True, color="#d9d9d9", ec="white", lw=0.6)

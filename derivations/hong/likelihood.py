@@ -27,8 +27,9 @@ def of_pixels(x, mean, sigma):
     "hong.13", "l.39", rf"p(x|z) = N(x;\, {MU_THETA},\, \sigma^2)", (X_4, MEAN_4, SIGMA_4),
     kind="claim", verdict="loose", group="hong.5",
     claim='The text writes the decoder\'s density with variance sigma^2, "shared between all pixels" (l.39).',
-    says="Read literally: the density of D pixels has the normalising factor of one pixel.",
-    fault="For D pixels the covariance is sigma^2 I_D, as the words say. The formula has the variance of one pixel.",
+    says="Read literally, this density of D pixels has the factor 1 / sqrt(2 pi sigma^2) only once, as for one pixel.",
+    fault="A density of D pixels needs a covariance matrix, and the words of the text mean the matrix sigma^2 I_D. In its "
+    "place, the formula has the number sigma^2.",
 )  # fmt: skip
 def decoder_density(x, mean, sigma):
     bell = exp(-total((x - mean) ** 2) / (2 * sigma**2))
@@ -98,7 +99,10 @@ def best_sigma(W, x, mu, sigma, a):
 
 
 def optimum_of_one(W, x, mu, sigma):
-    """Return minivae's best sigma^2 for one batch, and the mean -ln p(x|z) at it. Means over the four draws are exact."""
+    """Return minivae's best sigma^2 for one batch, and the mean of -ln p(x|z) for this sigma^2.
+
+    Squared errors are quadratic in the noise, so their mean over the four draws in CORNERS is their exact expectation.
+    """
     z = reparameterize(mu, 2 * log(sigma), CORNERS * np.ones((len(x), 1)))      # (4, N, d)
     log_sigma = optimal_log_sigma(x, decoded(W, z))
     return np.array([exp(2 * log_sigma), -gaussian_log_prob(x, decoded(W, z), log_sigma).mean()])

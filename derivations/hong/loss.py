@@ -95,7 +95,10 @@ def _(W, sigma_theta, x, mu, sigma):
 
 
 def loss_of_one(W, sigma_theta, x, mu, sigma):
-    """Return minivae's loss of one datum. The mean over the four draws is the exact expectation."""
+    """Return minivae's loss of one datum.
+
+    The loss is quadratic in the noise, so its mean over the four draws in CORNERS is its exact expectation.
+    """
     return as_vae(W, sigma_theta, mu, sigma).loss(x[None], CORNERS)[None]
 
 

@@ -82,8 +82,9 @@ def lm_2(p_xz, q):
     return evidence(p_xz), "=", total(likelihood(p_xz) * prior(p_xz)), "=", mean(q, ratio(p_xz, q))
 
 
-# The first displayed formula of the text has two lines. Line 1 is computed in the linear model, and line 2 for tables. The
-# second displayed formula repeats both lines.
+# The first displayed formula of the text has two lines. Each line states that ln p(x) equals an integral: LINE_1 in line 1,
+# LINE_2 in line 2. lm.3 checks line 1 in the linear model. lm.4 checks line 2 for tables p(x, z). In the second displayed
+# formula of the text, lines 1 and 2 are the same two lines again (see bound.py).
 
 LINE_1 = r"\int \left(\ln p_\theta(x|z)\right)p(z)\,dz"
 LINE_2 = r"\int \left(\ln\frac{q_\phi(z|x)}{q_\phi(z|x)}p_\theta(x|z)\right)p(z)\,dz"
@@ -105,17 +106,17 @@ def prior_in_every_row(p_xz):
 
 
 def line_1(p_xz):
-    """Return the right side of line 1 for tables."""
+    """Return the integral LINE_1 for every x of a table p(x, z): the mean of ln p(x|z) over z from p(z)."""
     return mean(prior_in_every_row(p_xz), log(likelihood(p_xz)))
 
 
 def line_2(p_xz, q):
-    """Return the right side of line 2 for tables."""
+    """Return the integral LINE_2 for every x of the tables p(x, z) and q(z|x). It multiplies p(x|z) by q/q = 1."""
     return mean(prior_in_every_row(p_xz), log(q / q * likelihood(p_xz)))
 
 
 def gap(p_xz):
-    """Return KL(p(z) || p(z|x)): ln p(x) minus line 1, and also ln p(x) minus line 2."""
+    """Return KL(p(z) || p(z|x)), which is ln p(x) minus LINE_1. LINE_2 equals LINE_1, so it is also ln p(x) minus LINE_2."""
     return kl(prior_in_every_row(p_xz), posterior(p_xz))
 
 
