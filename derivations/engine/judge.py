@@ -303,7 +303,7 @@ def tied_links(entry: Entry, holding: Computed) -> list[tuple[str, Link]]:
 def tied_link(entry: Entry, run: Run, tie: Tie) -> Link:
     """Compare one function of minivae with the last side of the entry.
 
-    Use all draws of one run; if `tie.draws` is a number, use only so many of them, the first ones.
+    Use the first `tie.draws` draws of the run. If `tie.draws` is None, use all draws of the run.
     """
     side = value_and_scale(run.sides[-1])[0] if run.sides else np.array(np.nan)
     side = side[: tie.draws] if side.ndim and len(side) == run.count else side
