@@ -143,7 +143,9 @@ def cost_named(weights: dict[str, float], error: float, about: str) -> Known:
 
 
 LOG_SQUARED = "it has (log sigma)^2 where a KL has log sigma^2"
-PATTERNS = (                                                # (coefficients at weight 1, key (= exhibit), words)
+# Each row describes a wrong formula of the KL: the coefficients of its terms if the KL has weight 1, the key of the finding,
+# and an explanation for the user. The museum has an exhibit of the same name as the key.
+PATTERNS = (
     ({"m^2": 0.5, "s^2": 0.5, "s": -0.5}, "log-var-squared", "it has log_var^2 where a KL has exp(log_var)"),
     ({"m^2": 0.5, "exp(s)": 0.5, "s^2": -0.125}, "log-sigma-squared", LOG_SQUARED),
     ({"m^2": 0.5, "exp(2s)": 0.5, "s^2": -0.5}, "log-sigma-squared", LOG_SQUARED),

@@ -123,9 +123,11 @@ def at_all_sizes(target: Target, sizes: Mapping[str, int], rng: np.random.Genera
 
 
 def powers(found: Mapping[str, tuple], part: str) -> dict[str, int] | None:
-    """Return {letter of a size: p}: the weight of this part, "cost" or "kl", is proportional to size^p.
+    """Return how the coefficients of a part, "cost" or "kl", depend on each size: a dictionary {letter of the size: p}.
 
-    Return None if some p is not a whole number, or if the part has different terms at different sizes.
+    All coefficients of the part are proportional to size^p. For example, the entry for B is -1 if the user's function takes
+    the mean over B, and 0 if no coefficient depends on B. Return None if some p is not a whole number, if p is not the same
+    for all coefficients, or if the part has different terms at different sizes.
     """
     base_sizes, base = found[""]
     first = getattr(base, part)

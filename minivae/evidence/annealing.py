@@ -25,7 +25,7 @@ class Annealed(NamedTuple):
 
     log_px: NDArray             # log of the mean weight of the chains: in expectation a lower bound
     error: NDArray              # standard error of log_px, to first order, from the variation between chains: see `annealed`
-    acceptance: NDArray         # (N,) fraction of accepted proposals; 1 if `distributions` is 1, so that none is made
+    acceptance: NDArray         # (N,) fraction of accepted proposals; 1 if there are no proposals (`distributions` = 1)
 
 
 class Sandwich(NamedTuple):
@@ -39,11 +39,11 @@ class Sandwich(NamedTuple):
 
 
 class Path(NamedTuple):
-    """Densities from the start to p(x, z): f_t = start^(1 - beta_t) p(x, z)^beta_t, and the step size for each density."""
+    """The densities f_t = start^(1 - beta_t) p(x, z)^beta_t, from the start density f_0 to f_T = p(x, z), and step sizes."""
 
-    log_start: Callable         # z -> log density of the start (L, N) and its gradient in z (L, N, J)
-    scale: NDArray              # (N, J) standard deviation of the start: the unit of the step sizes
-    draw: Callable              # number of chains L -> draws z (L, N, J) from the start
+    log_start: Callable         # z -> log of the start density (L, N), and its gradient in z (L, N, J)
+    scale: NDArray              # (N, J) standard deviation of the start density: the unit of the step sizes
+    draw: Callable              # number of chains L -> an array (L, N, J) of samples z from the start density
     beta: NDArray               # (T + 1,) beta_0 = 0 to beta_T = 1
     steps: NDArray | None       # (T - 1, N) step sizes for f_1 to f_(T-1)
     leapfrogs: int
@@ -99,7 +99,7 @@ def sandwich(
     """Draw `rows` data points from the model and bound their log p(x) from both sides.
 
     Bidirectional Monte Carlo (Grosse, Ghahramani and Adams 2015): if z ~ p(z) and x ~ p(x|z), then z is an exact draw from
-    p(z|x). Chains that go from this z back to the start have E[1/w] = 1/p(x). So
+    p(z|x). Chains that go from this z back to the start density have E[1/w] = 1/p(x). So
 
     E[lower] <= log p(x) <= E[upper],   lower = log of the mean of w,   upper = -log of the mean of 1/w
 
@@ -162,9 +162,9 @@ def _tuned(vae, x, rng, distributions, leapfrogs, start):
 
 
 def schedule(distributions: int, start: str) -> NDArray:
-    """Return beta_0 = 0 to beta_T = 1, (T + 1,), in equal steps if the start is q(z|x).
+    """Return beta_0 = 0 to beta_T = 1, (T + 1,), in equal steps if the start density is q(z|x).
 
-    If the start is the prior, the first and the last steps are small, because f_t changes fastest near 0 and 1.
+    If the start density is the prior, the first and the last steps are small, because f_t changes fastest near 0 and 1.
     """
     even = np.linspace(0, 1, distributions + 1)
     if start == "encoder":
@@ -175,7 +175,7 @@ def schedule(distributions: int, start: str) -> NDArray:
 
 @np.errstate(over="ignore", invalid="ignore")
 def _densities(vae, x, path, z):
-    """Return the log density of the start and log p(x, z), (L, N) each, and their gradients in z, (L, N, J) each."""
+    """Return the log of the start density and log p(x, z), (L, N) each, and their gradients in z, (L, N, J) each."""
     log_start, d_start = path.log_start(z)
     log_px_z, d_px = log_px_z_and_slope(vae, x, z)
     return log_start, log_px_z + log_standard_normal(z), d_start, d_px - z
@@ -203,7 +203,7 @@ def _transition(vae, x, path, beta, size, z, here, rng):
 
 
 def _forward(vae, x, path, chains, rng):
-    """Return log w (L, N) of chains from the start to the posterior, and their acceptance rate (N,)."""
+    """Return log w (L, N) of chains from the start density to the posterior, and their acceptance rate (N,)."""
     z = path.draw(chains)
     here = _densities(vae, x, path, z)
     need_log("log p(x, z)", here[1])

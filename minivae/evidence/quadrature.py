@@ -231,7 +231,11 @@ def _discretisation(index, p, row, kinks):
 
 
 def _disagreement(index, p, row, n):
-    """Return s(n) for each data point that has nodes, (data,); `_discretisation` defines s(n)."""
+    """Return s(n) for each data point that has nodes, (data,).
+
+    Each of the n^J coarser grids gives a value of the integral. s(n) is the largest relative difference between one of these
+    values and their mean. `_discretisation` uses s(n) to estimate the error.
+    """
     for axis in index.T:
         row = n * row + axis % n                            # index of the grid that a node belongs to
     J = index.shape[1]

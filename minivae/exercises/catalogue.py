@@ -71,7 +71,11 @@ class Part(NamedTuple):
         return [argument.arg for argument in tree_of(self.piece).args.args]
 
     def steps(self) -> list[str]:
-        """Return the variables that the blank lines compute, in order; [] for a body of one blank; for Adam, its state."""
+        """Return the names of the variables that the lines with `...` compute, in the order of the lines.
+
+        If one `...` replaces the whole body of the function, the learner chooses the names, so the list is empty. Adam is an
+        exception: its state has fixed names, and the list contains them.
+        """
         if self.how == "adam":
             return ["self.t", "self.m", "self.v"]
         return [] if self.piece.whole else [name for names, _ in lines_of(self.piece) for name in names]

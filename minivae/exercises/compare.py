@@ -108,12 +108,13 @@ def first_line(part: Part, seed: int, pairs: Pairs, bad: set[str], unfinished: b
 
 
 def explaining(part: Part, seed: int, results: Pairs, good: set[str]) -> list[tuple[Variant, set[str]]]:
-    """Return the variants that give the learner's numbers, each with the names of the results that agree.
+    """Return the variants that explain the learner's wrong results, each with the names of the results that it reproduces.
 
-    A variant counts only if it gives at least one of the learner's wrong results. A result agrees only if it has a finite
-    entry in every draw. A change in a line whose result is right does not count. If some changes give all of the learner's
-    results, the others do not count. If the results depend on each other and the whole function is blank, a change counts
-    only if it gives all results.
+    A variant is a known wrong version of the solution. It reproduces a result if it returns the same array as the learner's
+    function in every draw, and if each of these arrays has a finite entry. A variant is returned only if it reproduces at
+    least one wrong result. A variant is not returned if the learner has the right values of the variables that its changed
+    line computes. If some variants reproduce all of the learner's results, only they are returned. If the learner writes
+    the whole body of the function and the results depend on each other, every returned variant reproduces all results.
     """
     found = []
     for variant, arrays in known_arrays(part, seed):

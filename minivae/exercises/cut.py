@@ -1,4 +1,6 @@
-"""Cut blanks and solutions out of the package's own source.
+"""Make the exercises and their solutions from the package's own source code.
+
+A blank is a place where `...` replaces code of the package. The learner replaces each `...` with code.
 
 The source of a function is read from its module, once in each process. An unknown function raises AttributeError.
 """
@@ -32,7 +34,7 @@ class Piece(NamedTuple):
     name: str                   # "reparameterize"; for a method, "VAE.backward"
     # arguments of the learner's function: their names or their number; 0: all arguments that have no default
     arguments: int | tuple[str, ...] = 0
-    keep: tuple[str, ...] = ()  # left sides of the assignments that stay in the exercise
+    keep: tuple[str, ...] = ()  # left sides of the assignments that the learner's file shows completely
     whole: bool = False
     lines: tuple[str, ...] = ()  # for a part of a method: left sides of the assignments that make up the learner's function
     called: str = ""            # the name of the learner's function, if it differs from `name`
@@ -63,7 +65,7 @@ def solutions(name: str, pieces: Sequence[Piece]) -> list[str]:
 
 
 def solution(piece: Piece) -> str:
-    """Return the file, line and source of the solution: a whole function, or the lines of it that were blank."""
+    """Return the file, line and source of the solution: a whole function, or the lines that the exercise takes from it."""
     source, (_, first) = source_of(piece), inspect.getsourcelines(original(piece))
     if piece.lines:
         chosen = [child for child in ast.parse(source).body[0].body if target(child) in piece.lines]
@@ -73,7 +75,10 @@ def solution(piece: Piece) -> str:
 
 
 def tree_of(piece: Piece, source: str = "") -> ast.FunctionDef:
-    """Return the tree of the solution or of a changed `source`, without docstring, annotations and checks of arguments."""
+    """Return the syntax tree of the solution, or of `source`, which is a changed version of the solution.
+
+    The function removes the docstring, the annotations and the checks of arguments from the tree.
+    """
     source = source or source_of(piece)
     if piece.lines:
         source = re.sub(r"\bf\.", "", source)               # the learner's function gets `mu`, not `f.mu`
@@ -116,7 +121,7 @@ def computed(node: ast.stmt) -> list[str]:
 
 @functools.cache
 def lines_of(piece: Piece) -> list[tuple[list[str], set[str]]]:
-    """Return the names that each blank assignment computes, and the names that it uses."""
+    """Return the names left and right of the `=` in the solution, for each assignment that the learner must complete."""
     found = []
     for node in tree_of(piece).body:
         if target(node) and target(node) not in piece.keep:

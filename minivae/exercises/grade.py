@@ -75,7 +75,11 @@ def exercise_of(stem: str) -> tuple[str | None, str]:
 
 
 def grade_command(options: argparse.Namespace) -> int:
-    """Print the table or one JSON document; write JUnit and feedback; return 0 if all are passed (a bonus: if begun)."""
+    """Print the results as a table or as JSON, write the JUnit and feedback files, and return the exit code.
+
+    The exit code is 0 if every student has passed all fourteen exercises, else 1. Students who have begun the bonus must
+    pass the bonus, too.
+    """
     if not options.folder.is_dir():
         refuse("FOLDER", "a folder of submissions", str(options.folder), "Give a folder with a folder for each student.")
     found, notes = submissions(options.folder)

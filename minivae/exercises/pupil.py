@@ -31,7 +31,10 @@ MOST_BYTES = 25_000_000                                     # largest size of th
 
 
 class Other(str):
-    """Text in place of an object that JSON cannot store: its type or dtype, or "..." for a blank."""
+    """A text that replaces an object that JSON cannot store: the name of its type or dtype.
+
+    If the learner has not yet replaced a `...`, the object is Python's `...`, and the text is "...".
+    """
 
 
 def pack(value: Any) -> bytes:
@@ -40,9 +43,10 @@ def pack(value: Any) -> bytes:
 
 
 def unpack(line: bytes) -> Any:
-    """Return the tree that `pack` wrote, with numbers as arrays () and unknown objects as `Other`.
+    """Return the tree that `pack` wrote as a line of JSON.
 
-    Raises ValueError for other bytes.
+    A number becomes an array of shape (). An object that JSON cannot store becomes an `Other`. Raises ValueError if the line
+    does not have the format of `pack`.
     """
     try:
         return restored(json.loads(line))
@@ -86,7 +90,7 @@ def restored(node: dict) -> Any:
 
 
 def plain(function: Callable, arguments: list) -> Any:
-    """Call a function of arrays."""
+    """Call a function with the given arguments. The other adapters first make a model, an optimiser or a module."""
     return function(*arguments)
 
 
@@ -167,7 +171,8 @@ def one_call(call: dict, function: Callable, names: dict) -> dict:
     tree = function_in(file, call["function"]) if call["how"] in ("plain", "model") else None
     while True:
         arguments, seen = copy.deepcopy(call["arguments"]), {}
-        arrays = same_arrays(arguments)                     # the given arrays are judged, not arrays that replace them
+        # If the function puts new arrays into `arguments`, the judge still checks the given arrays, which are in `arrays`.
+        arrays = same_arrays(arguments)
         try:
             with warnings.catch_warnings(record=True) as caught, np.errstate(all="warn", under="ignore"):
                 warnings.simplefilter("always")
