@@ -132,11 +132,11 @@ class Likelihood:
         raise NotImplementedError
 
     def mean(self, out: NDArray) -> NDArray:
-        """E[x|z], of the shape of `out`."""
+        """The mean of x given z, E[x|z]; it has the same shape as `out`."""
         raise NotImplementedError
 
     def sample(self, rng: np.random.Generator, out: NDArray, *scale: NDArray) -> NDArray:
-        """One draw x ~ p(x|z), of the shape of `out`."""
+        """One random draw of x from p(x|z); it has the same shape as `out`."""
         raise NotImplementedError
 
     def output_for(self, mean: NDArray) -> NDArray:

@@ -89,7 +89,8 @@ def not_written(part: Part, name: str, mine: Sequence[NDArray], right: Sequence[
     if (mine[0] == START).all():
         put = "is unchanged: you put a new array into the list. Write into the old array: `[...] =`"
         return put if given.replaced else "was not written"
-    added = (mine[0] > START / 2).all()                     # right entries are below 100, so START was added to them
+    # Before the call, every entry is START (1000). Results are below 100, so an entry above 500 is START plus a result.
+    added = (mine[0] > START / 2).all()
     why = "was added to the old entries, which are not 0 at the start: assign with `=`, do not add with `+=`"
     return why if added else ""
 

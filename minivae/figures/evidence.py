@@ -151,7 +151,10 @@ def gap_split(parts: Gap) -> Drawn:
 
 
 def draw_bar(axes: Axes, elbo: float, amortisation: float, approximation: float, log_px: float) -> None:
-    """Draw one bar that ends at log p(x). Its parts: the right end of the ELBO, the amortisation, the approximation."""
+    """Draw one horizontal bar from the ELBO to log p(x): first the amortisation gap, then the approximation gap.
+
+    On the left, a short grey piece stands for the ELBO; the length of this piece has no meaning.
+    """
     total = log_px - elbo or 1.0
     left = elbo - 0.3 * total
     pieces = ((left, elbo, GREY), (elbo, elbo + amortisation, BLUE), (elbo + amortisation, log_px, ORANGE))

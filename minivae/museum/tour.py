@@ -1,4 +1,7 @@
-"""Train the right and the broken model side by side, run all layers of checks on all bugs, and choose the bug of --blind."""
+"""Train the right and the broken model side by side, and run all layers of checks on all bugs.
+
+`blind` chooses the bug whose name `minivae museum --blind` hides.
+"""
 
 import dataclasses
 import functools

@@ -122,12 +122,12 @@ class Reading(NamedTuple):
 
 
 class Translation(NamedTuple):
-    """The translations of a convention, the kind of bound, and the weight of the KL for beta = 1."""
+    """The translations of a convention, the kind of bound, and the KL weight for which beta would be 1."""
 
     reading: Reading            # the translation at the sigma of the convention
     elbo: Reading | None        # the translation with beta = 1, if one exists; then minus the loss is the ELBO
     bound: str                  # one of BOUNDS
-    kl_weight: float            # weight of the KL that gives beta = 1 with the convention's sigma, sums and means
+    kl_weight: float            # with this number as kl_weight, and all else unchanged, beta would be 1
 
 
 def translate(convention: Convention) -> Translation:

@@ -75,7 +75,7 @@ def make_directory(path: Path, argument: str = "out") -> Path:
 
 
 def must_be_directory(path: Path, argument: str = "out") -> Path:
-    """Return `path`; refuse a file or a broken link, also as a parent directory."""
+    """Return `path`. Raises ValueError if `path` or one of its parents is a file or a broken link."""
     for place in (path, *path.parents):
         if os.path.lexists(place) and not place.is_dir():
             got = f"{place}, which is a {'file' if place.exists() else 'link to a path that does not exist'}"
@@ -84,7 +84,7 @@ def must_be_directory(path: Path, argument: str = "out") -> Path:
 
 
 def holds_run(path: Path) -> bool:
-    """Return True if the directory has the config.json of a run; other programs use this file name, too."""
+    """Return True if the directory has a config.json that describes a run, not a config.json of another program."""
     try:
         read_config(path)
     except (ValueError, OSError):

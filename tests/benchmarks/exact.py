@@ -33,7 +33,8 @@ from minivae.evidence import exact_log_px
 from minivae.gaussian import log_standard_normal
 from minivae.ops import log_sum_exp
 
-ACCURACY = 1e-7                                             # allowed relative error of p(x); 1/100 of it for one cell
+# Allowed relative error of p(x). A cell is divided until one more division changes p(x) by at most 1/100 of that.
+ACCURACY = 1e-7
 CELLS = 32                                                  # number of first cells per axis
 FAR_AT_FIRST, FAR = 100, 45                                 # nats; cells further below the highest value are dropped
 DEEPEST = 14                                                # largest number of divisions of a cell

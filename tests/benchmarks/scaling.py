@@ -14,7 +14,7 @@ Each table increases one size and keeps the others. The output begins with the s
 Columns of a table:
 
     ms, s, MiB      median over the rounds
-    25 %..75 %      quartiles over the rounds, which show the spread; "-" if there is only one round
+    25 %..75 %      first and third quartile of the rounds; "-" if there is only one round
     exponent        the p in value = c n^p, computed from the previous row and this one
 
 The lines below each table show the exponent p that is fitted to several rows (the slope of log value against log n, by
@@ -24,10 +24,10 @@ costs make the fitted p a little smaller. In the table `depth`, constant costs a
 uses the differences of its rows from its first row: the theory and every exponent p of this table describe
 `value(n) - value(first)` as a power of `n - first`.
 
-The exit code is 1 if a fitted exponent p is above its bound or cannot be computed. The bound of p is a little above the p
-of the theory, because noise can make p larger, and so can arrays that do not fit into a cache. If a cost grows clearly
-faster than the theory says, its p is above the bound. Other programs on the same core can make the fitted exponent p too
-small or too large.
+The exit code is 1 if a fitted exponent p is above its bound or cannot be computed. Every bound is a little larger than the
+exponent in the theory, because noise and arrays that do not fit into a cache can make the fitted exponent larger. If a
+cost grows clearly faster than the theory says, its fitted exponent is above the bound. Other programs on the same core
+can make the fitted exponent too small or too large.
 """
 
 import argparse
@@ -218,7 +218,14 @@ def fitted(values: dict[int, list[float]], growth: Growth) -> float:
 
 
 def measured(table: Table, seconds: float) -> dict[str, dict]:
-    """Measure a table; return {column: its rows, the fitted exponent, the range of the fit, whether p is in bounds}."""
+    """Measure a table and return {column: dict}. The keys of each dict are:
+
+    rows        the lines of the table
+    exponent    the fitted exponent
+    from, to    the range of the fit: the smallest and the largest n
+    bound       the largest accepted exponent
+    kept        True if the fitted exponent is at most `bound`
+    """
     found = {}
     for column, values in table.measure(table.sizes, table.rounds, seconds).items():
         growth = table.growth[column]

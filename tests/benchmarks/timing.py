@@ -52,8 +52,9 @@ def interleave(
 
     In every round each contender has a turn of about `seconds`, or of `least` steps if they take longer. The order
     changes from round to round. Every turn begins at the initial state, so the same steps are timed in all rounds.
-    Before a turn, a pause lets idle threads of the previous contender sleep, and a few untimed steps wake the
-    threads of this one. Before the first round, each contender warms up for the length of two turns.
+    Before every turn, there is a pause in which the threads of the previous contender fall asleep: for a while, a
+    thread without work keeps its core busy. Then the next contender does a few untimed steps, which wake up its
+    threads. Before the first round, each contender warms up for the length of two turns.
     """
     counts = {}
     for name, contender in contenders.items():

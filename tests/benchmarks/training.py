@@ -17,18 +17,20 @@ Contenders (those that are not installed are listed before the tables):
     jax             JAX, the whole step as one `jax.jit`, which may overwrite its input (donated parameters and moments)
 
 Columns of the table:
-    ms              median time of one step over the rounds
-    25 %..75 %      quartiles over the rounds, which show the spread
-    / roofline      time of this contender divided by that of the roofline in the same round, median over rounds
-    minivae /       time of minivae divided by that of this contender; if it is below 1, minivae is faster
+    ms              time of one step in milliseconds: the median of the rounds
+    25 %..75 %      time of one step in milliseconds: the first and the third quartile of the rounds
+    / roofline      (time of the contender) / (time of the roofline) in the same round: the median of the rounds
+    minivae /       (time of minivae) / (time of the contender) in the same round: the median of the rounds;
+                    if it is below 1, minivae is faster
 
 All contenders use the same number of threads (default 1). The benchmark sets the environment variables of BLAS
 libraries and `torch.set_num_threads`. XLA uses one thread per core, so the process is limited to the same number of
 cores where the system allows this. If you choose several threads, run no other program at the same time: the other
 program can take the core of one thread and delay this thread, and then all threads wait for the delayed thread.
 
-Only the first steps of a fresh model are timed. After many steps, Adam's moments of dead units become subnormal
-numbers, with which processors are much slower; this is not measured here.
+The benchmark times only early training steps: in every round, each contender starts again from the initial parameters.
+After many steps, Adam's moments of dead units become subnormal numbers, and processors compute with such numbers much
+more slowly. This benchmark does not measure that.
 """
 
 import argparse
@@ -58,7 +60,7 @@ SIZES = (
 )
 
 
-# Each class is a timing.Contender; `loss_and_gradient()` serves the comparison before the timing.
+# Each class is a timing.Contender. Before the timing, `prepare` compares the loss and gradient of every peer with minivae's.
 
 
 class Roofline:

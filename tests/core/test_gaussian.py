@@ -70,7 +70,7 @@ PLANTS = {
 
 
 @pytest.mark.parametrize("plant", PLANTS)
-def test_planted_disagreement_between_sampler_density_and_kl_is_noticed(plant, monkeypatch):
+def test_planted_fault_in_the_sampler_or_a_density_is_noticed(plant, monkeypatch):
     monkeypatch.setattr(gaussian, *PLANTS[plant])
     with pytest.raises(AssertionError, match="entries differ"):
         close(kl_of_the_draws(MU, LOG_VAR), kl_standard_normal(MU, LOG_VAR).sum(axis=-1), rel=1e-3)
