@@ -292,7 +292,7 @@ EQUIVALENT = {                                              # slips that do not 
 
 
 @pytest.mark.parametrize("name", COMPARISONS)
-def test_every_error_planted_in_the_page_is_noticed(name):
+def test_every_error_planted_in_a_function_of_one_page_is_noticed(name):
     numbers, unnoticed = survivors(name)
     assert unnoticed <= EQUIVALENT
     if name in ("forward", "backward", "adam"):             # every line except the docstring was changed
@@ -301,10 +301,11 @@ def test_every_error_planted_in_the_page_is_noticed(name):
         assert numbers == {node.lineno for node in statements}
 
 
+# Each pair plants an error in a line of one_page.py that defines DOTS or LOG_C, the constants of Binomial(16, p).
 @pytest.mark.parametrize(
     "old, new", [("[1, 1]", "[1, 2]"), ("1], DOTS)", "1], DOTS + 1)"), ("J = 16,", "J = 17,"), ("np.log(", "np.log1p(")]
 )
-def test_error_planted_in_the_binomial_of_the_page_is_noticed(old, new):
+def test_error_planted_in_the_binomial_constants_of_one_page_is_noticed(old, new):
     assert SOURCE.count(old) == 1
     with pytest.raises(AssertionError, match="entries differ"):
         compare_gradient(executed(ast.parse(SOURCE.replace(old, new))))
@@ -327,7 +328,7 @@ def numbered(function):
     return [(n, match[1], int(match[2]), match[3]) for n, match in found if match]
 
 
-def test_backward_of_the_page_reverses_the_steps_of_forward():
+def test_backward_of_one_page_reverses_the_steps_of_forward():
     forward = [step for _, _, step, _ in numbered(one_page.forward)]
     backward = [step for _, _, step, _ in numbered(one_page.backward)]
     assert list(dict.fromkeys(forward)) == [1, 2, 3, 4, 5, 6, 7] and forward == sorted(forward)

@@ -480,7 +480,10 @@ def test_vae_without_noise_and_kl_is_an_autoencoder(likelihood, samples):
 
 
 def extreme_problem(likelihood, dtype, out, log_var, depth, estimator):
-    """Return a problem with mu = 1/2 and this log_var and decoder output: the last layers have zero weights."""
+    """Return a problem in which mu is 1/2 and log_var and the decoder's output have the given values, for every x.
+
+    The last layers of the encoder and the decoder have zero weights, so their outputs equal their biases.
+    """
     problem = random_problem(14, likelihood, dtype=dtype, hidden=HIDDEN[depth], estimator=estimator)
     (*_, (head, head_bias)), (*_, (last, last_bias)) = map(problem[0].layers, ("encoder", "decoder"))
     head[...], head_bias[...] = 0, [0.5, 0.5, log_var, log_var]
@@ -507,7 +510,10 @@ def test_extreme_outputs_give_finite_and_right_losses_without_a_warning(likeliho
 
 
 def check_extreme_kl(f, d_heads, eps, log_var, estimator, rel):
-    """Check the KL of two coordinates and its gradient; the decoder, with zero weights, passes no gradient to z."""
+    """Check the KL, a sum over two latent coordinates. For the analytic KL, check also its gradient.
+
+    The last layer of the decoder has zero weights, so log p(x|z) does not depend on z and adds nothing to this gradient.
+    """
     if estimator == "analytic":
         close(f.kl.astype(float), np.full(3, 1 / 4 + math.expm1(log_var) - log_var), rel=rel)
         close(d_heads[:2], np.full(2, 1 / 2), rel=rel)

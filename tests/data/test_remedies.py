@@ -82,7 +82,8 @@ LINES, ROW, LEFT = r"n Python:\s+(?P<python>.*)$", r"(?P<row>line \d+).*leave th
 GAUSSIAN, IN_LINE = r"or use (?P<add>--likelihood gaussian)", r"(?P<python>np\.save\('{}', .*?\))[;.]( |$)"
 ELSEWHERE, EXPRESSION = r"--data (?P<data>\S+)$", r"Write (?P<value>x[^.]*(\.reshape[^.]*)?)\.?$"
 
-# Kind -> the input, the options, and the remedies in the order in which they are printed.
+# {name of a case: (function that writes the data, options of `train`, remedies)}. A remedy is a regular expression that
+# finds a suggestion in an error message. The test runs `train`, follows the first remedy, runs `train` again, and so on.
 TABLE_OF_REMEDIES = {
     "counts": (npy(FLAT // 40), "", [rf"use {ADD[:-1]}( --trials 5))"]),
     "counts, divided": (npy(FLAT // 40), "", [r"(?P<divide>divide by \d+)"]),
@@ -222,9 +223,9 @@ def most_active():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", TABLE_OF_REMEDIES)
-def test_training_after_each_remedy_finds_the_structure_of_the_data(kind, room, capsys):
-    make, options, remedies = TABLE_OF_REMEDIES[kind]
+@pytest.mark.parametrize("case", TABLE_OF_REMEDIES)
+def test_training_after_each_remedy_finds_the_structure_of_the_data(case, room, capsys):
+    make, options, remedies = TABLE_OF_REMEDIES[case]
     path, options = make(), options.split()
     for remedy in remedies:
         assert trained(path, options) == 2

@@ -1,4 +1,7 @@
-"""The doctor on right implementations (never "wrong"), planted faults (each named), public code, and the museum."""
+"""The doctor never calls a right implementation wrong, and it names every planted fault.
+
+Its findings in public code and in the bugs of the museum agree with the recorded findings.
+"""
 
 import functools
 

@@ -167,7 +167,7 @@ def test_memory_of_bounds_does_not_grow_with_k(monkeypatch):
 
 
 @pytest.mark.parametrize("k", [[], [1], [10, 1], [5, 5]])
-def test_bounds_refuse_k_that_is_empty_only_1_or_not_increasing(k):
+def test_bounds_require_that_k_increases_and_its_last_number_exceeds_1(k):
     vae, x = linear_model(0, 1)
     refused(lambda: lower_bounds(vae, x, k, np.random.default_rng(0)), "k", "in increasing order", str(k), "Try k=")
 

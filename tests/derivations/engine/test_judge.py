@@ -289,7 +289,7 @@ def test_entry_that_changes_its_draws_raises_an_error():
         judged(changing)
 
 
-# Inequalities
+# Inequalities. At the tight point of an entry, the two sides of each inequality (<= or >=) must be equal.
 
 
 SQUARE = lambda a, b: (2 * a * b, "<=", a**2 + b**2)  # noqa: E731
@@ -322,7 +322,8 @@ def test_a_strict_inequality_fails_where_there_is_equality():
     assert judgement.witness == {"a": 0, "b": 0}  # random draws never have a = b, so only the simple values show the fault
 
 
-def test_corrected_form_ignores_extra_letters_of_the_tight_point():
+def test_corrected_form_may_have_fewer_letters_than_the_tight_point():
+    """The tight point gives values to a and b. The corrected form has only the letter a, so the value of b is not used."""
     entry = enter(lambda a, b: (2 * a * b, "<", a**2 + b**2), (A, B), verdict="wrong", tight={"a": 0, "b": 0})
     entry.corrected("test", inputs=(A,))(lambda a: (Zero(1.0), "<=", a**2))
     (judgement,) = judge(entry)

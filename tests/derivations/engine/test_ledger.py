@@ -1,7 +1,8 @@
 """The ledger is complete, every verdict is as expected, and every check can fail.
 
-Every entry is judged once for all tests. The tests with planted errors use every link that holds in the printed form, and
-every link of a corrected, intended or precise form.
+Every entry is judged once for all tests. Some tests plant an error in a link, which is one relation between two sides of a
+formula, and check that the error is noticed. In the printed form of an entry, these tests use only the links that hold. In
+a corrected, intended or precise form, they use all links.
 """
 
 import ast

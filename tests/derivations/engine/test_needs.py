@@ -1,8 +1,9 @@
-"""The stated assumptions are sufficient: a search inside them finds no point at which a row fails.
+"""The stated assumptions are sufficient: a search among the points that satisfy them finds no point at which a row fails.
 
-The allowed values of an entry's letters, in some cases with JOINT_ASSUMPTIONS, express its assumption. The search starts
-from random points; from extreme points, called corners (weights near zero, standard deviations from 1/55 to 55); and from
-points with equal or nearly equal letters. Then the search varies the points that are nearest to a failure.
+In the code, the assumption of an entry is a set of allowed values for each of its letters (variables), for example s > 0.
+For a few entries, JOINT_ASSUMPTIONS adds a condition on several letters together. The search starts from random points;
+from extreme points, called corners (weights near zero, standard deviations from 1/55 to 55); and from points with equal or
+nearly equal letters. Then the search varies the points that are nearest to a failure.
 """
 
 import numpy as np
@@ -102,7 +103,10 @@ def inside(entry, raws):
 
 
 def counterexample(entry, seed=SEED):
-    """Search inside the assumption. Return a failing point or an error as text, or "" if nothing fails."""
+    """Search the points that satisfy the assumption of an entry for a point at which a row fails.
+
+    Return this point, or the error that it raises, as text. Return "" if no point fails.
+    """
     links = [row.link for row in entry.rows if row.expected == "holds-if" and row.link is not None]
     rng = np.random.default_rng(seed)
     raws = inside(entry, first_points(entry.printed.inputs, rng))
@@ -118,7 +122,7 @@ def counterexample(entry, seed=SEED):
     return ""
 
 
-def test_no_row_fails_at_any_point_inside_its_assumption():
+def test_no_row_fails_at_any_point_that_satisfies_its_assumption():
     found = {entry.id: counterexample(entry) for entry in conditional_entries()}
     assert len(found) > 10 and {id: point for id, point in found.items() if point} == {}
 

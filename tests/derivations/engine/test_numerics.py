@@ -186,19 +186,12 @@ def test_numerical_slopes_agree_with_known_derivatives(f, slope):
     assert np.abs(numerics.central_difference(f, at) - slope(at)).max() < 1e-8
 
 
-# Nodes for several draws of noise, and covariances
+# `noise` returns quadrature nodes for several independent draws of noise
 
 
 @pytest.mark.parametrize("L", [0, -1, 1.5, True, None])
 def test_a_number_of_draws_that_is_not_whole_and_positive_is_refused(L):
     refused(lambda: noise(L), "the number of draws", "a whole number >= 1", repr(L), "")
-
-
-@pytest.mark.parametrize("rho", [1, -1, 1.5, NAN])
-def test_a_covariance_that_is_not_positive_definite_is_refused(rho):
-    cov, mu = worlds.covariance(np.ones((1, 2)), np.full((1, 1), rho)), np.zeros((1, 2))
-    rule = "finite" if np.isnan(rho) else "positive definite"
-    refused(lambda: numerics.kl_normal_full(mu, cov, mu, np.eye(2)[None]), "cov", rule, "", "")
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -208,3 +201,13 @@ def test_noise_nodes_have_the_moments_of_independent_standard_normals(count):
     assert (weights @ eps) == pytest.approx(np.zeros(count), abs=1e-14)
     assert (eps.T * weights) @ eps == pytest.approx(np.eye(count), abs=1e-13)
     assert weights @ eps**4 == pytest.approx(np.full(count, 3), rel=1e-13)
+
+
+# Covariance matrices
+
+
+@pytest.mark.parametrize("rho", [1, -1, 1.5, NAN])
+def test_a_covariance_that_is_not_positive_definite_is_refused(rho):
+    cov, mu = worlds.covariance(np.ones((1, 2)), np.full((1, 1), rho)), np.zeros((1, 2))
+    rule = "finite" if np.isnan(rho) else "positive definite"
+    refused(lambda: numerics.kl_normal_full(mu, cov, mu, np.eye(2)[None]), "cov", rule, "", "")

@@ -44,7 +44,7 @@ def test_conditional_tables_are_distributions_whose_average_is_the_marginal(valu
     agree(p_x.sum(), 1)
 
 
-def test_table_world_agrees_with_hand_computation():
+def test_posterior_and_likelihood_of_a_table_agree_with_hand_computation():
     p_xz = np.array([[[0.1, 0.4], [0.3, 0.2]]])
     agree(worlds.posterior(p_xz), np.array([[[0.2, 0.8], [0.6, 0.4]]]))
     agree(worlds.likelihood(p_xz), np.array([[[1 / 4, 2 / 3], [3 / 4, 1 / 3]]]))
@@ -74,7 +74,7 @@ def test_probabilities_of_events_obey_their_axioms(values):
     assert abs(worlds.probability(worlds.conditioned(atoms, Y), X) - ratio).item() < 1e-14
 
 
-def test_event_world_agrees_with_hand_computation():
+def test_probabilities_of_events_agree_with_hand_computation():
     atoms, X, Y = (np.array([row]) for row in ((0.1, 0.2, 0.3, 0.4), (1, 1, 0, 0), (0, 1, 1, 1)))
     agree(worlds.probability(atoms, X), 0.3)
     agree(worlds.conditioned(atoms, Y), np.array([[0, 2, 3, 4]]) / 9)
@@ -107,7 +107,7 @@ def test_linear_evidence_and_posterior_agree_with_grid_integrals(values):
 
 
 @given(points((*LINEAR, MU_Q, SIGMA_Q)))
-def test_linear_world_has_an_exact_elbo_whose_gap_is_a_kl(values):
+def test_linear_model_has_an_exact_elbo_whose_gap_is_a_kl(values):
     mu_q, sigma_q = values.pop("mu_q"), values.pop("sigma_q")
     q = density(GRID, mu_q, sigma_q)[0]
     w, s, x = (values[name].item() for name in "wsx")
@@ -119,7 +119,7 @@ def test_linear_world_has_an_exact_elbo_whose_gap_is_a_kl(values):
     assert abs(log_p - elbo - kl_normal(mu_q, sigma_q, *linear_posterior(**values)).item()) < 1e-10 * size
 
 
-def test_linear_world_agrees_with_hand_computation():
+def test_linear_posterior_and_evidence_agree_with_hand_computation():
     one = [np.ones((1, 1))] * 3
     agree(np.hstack(linear_posterior(*one)), np.array([[1 / 2, np.sqrt(1 / 2)]]))
     agree(linear_log_evidence(*one), -np.log(4 * np.pi) / 2 - 1 / 4)
@@ -130,7 +130,7 @@ def test_log_evidence_is_finite_for_x_far_from_the_mean():
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
-def test_linear_world_refuses_noise_that_is_not_positive_and_finite(bad):
+def test_linear_model_refuses_noise_that_is_not_positive_and_finite(bad):
     for call in (linear_log_evidence, linear_posterior, lambda w, s, x: linear_elbo(w, s, x, 0.0, 1.0)):
         refused(lambda call=call: call(1.0, bad, 1.0), "s", "finite and > 0", f"{bad:g}", "A standard deviation")
 
@@ -149,7 +149,7 @@ def test_prior_times_likelihood_is_posterior_times_evidence_at_every_code(values
     agree(log_density_full(z, mean, cov) + worlds.vector_log_evidence(**values), joint, 1e-11)
 
 
-def test_vector_world_agrees_with_hand_computation():
+def test_vector_posterior_and_evidence_agree_with_hand_computation():
     """x_1 depends on z_1 only, x_2 on z_2 only, and x_3 does not depend on z."""
     W, b, s, x = np.array([[[1, 0], [0, 2], [0, 0]]]), np.array([[1, 0, 3]]), np.ones((1, 1)), np.array([[2, 5, 3]])
     mean, cov = worlds.vector_posterior(W, b, s, x)
@@ -160,7 +160,7 @@ def test_vector_world_agrees_with_hand_computation():
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
-def test_vector_world_refuses_noise_that_is_not_positive_and_finite(bad):
+def test_vector_model_refuses_noise_that_is_not_positive_and_finite(bad):
     W, b, s, x = np.ones((1, 3, 2)), np.zeros((1, 3)), np.full((1, 1), bad), np.ones((1, 3))
     for call in (worlds.vector_log_evidence, worlds.vector_posterior):
         refused(lambda call=call: call(W, b, s, x), "s", "finite and > 0", f"{bad:g}", "A standard deviation")
@@ -183,7 +183,7 @@ def test_kl_by_quadrature_without_correlation_equals_kl_diagonal_of_minivae(valu
     agree(both, kl_diagonal(mu_q, 2 * np.log(sigma_q), mu_p, 2 * np.log(sigma_p)).sum(axis=1, keepdims=True), 1e-9)
 
 
-def test_covariance_world_agrees_with_hand_computation():
+def test_covariance_matrix_of_sigma_and_rho_agrees_with_hand_computation():
     agree(worlds.covariance(np.array([[1.0, 2.0]]), np.array([[0.5]])), np.array([[[1.0, 1.0], [1.0, 4.0]]]))
 
 
@@ -198,7 +198,7 @@ def test_kl_from_the_wider_of_two_gaussians_is_larger(values):
         assert np.sign(gap) == np.sign(sigma_q - sigma_p)
 
 
-# Refusals and infinity, for input at which a formula without checks gives a wrong number
+# A formula without checks gives a wrong number for these inputs. Our functions raise ValueError or return infinity.
 
 
 def test_unnormalised_weights_are_refused():

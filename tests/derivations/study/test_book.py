@@ -255,7 +255,7 @@ def test_sentences_in_the_book_have_greek_letters_and_links():
 
 
 @pytest.mark.slow
-def test_rows_and_lessons_link_to_each_other(text):
+def test_each_lesson_and_its_ledger_entry_link_to_each_other(text):
     for each in lessons():
         assert f"lesson.{each.number}" in links_in(text, each.ledger)
         assert each.ledger in links_in(text, f"lesson.{each.number}")

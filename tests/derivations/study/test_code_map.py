@@ -1,4 +1,7 @@
-"""The map contains every public function, names only existing functions, and links functions and entries both ways."""
+"""The map contains every public function, names only existing functions, and links functions and entries both ways.
+
+A function is tied to an entry of the ledger if the entry calls the function and compares the result with its own numbers.
+"""
 
 import inspect
 import json
@@ -39,7 +42,7 @@ def test_every_public_function_is_tied_to_an_entry_of_the_ledger():
     assert [name for name, one in places().items() if not one.tied] == []
 
 
-def test_map_contains_every_tied_function():
+def test_map_contains_every_function_that_is_tied_to_an_entry():
     for name in code_map.ties():
         assert callable(records.fetch(name)) and name in places(), name
     fit = places()["minivae.likelihood.Gaussian.fit"]         # a method

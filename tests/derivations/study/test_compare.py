@@ -89,7 +89,7 @@ def test_compare_shows_verdict_and_numerical_difference_of_each_wrong_row(capsys
     assert any(" agrees " in line for line in lines) and any(" off by " in line for line in lines)
 
 
-def test_compare_calls_sides_equal_only_if_all_bits_are_equal():
+def test_compare_reports_sides_as_equal_only_if_all_bits_are_equal():
     (quantity,) = (quantity for quantity in QUANTITIES if quantity.name.startswith("ELBO, reconstruction"))
     first = quantity.versions[0]
     twice = compare.compare(quantity._replace(versions=(first, first._replace(name="odaibo.26"))), 50)
