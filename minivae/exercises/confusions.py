@@ -1,4 +1,4 @@
-"""Common confusions of students: the right lines of a function, the lines of a confused student, and words for them."""
+"""Confusions: wrong versions of a function that students often write, each with words that explain the mistake."""
 
 CONFUSIONS = (                                              # function, {right lines: wrong lines}, words
     ("tanh_backward", {"h * h": "np.tanh(h) ** 2"}, "tanh is taken of h, but h is tanh(a) already"),

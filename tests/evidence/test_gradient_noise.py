@@ -67,7 +67,10 @@ def check_means(vae, x, seed, draws):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_gradient_variances_agree_with_exact_variances(seed):
-    """20,000 draws of a polynomial of degree 4 give its variance to a few per cent."""
+    """Compare the variance over 20,000 draws with the exact variance; for these seeds, they differ by 21 % at most.
+
+    The gradient of one draw is a polynomial in the noise, of degree 4 at most. Rare large values cause the difference.
+    """
     vae, x = linear_model(seed, 2, rows=2)
     found = gradient_noise(vae, x, np.random.default_rng(seed), 20_000)
     for estimator, exact in zip(found, exact_variances(vae, x)):

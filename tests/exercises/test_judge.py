@@ -327,7 +327,7 @@ def test_judge_restores_an_earlier_profiler_and_sends_it_all_events():
     assert [finding.array for finding in verdict.findings][0] == "sigma"
 
 
-def test_module_profile_counts_the_calls_of_a_judged_function():
+def test_python_module_profile_counts_calls_of_a_learners_function_during_judging():
     profiler = profile.Profile()
     verdict = profiler.runcall(verdict_on, 10, STEPS)
     profiler.create_stats()

@@ -13,15 +13,21 @@ from minivae.exercises.sentences import Given
 from minivae.exercises.variants import CONFUSIONS, variants
 
 SAME = {                                                    # function -> variants that give right numbers in all calls
-    "affine_backward": {"`1` in place of `0`", "`0` in place of `1`"},                   # `into` is (None, None)
-    "log_sum_exp": {"`1` in place of `0`", "`2` in place of `0`"},                       # -inf - top is -inf for any top
-    "two_paths": {"`d_mu_kl` in place of `mu`"},                                         # only the shape of mu is used
+    # `into` is (None, None), so into[0] and into[1] are equal.
+    "affine_backward": {"`1` in place of `0`", "`0` in place of `1`"},
+    # If the maximum is -inf, the function subtracts 0. It could also subtract 1 or 2: exp(-inf - 2) = exp(-inf) = 0.
+    "log_sum_exp": {"`1` in place of `0`", "`2` in place of `0`"},
+    # The function uses only the shape of `mu`; `d_mu_kl` has the same shape.
+    "two_paths": {"`d_mu_kl` in place of `mu`"},
+    # The function uses only the shape of the replaced arrays. `d_loss` is one number, so d_loss.sum() is equal to it.
     "iw_loss_backward": {"`log_px_z` in place of `log_w`", "`kl` in place of `log_w`", "`1` in place of `0`",
-                         "`d_loss.sum()`"},                                  # only shapes are used; d_loss is one number
-    "backward": {"`2` in place of `1`"},                                                 # reshape(L * B, -2) is the same
+                         "`d_loss.sum()`"},
+    # NumPy reads reshape(L * B, -2) as reshape(L * B, -1).
+    "backward": {"`2` in place of `1`"},
+    # All parameters are in one block. In the three steps of the exercise, no moment is tiny, so nothing has to be reset.
     "step": {"arguments 2 and 3 of `range` exchanged", "`1` in place of `0`", "`2` in place of `0`", "`start +` is missing",
              "`gradient` in place of `self`", "`sum_1` in place of `self`", "`sum_2` in place of `self`",
-             "`rate` in place of `self`", "`floor` in place of `self`"},   # one block has all parameters; no moment is tiny
+             "`rate` in place of `self`", "`floor` in place of `self`"},
 }  # fmt: skip
 UNREACHED = {"bernoulli_log_prob": 62, "mlp_backward": 38}   # number of variants in lines that no call reaches
 
@@ -56,7 +62,7 @@ def test_judge_finds_which_code_was_changed_in_every_wrong_solution(exercise, mo
 
 
 @pytest.mark.slow
-def test_every_confusion_runs_and_gives_wrong_numbers():
+def test_every_wrong_version_in_confusions_runs_and_gives_wrong_numbers():
     parts = [part for exercise in exercises() for part in exercise.parts]
     for function, _, words in CONFUSIONS:
         mine = [part for part in parts if part.piece.function == function]
@@ -73,7 +79,7 @@ def test_sentence_about_a_change_contains_only_names_of_the_learners_file(exerci
             assert set(re.findall(r"[A-Za-z_]\w*", " ".join(said))) <= names and "..." not in "".join(said)
 
 
-def test_confusion_about_a_missing_line_raises_lookup_error(monkeypatch):
+def test_replacing_a_line_that_the_function_lacks_raises_lookup_error(monkeypatch):
     piece = find("2").pieces()[0]
     monkeypatch.setattr("minivae.exercises.variants.CONFUSIONS", [("tanh_backward", {"no such line": ""}, "")])
     with pytest.raises(LookupError, match="change CONFUSIONS, too"):

@@ -440,7 +440,7 @@ def test_kl_bars_are_sorted_and_only_active_dimensions_are_filled(J):
         np.testing.assert_allclose(shown, mu.var(axis=0)[order], rtol=0.006, atol=1e-20)
 
 
-def test_reconstructions_show_the_data_and_a_mean_and_sample_of_one_code():
+def test_reconstructions_show_the_mean_and_a_sample_decoded_from_the_same_z():
     vae, x, y = problem()
     (axes,) = figures.reconstructions(vae, x, noise(), SHAPE, y, n=6)[0].axes
     chosen = [np.flatnonzero(y == label)[0] for label in range(4)]      # the first of each class, then a second
@@ -464,7 +464,7 @@ def test_grey_scale_of_unbounded_pixels_is_the_range_of_the_data():
         assert {axes.images[0].get_clim() for axes in figure.axes} == {(x.min(), x.max())}
 
 
-def test_prior_samples_show_means_and_samples_of_the_same_codes():
+def test_prior_samples_show_means_and_samples_decoded_from_the_same_z():
     vae, x, _ = problem()
     left, right = figures.prior_samples(vae, noise(), SHAPE, n=7)[0].axes
     rng = noise()

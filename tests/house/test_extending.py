@@ -33,7 +33,8 @@ LISTS = {                                                   # heading -> the lis
     for heading, text in re.findall(r"^### (Add .*)\n((?:(?!#).*\n)*)", PAGES["minivae/README.md"], re.MULTILINE)
 }
 
-# The changes for each heading: path -> {text of the file: text that replaces it}; "" is the end of the file.
+# The changes for each heading: path -> {old text in the file: new text}. If the old text is "", the test appends the new
+# text to the file.
 
 LIKELIHOOD = {
     "minivae/likelihood.py": {

@@ -14,14 +14,16 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ("minivae", "derivations")
 OURS = (*SOURCE, "tests")
 LAYERS = (                                                  # a module imports from its own layer and earlier ones
-    {"__init__", "_moved", "checks"},                                # the core, written to be read
+    # The core: a student reads these files.
+    {"__init__", "_moved", "checks"},
     {"divergences", "ops", "gaussian", "likelihood", "params"},
     {"objective"},
     {"vae"},
     {"adam"},
     {"train"},
-    {"data"},                                               # folders, written to be used
-    {"one_page"},                                           # written to be read; stands here because it imports `data`
+    # Folders: a user calls their functions, but need not read their code.
+    {"data"},
+    {"one_page"},                                           # a student reads this file, too; it imports `data`
     {"runs", "evidence"},
     {"figures"},
     {"rosetta", "museum", "doctor", "explorer", "exercises", "app"},

@@ -358,7 +358,7 @@ def test_museum_exits_with_1_if_no_layer_notices_a_bug(capsys, monkeypatch):
 
 
 @pytest.mark.slow
-def test_matrix_of_several_processes_equals_the_matrix_of_one(found, monkeypatch):
+def test_two_processes_compute_the_same_museum_matrix_as_one_process(found, monkeypatch):
     few = bugs()[:2]
     monkeypatch.setattr(tour, "bugs", lambda: few)
     counts = []
@@ -451,12 +451,12 @@ def test_museum_refuses_impossible_requests(capsys, words):
     assert code == 2 and out == "" and err.startswith("minivae: ")
 
 
-# The project's tests on some of the bugs; `python -m tests.mutants` runs them on all bugs
+# The project's tests, run on a package with a bug of the museum. `python -m tests.mutants` does this for every bug.
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["labels-of-labels", "momentum-forgotten"])
-def test_project_tests_notice_an_exhibit(name):
+def test_project_tests_fail_on_a_copy_with_a_bug_of_the_museum(name):
     assert mutants.outcome(find(name)).killer
 
 

@@ -63,14 +63,17 @@ def gradient_by_complex_step(c, vae, x, eps):
 
 
 def loss_weights(c, costs, kls):
-    """Return the factors of one cost and of one KL in the loss: each is the loss if this term is 1 and all others are 0."""
+    """Return d loss / d cost and d loss / d KL, for the cost of one feature and the KL of one latent dimension.
+
+    The loss is linear in the costs and the KLs, so d loss / d cost is the loss if one cost is 1 and all other terms are 0.
+    """
     one_cost, one_kl = np.zeros_like(costs), np.zeros_like(kls)
     one_cost[0, 0, 0] = one_kl[0, 0] = 1
     return sum(loss_terms(c, one_cost, 0 * kls)), sum(loss_terms(c, 0 * costs, one_kl))
 
 
 def gradient_by_hand(c, vae, x, eps):
-    """Return the gradient, computed with minivae's backward functions from the factors of one cost and of one KL."""
+    """Return the gradient of the loss: from d loss / d cost and d loss / d KL, go back with minivae's backward functions."""
     f, gradient = vae.forward(x, eps), vae.params.zeros_like()
     d_cost, d_each_kl = loss_weights(c, costs_of(c, x, f), kl_standard_normal(f.mu, f.log_var))
     if c.reconstruction == "mse":
@@ -185,11 +188,11 @@ def test_loss_with_the_recommended_kl_weight_is_an_elbo(c):
     assert better.bound == "elbo" and better.reading.beta == 1 and better.reading == better.elbo
 
 
-# The two betas in Hong's tutorial, entry hong.11 of the ledger
+# Hong's beta for sums, and beta J / D for means (entry hong.11 of the ledger)
 
 
 @given(powers_of_ten(-3, 3), st.integers(1, 5000), st.integers(1, 200))
-def test_normalised_beta_of_author_hong_is_a_special_case_of_translation(beta, D, J):
+def test_translate_finds_the_same_beta_in_hongs_summed_and_averaged_losses(beta, D, J):
     summed = translate(Convention("mse", kl_weight=beta)).reading
     sizes = {"features": D, "latent": J}
     averaged = translate(Convention("mse", reduce="mean", kl_reduce="mean", kl_weight=beta * J / D, **sizes)).reading

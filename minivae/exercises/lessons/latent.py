@@ -123,7 +123,7 @@ def holes(setup: Setup) -> Finding:
     answer=1,
     code=("minivae.vae:VAE.decode", "minivae.likelihood:Binomial.sample"),
     ledger="hong.4",
-    test="test_reconstructions_show_the_data_and_a_mean_and_sample_of_one_code",
+    test="test_reconstructions_show_the_mean_and_a_sample_decoded_from_the_same_z",
 )
 def blur(setup: Setup) -> Finding:
     """Split the variance of the pixels: decoded means, residuals, and twice their covariance."""
