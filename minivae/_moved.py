@@ -61,6 +61,10 @@ def fetch(package: str, name: str) -> ModuleType | None:
 
 
 def install() -> None:
-    """Add the finder to Python's list of finders, unless the list has it."""
-    if not any(type(finder).__name__ == "Moved" for finder in sys.meta_path):    # a copy of the package has its own class
+    """Add the finder to Python's list of finders, unless the list has one.
+
+    A copy of the package (see minivae/museum/patched.py) defines a second class Moved. So the names of the classes are
+    compared, and the copy adds no second finder.
+    """
+    if not any(type(finder).__name__ == "Moved" for finder in sys.meta_path):
         sys.meta_path.append(Moved())

@@ -5,7 +5,8 @@ import numpy as np
 from minivae.checks import instance, real_number
 from minivae.params import Params
 
-BLOCK, RESET = 32768, 64    # a block fits the cache (saves 15 % of a step); every 64 steps, tiny moments are set to 0
+BLOCK = 32768               # length of a block of the flat vector: it fits into the cache, which saves 15 % of a step
+RESET = 64                  # after every RESET steps, moments near 0 are set to 0
 
 
 class Adam:
@@ -44,10 +45,9 @@ class Adam:
             self.reset_tiny_moments()
 
     def reset_tiny_moments(self) -> None:
-        """Set moments to 0 if they have decayed to nearly 0, as the moments of dead units do.
+        """Set moments near 0 to 0, because processors are slow with subnormal numbers (below 1e-38 in float32).
 
-        Processors are slow with subnormal numbers (below 1e-38 in float32): with a fifth of all units dead, a step at
-        784-400-20 would take 40 % longer.
+        Dead units have such moments: with a fifth of all units dead, a step at 784-400-20 would take 40 % longer.
         """
         for moment in (self.m, self.v):
             moment[np.abs(moment) < 1e4 * np.finfo(moment.dtype).tiny] = 0

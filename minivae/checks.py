@@ -1,4 +1,7 @@
-"""Checks of arguments. Public methods call these functions once; the functions that they call check only shapes, or nothing.
+"""Checks of arguments.
+
+A public method, such as `VAE.elbo`, checks its arguments once with these functions. Then it calls functions of the package
+that check only the shapes of arrays, such as `log_normal`, or nothing, such as `VAE.forward`.
 
 Bad input raises a `ValueError` that names the argument, the rule, the given value and the remedy. Good input (also
 integers, bools, float16, other byte orders and memory layouts) is converted to the nearest numbers of the dtype.

@@ -185,7 +185,7 @@ def equation(
     says        the meaning of the statement in plain words
     verdict     the verdict that the judge must reach. The default is "holds-if" if `needs` is given, otherwise "holds".
                 In "figure" and "prose" rows, every link must hold too. A "prose" function without numbers returns ().
-    rows        "" if the whole entry is one row. If each link is a row, `rows` has one letter for each link, such as "abc"
+    rows        "" if the whole entry is one row; "abc" if the entry has three links and one row for each of them
     fault       an explanation of the fault, if the printed form has one
     claim       our report of a sentence of the source, if the source has no formula and `latex` is our reading
     group       the id of the first row with the same fault, if this row repeats a fault

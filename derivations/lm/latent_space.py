@@ -1,4 +1,7 @@
-"""LM, "Variational AutoEncoder": Gaussian Latent Space, the ring, and how to sample z."""
+"""LM, "Variational AutoEncoder": the beginning of the section "Gaussian Latent Space".
+
+The entries below check the figure, in which a function maps Gaussian draws z to a ring, and a remark on sampling z.
+"""
 
 import numpy as np
 

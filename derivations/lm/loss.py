@@ -1,4 +1,4 @@
-"""LM, "Variational AutoEncoder": Loss Explanation, and the maximisation of the bound."""
+"""LM, "Variational AutoEncoder": the section "Loss Explanation", and the remark that we have to maximise L (l.32)."""
 
 from dataclasses import replace
 

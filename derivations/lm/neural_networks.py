@@ -1,4 +1,7 @@
-"""LM, "Variational AutoEncoder": Using Neural networks, the Gaussian decoder, and q = p(z)."""
+"""LM, "Variational AutoEncoder": the section "Using Neural networks".
+
+The entries below check the gradient of ln p(x|z), the form of q(z|x), the Gaussian decoder, and the choice q(z|x) = p(z).
+"""
 
 from dataclasses import replace
 

@@ -1,8 +1,8 @@
 """Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": "Kullback-Leibler Divergence", (6) to (16).
 
 x has finitely many values, so integrals over x are exact sums. `kl` computes logarithms by quadrature, so it is an
-independent check of formulas with log. A divergence is near 0 if q is close to p. `Zero(1, side)` marks such a side: if its
-magnitude is below 1, the absolute error is checked.
+independent check of formulas with log. `Zero(1, side)` marks a side that can be near 0, such as the divergence of two
+distributions that are almost equal. If the magnitude of a marked side is below 1, its absolute error is checked.
 """
 
 import math

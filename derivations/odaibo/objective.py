@@ -1,7 +1,7 @@
 """Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": "VAE Objective", up to equation (22).
 
 Equations (17) to (22) are about one datum x_i. A table p(x, z) has one row for each datum. A side in square brackets is our
-addition. In (20) to (22) it is the left side of (19), which the page does not repeat.
+addition: for example, the page prints (20) to (22) without a left side, and we add the left side of (19).
 """
 
 from dataclasses import replace
@@ -119,10 +119,11 @@ def figure_2():
 # (17) to (22), line by line: the divergence from the true posterior
 
 NEEDED = "p(x_i) > 0 and q(z|x_i) sums to 1"
-NOT_A_DISTRIBUTION = {"p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[0.1, 0.1], [0.5, 0.5]]}          # row 1 of q sums to 0.2
-OUTSIDE = (NOT_A_DISTRIBUTION, {"p_xz": [[0, 0], [0.5, 0.5]], "q": [[0.5, 0.5], [0.5, 0.5]]})   # p(x_1) = 0
+# In NOT_A_DISTRIBUTION, row 1 of q sums to 0.2, not to 1. At the second point of OUTSIDE, p(x_1) = 0. At NO_Z, p(z_2) = 0.
+NOT_A_DISTRIBUTION = {"p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[0.1, 0.1], [0.5, 0.5]]}
+OUTSIDE = (NOT_A_DISTRIBUTION, {"p_xz": [[0, 0], [0.5, 0.5]], "q": [[0.5, 0.5], [0.5, 0.5]]})
 NEEDED_BY_BAYES = "p(x_i) > 0, p(z) > 0, and q(z|x_i) sums to 1"
-NO_Z = {"p_xz": [[0.5, 0], [0.5, 0]], "q": [[1, 0], [1, 0]]}                                    # p(z_2) = 0
+NO_Z = {"p_xz": [[0.5, 0], [0.5, 0]], "q": [[1, 0], [1, 0]]}
 OUTSIDE_BAYES = (*OUTSIDE, NO_Z)
 POSTERIOR = {"p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[0.2, 0.8], [0.6, 0.4]]}   # q is the posterior
 

@@ -91,7 +91,7 @@ def main_formula(item: Judged, point: dict) -> list[Html]:
 
 
 def names(entry: Entry) -> list[str]:
-    """Return the ids of the links if each link is a row, otherwise []."""
+    """Return the ids of the rows if the entry has one row for each link of its formula, otherwise []."""
     return [row.id for row in entry.rows] if entry.rows[0].link is not None else []
 
 

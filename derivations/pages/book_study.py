@@ -45,7 +45,7 @@ def related(answers: list[questions.Answer], of_bugs: dict[str, list[str]]) -> d
 
 
 def changed_functions(bug: Bug) -> list[str]:
-    """Return the dotted names of the functions that a bug changes. Leave out functions that are not in the code map."""
+    """Return the dotted names of the functions that a bug changes, if they are in `code_map.functions()`."""
     found = []
     for change in bug.changes:
         text = Path(fetch(f"minivae.{change.module}").__file__).read_text(encoding="utf-8")

@@ -63,7 +63,11 @@ def module_of(entry: Entry) -> str:
 
 
 def matching(filter: str) -> list[Entry]:
-    """Return the entries of a source, the entry with an id, or the entries with a word in `words_of`; all entries for ""."""
+    """Return the entries that a filter selects.
+
+    The filter is the name of a source, the id of an entry or row, or a part of the text that `words_of` returns. "" selects
+    all entries. Raises ValueError if the filter selects no entry.
+    """
     everything = entries()
     if filter in ("", *SOURCES):
         return entries(filter)
@@ -89,7 +93,11 @@ def worst(judgement: Judgement) -> float:
 
 
 def statement(entry: Entry, row: Row) -> str:
-    """Return the statement of a row as text: the formula of the entry or, if each link is a row, one link of it."""
+    """Return the statement of a row as text.
+
+    Some entries have one row for each relation of a chain, such as a = b = c. The text for such a row is one relation with
+    its two sides, such as a = b. For other rows, the text is the whole formula.
+    """
     parts = sides(entry.printed.latex)
     if row.link is None or len(parts) <= row.link + 1:
         return unicode(entry.printed.latex)
@@ -101,11 +109,15 @@ def statement(entry: Entry, row: Row) -> str:
 
 
 def sample(form: Form) -> dict:
-    """Return a simple point; if possible, one at which no term is 0 by accident and not every side is 0.
+    """Return a simple point: one of the simple values of every letter. The function tries three points.
 
-    The first simple value of a letter is often special (mu = 0, sigma = 1), and equal letters (q = p) are special too.
-    Some letters have the same rule, such as "> 0". The first of these letters takes its second simple value, the next one
-    takes its third, and so on. If the form cannot be computed at this point, the function tries simpler points.
+    1. Of the letters with the same rule, such as "> 0", the first has its second simple value, the second has its third, and
+       so on. The first simple value of a letter is often special: mu = 0, sigma = 1. Equal letters (q = p) are special, too.
+    2. Every letter has its second simple value.
+    3. Every letter has its first simple value.
+
+    The function returns the first point at which all sides are finite and at least one side is not 0. Without such a point,
+    it returns the first point at which all sides are 0. If no point has finite sides, it returns the third point.
     """
     all_zero = []
     for step, start in ((1, 1), (0, 1), (0, 0)):

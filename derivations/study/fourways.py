@@ -128,10 +128,10 @@ def agrees(given: Problem, gradients: Sequence[Gradient]) -> bool:
 
 
 def agreement(gradients: Sequence[Gradient]) -> dict[str, list[int]]:
-    """Return, for each of the other three ways, how many digits of each component agree with the gradient by hand.
+    """Compare the gradient by hand with the other three ways; return {way: digits that agree, for each component}.
 
-    The gradient of the integral over z depends on no noise. So it is compared with the gradient by hand, averaged over the
-    noise.
+    The three ways are the central difference, the complex step and the integral over z. The integral has no noise. So its
+    gradient is compared with the average, over the noise, of the gradient by hand.
     """
     scale = max(abs(g.by_hand) for g in gradients)
     average = max(abs(g.averaged) for g in gradients)

@@ -198,7 +198,10 @@ def assigned(path: str) -> dict[int, set[str]]:
 
 
 def results_of(frame: FrameType, returned) -> dict[str, NDArray]:
-    """Return copies of the numbers that a function returns without storing them in a variable."""
+    """Return {"f(...)": copy of the number that a function f returns}, or {"f(...)[0]": ..., ...} if f returns a tuple.
+
+    If a number is also in a variable of f, it is left out here, because the trace shows it with the name of the variable.
+    """
     name, stored = f"{frame.f_code.co_name}(...)", [id(value) for value in frame.f_locals.values()]
     many = isinstance(returned, tuple) and not isinstance(returned, vae.Forward)
     found = {f"{name}[{i}]": value for i, value in enumerate(returned)} if many else {name: returned}

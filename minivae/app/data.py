@@ -1,4 +1,7 @@
-"""The command data: print what `train` would read, draw some rows. Other commands also call `reading_of`."""
+"""The command `data`: print what `minivae train` would read, and plot some training rows in data.png.
+
+The commands `train` and `sweep` call `reading_of` and `say_what_was_read`.
+"""
 
 import argparse
 import json

@@ -76,7 +76,11 @@ def role_of(name: str) -> tuple[str, str, int] | None:
 
 
 def roles_of(arrays: Arrays) -> dict[tuple[str, str], str]:
-    """Return the name of the array for each ("x" or "y", part); if there are several, the most usual name."""
+    """Return {("x" or "y", part): name of an array}. The part is "train", "test", "val" or "" (no part in the name).
+
+    If several arrays have the same key, such as "data" and "images", the name that comes first in FEATURES or LABELS is
+    used.
+    """
     found = {}
     for name in arrays:
         role = role_of(name)

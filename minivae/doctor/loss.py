@@ -221,7 +221,7 @@ def confirm(result: Measured, rng: np.random.Generator) -> None:
     fixed = constants(result) or undecided(result)
     lines = [part.formula(result.powers[key]) for key, part in (("cost", result.cost), ("kl", result.kl)) if part]
     half = any(finding.key == "half-normaliser" for finding in fixed)
-    if result.kl is None and first.kl.coefficients:         # its formula is wrong where q(z|x) is near the prior
+    if result.kl is None and first.kl.coefficients:         # the KL differs from its formula where q is near the prior
         lines.append("a function of mu and log_var")
     elif lines and result.constant is None and not is_zero(result) or result.constant and half:
         lines.append("constant")
