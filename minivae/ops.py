@@ -45,7 +45,7 @@ def relu_backward(d_h, h):
 
 def softplus_excess(a: NDArray) -> NDArray:
     """softplus(a) - max(a, 0) = log(1 + e^-|a|); the right side does not overflow; any shape"""
-    return np.log1p(np.exp(np.minimum(a, -a)))              # min(a, -a) = -|a|; np.abs drops imaginary parts (complex steps)
+    return np.log1p(np.exp(np.minimum(a, -a)))              # min(a, -a) is -|a|; np.abs would drop imaginary parts
 
 def softplus(a: NDArray) -> NDArray:
     """log(1 + e^a), any shape"""

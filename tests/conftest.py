@@ -93,7 +93,7 @@ def figures_again(output_of):
 
 @pytest.fixture(scope="session")
 def museum_matrix(output_of):
-    """Return the report of every layer about every bug, and the CPU seconds that this took."""
+    """Return what every layer of checks reports about every bug, and the CPU seconds that this took."""
     return output_of("museum_matrix")
 
 

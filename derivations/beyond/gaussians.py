@@ -276,8 +276,8 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
     return kl_diagonal(*q, *p) + kl_diagonal(*p, *q)
 
 
-# The divergence near the prior is E_q[-log(p/q)]. The left side of beyond.51 also has E_q[p/q - 1], which is 0. At every z,
-# p/q - 1 - log(p/q) is at least 0. So no digits cancel in the sum over z.
+# If q is near the prior p, the divergence is computed as E_q[-log(p/q)]. The left side of beyond.51 also has E_q[p/q - 1],
+# which is 0. At every z, p/q - 1 - log(p/q) is at least 0. So no digits cancel in the sum over z.
 
 
 def near_zero(raw):

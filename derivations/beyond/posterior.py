@@ -14,7 +14,8 @@ from derivations.engine.worlds import MATRIX_W, OBSERVED_3, OFFSET, PLANE_S, cho
 from minivae.gaussian import cholesky, kl_full
 from minivae.likelihood import gaussian_log_prob_backward
 
-# A posterior with dependent coordinates, given by its precision matrix. Correlations are above 0.1 in size, so no gap is 0.
+# A posterior with dependent coordinates, given by its precision matrix. Correlations are above 0.1 in size,
+# so the gap of a diagonal Gaussian is never 0.
 
 
 def dependent(raw):

@@ -92,7 +92,7 @@ def letters_of(body: str) -> str:
 
 
 def functions_and_targets(items: list[Judged]) -> tuple[list[code_map.Place], Targets]:
-    """Return the functions of minivae with their entries, and the anchor of every function in the book."""
+    """Return the functions of minivae with their entries and, for every function that the book shows, its anchor."""
     functions = code_map.reading_map()
     targets = {unwrapped(fetch(place.name)): place.name for place in functions}
     in_entries = [(unwrapped(function), item.entry.id) for item in items for function in code_of(item.entry)]

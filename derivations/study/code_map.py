@@ -132,7 +132,7 @@ def reading_map() -> list[Place]:
 
 
 def of_entry(id: str) -> list[Place]:
-    """Return the functions tied to the entry `id`, or whose docstrings cite `id` or (if it is an entry) one of its rows."""
+    """Return the functions that are tied to the entry `id`, and those whose docstrings cite `id` or a row of this entry."""
     return [one for one in reading_map() if id in one.tied or any(id in (c, c.rstrip("abcdefg")) for c in one.cited)]
 
 

@@ -18,7 +18,7 @@ GAP = "gap = log p(x) - ELBO = KL(q(z|x) || p(z|x)): how far the encoder's Gauss
 
 
 def measure(vae, data, rng, k: int = 1000) -> tuple[dict, Evidence | None]:
-    """Return bounds and exact log p(x), means over the held-out rows in nats, and the Evidence of each row for the explorer.
+    """Return the mean bounds and the mean exact log p(x) in nats, and the Evidence of each held-out row for the explorer.
 
     None stands for a number that does not exist for this model.
     """

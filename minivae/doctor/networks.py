@@ -1,4 +1,4 @@
-"""Find the width of encoder and decoder; check that rows are independent, and that the decoder fits the loss."""
+"""Find the input widths of encoder and decoder; check that rows are independent and that the loss accepts the output."""
 
 from collections.abc import Mapping
 

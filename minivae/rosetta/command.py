@@ -225,7 +225,7 @@ def cells(found: dict) -> list[str]:
 
 
 def short_bound(found: dict) -> str:
-    """Return 'yes' or 'no'; return 'loose' for a bound that is below the ELBO."""
+    """Return 'yes' if the loss is a bound, 'loose' if it is a bound below the ELBO, and 'no' if it is no bound."""
     return {"none": "no", "looser": "loose"}.get(found["bound"], "yes")
 
 

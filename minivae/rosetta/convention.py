@@ -149,8 +149,8 @@ def translate(convention: Convention) -> Translation:
 def read(convention: Convention, sigma: float | str | None) -> Reading:
     """Translate a convention into beta and a decoder with this sigma.
 
-    If r is -log p, `factor` is the weight of r. If r is a squared error with the weight a, `factor` is 2 a sigma^2, because
-    a (x - m)^2 = 2 a sigma^2 [(x - m)^2 / (2 sigma^2)]. Then beta = (weight of the KL) / factor.
+    If the reconstruction term r is -log p, `factor` is the weight of r. If r is a squared error with the weight a, `factor`
+    is 2 a sigma^2, because a (x - m)^2 = 2 a sigma^2 [(x - m)^2 / (2 sigma^2)]. Then beta = (weight of the KL) / factor.
     """
     factor, constant = _in_range(convention.on_features), 0.0
     if convention.has_fixed_sigma:

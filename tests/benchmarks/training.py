@@ -30,7 +30,7 @@ program can take the core of one thread and delay this thread, and then all thre
 
 The benchmark times only early training steps: in every round, each contender starts again from the initial parameters.
 After many steps, Adam's moments of dead units become subnormal numbers, and processors compute with such numbers much
-more slowly. This benchmark does not measure that.
+more slowly. This benchmark does not measure such late steps.
 """
 
 import argparse

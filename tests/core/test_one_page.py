@@ -258,7 +258,7 @@ def set_node(parent, field, i, node):
 
 
 def executed(tree):
-    """Return a new module made from this syntax tree of the page."""
+    """Return a new module made from this syntax tree of minivae/one_page.py."""
     page = ModuleType("copy_of_one_page")
     exec(compile(tree, "copy_of_one_page.py", "exec"), page.__dict__)
     return page

@@ -15,7 +15,7 @@ from minivae.vae import VAE
 from tests.helpers.linear import closed_elbo, closed_log_px, linear_model, linear_models
 from tests.helpers.numeric import close, gaussian_line, random_data, random_vae, refused
 
-LIMIT = 8                                                   # in standard errors; right bounds fail in 1 of 10^12 runs
+LIMIT = 8                                                   # in standard errors; correct bounds fail in 1 of 10^12 runs
 
 
 @settings(max_examples=60)

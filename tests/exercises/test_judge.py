@@ -339,7 +339,7 @@ def test_judge_works_under_cprofile_or_refuses_it_in_one_sentence(tmp_path):
     file = tmp_path / "10_gaussian_backward.py"
     file.write_text("import cProfile\nimport numpy as np\ncProfile.Profile().enable()\n" + STEPS)
     own, profiler = judge.check(find("10"), file).findings[0], cProfile.Profile()
-    if sys.version_info >= (3, 12):                         # since 3.12, cProfile uses no profile function
+    if sys.version_info >= (3, 12):                         # since 3.12, cProfile does not use sys.setprofile
         assert profiler.runcall(verdict_on, 10, STEPS).findings[0].array == own.array == "sigma"
     else:
         refused(lambda: profiler.runcall(verdict_on, 10, STEPS), "profiler", "a Python function", "Profile", "Stop it")

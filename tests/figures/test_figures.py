@@ -762,7 +762,8 @@ def linear(colours):
     return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
 
 
-# Normal sight, then protan, deutan and tritan at full severity (Machado, Oliveira and Fernandes 2009).
+# Normal sight, then three complete colour blindnesses: protan (red), deutan (green) and tritan (blue); the numbers are from
+# Machado, Oliveira and Fernandes (2009).
 EYES = np.array([
     np.eye(3),
     [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],

@@ -30,7 +30,7 @@ every_bug = pytest.mark.parametrize("bug", bugs(), ids=lambda bug: bug.name)
 
 @pytest.fixture
 def found(museum_matrix):
-    """Return the report of every layer about every bug and, under "", about the right package."""
+    """Return what every layer of checks reports about every bug and, under "", about the correct package."""
     return museum_matrix["found"]
 
 
