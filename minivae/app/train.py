@@ -54,7 +54,7 @@ def measure_and_draw(run: runs.Run, whole: data.Dataset, options: argparse.Names
     """Measure a trained run, write its results, figures and explorer; return the results."""
     held_out, config = whole.few(MEASURED).without_training(), run.config
     draws, = np.random.default_rng(MEASURE_SEED).spawn(1)
-    with second_process() as other:                         # draws while this process measures: 25 % less to wait
+    with second_process() as other:                         # draws while this process measures: 30 % less to wait
         of_model = other.submit(draw_model, run, held_out)
         results, evidence = measure(run.vae, held_out, draws)
         results |= {"seconds": None, "epochs": len(run.history), "files": [], "explorer": None}

@@ -35,8 +35,8 @@ def load(source: str = "digits", *, older: bool = False, **how) -> Dataset:
     """Load the bundled "digits", a file (.npz, .npy, text, IDX), or IDX files (a directory, or the prefix of their names).
 
     The keyword arguments label, delimiter, image, transpose and trials add what the file does not say; see `Reading`. The
-    attribute `about` of the result describes what was read. Raises DataError (a ValueError) if the path has no data in one of
-    these formats.
+    attribute `about` of the result describes what was read. Raises DataError (a ValueError) if the path has no data in one
+    of these formats.
     """
     how = reading("data.load", how | {"older": older})
     if not isinstance(source, (str, os.PathLike)):
