@@ -4,9 +4,9 @@ If every link of a row holds, the verdict is `holds`, `defines` or `holds-if` (f
 `prose`). `holds-if` also needs a point outside the assumption at which the row fails. If a link fails or a letter has no
 value, and the row has a second form that holds, the verdict is `wrong`, `slip` or `loose`, as the entry expects. If a link
 fails and there is no second form, the verdict is `fails`. The verdict `copy` means that our copy of the source may have
-lost a sign; a row with this verdict needs no second form. If no verdict can be computed, it is `undecided`, and `why` gives
-the reason. (`why` is "" if the only reason is an undecided link.) No entry expects `fails` or `undecided`, so a row with
-such a verdict fails the tests.
+lost a character, such as a minus sign; a row with this verdict needs no second form. If no verdict can be computed, it is
+`undecided`, and `why` gives the reason. (`why` is "" if the only reason is an undecided link.) No entry expects `fails` or
+`undecided`, so a row with such a verdict fails the tests.
 """
 
 import functools

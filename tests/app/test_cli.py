@@ -463,6 +463,12 @@ def test_train_uses_the_same_held_out_rows_for_numbers_and_figures(run_with_20_r
     assert [results["held_out"]] == shown == [20]
 
 
+def test_plot_draws_the_same_held_out_rows_as_train(run_with_20_rows, monkeypatch):
+    run, _, shown = run_with_20_rows
+    monkeypatch.setattr(results, "draw_model", lambda run, data: shown.append(len(data.test_x)) or [])
+    assert cli.main(["plot", str(run)]) == 0 and shown == [20, 20]
+
+
 def test_evaluate_with_option_gap_prints_the_same_elbo_and_gap_as_train(run_with_20_rows, capsys):
     run, results, _ = run_with_20_rows
     next_command = printed_report(run, results, capsys).splitlines()[-1].removeprefix("next   minivae ")
