@@ -74,8 +74,8 @@ class Training:
         self.vae, self.data, self.rng = vae, data, checks.generator("rng", rng)
         self.epochs, self.batch = checks.whole_number("epochs", epochs, 1), checks.whole_number("batch", batch, 1)
         self.samples = checks.whole_number("samples", samples, 1)
-        for x in (*in_chunks(data.train_x), data.test_x):
-            vae.check_data(x)
+        for part in in_chunks(data.train_x, data.test_x):
+            vae.check_data(part)
         self.optimiser, self.gradient = Adam(vae.params, lr), vae.params.zeros_like()
         self.epoch = 1                                      # the current epoch
         self.order = np.empty(0, int)                       # order of the rows in this epoch, (N,); empty until it begins
@@ -260,9 +260,9 @@ def update_sigma(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float,
     return float(np.exp(vae.params["log_sigma"], dtype=float)), error
 
 
-def in_chunks(x: NDArray) -> Iterator[NDArray]:
-    """Yield x (N, D) in parts of at most CHUNK rows, which limits the memory needed."""
-    return (x[start : start + CHUNK] for start in range(0, len(x), CHUNK))
+def in_chunks(*arrays: NDArray) -> Iterator[NDArray]:
+    """Yield the rows of each array (N, D) in parts of at most CHUNK rows, which limits the memory needed."""
+    return (x[start : start + CHUNK] for x in arrays for start in range(0, len(x), CHUNK))
 
 
 def first_bad(f: Forward) -> str:

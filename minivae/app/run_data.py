@@ -58,7 +58,7 @@ def extremes(prepared: data.Dataset) -> np.ndarray:
     all of the data.
     """
     found = []
-    for x in (*in_chunks(prepared.train_x), prepared.test_x):
+    for x in in_chunks(prepared.train_x, prepared.test_x):
         broken = x[x != np.rint(x)][:1] if x.dtype.kind == "f" else x[:0, 0]
         found.append(np.concatenate([[x.min(), x.max()], broken]).astype(x.dtype))
     found = np.concatenate(found)
@@ -69,7 +69,7 @@ def extremes(prepared: data.Dataset) -> np.ndarray:
 def checksum(prepared: data.Dataset) -> int:
     """Return a checksum of all training and held-out rows, because a run can only be resumed with the same data."""
     crc = 0
-    for part in (*in_chunks(prepared.train_x), prepared.test_x):
+    for part in in_chunks(prepared.train_x, prepared.test_x):
         crc = zlib.crc32(np.ascontiguousarray(part), crc)
     return crc
 

@@ -6,11 +6,13 @@ import platform
 import re
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from minivae import train as module
+from minivae.app import run_data
 from minivae.data import Dataset, Grey
 from minivae.likelihood import Bernoulli, Binomial, Gaussian
 from minivae.train import Diverged, Training, evaluate, split, train
@@ -34,6 +36,46 @@ def agree(quantity, actual, desired):
     """Raise AssertionError with the name of the quantity unless both numbers agree to rounding."""
     __tracebackhide__ = True
     assert actual == pytest.approx(desired, rel=1e-12), f"{quantity} is {actual} instead of {desired}"
+
+
+# Memory
+
+
+def peak_bytes(call):
+    """Return the largest number of bytes that were allocated at the same time during the call."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def many_bytes():
+    """Return images as bytes, 0 to 200; as float32, all rows together take 4 MB and a part of 1,000 rows takes 0.2 MB."""
+    return Dataset("many", Grey(np.arange(10**6, dtype=np.uint32).reshape(-1, 50) % 201), Grey(np.ones((9, 50), np.uint8)))
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [
+        lambda data: Training(VAE.init(np.random.default_rng(0), 50, 2, (3,)), data, np.random.default_rng(0)),
+        run_data.extremes,
+        run_data.checksum,
+    ],
+    ids=["Training", "extremes", "checksum"],
+)  # fmt: skip
+def test_only_a_part_of_the_images_is_float_at_once(monkeypatch, reader):
+    monkeypatch.setattr(module, "CHUNK", 1000)
+    monkeypatch.setattr(module, "keep_freed_memory", lambda: None)              # it allocates a large block, never used
+    data = many_bytes()
+    assert peak_bytes(lambda: reader(data)) < 1.5e6
+
+
+def test_measured_memory_includes_all_parts_that_are_kept(monkeypatch):
+    monkeypatch.setattr(module, "CHUNK", 1000)
+    data = many_bytes()
+    assert peak_bytes(lambda: list(module.in_chunks(data.train_x))) > 4e6
 
 
 def test_epoch_means_give_every_training_row_equal_weight(monkeypatch):
