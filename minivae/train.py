@@ -13,11 +13,11 @@ from minivae.adam import Adam
 from minivae.likelihood import squared_error
 from minivae.vae import VAE, Forward
 
-CHUNK = 4096                                                # largest number of rows that are handled at once
+CHUNK = 4096                                                # largest number of data points that are processed at once
 
 
 class Diverged(ValueError):
-    """Raised when the loss, a parameter or a moment of Adam is NaN or infinite. It ends the training."""
+    """Error that ends the training: the loss, a parameter or a moment of Adam is NaN or infinite."""
 
 
 class Record(NamedTuple):
@@ -46,7 +46,10 @@ class Data(Protocol):
     test_x: NDArray             # (N', D) held-out rows: not used for training
 
     def take(self, rows: NDArray, rng: np.random.Generator) -> NDArray:
-        """Return these training rows, (B, D). Data that are sampled for each mini-batch are drawn with `rng`."""
+        """Return the training data with the row numbers `rows`, (B, D).
+
+        Some data are probabilities: then `rng` draws new zeros and ones for each mini-batch.
+        """
 
 
 class Training:
@@ -78,9 +81,9 @@ class Training:
             vae.check_data(part)
         self.optimiser, self.gradient = Adam(vae.params, lr), vae.params.zeros_like()
         self.epoch = 1                                      # the current epoch
-        self.order = np.empty(0, int)                       # order of the rows in this epoch, (N,); empty until it begins
+        self.order = np.empty(0, int)                       # row numbers in the order of this epoch, (N,), or empty
         self.done = 0                                       # mini-batches of this epoch that are done
-        self.reconstruction = self.kl = 0.0                 # sums over the rows of this epoch so far
+        self.reconstruction = self.kl = 0.0                 # sums over the data points of this epoch so far
         keep_freed_memory()
 
     def steps(self) -> Iterator[Record | None]:
@@ -100,7 +103,7 @@ class Training:
             yield self.end_epoch()
 
     def step(self, rows: NDArray) -> None:
-        """Take one training step on these rows."""
+        """Do one training step with the mini-batch of training data that has these row numbers."""
         x = self.data.take(rows, self.rng).astype(self.vae.dtype, copy=False)
         eps = self.vae.draw_noise(self.rng, len(x), self.samples)
         f = self.vae.forward(x, eps)
@@ -147,7 +150,7 @@ class Training:
         return {"batch": self.batch, "lr": self.optimiser.lr, "samples": self.samples}
 
     def restore(self, arrays: dict[str, NDArray], numbers: dict) -> None:
-        """Continue from what `state` returned. Raises ValueError if that state does not fit this training."""
+        """Continue from a saved result of `state`. Raises ValueError if the saved state does not fit this training run."""
         for saved, current in zip((arrays, numbers), self.state()):
             if saved.keys() != current.keys():
                 names = "the names in the state of a training run"
@@ -193,7 +196,8 @@ def train(
 ) -> Iterator[Record]:
     """Train `vae` in place; yield a `Record` after every epoch. Arguments and errors are those of `Training`.
 
-    `stop` is called before each step. When it returns True, the generator ends; the parameters are those of the last step.
+    `stop` is called before each step. When `stop` returns True, the generator ends. `vae` keeps the parameters of the last
+    step.
     """
     return _records(Training(vae, data, rng, **settings), stop)     # a bad argument raises now, not at the first `next`
 
@@ -209,18 +213,18 @@ def _records(training, stop):
 
 
 def keep_freed_memory() -> None:
-    """Make malloc reuse freed memory of up to 62 MiB. This saves 12 % of a training step at 784-400-20 with 1,000 rows.
+    """Make malloc reuse freed memory of up to 62 MiB. This saves 12 % of a training step at 784-400-20, batch 1,000.
 
-    Otherwise the system provides new pages, filled with zeros, for every large array. After a program has allocated and
-    freed one block of 31 MiB, glibc keeps up to 62 MiB of freed memory for new arrays. Other C libraries ignore this.
+    Otherwise the system fills new memory with zeros for every large array. The function works only with glibc, the C library
+    of most Linux systems; with other C libraries, it has no effect.
     """
-    np.empty(31 << 20, np.uint8)
+    np.empty(31 << 20, np.uint8)    # after a block of 31 MiB is freed, glibc keeps up to 62 MiB of freed memory
 
 
 def split(order: NDArray, batch: int) -> list[NDArray]:
     """Return the row numbers in batches whose sizes differ by at most one.
 
-    The loss is a mean over the batch, so a row in a small last batch would have more weight than other rows.
+    The loss is a mean over the batch. So in a small last batch, a data point would have more weight than in other batches.
     """
     return np.array_split(order, math.ceil(len(order) / batch))
 
@@ -231,7 +235,7 @@ def elbo_of(vae: VAE, reconstruction: float, kl: float) -> tuple[float, float | 
 
 
 def evaluate(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float, float | None, float | None]:
-    """Return reconstruction, KL and ELBO in nats: means over all rows, with one draw of z for each; see `elbo_of`."""
+    """Return reconstruction, KL and ELBO in nats, as `elbo_of` does: means over all of x, with one z per data point."""
     reconstruction = kl = 0.0
     for part in in_chunks(x):
         part = part.astype(vae.dtype, copy=False)
@@ -242,10 +246,11 @@ def evaluate(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float, flo
 
 
 def update_sigma(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float, float] | tuple[None, None]:
-    """Return sigma of a Gaussian likelihood and the mean squared error over all of x, with one draw of z for each row.
+    """Return sigma of a Gaussian likelihood and the mean squared error over all of x, with one draw of z per data point.
 
-    An "optimal" sigma was estimated from the last batch; it is now set to the root of this error, its optimum for all of
-    x   [hong.14]. Returns None, None if sigma is fixed or the likelihood is not Gaussian.
+    A training step estimates an "optimal" sigma from one mini-batch only. This function sets an "optimal" sigma to the root
+    of the mean squared error over x: the best sigma for all of x   [hong.14]. Returns None, None if sigma is fixed or the
+    likelihood is not Gaussian.
     """
     kind = getattr(vae.likelihood, "sigma", None)
     if kind not in ("learned", "optimal"):
@@ -261,7 +266,7 @@ def update_sigma(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float,
 
 
 def in_chunks(*arrays: NDArray) -> Iterator[NDArray]:
-    """Yield the rows of each array (N, D) in parts of at most CHUNK rows, which limits the memory needed."""
+    """Yield each array (N, D) in parts of at most CHUNK data points. Small parts need less memory."""
     return (x[start : start + CHUNK] for x in arrays for start in range(0, len(x), CHUNK))
 
 

@@ -1,7 +1,8 @@
 """Settings and fixtures of all tests.
 
 A plain `pytest` leaves out slow tests (`@pytest.mark.slow`): whole commands, pages and projects, trainings, long tables.
-`pytest --all` runs them too, and `pytest -m slow` runs only them. If the command line names a file, all its tests run.
+`pytest --all` runs the slow tests too, and `pytest -m slow` runs only the slow tests. If the command line names a file,
+all tests in this file run.
 
 Hypothesis draws the same examples in every run; HYPOTHESIS_PROFILE=new draws new ones, and =random draws many more.
 """
@@ -22,7 +23,7 @@ from tests.helpers.two_cores import run_on_two_cores
 
 ROOT = Path(__file__).parents[1]
 
-# One thread per process, because a second process uses the other core. NumPy reads these variables when it is imported.
+# One thread per process, because a second process uses the other core. `import numpy` reads the variables named below.
 for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
@@ -93,7 +94,7 @@ def figures_again(output_of):
 
 @pytest.fixture(scope="session")
 def museum_matrix(output_of):
-    """Return what every layer of checks reports about every bug, and the CPU seconds that this took."""
+    """Run each layer (group of checks) of minivae.museum on each planted bug; return all messages and the CPU seconds."""
     return output_of("museum_matrix")
 
 

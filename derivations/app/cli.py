@@ -183,7 +183,7 @@ def check_command(options: argparse.Namespace) -> int:
 
 
 def show_command(options: argparse.Namespace) -> int:
-    """Print the page of one entry; return 1 if its verdict is not the expected one."""
+    """Print the details of one entry; return 1 if its verdict is not the expected one."""
     from derivations.engine import ledger
     from derivations.pages import records, terminal
 

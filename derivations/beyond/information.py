@@ -1,9 +1,10 @@
 """Beyond the sources: identities and inequalities for divergences between any distributions.
 
 Distributions are finite tables, and sums over them are exact; beyond.32 and beyond.53 are about Gaussians. A side in square
-brackets is the gap of an inequality: the difference of its two sides. A statement about a limit is written as bounds that
-approach the limit. If q is close to p, their divergence is a small number, and its relative error is large. Therefore some
-divergences are written as `Zero(1, divergence)`: for a divergence below 1, the judge checks the absolute error instead.
+brackets shows the gap of an inequality: the bracket has the smaller side, plus the gap, and equals the larger side. A
+statement about a limit is written as bounds that approach the limit. If q is close to p, the divergence of q from p is a
+small number with a large relative error. Therefore some divergences are written as `Zero(1, divergence)`: for a divergence
+below 1, the judge checks the absolute error instead of the relative error.
 """
 
 import math
@@ -40,7 +41,7 @@ D = r"D_{KL}"
 
 
 def along_z(a, b):
-    """Join two tables (n, rows, 1) along the last axis: (n, rows, 2)."""
+    """Join two tables (n, X, 1) along the last axis. The result is a table (n, X, 2)."""
     return np.concatenate([a, b], axis=-1)
 
 
@@ -90,7 +91,7 @@ ORDER = Symbol(
     rf" {D}(q\Vert p) = {D}(q_\pi\Vert p_\pi)", (Q, P, CHANNEL, ORDER),
     says="A channel T, a random map from x to y, cannot increase a divergence. Reordering the values of x does not change "
     "the divergence.",
-    needs="every row of T sums to 1",
+    needs="for every x, the probabilities T(y|x) sum to 1",
     outside={"q": (0.5, 0.5), "p": (0.9, 0.1), "T": [[0.6, 0.6], [0.5, 0.5]], "order": (2, 1)},
     tight={"q": (0.5, 0.5), "p": (0.9, 0.1), "T": [[0, 1], [1, 0]], "order": (2, 1)},
 )  # fmt: skip
@@ -181,7 +182,7 @@ def eq_40(q, p, t, b):
 
 # Variational forms
 
-JOINT = replace(TABLE, simple=([[0.1, 0.4], [0.3, 0.2]], [[0.1, 0.2], [0.2, 0.5]]))    # no row q(z|x) equals p(z)
+JOINT = replace(TABLE, simple=([[0.1, 0.4], [0.3, 0.2]], [[0.1, 0.2], [0.2, 0.5]]))    # for no x is q(z|x) equal to p(z)
 F = Symbol(
     "f", "f(z)", "real", 20, lambda raw: raw.reshape(-1, 4, 5),
     ([[0, 1], [1, -1]], log(np.array([[0.5, 4 / 3], [1.5, 2 / 3]]))),
@@ -290,8 +291,9 @@ BOTH = rf"\left({D}(p_\theta\Vert p_{{\theta+\epsilon u}}),\; {D}(p_{{\theta+\ep
     r"\quad (B = 2|\epsilon u_2|e^{2|\epsilon u_2|},\; \theta = (\mu, \log\sigma),\;"
     r" F = E[\nabla\log p_\theta\,\nabla\log p_\theta^T])",
     (*THETA, DIRECTION, STEP),
-    says="Let the Fisher information F define the squared length of a small step of theta. Both divergences are nearly half "
-    "this squared length.",
+    says="A small step epsilon u of theta has the squared length epsilon^2 u^T F u, where F is the Fisher information. The "
+    "divergence between the distributions before and after the step, in either direction, is about half of this squared "
+    "length.",
     tight={"mu": 0, "sigma": 2, "u": (1, 0), "step": 0.1},
 )  # fmt: skip
 def eq_32(mu, sigma, u, step):
@@ -312,7 +314,8 @@ UNLIKE_Q = pmf("p", "p(x)", simple=((0.6, 0.4), (0.25, 0.75)))          # differ
     "beyond.55", "divergence as a slope of Chernoff's sum; Renyi 1961",
     rf"{D}(q\Vert p) = -\left.\frac{{d}}{{ds}}\log\sum_z q(z)^{{1-s}}p(z)^s\right|_{{s=a}} ="
     r" \sum_z q(z)\log\frac{q(z)}{p(z)}", (Q, UNLIKE_Q, chosen("a", "a", 0, "0: the slope at s = 0")),
-    says="Take the logarithm of Chernoff's sum as a function of s. Minus its slope at s = 0 is the divergence.",
+    says="Take the logarithm of Chernoff's sum as a function of s. The divergence is minus the slope of this function at "
+    "s = 0.",
     needs="the slope is taken at s = 0 (a = 0)", outside={"q": (0.9, 0.1), "p": (0.5, 0.5), "a": 0.5},
 )  # fmt: skip
 def eq_55(q, p, a):

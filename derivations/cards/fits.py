@@ -1,9 +1,10 @@
-"""Fits of one Gaussian q to a mixture p with two modes, for the two figures of the flashcards.
+"""Fits of one Gaussian q to a mixture p of two Gaussians, for the two figures of the flashcards.
 
 p(z) = N(z; -a, 1) / 2 + N(z; a, 1) / 2 with a = `apart`, and q = N(mu, sigma^2). The q with the smallest KL(p || q) has the
 mean and variance of p, so it covers both modes. The q with the smallest KL(q || p) is found by descent from two starts, in
 the middle and at a mode. Up to a = 8, KL(q || p) has a local minimum in the middle, where q covers both modes. For a >= 2.5
-there is also a minimum at each mode; for a >= 2.9 these two are lower. Arguments may be numbers, or arrays that broadcast.
+there is also a minimum at each mode. For a >= 2.9 the minima at the modes are lower than the minimum in the middle.
+Arguments may be numbers, or arrays that broadcast.
 """
 
 import functools
@@ -17,10 +18,15 @@ from derivations.engine.numerics import need_positive
 from minivae.checks import refuse
 
 LOG_2PI = math.log(2 * math.pi)
-NODES = np.linspace(-9, 9, 801)                             # in units of sigma; dense enough if apart * sigma < 15
+
+# A mean over q = N(mu, sigma^2) is a weighted sum over the points mu + sigma NODES. These points are dense enough if
+# a * sigma < 15. A mean over p has two parts, one for N(-a, 1) and one for N(a, 1). The points of the two parts are BELL - a
+# and BELL + a, where BELL has every second node. These points are dense enough if a < 8.
+NODES = np.linspace(-9, 9, 801)
 WEIGHTS = np.exp(-(NODES**2) / 2) / np.exp(-(NODES**2) / 2).sum()
-BELL, BELL_WEIGHTS = NODES[::2], WEIGHTS[::2] / WEIGHTS[::2].sum()      # for the Gaussians of p; dense enough if apart < 8
-STEPS = 100                                                 # at most; descent usually needs fewer than ten
+BELL, BELL_WEIGHTS = NODES[::2], WEIGHTS[::2] / WEIGHTS[::2].sum()
+
+STEPS = 100                                                 # most steps of a descent; fewer than ten are usually enough
 STATIONARY = 1e-9                                           # a slope below this counts as 0
 
 erf = np.vectorize(math.erf, otypes=[float])
@@ -106,7 +112,7 @@ def reverse_slopes(apart: NDArray, mu: NDArray, sigma: NDArray) -> tuple[NDArray
     """Gradient (..., 2) and Hessian (..., 2, 2) of KL(q || p) in (mu, log sigma).
 
     With z = mu + sigma eps and s(z) = -d log p / dz = z - a tanh(a z):
-    d/dmu = E[s],   d/dlog_sigma = E[s sigma eps] - 1.   The rows of the Hessian are the gradients of these slopes.
+    d/dmu = E[s],   d/dlog_sigma = E[s sigma eps] - 1.   Each row of the Hessian is the gradient of one slope.
     """
     apart, mu, sigma = with_nodes(apart, mu, sigma)
     d_z = sigma * NODES                                     # dz / dlog_sigma. dz / dmu is 1

@@ -73,7 +73,7 @@ Q_FULL = pmf("q", "q(z)", simple=((0.25, 0.25, 0.5), (0.2, 0.3, 0.5)))
 
 
 def in_three_ways(a, b):
-    """Return a statement: KL(a || b), computed without `log`, equals the printed sum and the printed expectation."""
+    """Return the card's statement KL(a || b) = sum = expectation. The function `kl` computes KL(a || b) without `log`."""
     return kl(a, b), "=", total(times(a, log(ratio(a, b)))), "=", mean(a, log(a) - log(b))
 
 
@@ -148,7 +148,7 @@ def card_20(q, p):
 
 
 def with_one_hole(raw):
-    """Return probabilities (n, 5). In each draw, the smallest one is replaced by 0."""
+    """Return probabilities (n, 5). In each draw, 0 replaces the smallest probability."""
     filled = weights(raw, False)
     p = np.where(filled == filled.min(axis=-1, keepdims=True), 0, filled)
     return p / total(p)
@@ -231,9 +231,9 @@ def card_23():
     r"D_\text{KL}(Q | p) > \log 2 > \min_\mathrm{grid} D_\text{KL}(q | p)"
     r" > D_\text{KL}(Q'_{-} | p) = D_\text{KL}(Q'_{+} | p)",
     kind="figure", verdict="figure",
-    says="p has modes at -3 and 3. Q'+ and Q'- are the Gaussians with the smallest reverse divergence. Each covers one "
-    "mode, and its divergence is slightly below log 2. The Gaussian Q of cards.23 covers both modes; its divergence is "
-    "larger.",
+    says="p has modes at -3 and 3. Q'+ and Q'- are the Gaussians with the smallest reverse divergence, slightly below "
+    "log 2. Q'+ covers the mode at 3, and Q'- covers the mode at -3. The Gaussian Q of cards.23 covers both modes; the "
+    "reverse divergence of Q is larger.",
 )  # fmt: skip
 def card_24():
     mu, sigma = np.arange(-4, 5)[:, None], np.arange(5, 36) / 10

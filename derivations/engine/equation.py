@@ -28,7 +28,9 @@ from derivations.engine.domains import Inputs
 RELATIONS = ("=", ":=", "<=", ">=", "<", ">", "!=")
 KINDS = ("equation", "claim", "table", "figure")
 REPAIRS = {"corrected": ("wrong",), "intended": ("slip", "copy"), "precise": ("loose",)}    # decorator: its verdicts
-ERRATA = ("slip", "wrong")                                  # "loose" and "copy" are not faults of a source
+# The verdicts that are errors of a source. "loose" (the words of the source are not precise) and "copy" (our copy of the
+# source may be damaged) are not errors of the source.
+ERRATA = ("slip", "wrong")
 VERDICTS = ("holds", "holds-if", "defines", *ERRATA, "loose", "copy", "figure", "prose")
 
 
@@ -59,8 +61,9 @@ class Zero:
 class Row:
     """A part of an entry with its own verdict: one link, or the whole entry (`link=None`).
 
-    `claim` reports a sentence of the source; the formula is then our reading, not a printed one. Rows of one `group` have
-    the same fault; the group's name is the id of its first row.
+    `claim` reports a sentence of the source. If a row has a `claim`, the source prints no formula, and the formula of the
+    row is our reading of the sentence. All rows of one `group` have the same fault; a group is named by the id of its first
+    row.
     """
 
     id: str
@@ -143,7 +146,7 @@ class Entry:
 class Tie(NamedTuple):
     """A comparison with minivae: `function` calls minivae's function `name` and must return the last side of the entry.
 
-    If the printed form is false, this side is taken from the second form.
+    If the entry has a second form, the last side of the second form is used.
     """
 
     name: str
@@ -184,7 +187,7 @@ def equation(
     inputs      the letters of the statement; each `Symbol` has the rule for the values of its letter
     says        the meaning of the statement in plain words
     verdict     the verdict that the judge must reach. The default is "holds-if" if `needs` is given, otherwise "holds".
-                In "figure" and "prose" rows, every link must hold too. A "prose" function without numbers returns ().
+                In "figure" and "prose" rows, every link must hold too. A function with nothing to compute returns ().
     rows        "" if the whole entry is one row; "abc" if the entry has three links and one row for each of them
     fault       an explanation of the fault, if the printed form has one
     claim       our report of a sentence of the source, if the source has no formula and `latex` is our reading

@@ -1,12 +1,13 @@
 """The judge: it checks the links of a chain one by one, and gives each row a verdict and, if a link fails, a witness.
 
-If every link of a row holds, the verdict is `holds`, `defines` or `holds-if` (for a figure or a remark: `figure` or
-`prose`). `holds-if` also needs a point outside the assumption at which the row fails. If a link fails or a letter has no
-value, and the row has a second form that holds, the verdict is `wrong`, `slip` or `loose`, as the entry expects. If a link
-fails and there is no second form, the verdict is `fails`. The verdict `copy` means that our copy of the source may have
-lost a character, such as a minus sign; a row with this verdict needs no second form. If no verdict can be computed, it is
-`undecided`, and `why` gives the reason. (`why` is "" if the only reason is an undecided link.) No entry expects `fails` or
-`undecided`, so a row with such a verdict fails the tests.
+A row is one link of an entry, or the whole entry. A witness is a point at which a link fails. If every link of a row holds,
+the verdict is `holds`, `defines` or `holds-if` (for a figure or a remark: `figure` or `prose`). `holds-if` also needs a
+point outside the assumption at which the row fails. If a link fails or a letter has no value, and the row has a second form
+that holds, the verdict is `wrong`, `slip` or `loose`, as the entry expects. If a link fails and the row has no second form,
+the verdict is `fails`. An entry expects the verdict `copy` if our copy of the source may have lost a character, such as a
+minus sign. Then the source itself may be right, so the entry need not have a second form. If no verdict can be computed,
+the judge returns `undecided`, and `why` gives the reason. (`why` is "" if the only reason is an undecided link.) No entry
+expects `fails` or `undecided`, so the tests fail if the judge returns one of these two verdicts.
 """
 
 import functools
@@ -61,8 +62,8 @@ class Judgement:
 
     row: Row
     verdict: str
-    links: list[Link]           # of the printed form
-    repaired: list[Link]        # of the corrected, intended or precise form
+    links: list[Link]           # the links of the printed form
+    repaired: list[Link]        # the links of the corrected, intended or precise form
     ties: list[tuple[str, Link]]        # (name of a minivae function, the link that compares it); only in the last row
     free: list[str]             # letters that the printed form does not define
     witness: dict | None        # a point at which the first false link fails, if possible a simple one
@@ -207,8 +208,9 @@ class Computed:
     def witness(self, i: int) -> dict:
         """Return the simplest point at which link i fails.
 
-        If no simple point fails, return the draw with the largest error, rounded to two digits if the link still fails.
-        Only letters with a rule in ROUNDED are rounded; rounding could break other rules, such as a sum of 1.
+        If the link fails at no simple point, take the draw with the largest error and round its values to two digits. If
+        the link also fails at the rounded values, return the rounded values, otherwise the draw itself. Only letters with a
+        rule in ROUNDED are rounded; rounding could break other rules, such as a sum of 1.
         """
         simple = self.simple.errors_of(i, self.relations[i], self.rel) > UNDECIDED
         if simple.any():
@@ -388,8 +390,8 @@ def outside(entry: Entry, values: dict) -> Outside:
 def is_needed(entry: Entry, row: Row) -> bool:
     """Return True if at every point outside the assumption some link fails or is undefined.
 
-    This row must also fail at one or more of the points. If the entry has a text `undefined`, a point at which the row is
-    undefined counts as a failure.
+    `row` itself must also fail at one or more of the points. If the entry has a text `undefined`, a point at which `row` is
+    undefined counts as a failure of `row`.
     """
     points = [outside(entry, values) for values in entry.outside]
     counting = [at.failing | at.undefined if entry.undefined else at.failing for at in points]

@@ -44,7 +44,10 @@ def entries_of(changes: Sequence[Change]) -> dict[str, Entry]:
 
 
 def failures(entries: dict[str, Entry]) -> list[Failure]:
-    """Return the ties that fail. An error raised by the copy is a failure, because the correct package raises none."""
+    """Return the ties that fail when they call a changed copy of minivae.
+
+    If the changed copy raises an error, the tie fails: with the correct minivae, no tie raises an error.
+    """
     failing = []
     for id, statement in computed().items():
         words = {}                                          # several ties can have the same function: call it only once

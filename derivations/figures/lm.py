@@ -1,4 +1,4 @@
-"""LM's figures: lm-3, ln p(x) and the printed integral, which is not higher; lm-11, a map from a Gaussian to a ring."""
+"""LM's figures: lm-3 compares ln p(x) with the printed integral, and lm-11 shows a map from a Gaussian to a ring."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,7 +18,7 @@ BIAS_S, BIAS_X = 0.5, 1.0
 
 
 def three_lines() -> dict[str, NDArray]:
-    """Return the curves of lm-3, for w = -2 to 2: x = 1 under the model x = w z + s eps with s = 1/2."""
+    """Return the curves of figure lm-3 for w from -2 to 2. The model is x = w z + s eps with s = 1/2; the datum is x = 1."""
     w = np.arange(-200, 201) / 100
     mu, sigma = linear_posterior(w, BIAS_S, BIAS_X)
     each = w[:, None]                                       # (n, 1): quadrature needs one more axis
@@ -71,7 +71,7 @@ def bias(drawn: dict[str, NDArray] | None = None) -> Drawn:
     )
     return figure, (
         "Line chart against the weight w of a linear decoder. ln p(x) and the ELBO with q = p(z|x) are one curve; the "
-        f"printed integral touches it at w = 0 and is lower elsewhere: at w = 2 it is {false:.2f}, not {true:.2f} nats. "
+        f"printed integral touches this curve at w = 0 and is lower elsewhere: {false:.2f}, not {true:.2f} nats, at w = 2. "
         "The gap is KL(p(z) || p(z|x))."
     )
 

@@ -145,7 +145,7 @@ def t_5(atoms, X, Y):
 @equation(
     "odaibo.t6", "l.18", r"p(X \cap X) = p(X|Y)\,p(Y)", EVENTS, kind="claim", verdict="slip",
     claim='The sentence before (2) speaks of "an event X and an event X" that occur jointly (l.18).',
-    says="This is the probability that two events occur jointly.",
+    says="The text means two events, X and Y: the probability that both occur is p(X|Y) p(Y).",
     fault="The second X should be Y, as in (2). The joint probability of X and X is p(X).",
 )  # fmt: skip
 def t_6(atoms, X, Y):

@@ -220,8 +220,8 @@ def _(x, x_hat, s):
     return gaussian_log_prob(x, x_hat[None], np.log(s)[:, 0]).T
 
 
-# f_K and f_0 agree at the K roots of the Hermite polynomial He_K. If the loss had a closed form in the K values of the
-# decoder at these roots, f_K and f_0 would have the same loss. But their losses differ.
+# f_K and f_0 are equal at the K points where the Hermite polynomial He_K is 0. If the loss used only the values of the
+# decoder at these K points, f_K and f_0 would have equal losses. But f_K and f_0 have different losses.
 
 CURVED = (*LINEAR, *ENCODED, real("c", "c", simple=(0.4, 1)))
 DEGREES = (2, 3, 5)
@@ -249,8 +249,8 @@ def losses(w, s, x, mu_q, sigma_q, c):
     kind="claim", verdict="loose",
     claim='The text says that Gaussians give "a closed form for the loss function" (l.180); the abstract says this about '
     "the KL.",
-    says="If the loss had a closed form in K values of the decoder, decoders that agree at these K points would have equal "
-    "losses.",
+    says="Suppose that a formula for the loss uses the values of the decoder at only K points. Then decoders with equal "
+    "values at these K points, such as f_K and f_0, have equal losses.",
     fault="Only the KL has a closed form for every decoder. The reconstruction term is an integral, and it depends on all "
     "values of the decoder.",
 )  # fmt: skip

@@ -68,7 +68,7 @@ def chapter(name: str, title: str, *inside: Html) -> tuple[str, str, Html]:
 
 
 def document(body: Html) -> str:
-    """Return the whole page: the body with style, font and script."""
+    """Return the HTML of the book: the body with style, font and script."""
     style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("book.css", "book.js"))
     font = math_font(letters_of(body))
     face = f'@font-face{{font-family:"{NAME}";src:url(data:font/woff;base64,{font})}}\n' if font else ""
@@ -92,7 +92,10 @@ def letters_of(body: str) -> str:
 
 
 def functions_and_targets(items: list[Judged]) -> tuple[list[code_map.Place], Targets]:
-    """Return the functions of minivae with their entries and, for every function that the book shows, its anchor."""
+    """Return two results: the list of minivae's functions, and {function or constant: its anchor in the book}.
+
+    Each element of the list also has the entries and tests of its function.
+    """
     functions = code_map.reading_map()
     targets = {unwrapped(fetch(place.name)): place.name for place in functions}
     in_entries = [(unwrapped(function), item.entry.id) for item in items for function in code_of(item.entry)]
@@ -167,7 +170,7 @@ def errata_chapter(found: list[Erratum], name: str) -> list[Html]:
 
 
 def erratum(one: Erratum) -> Html:
-    """Return one fault as HTML: the ids of its rows, the statement, why it fails, numbers, the correct formula."""
+    """Return one fault as HTML: the ids of its statements, the printed form, the reason, numbers, the correct form."""
     entry, row, ids = one.entry, one.row, listed(link(judgement.row.id) for _, judgement in one.rows)
     said = [tag("p", prose(row.claim))] if row.claim else []
     holds = [tag("p", f"{REPAIRED[row.expected]}:"), book_entry.chain(row.repair, None, row.id)] if row.repair else []
@@ -206,7 +209,7 @@ def functions_chapter(functions: list[code_map.Place], targets: Targets, of_bugs
 
 
 def verdicts(items: list[Judged]) -> list[Html]:
-    """Return the ids of the rows with each verdict."""
+    """Return every verdict with its meaning and the ids of its statements."""
     found = grouped((one.verdict, one.row.id) for item in items for one in item.rows)
     return [
         tag("div", tag("h4", verdict), tag("p", meaning), tag("p", listed(map(link, found[verdict]), " ")),

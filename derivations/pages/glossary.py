@@ -5,7 +5,7 @@ MEANINGS = {                                                # in the order of th
     "holds-if": "true wherever the stated assumption holds, but not everywhere",
     "defines": "a definition",
     "slip": "wrong letters or signs, but the meaning is evident",
-    "wrong": "a reader who uses it gets a wrong number; a corrected form holds",
+    "wrong": "using the line gives a wrong number; a corrected form holds",
     "loose": "everyday words, false if read literally; a precise form is given",
     "copy": "perhaps damaged by copying: our texts are transcriptions",
     "figure": "a picture that is correct",

@@ -1,4 +1,4 @@
-"""Entries of the ledger as text for a terminal: the list, the table of verdicts, the page of one entry."""
+"""Entries of the ledger as text for a terminal: the list of entries, the table of verdicts, the details of one entry."""
 
 import inspect
 import math
@@ -151,7 +151,7 @@ def check_lines(items: list[Judged], whole: bool, width: int) -> list[str]:
 
 
 def check_rows(item: Judged, width: int) -> list[str]:
-    """Return one line for each row of an entry; below an unexpected verdict, also its reason."""
+    """Return one line for each statement of an entry, and a second line with the reason if its verdict is unexpected."""
     printed, lines = sides(item.entry.printed.latex), []
     for judgement in item.rows:
         row = judgement.row
@@ -168,7 +168,7 @@ def check_rows(item: Judged, width: int) -> list[str]:
 
 
 def error_text(judgement: Judgement) -> str:
-    """Write the largest error of a row, divided by the tolerance, or the letters that its formula does not define."""
+    """Return the largest error of a statement, divided by the tolerance, or the letters that have no definition."""
     if judgement.free:
         return f"{','.join(judgement.free)} missing"
     error = worst(judgement)
@@ -178,7 +178,7 @@ def error_text(judgement: Judgement) -> str:
 
 
 def totals(items: list[Judged]) -> list[str]:
-    """Return the table of counts: rows by kind and verdict, and faults. Rows of one group count as one fault."""
+    """Return a table: the number of statements of each kind and verdict, and of faults. A repeated fault counts once."""
     rows = [(item.entry, judgement) for item in items for judgement in item.rows]
     count = Counter((entry.kind, judgement.verdict) for entry, judgement in rows)
     faults = Counter(verdict for verdict, _ in {(judgement.verdict, judgement.row.group) for _, judgement in rows})
@@ -201,7 +201,7 @@ def totals(items: list[Judged]) -> list[str]:
 
 
 def page(item: Judged, values: dict, draws: int, seed: int) -> str:
-    """Return the page of one entry: formula, meaning, numbers, faults, judgement, code."""
+    """Return the details of one entry as text: formula, meaning, numbers, faults, judgement, code."""
     entry, width = item.entry, page_width()
     known = letters(entry)
     title = f"{entry.id}   {entry.kind} in {SOURCES[source_of(entry)]}, {entry.ref}"
@@ -236,11 +236,11 @@ def claim_lines(entry: Entry, width: int) -> list[str]:
 
 
 def outside_lines(entry: Entry, values: dict, width: int) -> list[str]:
-    """Return a point outside the assumption, and the statement there, which fails or is undefined."""
+    """Return a point outside the assumption, the result there (fails, for example), and the values of all sides."""
     state = outside(entry, values).state
-    result = {"fails": "it fails", "undefined": "it is undefined", "holds": "it holds as well"}[state]
+    result = {"fails": "fails", "undefined": "is undefined", "holds": "holds as well"}[state]
     why = f" ({entry.undefined.rstrip('.')})" if entry.undefined and state == "undefined" else ""
-    text = f"Outside this assumption, at {point_text(values, letters(entry))}, {result}{why}"
+    text = f"Outside this assumption, at {point_text(values, letters(entry))}, the formula {result}{why}"
     return [*wrapped(text, "", "  ", width), *at_point(entry.printed, sample(entry.printed) | values, width)]
 
 
@@ -266,7 +266,7 @@ def labelled(label: str, text: str, width: int) -> list[str]:
 
 
 def says(item: Judged, width: int) -> list[str]:
-    """Return verdict and meaning of every row."""
+    """Return the verdict and the meaning of every statement of an entry."""
     lines = []
     for judgement in item.rows:
         row = judgement.row
@@ -288,7 +288,7 @@ def sample_lines(entry: Entry, form: Form, values: dict, width: int) -> list[str
 
 
 def fault_lines(entry: Entry, judgement: Judgement, width: int) -> list[str]:
-    """Return the fault of a row, a point where it fails, and the form that holds."""
+    """Return the fault of a statement, a point where the printed formula fails, and the form that holds."""
     row, known = judgement.row, letters(entry)
     if not row.fault:
         return []
@@ -306,7 +306,7 @@ def fault_lines(entry: Entry, judgement: Judgement, width: int) -> list[str]:
     if row.repair is None:
         return lines
     repaired = REPAIRED[row.expected]
-    if judgement.free:                                      # its numbers are printed by `sample_lines`
+    if judgement.free:                                      # `sample_lines` prints the numbers of the repaired form
         return [*lines, repaired, *chain(row.repair.latex, [], width)]
     point = sample(row.repair) | (judgement.witness or {})
     title = f"{repaired}, at the same point" if judgement.witness else repaired
@@ -314,7 +314,7 @@ def fault_lines(entry: Entry, judgement: Judgement, width: int) -> list[str]:
 
 
 def judged_lines(item: Judged, draws: int, seed: int, width: int) -> list[str]:
-    """Return the result of every link (holds or fails) and its largest error, divided by the tolerance."""
+    """Return the result (holds or fails) and the largest error of every link; the errors are divided by the tolerance."""
     where = f"Judged at {draws} random draws (seed {seed}) and at up to 200 simple points"
     head = wrapped(f"{where}, relative tolerance {item.entry.tolerance:.0e}", "", "  ", width)
     lines = []

@@ -61,9 +61,10 @@ def sigma_of(cost: Known) -> tuple[float, float]:
 
 
 def normalisers(cost: Known | None) -> dict[str, float]:
-    """Return the constants per feature, in nats, of a Gaussian: {name: the whole normaliser, or a part of it}.
+    """Return {name: constant} for the normaliser of a Gaussian, log(sigma) + log(2 pi) / 2, and for each of its two terms.
 
-    The sigma of this Gaussian follows from the weight of (x - o)^2.
+    The constants are in nats per feature. The weight of (x - o)^2 gives sigma. A log-density subtracts the normaliser, so
+    the constants of a log-density are negated. If the cost is not a squared error, the dict is empty.
     """
     if cost is None or cost.kind != "mse":
         return {}
@@ -93,11 +94,14 @@ def constant_of(result: Measured, of_kl: float, of_cost: float, letter: str = ""
     sizes = result.found[letter][0]
     kl = of_kl * result.kl.weight * sizes["J"] * factor(sizes, result.powers["kl"]) if result.kl else 0.0
     cost = of_cost * sizes["D"] * factor(sizes, result.powers["cost"]) if result.cost else 0.0
-    return sizes["B"] * (kl + cost)                         # for a mean over the rows, `factor` has divided by B
+    return sizes["B"] * (kl + cost)                         # if the loss is a mean, `factor` contains 1/B: B x 1/B = 1
 
 
 def agrees(result: Measured, of_kl: float, of_cost: float, once: float = 0.0) -> bool:
-    """Return True if these constants add up to the measured one at all sizes; `once` is added once per row."""
+    """Return True if `of_kl` and `of_cost`, as in `constant_of`, explain the measured constant at all sizes.
+
+    `once` is a constant that each data point adds only once, not for every latent.
+    """
     for letter, (sizes, terms) in result.found.items():
         if terms.constant is None:
             return False

@@ -44,9 +44,10 @@ def settings(call: Call) -> tuple[float, float]:
 
 
 def measure(loss: Call, call: Call, rng: np.random.Generator, known: tuple) -> list[Finding]:
-    """Compare gradient(x, output, mu, log_var) with the loss.
+    """Compare the user's gradient(x, output, mu, log_var) with finite differences of the user's loss.
 
-    `known` is a tuple: the sizes of the loss, True if x must be binary, and True if `loss` returns an ELBO.
+    `known` has three elements: the array sizes of the first comparison, such as {"B": 3, "D": 7, "J": 5}; True if x must
+    be binary; True if `loss` returns an ELBO.
     """
     base, binary, ascends = known
     gathered: dict[str, list] = {}
@@ -63,7 +64,7 @@ def measure(loss: Call, call: Call, rng: np.random.Generator, known: tuple) -> l
                 return loss.whole(*(arguments | {name: moved}).values()).mean()
 
             whole[name] = slope(f, arguments[name], step)
-        # also right: the gradient of the sum (if the loss is one number per row), and of minus the loss (if it is an ELBO)
+        # also right: the gradient of the sum (if `loss` returns B numbers), and of minus the loss (if it is an ELBO)
         for factor in [sizes["B"]] * bool(loss.whole(*arguments.values()).ndim) + [-1] * ascends:
             if all(close(given[name], factor * right, rel) for name, right in whole.items()):
                 whole = {name: factor * right for name, right in whole.items()}

@@ -178,7 +178,11 @@ def width_findings(call: Call, width: NDArray, s: NDArray, assumed: Assumed, err
 
 
 def without_noise(call: Call, m: NDArray, s: NDArray, of_kl: Assumed) -> list[Finding]:
-    """Examine the moments of many draws if the sampler draws its own noise. The tolerance is SURE standard errors."""
+    """Examine the moments of many draws if the sampler draws its own noise.
+
+    Draws have sampling errors, so a moment is accepted if it differs from the right value by at most 6 (`SURE`) standard
+    errors.
+    """
     start, draws = time.perf_counter(), []
     while len(draws) < DRAWS and (time.perf_counter() - start < SECONDS or len(draws) < 200):
         draws.append(shaped(call, m, s))
@@ -212,7 +216,7 @@ def without_noise(call: Call, m: NDArray, s: NDArray, of_kl: Assumed) -> list[Fi
 
 
 def related(call: Call, u: NDArray) -> list[Finding]:
-    """Return findings about correlated noise of rows or latents; u is the noise, standardised."""
+    """Return a finding if the first two data points or latents get correlated noise; `u` is the standardised noise."""
     found = []
     for who, pair in (("every row", u[:, :2]), ("every latent", u.swapaxes(1, 2)[:, :2])):
         correlation = pair.prod(axis=1).mean() if pair.shape[1] == 2 else 0.0         # no pair if there is one latent

@@ -128,7 +128,10 @@ def far_from_the_fit(result: Measured) -> list[Finding]:
 
 
 def scan(result: Measured, which: int, points: Iterable[float]) -> dict[float, float]:
-    """Return {point: result} for points of one entry of an argument. Points that raise an error are left out."""
+    """Call the function with each point as the first entry of one argument, and return {point: result}.
+
+    `which` is the index of this argument in (x, output, mu, log_var). Points that raise an error are left out.
+    """
     found = {}
     for point in points:
         arguments = [np.full((result.sizes["B"], result.sizes[letter]), value)
@@ -145,7 +148,7 @@ def middle(result: Measured) -> float:
 
 
 def scan_cost(result: Measured, points: Iterable[float]) -> list[tuple[float, float]]:
-    """Return (output, cost) for points of one output.
+    """Return pairs (point, cost): each point is the value of one output, and all other outputs are 0.5.
 
     Costs are divided by the weight, and shifted so that the cost at an output of 0.5 is that of the formula.
     """
@@ -170,7 +173,7 @@ def departure(seen: Iterable[tuple], formula: Callable[[float], float], rel: flo
 
 
 def far_kl(result: Measured) -> list[Finding]:
-    """Compare the KL with its formula where its second argument (log_var or sigma) is large: up to 80 or down to -80."""
+    """Compare the KL with the formula of the KL for second arguments (log_var or sigma) up to 80 or down to -80."""
     reading, name, single = result.kl.reading, result.target.call.name, result.target.call.single
     scale, base = coefficient(result, "kl"), scan(result, 3, [1.0]).get(1.0, math.nan)
     for sign in (1,) if reading.name in ("sigma", "variance") else (1, -1):
@@ -180,13 +183,13 @@ def far_kl(result: Measured) -> list[Finding]:
         if left:
             point, value, wanted = left
             if not math.isfinite(value):
-                words = f"it is not finite where the second argument is {point:g}"
+                words = f"the KL is not finite where the second argument is {point:g}"
                 return [Finding("wrong" if abs(point) <= 20 else "unusual", name, "kl-overflow", words, value, wanted,
                                 "by the formula of the KL")]
-            words = f"it differs from its formula where the second argument is {point:g}"
+            words = f"the KL differs from its formula where the second argument is {point:g}"
             if seen[-1][0] != point and abs(seen[-1][1] - value) <= 1e-6 * abs(value):
-                words = (f"it is constant where the second argument {'exceeds' if sign > 0 else 'is below'} {point:g}: the "
-                         "argument is clipped, and its gradient is 0")
+                words = (f"the KL is constant where the second argument {'exceeds' if sign > 0 else 'is below'} {point:g}: "
+                         "the argument is clipped, and its gradient is 0")
             return [Finding("unusual", name, "clipped-log-var", words, value, wanted, "by the formula of the KL")]
     return []
 
@@ -212,7 +215,8 @@ def far_square(result: Measured) -> list[Finding]:
 def huber(value: Callable[[float], float]) -> float | None:
     """Return delta if the cost of a residual r is quadratic up to delta and linear beyond, else None.
 
-    `value(r)` is the measured cost, scaled so that it is r^2 for small r. Beyond delta it is delta (2 r - delta).
+    `value(r)` is the measured cost, scaled so that the cost is r^2 for small r. For r above delta, a Huber cost is
+    delta (2 r - delta).
     """
     delta = 50 - np.sqrt(max(50.0**2 - value(50.0), 0))
     for r in (delta / 2, 1.5 * delta + 0.1, 20.0, 100.0):
@@ -227,8 +231,8 @@ def at_certainty(result: Measured) -> list[Finding]:
     name, seen = result.target.call.name, scan_cost(result, [0.0, 1.0])
     for point, value in seen:
         if not math.isfinite(value):
-            words = (f"it is not finite at an output of exactly {point:g}, which float32 sigmoids reach; a cross-entropy of "
-                     "logits stays finite")
+            words = (f"the cross-entropy is not finite at an output of exactly {point:g}, which float32 sigmoids reach; a "
+                     "cross-entropy of logits stays finite")
             return [Finding("unusual", name, "log-of-zero", words, value, math.log(2), "at an output of 0.5, it is", STABLE)]
     words = "probabilities are kept away from 0 and 1: a wrong output of exactly 0 or 1 has a finite cost"
     return [Finding("is", name, "clipped-probabilities", words, value, math.inf, "the formula gives", "",
@@ -244,8 +248,9 @@ def far_logits(result: Measured) -> list[Finding]:
         return []
     point, value, wanted = left
     verdict, key = "unusual", "clipped-probabilities"
-    words = f"it differs from its formula at a logit of {point:g}: probabilities are clipped, and the gradient there is 0"
+    words = (f"the cross-entropy differs from its formula at a logit of {point:g}: probabilities are clipped, and the "
+             "gradient there is 0")
     if not math.isfinite(value):
         verdict, key = "wrong" if abs(point) < reached else "unusual", "naive-softplus"
-        words = f"it overflows at a logit of {point:g}, as log(1 + exp(a)) does in floating point"
+        words = f"the cross-entropy overflows at a logit of {point:g}, as log(1 + exp(a)) does in floating point"
     return [Finding(verdict, result.target.call.name, key, words, value, wanted, "the formula gives", STABLE, key)]

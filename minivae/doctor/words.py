@@ -118,9 +118,10 @@ def describe(
     others: Sequence[Mapping[str, NDArray]] = (),
     rel: float = REL,
 ) -> str | None:
-    """Return a phrase for what the given array equals, or None if no phrase is true at every probe.
+    """Return a phrase for the given array, such as "2 x the right array", or None if no phrase is true at every probe.
 
-    Each probe has a mapping in `functions` (factors), `paths` (parts of a sum) and `others` (arrays that it may equal).
+    `functions`, `paths` and `others` are lists with one dict {name: array} for each probe. The given array may be the right
+    array times an array in `functions`, a sum of multiples of arrays in `paths`, or equal to an array in `others`.
     """
     empty = [{}] * len(probes)
     functions, paths, others = functions or empty, paths or empty, others or empty

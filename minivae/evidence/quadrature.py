@@ -194,10 +194,10 @@ def _box(log_joint, index, first, row):
 def _outside(index, p, row, shape, left_out):
     """Estimate the share of p(x, z) outside the grid for each data point that has nodes; return 2 x this share, (data,).
 
-    Let a be the sum of p on a face of the grid, and b the sum on the next layer inside. We assume that each layer beyond the
-    face has a / b times the sum of the previous layer. The sum of all these layers is a (a / b) / (1 - a / b), which is
-    a^2 / (b - a). If a is below the share `left_out`, b may be too small, because nodes of its layer are left out: then we
-    assume that a / b = 1/2, so the sum is a.
+    Let a be the sum of p over the nodes on one face of the grid, and b the sum over the nodes one step further inside. We
+    assume that each step beyond the face multiplies this sum by a / b. So the sum of p over all nodes beyond the face is
+    a (a / b) / (1 - a / b) = a^2 / (b - a). If a is below the share `left_out`, b may be too small, because nodes next to
+    the face are left out: then we assume that a / b = 1/2, so the sum beyond the face is a.
     """
     share = np.zeros(row[-1] + 1)
     for axis, n in zip(index.T, shape):

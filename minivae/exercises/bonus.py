@@ -24,7 +24,7 @@ def calls_of(exercise: Exercise, seed: int) -> list[dict]:
 
 
 def findings_of(exercise: Exercise, seed: int, results: list[dict], learner: object) -> tuple[Finding, ...]:
-    """Return a finding about the right module, and one about each exhibit."""
+    """Return a finding about the right module, and one about each bug in CAUGHT."""
     (names,), noticed = calls_of(exercise, seed)[0]["arguments"], results[0].get("result")
     if not isinstance(noticed, np.ndarray) or noticed.shape != (len(names),):
         return (Finding("check", "", "error", (str(results[0].get("error", "the process returned no answers")),)),)
@@ -35,7 +35,7 @@ def findings_of(exercise: Exercise, seed: int, results: list[dict], learner: obj
 
 
 def said(answers: dict[str, list[bool]], name: str) -> Finding:
-    """Return the finding about one exhibit, or about the right module."""
+    """Return the finding about the bug with this name, or about the right module if `name` is ""."""
     count = sum(answers[name])
     if not name:
         why = "your check is too strict, or random"

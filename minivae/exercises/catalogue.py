@@ -1,4 +1,4 @@
-"""The fourteen exercises: their blank functions, and the inputs that the judge uses. For the bonus: only its inputs."""
+"""The fourteen exercises: the functions with blanks, and the inputs that the judge uses. The bonus: only the inputs."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -57,11 +57,14 @@ class Part(NamedTuple):
 
     @property
     def returned(self) -> tuple[str, ...]:
-        """The names of the returned arrays."""
+        """The names of the arrays that the function returns."""
         return self.results[: self.count or len(self.results)]
 
     def turn(self, name: str) -> int:
-        """Return the place of a result in the order of computation. A result can depend on results with smaller numbers."""
+        """Return the place of a result in the order of computation.
+
+        The results at place 0 are computed first. A result can depend only on results at earlier places.
+        """
         return self.turns[self.results.index(name)] if self.turns else 0
 
     def arguments(self) -> list[str]:
@@ -96,11 +99,13 @@ class Exercise(NamedTuple):
     hints: tuple[str, str, str]
     parts: tuple[Part, ...]
     given: tuple[str, ...]
-    asking = None                                           # the bonus has its own functions here; None: the usual ones
+    # An `Asking`: the two functions with which the judge calls and judges a submission. None means the two functions of
+    # judge.py; only the bonus exercise has two others.
+    asking = None
 
     @property
     def stem(self) -> str:
-        """The name of its file, without .py."""
+        """The name of the exercise's file, without .py."""
         return f"{self.number:02d}_{self.name}"
 
     def pieces(self) -> list[Piece]:
@@ -175,7 +180,7 @@ def network(rng: np.random.Generator, sizes: Mapping[str, int]) -> list:
 
 
 def model(likelihood: tuple, **settings) -> Callable:
-    """Return a function that draws parameters, data and noise for a model with these settings, and returns all four."""
+    """Return a function that draws the arguments for a model: its settings, parameters, data and noise."""
     def draw(rng, sizes):
         scale = ("log_sigma",) if likelihood[0] == "gaussian" else ()
         shapes = shapes_of(sizes["D"], sizes["J"], [sizes["H"]], scale)
@@ -194,7 +199,7 @@ def optimiser(rng: np.random.Generator, sizes: Mapping[str, int]) -> list:
 
 
 def copies(rng: np.random.Generator, sizes: Mapping[str, int]) -> list:
-    """Return one argument, a list in random order: the names of the exhibits, and "" three times for the right code."""
+    """Return one argument, a list in random order: the names of the bugs in CAUGHT, and "" (the right code) three times."""
     names = ["", "", "", *CAUGHT]
     return [[names[i] for i in rng.permutation(len(names))]]
 
@@ -202,7 +207,7 @@ def copies(rng: np.random.Generator, sizes: Mapping[str, int]) -> list:
 # The list
 
 PARAMETERS = tuple(f"d_{part}.{i}.{name}" for part in ("encoder", "decoder") for i in (1, 2) for name in ("weight", "bias"))
-TURNS = (3, 3, 2, 2, 1, 1, 0, 0)                            # order of computation: 0 for the last layer of the decoder
+TURNS = (3, 3, 2, 2, 1, 1, 0, 0)                            # 0: the gradients of the decoder's last layer come first
 STEPS = ("L, B, J", "d_z", "d_mu_z, d_log_var_z", "d_mu", "d_log_var")
 PATHS = Piece("vae", "VAE.backward", ("d_z_px", "d_z_kl", "d_mu_kl", "d_log_var_kl", "mu", "log_var", "eps"), STEPS[:1],
               lines=STEPS, called="two_paths")  # fmt: skip

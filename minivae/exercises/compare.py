@@ -1,4 +1,4 @@
-"""Compare the arrays of a submission with the right ones and with those of all known wrong versions.
+"""Compare the arrays of a submission with the arrays of the solution and of all known wrong versions.
 
 "Draw" means the arguments of one call, and "step" means a variable that a line of the function computes.
 """
@@ -35,7 +35,7 @@ Pairs = Mapping[str, tuple[list[NDArray], list[NDArray]]]   # name -> the learne
 def compared(part: Part, seed: int, given: Given) -> list[Finding]:
     """Return findings about steps, then about results in the order of computation.
 
-    The findings about steps name the cause of the errors. While a blank is left, they also list the steps that are right.
+    The findings about steps name the cause of the errors. While a blank is left, the findings also name the right steps.
     """
     results = filled(part, seed, given)
     pairs = steps_of(part, seed, given) | results
@@ -88,11 +88,15 @@ def steps_of(part: Part, seed: int, given: Given) -> Pairs:
 def first_line(part: Part, seed: int, pairs: Pairs, bad: set[str], unfinished: bool) -> list[str]:
     """Return the wrong variables of the first wrong line, or [].
 
-    A variable is not wrong if the learner uses its name for another array. To find this out, the right function is run
-    twice, and some of its arrays are replaced by wrong arrays of the learner. In the first run, these are the wrong arrays
-    of one line. If the learner's function has a right array after this line, the first run must have it too. The second run
-    happens only if no blank is left. In this run, all wrong arrays of the learner are used. At least one wrong result of
-    the learner must be equal to the result of the second run.
+    A variable can differ from the solution without a mistake: the learner may use the variable's name for another quantity.
+    So this function tests the lines with different variables, from the first line to the last. Each test runs the solution
+    and gives some variables the learner's arrays.
+
+    Test 1: the different variables of one line get the learner's arrays. Later lines of the solution can use these
+    variables. If the learner has the right array for such a later line, this run must compute the right array, too. If the
+    run computes another array, the function continues with the next line.
+    Test 2, only if no blank is left: the different variables of all lines get the learner's arrays. At least one wrong
+    result of the learner must be equal to the result of this run. If none is equal, the function returns [].
     """
     lines = [] if part.piece.whole else lines_of(part.piece)
     for k, (names, _) in enumerate(lines):
@@ -113,7 +117,7 @@ def explaining(part: Part, seed: int, results: Pairs, good: set[str]) -> list[tu
     A variant is a known wrong version of the solution. It reproduces a result if it returns the same array as the learner's
     function in every draw, and if each of these arrays has a finite entry. A variant is returned only if it reproduces at
     least one wrong result. A variant is not returned if the learner has the right values of the variables that its changed
-    line computes. If some variants reproduce all of the learner's results, only they are returned. If the learner writes
+    line computes. If some variants reproduce all of the learner's results, only these are returned. If the learner writes
     the whole body of the function and the results depend on each other, every returned variant reproduces all results.
     """
     found = []
@@ -128,10 +132,10 @@ def explaining(part: Part, seed: int, results: Pairs, good: set[str]) -> list[tu
 
 
 def later(part: Part, name: str, pairs: Pairs, carried: Mapping[str, list] | None, cause: list[str]) -> tuple[str, ...]:
-    """Return a sentence that the wrong array `name` depends on other wrong arrays; () if it does not depend on them.
+    """Return a sentence if the wrong array `name` depends on the wrong arrays in `cause`, otherwise ().
 
-    `cause` has the names of these other arrays. If `carried` is None, a result counts as dependent if it is computed after
-    the result in `cause`.
+    `carried` has the arrays of the solution after the arrays in `cause` got the learner's values. If `carried` is None, a
+    result counts as dependent if it is computed later than the result in `cause`.
     """
     said = ", ".join(cause)
     first = "which is wrong: correct that first" if len(cause) == 1 else "which are wrong: correct them first"
@@ -145,7 +149,7 @@ def later(part: Part, name: str, pairs: Pairs, carried: Mapping[str, list] | Non
 
 
 def with_values(part: Part, seed: int, values: Mapping[str, list]) -> dict[str, list] | None:
-    """Execute the solution with the learner's values of some steps. Return all arrays by name; None after an error."""
+    """Execute the solution with the learner's values of some steps; return all arrays by name, or None after an error."""
     function, found = with_steps(part.piece, tuple(values)), []
     for k, draw in enumerate(part.draws(seed)):
         function.__globals__["learners"] = {name: each[k] for name, each in values.items()}
@@ -213,7 +217,7 @@ def known_arrays(part: Part, seed: int) -> list[tuple[Variant, dict[str, tuple]]
     for variant in variants(part.piece):
         try:
             arrays = [arrays_from(part, draw, variant.function) for draw in part.draws(seed)]
-        except Exception:                                   # many changes do not run
+        except Exception:                                   # many variants raise an error
             continue
         if all(len(one) == len(part.results) for one in arrays):
             found.append((variant, dict(zip(part.results, zip(*arrays)))))

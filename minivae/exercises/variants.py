@@ -1,6 +1,6 @@
-"""Known wrong versions of a function: common confusions, exhibits of the museum, and all versions with one change.
+"""Known wrong versions of a function: the mistakes in CONFUSIONS, the bugs of minivae.museum, all versions with one change.
 
-A change replaces one node of the function's syntax tree. Its name describes the change, without the rest of the line.
+A change replaces one node of the function's syntax tree, such as a sign or a number.
 """
 
 import ast
@@ -39,7 +39,7 @@ class Variant(NamedTuple):
 
     @property
     def rank(self) -> int:
-        """Return 0 for a confusion or an exhibit, 2 for a wrong number, array or order, else 1.
+        """Return 0 for a mistake from CONFUSIONS or a bug of the museum, 2 for a wrong number, array or order, else 1.
 
         If several variants give the learner's numbers, only the variants with the lowest rank are shown.
         """
@@ -52,9 +52,9 @@ class Variant(NamedTuple):
         return set(self.line.replace("*", "").split(", ")) - {""}
 
     def said(self, names: frozenset[str] | None) -> str:
-        """Return the words for the learner, and before them the changed line.
+        """Return the words for the learner, which begin with the variables that the changed line computes.
 
-        The line is left out if its variables are not in the learner's file.
+        These variables are left out if the learner's file does not contain all of them.
         """
         where = self.line and (names is None or self.computes() <= names)
         return f"in the line of `{self.line}`, {self.words}" if where else self.words
@@ -62,15 +62,15 @@ class Variant(NamedTuple):
 
 @functools.cache
 def variants(piece: Piece) -> tuple[Variant, ...]:
-    """Return the common confusions about a function, its wrong versions in the museum, and all versions with one change."""
+    """Return all known wrong versions of a function: first those of `listed`, then those with one change."""
     return (*listed(piece), *one_change(piece))
 
 
 def listed(piece: Piece) -> Iterator[Variant]:
-    """Yield the confusions and exhibits for this function.
+    """Yield the wrong versions of this function with a mistake from CONFUSIONS or with a bug of the museum.
 
-    A line that a confusion replaces must occur exactly once in the function, or LookupError is raised. Lines of exhibits
-    that do not occur exactly once are skipped.
+    Each mistake and each bug replaces right code by wrong code. The right code of a mistake must occur exactly once in the
+    function; otherwise LookupError is raised. For a bug, a replacement is skipped if its right code does not occur once.
     """
     source = source_of(piece)
     known = [(f"confusion: {words}", words, replaced) for name, replaced, words in CONFUSIONS if name == piece.function]

@@ -1,6 +1,6 @@
-"""Build the page of the explorer: one HTML file with the decoder, and with held-out data and their codes, ELBO and log p(x).
+"""Build the explorer: one HTML file with the decoder, and with held-out data and their codes, ELBO and log p(x).
 
-The browser decodes images and computes posteriors, in float64: see page.js. For more than two latent dimensions, the page
+The browser decodes images and computes posteriors, in float64: see page.js. For more than two latent dimensions, the file
 has a lower bound of log p(x), and no posterior. Arrays are written as base64 of little-endian numbers.
 """
 
@@ -24,9 +24,10 @@ from minivae.gaussian import kl_standard_normal
 from minivae.likelihood import Gaussian, log_binomials
 from minivae.vae import VAE
 
-ROWS = 500                                                  # largest number of held-out rows, unless the user asks for more
+ROWS = 500                                                  # without the option --rows: at most 500 held-out data points
 WEIGHTS = 100                                               # importance weights for the bound of each data point
-PAPERS = {"#ffffff": 4.5, "#16191d": 7}                     # {background in page.css: least contrast of the map's letters}
+# {background colour in page.css: smallest contrast of this background with a class label on the map of the latent space}
+PAPERS = {"#ffffff": 4.5, "#16191d": 7}
 
 
 def evidence_for(vae: VAE, x: NDArray) -> Evidence:
@@ -39,20 +40,21 @@ def evidence_for(vae: VAE, x: NDArray) -> Evidence:
 
 
 def build(vae: VAE, data: Dataset, title: str, evidence: Evidence | None = None, step: int = 1) -> str:
-    """Return the page as text.
+    """Return the text of the HTML file.
 
     Parameters
     ----------
     vae : VAE
         A model with noise; its likelihood accepts the data.
     data : Dataset
-        The page contains all held-out rows of `data`: call `Dataset.few` first if there are many.
+        The HTML file contains all held-out data points. If `data` has many, pass `data.few(500)`, for example.
     title : str
         Name of the run.
     evidence : Evidence, optional
-        log p(x) of the held-out rows, if it is already known: computing it takes most of the time.
+        log p(x) of the held-out data, if already computed. By default, `build` computes log p(x), which takes most of the
+        time.
     step : int
-        The held-out rows of `data` are every step-th row of the whole held-out set; the page says so.
+        The data points of `data` are the rows 0, step, 2 step, ... of the whole held-out set. The explorer shows this rule.
     """
     vae.check_noise()
     title = title.encode("utf-8", "replace").decode()       # the name of a directory can be invalid UTF-8
@@ -68,7 +70,7 @@ def part(name: str) -> str:
 
 
 def content(vae: VAE, data: Dataset, evidence: Evidence) -> dict:
-    """Return everything that the page needs, as plain JSON types."""
+    """Return all data and numbers for the HTML file, as plain JSON types."""
     x, J = data.test_x, vae.latent
     labels, named = classes_of(data.test_y, len(x), class_names(data))
     model = vae.astype(np.float64)
@@ -88,9 +90,9 @@ def content(vae: VAE, data: Dataset, evidence: Evidence) -> dict:
 
 
 def elbos(model: VAE, x: NDArray) -> tuple[NDArray, NDArray]:
-    """Return the ELBO of each row and its error, (N,) each.
+    """Return the ELBO of each data point and the error of each ELBO, (N,) both.
 
-    The first integral has 5 nodes on each axis. This takes half the time of `expected` with its default, 8 nodes.
+    The first integral has 5 nodes on each axis, which takes half the time of 8 nodes, the default of `expected`.
     """
     return expected(model, x, *model.encode(x), 1e-4, (5, 8, 16, 32))
 
@@ -106,7 +108,7 @@ def likelihood(vae: VAE, x: NDArray) -> dict:
 
 
 def ink(vae: VAE, x: NDArray) -> list[float]:
-    """Return the two pixel values that images show as paper and as ink (white and black); tables do not use them."""
+    """Return the pixel values that images show in the background colour and in the text colour; tables have no images."""
     low, high = ink_range(vae, x)
     return [low, high if high > low else low + 1]
 
@@ -140,7 +142,7 @@ def luminance(rgb: NDArray) -> float:
 
 
 def compact(x: NDArray) -> tuple[NDArray, int]:
-    """Return bytes and a divisor with x = bytes / divisor, if this loses no precision; otherwise x itself and 1."""
+    """Return bytes and a divisor if x = bytes / divisor exactly, in float32; otherwise x itself and 1."""
     for divisor in (1, 255):
         levels = np.rint(np.asarray(x, np.float64) * divisor)
         if levels.min() >= 0 and levels.max() <= 255 and (np.float32(levels / divisor) == x).all():
@@ -166,6 +168,6 @@ def unpacked(found: dict) -> NDArray:
 
 
 def content_of(page: str) -> dict:
-    """Return the content of a page that `build` returned."""
+    """Return the result of `content` from the HTML text that `build` returned."""
     start = page.index('<script type="application/json" id="content">')
     return json.loads(page[page.index(">", start) + 1 : page.index("</script>", start)])

@@ -55,7 +55,7 @@ def visit(options: argparse.Namespace) -> int:
 
 
 def show_all(options: argparse.Namespace) -> int:
-    """Print one line for each exhibit, grouped by room, with the common bugs last; then one line for each layer."""
+    """Print one line for each exhibit, grouped by room, with the common bugs last; then a line for each layer of checks."""
     if options.json:
         print(json.dumps([described(bug) for bug in bugs()], indent=2))
         return 0
@@ -84,7 +84,7 @@ def described(bug: Bug) -> dict:
 def show_one(options: argparse.Namespace, bug: Bug) -> int:
     """Print the changed lines, the results of both models, and the message of each layer of checks.
 
-    Return 1 if no layer notices the bug.
+    Return 1 if no layer of checks notices the bug.
     """
     shown = tour.exhibit(bug, whole_number("--seed", options.seed, 0), whole_number("--epochs", options.epochs, 1))
     if options.json:
@@ -151,7 +151,7 @@ def amount(report: Report, key: str) -> str:
 
 
 def layer_lines(messages: dict[str, str | None]) -> list[str]:
-    """Return a line for each layer: x and its message if it notices the bug, else a dot."""
+    """Return a line for each layer of checks: x and the message if the layer notices the bug, else a dot."""
     lines = [f"noticed by {sum(map(bool, messages.values()))} of {len(messages)} layers of checks"]
     return lines + [f"  {'x' if message else '.'} {layer:10} {message or '-'}" for layer, message in messages.items()]
 
@@ -160,7 +160,7 @@ def layer_lines(messages: dict[str, str | None]) -> list[str]:
 
 
 def show_matrix(options: argparse.Namespace) -> int:
-    """Print and draw the table of bugs and layers; return 1 if the museum itself has a fault."""
+    """Print and draw the table of bugs and layers of checks; return 1 if the museum itself has a fault."""
     path = options.out / "museum.png"
     if not options.markdown:
         must_be_free("--out", "a directory without an earlier figure", [path], options.overwrite)
@@ -200,7 +200,7 @@ def report_faults(found: dict) -> int:
 
 
 def matrix_lines(found: dict) -> list[str]:
-    """Return the table for a terminal: x if a layer notices the bug, X if only this layer does."""
+    """Return the table for a terminal: x if a layer of checks notices the bug, X if all other layers miss the bug."""
     names = list(layers())
     lines = [f"{'':34} {' '.join(f'{name:>9}' for name in names)}"]
     for bug, messages in found.items():
@@ -213,7 +213,7 @@ def matrix_lines(found: dict) -> list[str]:
 
 
 def mark(messages: dict[str, str | None], layer: str) -> str:
-    """Return "." if the layer notices nothing, "x" if it notices the bug, "X" if no other layer notices it."""
+    """Return "." if this layer of checks finds no fault, "x" if several layers find a fault, "X" if only this layer does."""
     if not messages[layer]:
         return "."
     return "x" if sum(map(bool, messages.values())) > 1 else "X"
@@ -252,7 +252,7 @@ def show_blind(options: argparse.Namespace, read: Callable[[], str] = input) -> 
     noticing = sum(map(bool, shown.noticed.values()))
     print("One or two lines of minivae were changed. Which ones?")
     print(f"{noticing} of {len(shown.noticed)} layers of checks notice the change.")
-    print("Each hint is the message of one layer; the last hint names the file.")
+    print("Each hint is the message of one layer of checks; the last hint names the changed file.")
     print(f"In Python, minivae.museum.tour.handed({options.seed}) returns the changed package; its model is .vae.VAE.")
     print("\n".join(["", *side_by_side(shown, options), ""]))
     if options.reveal or options.hints is not None or not sys.stdin.isatty():

@@ -18,7 +18,7 @@ MARKS = {True: {"color": ORANGE, "marker": "D", "s": 62}, False: {"color": BLUE,
 
 @styled
 def matrix(found: dict[str, dict[str, str | None]]) -> Drawn:
-    """Draw a row per bug and a column per layer: a disc if the layer notices the bug, a diamond if no other layer does."""
+    """Draw a table of bugs and layers of checks: a disc if a layer notices the bug, a diamond if only this layer does."""
     names, alone = list(layers()), tour.alone(found)
     counts = {name: sum(bool(messages[name]) for messages in found.values()) for name in names}
     figure = page(8.4, 12.4)
@@ -53,7 +53,7 @@ def matrix(found: dict[str, dict[str, str | None]]) -> Drawn:
 
 
 def draw_row(axes: Axes, y: float, name: str, noticing: Sequence[str], names: Sequence[str]) -> None:
-    """Draw one bug: a thin line, its name, and a mark for each layer that notices it."""
+    """Draw one bug: a thin line, its name, and a mark for each layer of checks that notices the bug."""
     axes.axhline(y, xmin=0, xmax=1, color=GREY, lw=0.3, alpha=0.6, zorder=0)
     axes.text(-0.6, y, name, ha="right", va="center", size=8.5, color=DARK)
     for layer in noticing:

@@ -1,8 +1,8 @@
-"""The layers of checks. A layer is a group of checks of one kind, and tests a copy of the package.
+"""The museum's checks of a copy of the package, in groups. A group is called a layer and has checks of one kind.
 
-A layer raises Noticed if it finds a fault in the copy. Many checks compare a result of the copy with the correct value, from
-a plain loop or a closed form. Other checks compute one quantity in two ways with the code of the copy: for example, the
-gradient by `VAE.gradient` and by complex steps of the loss (derivatives without rounding error).
+Each layer is a function that raises Noticed if a check finds a fault in the copy. Many checks compare a result of the copy
+with the correct value, from a plain loop or a closed form. Other checks compute one quantity in two ways with the copy's
+code: for example, the gradient by `VAE.gradient` and by complex steps of the loss (derivatives without rounding error).
 """
 
 import dataclasses
@@ -27,19 +27,19 @@ from minivae.museum.problems import (
 )  # fmt: skip
 
 KINDS = ("bernoulli", "binomial", "gaussian")
-LEDGER = "derivations.engine.ties"                                 # the layer "ledger"; imported only if installed
+LEDGER = "derivations.engine.ties"                                 # module with the checks of "ledger"; may be missing
 
 
 def noticed(copy: SimpleNamespace) -> dict[str, str | None]:
-    """Run every layer of checks on a copy of the package; return the name of each layer with its message.
+    """Run all layers of checks on a copy of the package; return {name of a layer: its message}.
 
-    The message is None if the layer finds no fault.
+    The message of a layer is None if none of its checks finds a fault.
     """
     return {name: message_of(layer, copy) for name, layer in layers().items()}
 
 
 def message_of(layer: Callable, copy: SimpleNamespace) -> str | None:
-    """Run one layer of checks on a copy of the package; return its message, or None if it finds no fault.
+    """Run one layer of checks on a copy of the package; return its message, or None if no check finds a fault.
 
     If the copy raises an error, the message is the type and the text of the error.
     """
@@ -48,7 +48,7 @@ def message_of(layer: Callable, copy: SimpleNamespace) -> str | None:
             layer(copy)
     except Noticed as message:
         return str(message)
-    except Exception as error:                              # the right package raises no error
+    except Exception as error:                              # the unchanged package raises no error
         return f"{type(error).__name__}: {error}"
     return None
 
@@ -216,7 +216,7 @@ def ordering(copy: SimpleNamespace) -> None:
 
 
 def in_order(low: str, a: float, high: str, b: float) -> None:
-    """Raise Noticed unless a + 0.03 < b. In the right package they differ by at least 0.1 nats."""
+    """Raise Noticed unless a + 0.03 < b. In the unchanged package, b is at least 0.1 nats larger than a."""
     insist(a + 0.03 < b, f"{low} is {a:.2f}, not below {high}, {b:.2f}")
 
 

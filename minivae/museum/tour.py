@@ -137,11 +137,11 @@ def remarks(shown: Exhibit) -> list[str]:
     return sentences
 
 
-# The table of bugs and layers
+# The table of bugs and layers of checks
 
 
 def matrix(done: Callable[[int, str], None] = lambda count, name: None, run: Callable = map) -> dict[str, dict]:
-    """Return the message of every layer about every bug; the first entry, "", is about the right package.
+    """Return the message of every layer of checks about every bug; the first entry, "", is about the right package.
 
     Calls `done(count, name)` after each bug. `run` is the function `map`, or the method `map` of a pool of processes.
     """
@@ -155,7 +155,7 @@ def matrix(done: Callable[[int, str], None] = lambda count, name: None, run: Cal
 
 
 def alone(found: dict[str, dict[str, str | None]]) -> dict[str, list[str]]:
-    """Return, for every layer, the bugs that no other layer notices."""
+    """Return, for every layer of checks, the bugs that all other layers of checks miss."""
     found_alone = {layer: [] for layer in layers()}
     for name, messages in found.items():
         noticing = [layer for layer, words in messages.items() if words]
@@ -165,10 +165,14 @@ def alone(found: dict[str, dict[str, str | None]]) -> dict[str, list[str]]:
 
 
 def faults(found: dict[str, dict[str, str | None]]) -> list[str]:
-    """Return the faults of the museum: a layer that finds a fault in the right model, a bug that no layer notices."""
-    wrong = [f"layer {layer} finds a fault in the right model: {words}" for layer, words in found[""].items() if words]
+    """Return a sentence for each fault of the museum itself.
+
+    A layer of checks must find no fault in the right model, and at least one layer of checks must notice each bug.
+    """
+    about = "the layer of checks {} finds a fault in the right model: {}"
+    wrong = [about.format(layer, words) for layer, words in found[""].items() if words]
     missed = [name for name, messages in found.items() if name and not any(messages.values())]
-    return wrong + [f"no layer notices {name}" for name in missed]
+    return wrong + [f"no layer of checks notices the bug {name}" for name in missed]
 
 
 # A bug without its name
@@ -180,7 +184,7 @@ def handed(seed: int) -> SimpleNamespace:
 
 
 def blind(seed: int) -> Bug:
-    """Return the first bug, in a random order, that at least two layers notice; for seed 0, at least four layers."""
+    """Return the first bug, in a random order, that at least two layers of checks notice (for seed 0, at least four)."""
     order = np.random.default_rng(whole_number("seed", seed, 0)).permutation(len(bugs()))
     several = SEVERAL.get(seed, 2)
     return next(bug for bug in (bugs()[i] for i in order) if sum(map(bool, noticed_of(bug.changes).values())) >= several)

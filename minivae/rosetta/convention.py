@@ -34,8 +34,8 @@ class Convention:
     reconstruction : str
         Cost r of a feature. "mse": (x - m)^2. "bce": -x log m - (1 - x) log(1 - m). "gaussian": -log N(x; m, sigma^2).
     sigma : float, "learned" or "optimal", or None
-        "gaussian": the sigma in the cost r. "mse": the sigma of the Gaussian p in the canonical form, a number. In both
-        cases, None means 1. "bce": None.
+        For "gaussian": the sigma in the cost r. For "mse": the sigma of the Gaussian p in the canonical loss, the second
+        formula of this file; this sigma must be a number. For "gaussian" and "mse", None means 1. For "bce": None.
     reduce, batch_reduce, kl_reduce, kl_batch_reduce : str
         "sum" or "mean". The first two reduce the reconstruction over features and batch; the last two reduce the KL over
         latent dimensions and batch.
@@ -116,7 +116,7 @@ class Reading(NamedTuple):
     """One translation: gradient of the written loss = factor x gradient of the canonical loss with this beta and sigma."""
 
     beta: float                 # weight of the KL relative to -log p(x|z)
-    sigma: float | str | None   # of p(x|z); None for a Bernoulli
+    sigma: float | str | None   # the sigma of the Gaussian p(x|z); None for a Bernoulli
     factor: float
     constant: float             # canonical = written / factor + constant * D, in nats per data point
 
@@ -125,7 +125,7 @@ class Translation(NamedTuple):
     """The translations of a convention, the kind of bound, and the KL weight for which beta would be 1."""
 
     reading: Reading            # the translation at the sigma of the convention
-    elbo: Reading | None        # the translation with beta = 1, if one exists; then minus the loss is the ELBO
+    elbo: Reading | None        # the translation with beta = 1, if one exists: minus its canonical loss is the ELBO
     bound: str                  # one of BOUNDS
     kl_weight: float            # with this number as kl_weight, and all else unchanged, beta would be 1
 
@@ -179,7 +179,7 @@ def _log_normaliser(sigma):
 
 
 def _in_range(number):
-    """Return the number. Raises ValueError if it is too large or too small."""
+    """Return the number if it is from 1e-300 to 1e300. Raises ValueError for any other number."""
     if not 1e-300 <= number <= 1e300:                       # leaves room for later factors: float64 ends at 1.8e308
         remedy = "Rescale the weights: only their ratio matters."
         checks.refuse("the weights", "numbers whose products and ratios are from 1e-300 to 1e300", f"{number:g}", remedy)

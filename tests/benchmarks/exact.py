@@ -2,12 +2,15 @@
 
     python -m tests.benchmarks.exact [--seeds N] [--first SEED] [--rows N] [--accuracy A] [--mnist FOLDER] [--only NAME ...]
 
-`minivae train` trains every model. The comparison uses all held-out data (with MNIST: 150), or `--rows N` of them, evenly
-spaced. One seed of the model `relu` takes 20 minutes on all 355 held-out digits; with `--accuracy 1e-5` it takes 4. Columns:
+`minivae train` trains every model. The comparison uses all held-out data (with MNIST: 150 images). `--rows N` chooses N
+evenly spaced held-out data points. For the model `relu`, one seed with all 355 held-out digits takes 20 minutes; with
+`--accuracy 1e-5`, one seed takes 4 minutes.
+
+Columns of the table:
     log p(x)    mean over the data, nats
     reported    the largest error that `exact_log_px` reports
-    off         the largest difference from the reference
-    off / err   difference / (reported error + accuracy), for the datum where this is largest; it must be at most 1
+    off         the largest difference between `exact_log_px` and the reference
+    off / err   the largest of the ratios difference / (reported error + accuracy), one for each datum; must be at most 1
     s           seconds of `exact_log_px`
 
 The reference divides a square (for J = 1, an interval) into cells and integrates each with a product of Gauss-Legendre
@@ -33,10 +36,11 @@ from minivae.evidence import exact_log_px
 from minivae.gaussian import log_standard_normal
 from minivae.ops import log_sum_exp
 
-# Allowed relative error of p(x). A cell is divided until one more division changes p(x) by at most 1/100 of that.
+# Allowed relative error of p(x). A cell is divided until one more division changes p(x) by at most ACCURACY / 100 p(x).
 ACCURACY = 1e-7
 CELLS = 32                                                  # number of first cells per axis
-FAR_AT_FIRST, FAR = 100, 45                                 # nats; cells further below the highest value are dropped
+# A cell is dropped if its highest log p(x, z) is more than this number of nats below the maximum over all cells.
+FAR_AT_FIRST, FAR = 100, 45                                 # before the first division, before all later divisions
 DEEPEST = 14                                                # largest number of divisions of a cell
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(12)        # on (-1, 1)
 
@@ -64,8 +68,9 @@ def reference(vae, x, accuracy: float = ACCURACY) -> np.ndarray:
 def integrate(vae, row, centres, half, values, top, accuracy) -> float:
     """Return log p(x) of one datum, from its log integrals and highest values in the first cells.
 
-    When a cell is split into quarters, their nodes can miss a narrow mode that a node of the cell hit. So every quarter
-    keeps the highest value found in the cell that was split, or in any of its quarters.
+    When a cell is split into quarters, the nodes of the quarters can miss a narrow mode that a node of the cell hit. So all
+    quarters of one cell get the same highest value: the larger one of the cell's highest value and of the highest value at
+    the nodes of the quarters.
     """
     J, done, far = vae.latent, [], FAR_AT_FIRST
     for _ in range(DEEPEST):

@@ -2,20 +2,20 @@
 
     python -m tests.benchmarks.files DIR [--epochs N] [--rows N] [--out DIR] [--only NAME ...] [--json]
 
-DIR has the directories mnist and fashion_mnist with the IDX files of both sets. Before the timing, the benchmark makes the
-files of the other kinds from these, and writes them to --out. A separate process runs `minivae train` on each kind; --out
-keeps runs and figures.
+DIR must contain the directories mnist and fashion_mnist, with the IDX files of MNIST and Fashion-MNIST. The benchmark
+converts these IDX files to the kinds kaggle, keras and table; this conversion is not timed. For each kind of file, a
+separate process runs `minivae train`. With --out, the converted files, the runs and the figures are kept.
 
-Kinds:
-    idx      Fashion-MNIST as it is published
-    kaggle   MNIST as train.csv: a header, the label first, 784 pixels
-    keras    MNIST as mnist.npz: x_train, y_train, x_test, y_test
-    table    Fashion-MNIST as a table of 16 columns, the means of 7 x 7 blocks of pixels, with the names of the classes
+Kinds of files:
+    idx      the published IDX files of Fashion-MNIST
+    kaggle   MNIST as train.csv: first the names of the columns, then for each image its label and its 784 pixels
+    keras    MNIST as mnist.npz with the arrays x_train, y_train, x_test and y_test
+    table    Fashion-MNIST as table.csv: for each image, the means of 16 blocks of 7 x 7 pixels, and the name of its class
 
 Columns of the table:
     file     size of the data, in MB
-    seconds  from the start of the process to its end
-    peak     largest memory of the process alone, in MiB
+    seconds  time from the start of the training process to its end
+    peak     largest memory of the training process, in MiB
 """
 
 import argparse
@@ -35,7 +35,7 @@ NAMES = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle 
 CHILD = """import sys
 from minivae.app.cli import main
 code = main(sys.argv[1:])
-from tests.benchmarks.evidence import peak_so_far           # later, because the command chooses the threads of BLAS
+from tests.benchmarks.evidence import peak_so_far           # imported after main: main sets BLAS threads before NumPy
 print("\\n", code, peak_so_far())
 """
 KINDS = ("idx", "kaggle", "keras", "table")

@@ -7,9 +7,9 @@ KL and float32 numbers, and the batch is already in memory. Before the timing, e
 return the loss and gradient of minivae for the same parameters and noise, to 1e-4 (float32 sums depend on their order).
 A contender with other values is not timed, and the exit code is 1.
 
-Contenders (those that are not installed are listed before the tables):
+Contenders (above the tables, the benchmark lists the contenders that are not installed):
     roofline        the matrix products alone, `np.matmul(..., out=)` into existing arrays, with NumPy's BLAS;
-                    peers use other BLAS libraries, which may be faster
+                    PyTorch and JAX use other BLAS libraries, which may be faster
     roofline+adam   roofline and minivae's Adam update: a lower limit for a step in NumPy
     minivae         this project
     torch           PyTorch, eager, `torch.optim.Adam(fused=True)`
@@ -17,16 +17,16 @@ Contenders (those that are not installed are listed before the tables):
     jax             JAX, the whole step as one `jax.jit`, which may overwrite its input (donated parameters and moments)
 
 Columns of the table:
-    ms              time of one step in milliseconds: the median of the rounds
-    25 %..75 %      time of one step in milliseconds: the first and the third quartile of the rounds
-    / roofline      (time of the contender) / (time of the roofline) in the same round: the median of the rounds
-    minivae /       (time of minivae) / (time of the contender) in the same round: the median of the rounds;
-                    if it is below 1, minivae is faster
+    ms              time of one step, in milliseconds. Every round measures this time once; the table shows the median
+    25 %..75 %      first and third quartile of the same times, in milliseconds
+    / roofline      median of the ratio (time of the contender) / (time of the roofline in the same round)
+    minivae /       median of the ratio (time of minivae) / (time of the contender in the same round);
+                    a ratio below 1 means that minivae is faster
 
 All contenders use the same number of threads (default 1). The benchmark sets the environment variables of BLAS
-libraries and `torch.set_num_threads`. XLA uses one thread per core, so the process is limited to the same number of
-cores where the system allows this. If you choose several threads, run no other program at the same time: the other
-program can take the core of one thread and delay this thread, and then all threads wait for the delayed thread.
+libraries and `torch.set_num_threads`. XLA, the compiler of JAX, uses one thread per core. So on systems that can limit
+a process to some cores, the benchmark uses as many cores as threads. If you choose several threads, run no other program
+at the same time: the other program can take the core of one thread, and then all other threads wait for this thread.
 
 The benchmark times only early training steps: in every round, each contender starts again from the initial parameters.
 After many steps, Adam's moments of dead units become subnormal numbers, and processors compute with such numbers much
@@ -64,7 +64,7 @@ SIZES = (
 
 
 class Roofline:
-    """Matrix products alone: every layer forward, dW of every layer, dX of every layer except the first."""
+    """Only the matrix products of a step: for every network layer, the output, dW and dX (no dX for the first layer)."""
 
     name = "roofline"
 
@@ -158,7 +158,7 @@ class Torch:
 
 
 class TorchCompile(Torch):
-    """PyTorch with the whole step compiled; Adam is written out, which is fastest for small models."""
+    """PyTorch with the whole step compiled, also the formulas of Adam, because this is fastest for small models."""
 
     name = "torch.compile"
 
@@ -281,7 +281,7 @@ def prepare(size: Size, names: list[str]) -> tuple[dict, list[str]]:
 
 
 def summary(times: dict[str, list[float]]) -> dict[str, dict[str, float]]:
-    """Return one row of table values per contender."""
+    """Return the numbers of the table: {contender: {column: number}}."""
     rows = {}
     for name, seconds in times.items():
         low, middle, high = (1e3 * q for q in timing.quartiles(seconds))

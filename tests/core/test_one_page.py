@@ -1,4 +1,4 @@
-"""`one_page.py` ("the page") computes the same numbers as `VAE`, and an error planted in any of its functions is noticed."""
+"""`minivae/one_page.py` computes the same numbers as `VAE`; these tests notice an error planted in any of its functions."""
 
 import ast
 import contextlib
@@ -22,11 +22,11 @@ from tests.helpers.numeric import close, random_problem
 SOURCE = Path(one_page.__file__).read_text(encoding="utf-8")
 LINES = SOURCE.splitlines()
 LAYERS = ("encoder.1", "encoder.2", "decoder.1", "decoder.2")
-LR = 5e-3                                                   # learning rate of Adam on the page
+LR = 5e-3                                                   # learning rate of Adam in one_page.py
 
 
 def page_arrays(params):
-    """Return copies of a model's arrays in the order of the page; the last encoder layer is split into its two heads."""
+    """Return copies of a model's arrays in the order of one_page.py, where mu and log_var have separate parameters."""
     arrays = []
     for layer in LAYERS:
         weight, bias = params[f"{layer}.weight"], params[f"{layer}.bias"]
@@ -55,7 +55,7 @@ def close_lists(actual, desired, rel):
         close(a, b, rel=rel)
 
 
-# Four functions compare the page with `VAE` and `Adam`: gradient, Adam steps, initial weights and training.
+# Four functions compare one_page.py with `VAE` and `Adam`: gradient, Adam steps, initial weights and training.
 # `page` is the module `one_page`, or a copy of it with a planted error.
 
 @cache
@@ -67,7 +67,7 @@ def problem(seed):
 
 
 def compare_gradient(page, seeds=(0, 1)):
-    """Raise AssertionError unless loss, its two terms and gradient of the page equal those of VAE."""
+    """Raise AssertionError unless one_page.py and VAE compute the same reconstruction, KL, loss and gradient."""
     for seed in seeds:
         vae, x, eps, terms, gradient = problem(seed)
         params = page_arrays(vae.params)
@@ -90,7 +90,7 @@ def adam_steps(scale):
 
 
 def compare_adam(page):
-    """Raise AssertionError unless the page makes Adam's steps, also for gradients of 1e-6, where Adam's `tiny` matters."""
+    """Raise AssertionError unless one_page.py and Adam make the same steps. Gradients of 1e-6 test the effect of `tiny`."""
     for scale in (1.0, 1e-6):
         start, path = adam_steps(scale)
         params, m, v = copy.deepcopy(start), [np.zeros(a.shape) for a in start], [np.zeros(a.shape) for a in start]
@@ -100,7 +100,7 @@ def compare_adam(page):
 
 
 def compare_start(page):
-    """Raise AssertionError unless weights are normal draws divided by the square root of the number of inputs."""
+    """Raise AssertionError unless initial weights are normal draws divided by the square root of the number of inputs."""
     vae = VAE.init(np.random.default_rng(0), page.D, page.J, (page.H,))
     rng = np.random.default_rng(3)
     desired = [rng.standard_normal(a.shape) / len(a) ** 0.5 if a.ndim == 2 else 0.0 * a for a in page_arrays(vae.params)]
@@ -108,7 +108,7 @@ def compare_start(page):
 
 
 def train_the_model(data, epochs):
-    """Train VAE with the page's initial weights, batches and noise; return its parameters and the lines to print."""
+    """Train VAE with the initial weights, batches and noise of one_page.py; return its parameters and the text to print."""
     rng, lines = np.random.default_rng(0), []
     vae = model_of(one_page.initial_params(rng))
     optimiser = Adam(vae.params, lr=LR)
@@ -134,9 +134,10 @@ trained_on_few = cache(lambda epochs: train_the_model(FEW, epochs))
 
 
 def compare_training(page, data=FEW, epochs=11, rel=1e-10):
-    """Raise AssertionError unless training of the page gives the parameters of VAE and prints the same numbers.
+    """Raise AssertionError unless training with one_page.py and with VAE gives the same parameters and the same text.
 
-    `page` must be a copy, because its data and number of epochs are replaced. The page prints every ten epochs.
+    `page` must be a copy of the module, because this function replaces the data and the number of epochs of `page`. The
+    module prints a line every ten epochs.
     """
     page.digits, page.EPOCHS = (lambda: data), epochs
     with contextlib.redirect_stdout(io.StringIO()) as printed:
@@ -182,7 +183,7 @@ def test_one_page_and_the_package_print_the_same_numbers_during_training():
 OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 OPERATORS |= {ast.Pow: ast.Mult, ast.MatMult: ast.Mult}
 FUNCTIONS = {"tanh": "sin", "exp": "expm1", "logaddexp": "maximum", "sqrt": "abs", "sum": "mean", "mean": "sum"}
-SAME_SHAPE = (                                              # a planted error replaces a name by the next name of its row
+SAME_SHAPE = (                                              # a planted error replaces a name by the next name in its string
     "mu log_var sigma z eps",
     "h g",
     "logits softplus x",
@@ -258,7 +259,7 @@ def set_node(parent, field, i, node):
 
 
 def executed(tree):
-    """Return a new module made from this syntax tree of minivae/one_page.py."""
+    """Execute a syntax tree of minivae/one_page.py; return the result as a new module."""
     page = ModuleType("copy_of_one_page")
     exec(compile(tree, "copy_of_one_page.py", "exec"), page.__dict__)
     return page
@@ -285,7 +286,7 @@ def function_in(tree, name):
 
 
 EQUIVALENT = {                                              # slips that do not change the result
-    "d_kl, d_log_px_z = (1 / len(logits), -1 / len(x))",    # logits and x have equally many rows
+    "d_kl, d_log_px_z = (1 / len(logits), -1 / len(x))",    # logits and x have the same length, the batch size
     "d_kl, d_log_px_z = (1 / len(x), -1 / len(logits))",
     "v, m, t = ([0.0] * len(params), [0.0] * len(params), 0)",                              # m and v begin with equal zeros
 }
@@ -313,7 +314,7 @@ def test_error_planted_in_the_binomial_constants_of_one_page_is_noticed(old, new
 
 # Length, step numbers, shape comments and the debugger session
 
-def test_page_has_at_most_120_lines_and_imports_only_numpy_and_digits():
+def test_one_page_has_at_most_120_lines_two_imports_and_no_class():
     nodes = list(ast.walk(ast.parse(SOURCE)))
     imports = [ast.unparse(node) for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))]
     assert len(LINES) <= 120
@@ -374,7 +375,7 @@ def test_every_shape_comment_states_the_actual_shape():
                 assert (name, np.shape(arrays[name])) == (name, tuple(sizes[size] for size in re.findall("[BDHJ]", shape)))
 
 
-def test_pdb_steps_through_the_page_as_its_docstring_says():
+def test_pdb_steps_through_one_page_as_its_docstring_says():
     def line_of(code):
         return next(n for n, line in enumerate(LINES, start=1) if line.strip().startswith(code))
 

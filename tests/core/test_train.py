@@ -52,7 +52,7 @@ def peak_bytes(call):
 
 
 def many_bytes():
-    """Return images as bytes, 0 to 200; as float32, all rows together take 4 MB and a part of 1,000 rows takes 0.2 MB."""
+    """Return images as bytes, 0 to 200; as float32, all rows together take 4 MB and a part of 250 rows takes 0.05 MB."""
     return Dataset("many", Grey(np.arange(10**6, dtype=np.uint32).reshape(-1, 50) % 201), Grey(np.ones((9, 50), np.uint8)))
 
 
@@ -66,14 +66,14 @@ def many_bytes():
     ids=["Training", "extremes", "checksum"],
 )  # fmt: skip
 def test_only_a_part_of_the_images_is_float_at_once(monkeypatch, reader):
-    monkeypatch.setattr(module, "CHUNK", 1000)
+    monkeypatch.setattr(module, "CHUNK", 250)
     monkeypatch.setattr(module, "keep_freed_memory", lambda: None)              # it allocates a large block, never used
     data = many_bytes()
-    assert peak_bytes(lambda: reader(data)) < 1.5e6
+    assert peak_bytes(lambda: reader(data)) < 1e6
 
 
 def test_measured_memory_includes_all_parts_that_are_kept(monkeypatch):
-    monkeypatch.setattr(module, "CHUNK", 1000)
+    monkeypatch.setattr(module, "CHUNK", 250)
     data = many_bytes()
     assert peak_bytes(lambda: list(module.in_chunks(data.train_x))) > 4e6
 

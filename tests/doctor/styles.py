@@ -1,4 +1,4 @@
-"""Right implementations in more styles. The doctor must not call any of them wrong."""
+"""Right implementations in more styles. The doctor must not call any of these implementations wrong."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ def normalised(m, axis):
 
 
 def kl_of_normalised(gamma, axis=0, tiny=0.0):
-    """Return a KL that first normalises the mean to a fixed mean square."""
+    """Return a function that shifts mu to mean 0 and scales mu to mean square gamma^2 over the batch, then gives the KL."""
     def kl(mu, log_var):
         centred = mu - mu.mean(axis, keepdims=True)
         return kl_rows(gamma * centred / np.sqrt((centred**2).mean(axis, keepdims=True) + tiny), log_var)

@@ -204,7 +204,7 @@ def test_error_about_an_unusable_function_says_what_is_wrong(functions, words):
 
 
 def one_latent(functions):
-    """Return these functions with a check that accepts only one latent dimension, and `latent` = 1."""
+    """Wrap each function so that it raises ValueError if mu has more than one latent dimension; add `latent` = 1."""
     def checked(f):
         @functools.wraps(f)
         def g(m, v, *rest):
@@ -228,7 +228,7 @@ def named(report):
 
 
 @pytest.mark.parametrize("sample", [fresh.right_draw, lambda m, v: fresh.right_draw(m, v, np.random.normal(size=m.shape))])
-def test_functions_of_one_latent_dimension_are_measured(sample):
+def test_doctor_measures_functions_that_accept_only_one_latent_dimension(sample):
     report = examine(**one_latent({"kl": fresh.kl_rows, "sample": sample}))
     right = {("kl", "formula", "is"), ("sample", "same-gaussian", "is"), ("kl", "size-refused", "cannot tell")}
     assert right <= named(report)
@@ -305,7 +305,7 @@ WRONG_DRAW, RIGHT_BOUND = "no: sample does not draw z from the Gaussian of the K
          "no: without a KL this is the loss of a plain autoencoder"),
     ],
 )  # fmt: skip
-def test_report_says_whether_the_loss_is_a_bound_with_this_sampler(functions, words):
+def test_report_says_whether_loss_and_sampler_together_give_a_bound(functions, words):
     report = examine(**functions)
     assert report.rosetta["bound_in_words"] == words and f"a bound   {words}\n" in str(report)
 
@@ -428,13 +428,13 @@ def test_constant_kl_is_reported_as_wrong():
     assert [finding.key for finding in report.wrong] == ["no-kl"] and report.wrong[0].measured == 1.5
 
 
-def test_kl_near_the_largest_float_is_neither_named_nor_called_missing():
+def test_doctor_neither_accepts_nor_rejects_a_kl_near_the_largest_float():
     report = examine(kl=lambda m, v: 1e308 * m.sum())
     assert report.wrong == [] and not {("kl", "formula", "is"), ("kl", "no-kl", "wrong")} & named(report)
 
 
 def one_nan(f):
-    """Return the function with NaN in the first row of its result."""
+    """Wrap f so that the first entry, or the first row, of its result is NaN."""
     @functools.wraps(f)
     def g(*arguments):
         result = f(*arguments)
@@ -457,7 +457,7 @@ def one_nan(f):
         ("iw_bound", lambda w: w.mean(0)),
     ],
 )
-def test_nan_in_one_row_is_not_named_as_another_fault(name, function):
+def test_nan_in_part_of_a_result_is_reported_only_as_not_finite(name, function):
     report = examine(**{"kl": fresh.kl_rows, "features": 6, "latent": 2} | {name: one_nan(function)})
     of_it = [finding for finding in report.findings if finding.about == name and finding.verdict != "is"]
     assert [(finding.key, finding.verdict) for finding in of_it] == [("not-finite", "cannot tell")]
@@ -552,14 +552,14 @@ def test_kl_of_a_clipped_sigma_is_reported_as_constant_beyond_the_limit():
         return (0.5 * (mu**2 + sigma**2 - 1) - np.log(sigma)).sum(1)
 
     [clip] = [finding for finding in examine(kl=kl).findings if finding.key == "clipped-log-var"]
-    assert "it is constant where the second argument exceeds 4" in clip.words
+    assert "the KL is constant where the second argument exceeds 4" in clip.words
     assert clip.measured < clip.expected
 
 
 def test_kl_that_clips_small_log_var_is_reported_as_constant_there():
     report = examine(kl=lambda m, v: fresh.kl_rows(m, np.maximum(v, -9)))
     [clip] = [finding for finding in report.findings if finding.key == "clipped-log-var"]
-    assert "it is constant where the second argument is below -10" in clip.words
+    assert "the KL is constant where the second argument is below -10" in clip.words
 
 
 def test_kl_is_not_called_constant_if_it_has_no_known_formula():

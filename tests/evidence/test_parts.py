@@ -60,7 +60,8 @@ def test_trapezoid_has_symmetric_nodes_and_weights():
         close(weights, weights[::-1], rel=1e-15)
 
 
-def test_error_of_the_gap_is_the_largest_sum_of_two_errors(monkeypatch):
+def test_gap_error_adds_the_errors_of_log_px_and_log_ratio(monkeypatch):
+    """KL(q(z|x) || p(z|x)) = log ratio + log p(x), so its error is 0.5 + 0.25. No other error in `gap` is larger."""
     vae, x, _ = random_problem(1, Gaussian(1.0), latent=2, rows=3)
     exact = gaps.exact_log_px(vae, x)
     monkeypatch.setattr(gaps, "exact_log_px", lambda *rest: exact._replace(error=np.full(3, 0.25)))
@@ -94,7 +95,7 @@ def test_first_step_of_a_descent_has_length_one():
 
 
 def test_descent_with_a_scale_limits_the_length_of_its_first_step():
-    """The first step has at most the length CAREFUL, in units of sqrt(scale); here it has this length."""
+    """In units of sqrt(scale), the first step has at most the length CAREFUL; in this test it has exactly this length."""
     scale = np.array([[4.0, 1.0]])
     points, _ = descent.minimise(line, np.zeros((1, 2)), 1e-9, max_steps=1, scale=scale)
     close((points**2 / scale).sum(), descent.CAREFUL**2, rel=1e-14)
@@ -194,17 +195,18 @@ def test_log_integral_of_minus_infinity_on_both_grids_has_error_zero():
 
 
 def pairs_of(shares):
-    """Return three arrays with one entry per node with p > 0: its index in the grid, p, and the index of the datum."""
+    """Return three arrays, one entry per node with p > 0: the node's index in the grid, p, and the index of the datum."""
     who, *index = np.nonzero(shares)
     return np.stack(index, axis=-1), shares[shares > 0], who
 
 
-def test_mass_outside_the_grid_is_extrapolated_from_the_two_outermost_layers():
+def test_probability_outside_the_grid_is_extrapolated_from_border_nodes_and_their_neighbours():
     lines = [0.02, 0.1, 0.5, 0.3, 0.07, 0.01], [0.2, 0.1, 0.4, 0.3, 0, 0], [0, 0.5, 0.5, 0, 0, 0], [1, 0, 0, 0, 0, 0]
     right = np.array([2 * (0.02**2 / 0.08 + 0.01**2 / 0.06), np.inf, 0, np.inf])
     close(quadrature._outside(*pairs_of(np.array(lines)), (6,), np.zeros(4)), right, rel=1e-14)
     some_left_out = quadrature._outside(*pairs_of(np.array(lines)), (6,), np.array([0, 0.25, 0.25, 0.25]))
-    # last row: the outermost node has p = 1, more than the share 0.25 of left-out nodes; its extrapolated tail is infinite
+    # In the last line, p = 1 at the border node is above left_out = 0.25, so the function extrapolates p beyond the border.
+    # p grows from 0 to 1 towards the border, so the extrapolated p does not fall, and the sum is infinite.
     close(some_left_out, np.array([right[0], 2 * 0.2, 0, np.inf]), rel=1e-14)
     square = np.outer([0.1, 0.4, 0.3, 0.2], [0.2, 0.3, 0.4, 0.1])
     right = 2 * (0.1**2 / 0.3 + 0.2**2 / 0.1 + 0.2**2 / 0.1 + 0.1**2 / 0.3)
@@ -212,7 +214,7 @@ def test_mass_outside_the_grid_is_extrapolated_from_the_two_outermost_layers():
 
 
 def disagreement(share, n):
-    """Split a row into n interleaved parts; return the largest relative difference of their sums from the mean sum."""
+    """Split `share` into n interleaved parts; return the largest relative difference of a part's sum from the mean sum."""
     return max(abs(n * share[k::n].sum() / share.sum() - 1) for k in range(n))
 
 
@@ -231,7 +233,7 @@ def test_discretisation_error_is_estimated_from_interleaved_grids(period, kinks)
 def test_every_activation_except_tanh_is_assumed_to_have_kinks(activation, monkeypatch):
     found, estimate = set(), quadrature._discretisation
     monkeypatch.setattr(quadrature, "_discretisation", lambda *rest, kinks: (found.add(kinks), estimate(*rest, kinks))[1])
-    monkeypatch.setitem(ops.ACTIVATIONS, "leaky", ops.ACTIVATIONS["relu"])      # as if it were added to minivae
+    monkeypatch.setitem(ops.ACTIVATIONS, "leaky", ops.ACTIVATIONS["relu"])      # as if minivae had this activation
     vae, x, _ = random_problem(0, latent=1, activation=activation)
     quadrature.exact_log_px(vae, x)
     assert found == {activation != "tanh"}

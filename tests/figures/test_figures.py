@@ -113,7 +113,7 @@ every_figure = pytest.mark.parametrize("name", NAMES)
 
 
 def texts(figure):
-    """Return (text, box in pixels) of every text on the page, without labels of ticks beyond the ends of an axis."""
+    """Return (text, box in pixels) of every text in the figure, without labels of ticks beyond the ends of an axis."""
     figure.draw_without_rendering()
     unseen = set()
     for axis in [axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]:
@@ -220,7 +220,7 @@ def test_png_contains_the_alt_text_and_is_reproducible(name, tmp_path):
 
 @pytest.mark.slow
 def test_save_writes_the_same_bytes_twice(tmp_path):
-    figure, alt = draw("loss_curves")                       # its layout needs more than one pass
+    figure, alt = draw("loss_curves")                       # the layout of this figure needs more than one pass
     for copy in ("a.png", "b.png"):
         style.save(figure, alt, tmp_path / copy)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
@@ -281,12 +281,12 @@ def test_figures_are_saved_without_a_display_and_without_pyplot(tmp_path):
     assert (tmp_path / "figure.png").stat().st_size > 1000
 
 
-# Lines, texts and images on the page
+# Lines, texts and images of a figure
 
 
 @pytest.mark.slow
 @every_figure
-def test_figure_text_lies_inside_the_page(name):
+def test_every_text_lies_inside_the_edges_of_the_figure(name):
     figure, _ = drawn(name)
     written = texts(figure)
     right, top = figure.bbox.max
@@ -453,7 +453,7 @@ def test_reconstructions_show_the_mean_and_a_sample_decoded_from_the_same_z():
     np.testing.assert_allclose(tiles(axes, 6, gap=1), expected, rtol=1e-12)
     assert names(axes.xaxis) == ["0", "1", "2", "3", "0", "1"]
     assert names(axes.yaxis) == ["data", "mean of p(x|z)", "sample from p(x|z)"]
-    assert list(axes.get_yticks()) == [2.5, 1.5, 0.5]       # the first row is at the top
+    assert list(axes.get_yticks()) == [2.5, 1.5, 0.5]       # the first row of images is at the top
 
 
 def test_grey_scale_of_unbounded_pixels_is_the_range_of_the_data():
@@ -474,7 +474,7 @@ def test_prior_samples_show_means_and_samples_decoded_from_the_same_z():
     assert np.isnan(tiles(left, 3, gap=1)[7:]).all()        # two of the 3 x 3 places are empty
 
 
-def test_traversals_vary_one_coordinate_per_row_in_order_of_decreasing_kl():
+def test_traversals_vary_one_coordinate_per_row_of_images_by_decreasing_kl():
     vae, x, _ = problem(13)
     figure, alt = figures.traversals(vae, x, SHAPE, n=5)
     kl = kl_standard_normal(*vae.encode(x)).mean(axis=0)
@@ -527,7 +527,7 @@ def test_latent_map_shows_codes_and_prior_circles_on_axes_of_equal_scale():
 
 
 @pytest.mark.parametrize("end", [(9, 0), (-9, 1), (0, 9), (0, -9), (1, 1), (5, -4)])
-def test_latent_map_fits_codes_and_circles_closely_unless_it_gets_too_narrow(end):
+def test_latent_map_leaves_little_space_around_codes_and_circles_unless_too_narrow(end):
     low, high = latent.limits(np.array([[0.0, 0.0], end]))
     first, last = np.minimum(-3, end), np.maximum(3, end)   # the range of all circles and the code `end`
     assert (low < first).all() and (high > last).all()
@@ -556,7 +556,7 @@ def overlapping_clusters(seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_class_numerals_cover_no_code_and_no_other_numeral(seed):
+def test_class_names_in_the_figure_cover_no_point_and_no_other_name(seed):
     mu, y = overlapping_clusters(seed)
     figure = style.page(6.2, 6.2)
     axes = figure.subplots()
@@ -569,12 +569,12 @@ def test_class_numerals_cover_no_code_and_no_other_numeral(seed):
     codes = axes.transData.transform(mu)
     assert not any(box.contains(*code) for box in boxes for code in codes)
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
-    for label, text in enumerate(axes.texts):               # at the medians, numerals would cover codes
+    for label, text in enumerate(axes.texts):               # names at the medians would cover points
         text.set_position(np.median(mu[y == label], axis=0))
     assert any(text.get_window_extent().contains(*code) for text in axes.texts for code in codes)
 
 
-def test_class_numerals_are_near_their_median_or_connected_to_it():
+def test_class_name_is_near_the_class_median_or_connected_by_a_line():
     y = np.repeat([0, 1, 7], 20)
     centres = np.array([[2.0, 0.0], [-2.0, 1.0], [-2.0, 1.0]])
     mu = np.repeat(centres, 20, axis=0) + np.random.default_rng(0).normal(0, 1e-3, (60, 2))
@@ -582,7 +582,7 @@ def test_class_numerals_are_near_their_median_or_connected_to_it():
     axes.set(xlim=(-4, 4), ylim=(-4, 4))
     right, places = latent.draw_classes(axes, mu, y, mu, classes_of(y, len(y))[1])
     away = np.linalg.norm(places - centres, axis=1)
-    assert 0.2 < away[0] < 0.5 and away.max() < 1           # near the codes, but not on them
+    assert 0.2 < away[0] < 0.5 and away.max() < 1           # near the points, but not on the points
     assert np.linalg.norm(places[1] - places[2]) > 0.4
     lines = {line.get_color(): line.get_xydata() for line in axes.lines}
     for label, centre, place, distance in zip((0, 1, 7), centres, places, away):
@@ -591,7 +591,7 @@ def test_class_numerals_are_near_their_median_or_connected_to_it():
     assert 0.33 < right < 1                                 # class 0 is separate, the other two overlap
 
 
-def test_percentages_at_the_circles_do_not_cover_codes():
+def test_percentages_at_the_circles_do_not_cover_points():
     def names_at(places):
         axes = Figure().subplots()
         latent.draw_prior(axes, np.reshape(places, (-1, 2)), named=True)
@@ -626,9 +626,9 @@ def test_both_parts_of_the_hero_figure_have_the_same_orientation():
     np.testing.assert_allclose(box.get_corners()[[0, 2]], [[z, z], [-z, -z]], rtol=1e-12)
 
 
-def test_latent_map_of_many_codes_draws_every_third_and_states_this():
+def test_large_latent_map_draws_every_third_code_and_its_caption_says_so():
     vae, x, y = problem()
-    x, y = np.tile(x, (101, 1)), np.tile(y, 101)            # 4040 rows
+    x, y = np.tile(x, (101, 1)), np.tile(y, 101)            # 4040 data points
     figure, alt = figures.latent_map(vae, x, y)
     assert sum(len(glyphs.get_offsets()) for glyphs in figure.axes[0].collections) == math.ceil(4040 / 3)
     assert "means of q(z|x) for 4040 data points (1 in 3 drawn)" in " ".join(figure.get_supxlabel().split())
@@ -762,8 +762,8 @@ def linear(colours):
     return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
 
 
-# Normal sight, then three complete colour blindnesses: protan (red), deutan (green) and tritan (blue); the numbers are from
-# Machado, Oliveira and Fernandes (2009).
+# Each matrix turns a colour (linear light) into the colour that a person sees. The first person has normal sight; the others
+# are blind to red (protan), green (deutan) or blue (tritan). The numbers are from Machado, Oliveira and Fernandes (2009).
 EYES = np.array([
     np.eye(3),
     [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],

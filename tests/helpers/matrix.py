@@ -1,4 +1,4 @@
-"""Run every layer of checks on every bug of the museum; print the reports as JSON.
+"""Run each layer (group of checks) of minivae.museum on each planted bug; print all messages as JSON.
 
     python -m tests.helpers.matrix
 """

@@ -34,7 +34,7 @@ def test_exponent_fit_ignores_sizes_below_the_argument_start():
     assert timing.exponent(values, start=100) == pytest.approx(1) and timing.exponent(values) < 0.7
 
 
-def test_fit_can_subtract_the_first_row_to_remove_a_constant():
+def test_fit_can_subtract_the_first_value_to_remove_a_constant_cost():
     growth = scaling.Growth("affine", 1, above_first=True)
     values = {n: [1000 + 3.0 * n] for n in (1, 2, 3, 4, 5, 6)}
     assert scaling.fitted(values, growth) == pytest.approx(1)
@@ -108,7 +108,7 @@ def test_every_scaling_table_runs_and_states_its_theory(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("name", scaling.TABLES)
-def test_every_exponent_is_fitted_to_at_least_three_rows(name):
+def test_every_exponent_is_fitted_to_at_least_three_sizes(name):
     table = scaling.TABLES[name]
     for growth in table.growth.values():
         points = growth.points({n: float(n) for n in table.sizes})
@@ -167,7 +167,7 @@ def test_format_of_every_benchmark_data_file_is_recognised(tmp_path):
 
 @pytest.mark.slow
 def test_benchmark_measures_time_memory_and_exit_code_of_a_process(tmp_path):
-    parent = np.ones(300 * 2**17)                           # 300 MiB, which are not counted
+    parent = np.ones(300 * 2**17)                           # 300 MiB of the parent process, not counted
     code, seconds, peak = files.measured(["plot", str(tmp_path)])
     assert code == 2 and 0.05 < seconds and 20 < peak < parent.nbytes / 2**20
 
@@ -183,10 +183,10 @@ def test_reference_of_the_exact_benchmark_equals_the_closed_form(latent, accurac
 
 
 @pytest.mark.parametrize("off, code", [(0.9, 0), (1.1, 1)])
-def test_exact_benchmark_fails_if_a_value_exceeds_its_error(off, code, monkeypatch, capsys):
+def test_exact_benchmark_fails_if_the_true_error_exceeds_the_estimated_error(off, code, monkeypatch, capsys):
     vae, x = linear_model(0, latent=1, rows=2)
     found = SimpleNamespace(log_px=exact_linear(vae, x).log_px + [0.001 * off, 0], error=np.full(2, 0.001))
-    for name in ("draw_model", "draw_training", "explore", "report"):       # `main` replaces them; monkeypatch restores them
+    for name in ("draw_model", "draw_training", "explore", "report"):       # monkeypatch restores what `main` replaces
         monkeypatch.setattr(exact.app_train, name, None)
     monkeypatch.setattr(exact, "trained", lambda *rest: (vae, x))
     monkeypatch.setattr(exact, "exact_log_px", lambda *rest: found)

@@ -28,7 +28,7 @@ from tests import mutants
 from tests.helpers.readme import PAGES
 from tests.helpers.trained import end_quickly
 
-LISTS = {                                                   # heading -> the listed paths
+LISTS = {                                                   # heading "Add ..." -> paths that the README lists there
     heading: re.findall(r"^\* `([^`]+)`", text, re.MULTILINE)
     for heading, text in re.findall(r"^### (Add .*)\n((?:(?!#).*\n)*)", PAGES["minivae/README.md"], re.MULTILINE)
 }
@@ -381,7 +381,7 @@ def test_copy_with_all_extensions_passes_the_rules_about_tests_and_docstrings(tr
     assert tracebacks["rules"] == ""
 
 
-def test_each_add_list_of_the_readme_names_exactly_the_changed_files():
+def test_readme_lists_exactly_the_files_that_each_addition_changes():
     assert {heading: sorted(paths) for heading, paths in LISTS.items()} == {h: sorted(paths) for h, paths in ADDED.items()}
 
 

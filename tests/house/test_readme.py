@@ -1,4 +1,4 @@
-"""Every page is checked: its commands and Python sessions run, and tables, numbers, names, links and alt texts are right."""
+"""On README.md and all other pages, commands and Python sessions run; tables, numbers, names, links and texts are right."""
 
 import ast
 import importlib
@@ -93,7 +93,7 @@ def test_ci_runs_the_setup_commands_for_train_and_pytest():
     assert "README.md" in ci and "-m pytest -m slow $slow)" in ci            # a plain pytest leaves out the slow tests
 
 
-MATRIX = "minivae museum --matrix --markdown"                # tests/museum/test_museum.py compares this block
+MATRIX = "minivae museum --matrix --markdown"                # tests/museum/test_museum.py tests this command
 
 
 BLOCKS = [block for page in PAGES.values() for block in blocks(page)]
@@ -227,7 +227,8 @@ def test_names_on_a_page_exist_in_the_project(name, capsys):
     for dotted in set(re.findall(r"`([a-z_]+(?:\.[A-Za-z_]+)+)`", page)):
         assert dotted.endswith(FILES) or resolved(dotted) is not None
     for path in re.findall(r"`((?:tests|minivae|derivations)/[\w/.]+)`", page):
-        assert (ROOT / path).exists() or (ROOT / "tests" / path).exists(), path     # the code map leaves out tests/
+        # In the code map, `derivations/app/test_cli.py` means `tests/derivations/app/test_cli.py`.
+        assert (ROOT / path).exists() or (ROOT / "tests" / path).exists(), path
     for program, command, words in re.findall(r"`(minivae|derivations) ([a-z]+)([^`\n]*)`", page):
         assert PROGRAMS[program].main([command, "--help"]) == 0
         options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))

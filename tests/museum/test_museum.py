@@ -1,4 +1,7 @@
-"""Layers of checks notice every exhibit (planted bug) and find no fault in the right model; minivae stays unchanged."""
+"""The museum's checks notice every exhibit (planted bug) and find no fault in the right model; minivae stays unchanged.
+
+A layer is a group of checks of one kind, such as "loss" or "gradient".
+"""
 
 import functools
 import hashlib
@@ -30,7 +33,7 @@ every_bug = pytest.mark.parametrize("bug", bugs(), ids=lambda bug: bug.name)
 
 @pytest.fixture
 def found(museum_matrix):
-    """Return what every layer of checks reports about every bug and, under "", about the correct package."""
+    """Return what every group of checks reports about every bug and, under "", about the correct package."""
     return museum_matrix["found"]
 
 
@@ -114,25 +117,25 @@ def test_failed_copy_leaves_no_trace_in_the_import_system():
     assert sys.meta_path == finders and not [name for name in sys.modules if "_copy" in name.partition(".")[0]]
 
 
-# Layers
+# Groups of checks (layers)
 
 
 @pytest.mark.slow
-def test_no_layer_reports_an_error_in_the_correct_model(found):
+def test_no_group_of_checks_finds_a_fault_in_the_correct_model(found):
     assert found[""] == dict.fromkeys(layers())
 
 
 @pytest.mark.slow
 @every_bug
-def test_every_bug_is_noticed_by_some_layer(found, bug):
+def test_every_bug_is_noticed_by_at_least_one_group_of_checks(found, bug):
     words = {layer: words for layer, words in found[bug.name].items() if words}
     assert words
     for layer, line in words.items():
-        assert "Error:" not in line or layer == "ledger", "a layer raised an error instead of reporting"
+        assert "Error:" not in line or layer == "ledger", f"{layer}: the checks raised an error instead of reporting"
 
 
 @pytest.mark.slow
-def test_every_layer_notices_a_bug_that_no_other_layer_notices(found):
+def test_every_group_of_checks_notices_a_bug_that_all_others_miss(found):
     assert all(tour.alone(found).values())
     assert list(layers()) == list(MEANING)
 
@@ -156,14 +159,14 @@ def test_error_raised_by_a_broken_copy_counts_as_noticed():
 
 
 @pytest.mark.slow
-def test_ledger_layer_notices_the_bug_in_a_changed_copy_of_minivae():
+def test_ledger_checks_notice_the_bug_in_a_changed_copy_of_minivae():
     copy = package(find("minus-one-once").changes)
     with pytest.raises(problems.Noticed, match="minivae.divergences.kl_full gives"):
         ties.ties(copy)
     ties.ties(package())
 
 
-# {bug: function that the ledger layer names in place of the changed function}
+# {bug: function that the ledger checks name in place of the changed function}
 # The first two functions call the changed function; `ops.tanh` is called by the changed function.
 CALLERS = {
     "kl-sum-over-batch": "vae.VAE.loss",
@@ -182,7 +185,7 @@ def changed_functions(bug):
 
 @pytest.mark.slow
 @every_bug
-def test_ledger_layer_reports_the_changed_function(found, bug):
+def test_ledger_checks_report_the_changed_function(found, bug):
     words = found[bug.name]["ledger"]
     if words:
         named = re.findall(r"minivae\.([\w.]+\w)", words)
@@ -190,7 +193,7 @@ def test_ledger_layer_reports_the_changed_function(found, bug):
 
 
 @pytest.mark.slow
-def test_ledger_layer_reports_the_wrong_sampler_and_not_the_correct_density(found):
+def test_ledger_checks_report_the_wrong_sampler_and_not_the_correct_density(found):
     assert ": minivae.gaussian.reparameterize gives" in found["exp-log-var"]["ledger"]
     assert ": minivae.gaussian.reparameterize_backward gives" in found["noise-not-in-gradient"]["ledger"]
 
@@ -201,7 +204,7 @@ def test_code_tied_to_an_entry_runs_the_function_that_the_tie_names():
     assert ran.keys() == names.keys() and not [key for key, name in names.items() if name not in ran[key]]
 
 
-def test_layer_report_shows_the_number_with_the_largest_error():
+def test_message_of_a_failed_check_shows_the_number_with_the_largest_error():
     problems.notice("x", [1.0, 2.0], [1.0, 2.0])
     for values, words in (([1.0, 2.1], "x: 2.1 instead of 2"), ([1.0, np.nan], "x: nan instead of 2"), ([1.0], "shape")):
         with pytest.raises(problems.Noticed, match=words):
@@ -210,7 +213,10 @@ def test_layer_report_shows_the_number_with_the_largest_error():
 
 def test_faults_of_the_museum_itself_are_reported():
     found = {"": {"loss": "5 instead of 4"}, "unseen": {"loss": None}}
-    assert tour.faults(found) == ["layer loss finds a fault in the right model: 5 instead of 4", "no layer notices unseen"]
+    assert tour.faults(found) == [
+        "the layer of checks loss finds a fault in the right model: 5 instead of 4",
+        "no layer of checks notices the bug unseen",
+    ]
 
 
 # Side by side
@@ -263,7 +269,7 @@ def printed(capsys, *words):
     return code, *capsys.readouterr()
 
 
-def test_museum_list_contains_every_exhibit_and_layer(capsys):
+def test_museum_list_contains_every_exhibit_and_every_group_of_checks(capsys):
     code, out, _ = printed(capsys)
     assert code == 0 and all(name in out for name in [*NAMES, *MEANING])
     code, out, _ = printed(capsys, "--json")
@@ -322,7 +328,7 @@ def cached_matrix(found, monkeypatch):
 
 
 @pytest.mark.slow
-def test_matrix_marks_what_each_layer_notices(capsys, cached_matrix, tmp_path, found):
+def test_printed_matrix_marks_the_bugs_that_each_group_of_checks_notices(capsys, cached_matrix, tmp_path, found):
     code, out, err = printed(capsys, "--matrix", "--out", str(tmp_path))
     assert code == 0 and err == "" and (tmp_path / "museum.png").stat().st_size > 10_000
     rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line and line.split()[0] in NAMES}
@@ -350,11 +356,11 @@ def test_readme_has_the_museum_matrix(found):
     assert block.command == "minivae museum --matrix --markdown" and block.text.splitlines() == list(command.markdown(found))
 
 
-def test_museum_exits_with_1_if_no_layer_notices_a_bug(capsys, monkeypatch):
+def test_museum_exits_with_1_if_no_group_of_checks_notices_a_bug(capsys, monkeypatch):
     nothing = dict.fromkeys(layers())
     monkeypatch.setattr(tour, "matrix", lambda done, run: {"": nothing} | dict.fromkeys(NAMES, nothing))
     code, _, err = printed(capsys, "--matrix", "--markdown")
-    assert code == 1 and "no layer notices exp-log-var" in err
+    assert code == 1 and "no layer of checks notices the bug exp-log-var" in err
 
 
 @pytest.mark.slow
@@ -370,7 +376,7 @@ def test_two_processes_compute_the_same_museum_matrix_as_one_process(found, monk
 
 
 @pytest.mark.slow
-def test_matrix_figure_marks_what_each_layer_notices(found):
+def test_matrix_figure_marks_the_bugs_that_each_group_of_checks_notices(found):
     figure, alt = figures.matrix(found)
     marks = len(figure.axes[0].collections)
     assert marks == sum(bool(words) for reports in found.values() for words in reports.values())
@@ -387,7 +393,7 @@ def test_matrix_figure_marks_what_each_layer_notices(found):
 
 @pytest.mark.slow
 def test_figure_says_that_every_bug_is_noticed_despite_a_false_alarm():
-    """Let every layer also report a fault in the right package. The figure must still say that every bug is noticed."""
+    """If all groups of checks also report a fault in the right package, the figure still says that every bug is noticed."""
     found = dict.fromkeys(["", *NAMES], dict.fromkeys(layers(), "5 instead of 4"))
     assert "Every bug is noticed; " in figures.matrix(found)[1]
     found[NAMES[0]] = dict.fromkeys(layers())
@@ -402,7 +408,7 @@ def cached_reports(found, monkeypatch):
 
 
 @pytest.mark.slow
-def test_option_blind_chooses_bugs_that_several_layers_notice(found, cached_reports):
+def test_option_blind_chooses_bugs_that_several_groups_of_checks_notice(found, cached_reports):
     chosen = [tour.blind(seed).name for seed in range(40)]
     counts = [sum(map(bool, found[name].values())) for name in chosen]
     assert counts[0] >= 4 and min(counts) >= 2 and len(set(chosen)) > 10
@@ -410,7 +416,7 @@ def test_option_blind_chooses_bugs_that_several_layers_notice(found, cached_repo
 
 
 @pytest.mark.slow
-def test_reports_about_one_bug_equal_its_row_of_the_matrix(found):
+def test_reports_about_one_bug_equal_the_reports_in_the_matrix(found):
     bug = find("log-k-forgotten")
     assert tour.noticed_of(bug.changes) == found[bug.name]
 
@@ -451,7 +457,7 @@ def test_museum_refuses_impossible_requests(capsys, words):
     assert code == 2 and out == "" and err.startswith("minivae: ")
 
 
-# The project's tests, run on a package with a bug of the museum. `python -m tests.mutants` does this for every bug.
+# The project's tests must fail on a copy with a bug. Two bugs are tried here; `python -m tests.mutants` tries every bug.
 
 
 @pytest.mark.slow

@@ -1,4 +1,7 @@
-"""The command `derivations`: its output, refused input, and planted faults that it must notice."""
+"""The command `derivations`: its output, refused input, and planted faults that the command must notice.
+
+An entry of the ledger has one or more rows. A row is one link of the entry, or the whole entry, with a verdict of its own.
+"""
 
 import io
 import json
@@ -76,7 +79,7 @@ def planted():
         return 2 * s, "=", s + s * (1 + 1e-15)
 
     @equation(
-        "odaibo.903", "l.903", r"x^2 = t\,t", (T,), verdict="slip", says="A square.", fault="x stands for t."
+        "odaibo.903", "l.903", r"x^2 = t\,t", (T,), verdict="slip", says="A square.", fault="The formula has x instead of t."
     )
     def free(x, t):
         return x**2, "=", t * t
@@ -179,10 +182,10 @@ def test_list_prints_sections_and_their_number_of_entries(capsys):
     "filter, ids",
     [
         ("odaibo.40", ["odaibo.40"]),                       # an id
-        ("odaibo.14d", ["odaibo.14"]),                      # a row
+        ("odaibo.14d", ["odaibo.14"]),                      # a row: one link
         ("in no entry", None),
-        ("Roeder", ["beyond.48"]),                          # the paper that it cites
-        ("ill-typed twice", ["odaibo.901"]),                # the meaning
+        ("Roeder", ["beyond.48"]),                          # the paper that the entry cites
+        ("ill-typed twice", ["odaibo.901"]),                # words of `says`
         ("t(t + 2)", ["odaibo.901"]),                       # the formula
         ("ops.relu", ["odaibo.901", "beyond.22"]),          # a tied function
     ],
@@ -505,7 +508,7 @@ def test_errata_full_prints_fault_and_example_and_corrected_form(planted, capsys
 
 @pytest.fixture
 def claims():
-    """Replace the entries of hong: four false rows (a loose claim, two slips, a damaged copy) and two with an assumption."""
+    """Replace the entries of hong by six: a loose claim, two slips, a damaged copy, two that hold under an assumption."""
     before = dict(LEDGER)
 
     def plant(id, function=lambda t: (t, "=", 2 * t), latex="t = 2t", letter=T, **settings):
@@ -599,9 +602,9 @@ def test_show_prints_a_claim_and_our_reading_of_it_as_a_formula(claims, capsys):
 def test_show_reports_the_result_at_a_point_outside_the_assumption(claims, capsys):
     out = run(capsys, "show", "hong.5")[1]
     assert "\nAssuming  t > 0\n" in out
-    assert "\nOutside this assumption, at t = -2, it fails\n    √t²    2\n  = t      -2\n" in out
+    assert "\nOutside this assumption, at t = -2, the formula fails\n    √t²    2\n  = t      -2\n" in out
     out = run(capsys, "show", "hong.6")[1]
-    assert "\nOutside this assumption, at t = -2, it is undefined (log t has no value)\n" in out
+    assert "\nOutside this assumption, at t = -2, the formula is undefined (log t has no value)\n" in out
 
 
 def test_json_row_has_the_keys_claim_and_reading_and_group(claims, capsys):

@@ -1,4 +1,7 @@
-"""The judge accepts true statements and rejects false statements."""
+"""The judge accepts true statements and rejects false statements.
+
+A link is one relation with its two sides. A row is a part of an entry with its own verdict: one link, or the whole entry.
+"""
 
 import itertools
 from dataclasses import replace
@@ -28,7 +31,7 @@ def enter(function, inputs=(A,), id="test.1", **options):
 
 
 def judged(function, inputs=(A,), **options):
-    """Return the judgement of a new entry with one row."""
+    """Return the judgement of a new entry that has a single verdict."""
     (judgement,) = judge(enter(function, inputs, f"test.{next(NUMBERS)}", **options))
     return judgement
 
@@ -106,7 +109,7 @@ def test_error_of_a_zero_side_is_divided_by_its_given_scale():
         assert state(value, "=", Zero(INF)) == state(value, "=", Zero(NAN)) == state(value, "<=", Zero(NAN)) == "fails"
 
 
-def test_link_that_is_false_at_one_draw_fails_and_reports_it():
+def test_link_that_is_false_at_one_draw_fails_and_reports_both_sides():
     left = np.ones((1000, 3))
     left[517, 1] = 1.5
     link = judge_link(left, "=", np.ones((1000, 1)), 1e-9)
@@ -227,7 +230,7 @@ def test_only_figures_and_prose_may_have_nothing_to_compute():
 
 
 @pytest.mark.parametrize("expected", ["figure", "prose"])
-def test_row_with_verdict_figure_or_prose_fails_if_a_link_is_false(expected):
+def test_statement_with_verdict_figure_or_prose_fails_if_a_link_is_false(expected):
     assert judged(lambda a: (a, "<", a + 1), verdict=expected).ok
     assert judged(lambda a: (a + 1, "<", a), verdict=expected).verdict == "fails"
 
@@ -267,7 +270,7 @@ def test_one_false_draw_in_any_block_is_noticed(at):
 
 
 @pytest.mark.parametrize("draws, at, noticed", [(None, 0, True), (None, 2499, True), (50, 49, True), (50, 50, False)])
-def test_tie_is_judged_at_all_draws_or_the_stated_number_of_draws(draws, at, noticed):
+def test_tied_function_is_compared_at_all_draws_or_the_stated_number(draws, at, noticed):
     (bad,) = draw((A,), np.random.default_rng(0), 2500)["a"][at]
     entry = enter(lambda a: ((a + 3) ** 2, "=", a**2 + 6 * a + 9))
     entry.tied("minivae.ops.relu", draws)(lambda a: (a + 3) ** 2 + (a == bad))
@@ -373,7 +376,8 @@ def test_failure_outside_the_assumption_gives_the_conditional_verdict():
     )
 
 
-def test_assumption_is_not_called_needed_if_its_outside_point_is_undecided():
+def test_undecided_result_outside_the_assumption_gives_the_verdict_holds():
+    """At s = 7, the judge cannot tell if the statement fails, so the verdict is not `holds-if`: s < 7 may be unnecessary."""
     nearly = lambda s: (np.sqrt(s**2), "=", s * s / s * np.where(s == 7, 1 + 1e-7, 1))  # noqa: E731
     assert judged(nearly, (S,), needs="s < 7", outside={"s": 7}).verdict == "holds"
 
@@ -415,7 +419,7 @@ def test_judgement_reports_the_first_false_link_of_a_chain():
     assert judgement.witness == {"a": 0} and (judgement.at_witness.left, judgement.at_witness.right) == (1, 2)
 
 
-def test_rows_of_a_chain_are_judged_separately():
+def test_links_of_a_chain_are_judged_separately():
     entry = enter(CHAIN, rows="abc", verdict={"b": "wrong", "c": "slip"})
     entry.corrected("test", "b")(lambda a: (a**2 + 2 * a + 1, "=", a * (a + 2) + 1))
     entry.intended("test", "c")(lambda a: (a**2 + 2 * a + 2, "=", (a + 1) ** 2 + 1))
@@ -435,12 +439,12 @@ def test_sides_of_a_corrected_inequality_must_be_equal_at_the_tight_point():
 
 
 @pytest.mark.parametrize("letters", ["ab", "abcd"])
-def test_chain_with_too_few_or_too_many_rows_is_refused(letters):
+def test_chain_must_have_as_many_rows_as_links(letters):
     with pytest.raises(ValueError, match="a row for every link"):
         judge(enter(CHAIN, rows=letters))
 
 
-def test_letter_of_a_missing_row_is_refused():
+def test_letter_that_names_no_row_of_the_entry_is_refused():
     with pytest.raises(ValueError, match="says must have letters"):
         equation("test.2", "l.1", "test", (A,), says={"d": "?"}, rows="abc")
     with pytest.raises(ValueError, match="verdict must have letters"):
@@ -456,11 +460,11 @@ def test_repeated_id_is_refused():
 
 
 def partly(s):
-    """The first link needs s > 0; the second holds for all s except 0."""
+    """The first link needs s > 0; the second link holds for all s except 0."""
     return np.sqrt(s**2), "=", s * s / s, "=", (2 * s + s) / 3
 
 
-def test_row_that_also_holds_outside_the_assumption_gets_the_verdict_holds():
+def test_link_that_also_holds_outside_the_assumption_gets_the_verdict_holds():
     outside = {"s": -1}
     assert [j.verdict for j in judge(enter(partly, (S,), rows="ab", needs="s > 0", outside=outside))] == [
         "holds-if",
@@ -468,7 +472,7 @@ def test_row_that_also_holds_outside_the_assumption_gets_the_verdict_holds():
     ]
 
 
-def test_conditional_verdict_needs_some_false_row_at_every_outside_point():
+def test_conditional_verdict_needs_a_false_link_at_every_outside_point():
     bounds = lambda a: (np.minimum(a + 9, 18), "=", (a**2 - 81) / (a - 9), "=", np.maximum(a + 9, 0))  # noqa: E731
     outside = ({"a": 10}, {"a": -10})
     entry = enter(bounds, rows="ab", needs="|a| < 9", outside=outside)
@@ -477,7 +481,7 @@ def test_conditional_verdict_needs_some_false_row_at_every_outside_point():
     assert [judgement.verdict for judgement in judge(entry)] == ["holds"] * 2
 
 
-def test_verdict_of_a_row_that_needs_no_assumption_can_be_holds():
+def test_link_that_needs_no_assumption_can_have_the_verdict_holds():
     entry = enter(partly, (S,), rows="ab", needs="s > 0", outside={"s": -1}, verdict={"b": "holds"})
     assert all(judgement.ok for judgement in judge(entry))
 
@@ -578,7 +582,7 @@ def test_copy_verdict_needs_a_failing_line_but_no_corrected_form():
     assert judged(lambda a: (a * a - a, "=", a * (a - 1)), verdict="copy").verdict == "holds"
 
 
-def test_row_without_a_shared_fault_is_its_own_group():
+def test_group_of_a_row_is_its_id_unless_another_group_is_given():
     texts = {"group": {"b": "test.1"}, "claim": {"a": "l.3 says so"}}
     entry = enter(lambda a: (a, "=", a, "=", a), rows="ab", id="test.pair", **texts)
     assert [(row.group, row.claim) for row in entry.rows] == [("test.paira", "l.3 says so"), ("test.1", "")]

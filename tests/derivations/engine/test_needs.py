@@ -1,4 +1,4 @@
-"""The stated assumptions are sufficient: a search among the points that satisfy them finds no point at which a row fails.
+"""Stated assumptions are sufficient: a search finds no point at which the assumption of an entry holds and the entry fails.
 
 In the code, the assumption of an entry is a set of allowed values for each of its letters (variables), for example s > 0.
 For a few entries, JOINT_ASSUMPTIONS adds a condition on several letters together. The search starts from random points;
@@ -59,7 +59,7 @@ def first_points(inputs, rng, n=POINTS):
 
 
 def neighbours(raws, worst, rng, n=POINTS):
-    """Return points near the worst ones: add normal steps of sizes from 1e-4 to 1."""
+    """Return points near the points with the indices `worst`: add normal steps of sizes from 1e-4 to 1."""
     start = worst[np.arange(n) % len(worst)]
     step = 10 ** rng.uniform(-4, 0, (n, 1))
     return {name: raw[start] + step * rng.standard_normal((n, raw.shape[1])) for name, raw in raws.items()}
@@ -103,9 +103,9 @@ def inside(entry, raws):
 
 
 def counterexample(entry, seed=SEED):
-    """Search the points that satisfy the assumption of an entry for a point at which a row fails.
+    """Search for a point that satisfies the assumption of an entry, but at which a conditional link of the entry fails.
 
-    Return this point, or the error that it raises, as text. Return "" if no point fails.
+    Return this point as text. If the entry raises an error, return the error as text. If no link fails, return "".
     """
     links = [row.link for row in entry.rows if row.expected == "holds-if" and row.link is not None]
     rng = np.random.default_rng(seed)
@@ -122,7 +122,7 @@ def counterexample(entry, seed=SEED):
     return ""
 
 
-def test_no_row_fails_at_any_point_that_satisfies_its_assumption():
+def test_no_conditional_statement_fails_at_a_point_that_satisfies_its_assumption():
     found = {entry.id: counterexample(entry) for entry in conditional_entries()}
     assert len(found) > 10 and {id: point for id, point in found.items() if point} == {}
 

@@ -122,7 +122,8 @@ def test_terms_equal_the_level_on_every_contour_line_of_lm_43():
             np.testing.assert_allclose(term(*seen.T), level, atol=0.01)
 
 
-def test_lm_43_prints_the_lowest_values_and_the_kl_for_each_beta():
+def test_every_panel_of_lm_43_prints_the_values_at_its_minima():
+    """Three panels print the lowest reconstruction, KL and loss. The fourth prints the KL at the minimum for each beta."""
     written = [text for text, _ in words(drawn("lm-43")[0])]
     for expected in ("$x/w$: 0.23", "prior: 0.00", "posterior: 2.63"):
         assert expected in written

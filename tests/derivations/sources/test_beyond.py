@@ -60,7 +60,7 @@ def test_gap_of_the_bound_decreases_with_more_draws():
 
 @pytest.mark.parametrize("d", [-0.9999, -0.5, -1e-9, 0, 1e-9, 0.9, 3.0])
 def test_taylor_remainder_by_quadrature_equals_its_closed_form(d):
-    """The closed form is `(log(1 + d) - d + d^2 / 2) / d^3`; near d = 0, the test uses its series."""
+    """The closed form is `(log(1 + d) - d + d^2 / 2) / d^3`; near d = 0, the test uses the series 1/3 - d/4."""
     exact = 1 / 3 - d / 4 if abs(d) < 1e-6 else (math.log1p(d) - d + d**2 / 2) / d**3
     assert information.taylor_rest(np.array([[d]]))[0, 0] == pytest.approx(exact, rel=1e-9)
 
@@ -74,10 +74,10 @@ def test_inverse_of_the_change_of_variables_is_accurate(bend):
 
 
 def test_change_of_variables_holds_where_the_entropy_is_almost_0():
-    """The entropy is a difference of two larger numbers; the judge compares the error of the entropy with these numbers."""
-    entropy_is_0 = 3 / math.sqrt(2 * math.pi * math.e)      # sigma_q; with slope 3, y has sigma_q / 3
+    """The entropy of y is 1.1 - 1.1 = 0 nats; the judge divides the error of the entropy by 1.1, not by 0."""
+    sigma_q = 3 / math.sqrt(2 * math.pi * math.e)           # y = z / 3 has standard deviation sigma_q / 3, so entropy 0
     sides, relations = sides_of(
-        ENTRIES["beyond.34"].printed, point(mu_q=0.3, sigma_q=entropy_is_0, mu_p=0.05, sigma_p=1, slope=3, bend=0)
+        ENTRIES["beyond.34"].printed, point(mu_q=0.3, sigma_q=sigma_q, mu_p=0.05, sigma_p=1, slope=3, bend=0)
     )
     assert abs(sides[0][0, 1]) < 1e-12 and judge_sides(sides, relations, 1e-9)[0].state == "holds"
     assert judge_sides([sides[0] + [[0, 1e-4]], sides[1]], relations, 1e-9)[0].state == "fails"

@@ -1,4 +1,7 @@
-"""Fits of one Gaussian to two modes: their KLs agree with sums on a grid, and no other Gaussian has a smaller KL."""
+"""Fits of one Gaussian q to a mixture p of two Gaussians with means -apart and apart.
+
+The tests compare KLs with sums on a grid, and check that no other Gaussian q has a smaller KL than the fit.
+"""
 
 import numpy as np
 import pytest
@@ -45,7 +48,8 @@ def test_fits_have_the_smallest_kl_in_both_directions():
             assert least <= on_grid < least + 0.01
 
 
-def test_fits_to_far_and_near_modes_have_the_known_numbers():
+def test_fits_to_gaussians_far_apart_or_close_together_have_the_known_values():
+    """The two Gaussians have means 3 and -3, or 0.8 and -0.8. The test compares mu, sigma and, for 3 and -3, the KL."""
     np.testing.assert_allclose(fits.fit_forward(3), (0, np.sqrt(10)), atol=1e-12)
     right, left = fits.fit_reverse(3, 3), fits.fit_reverse(3, -3)
     np.testing.assert_allclose(right, (2.984306, 1.023369), atol=1e-6)
@@ -62,7 +66,7 @@ def test_fit_to_an_array_of_distances_finds_the_minimum_for_each_distance():
         np.testing.assert_allclose(mu.ravel(), [fit(apart)[0] for apart in APART.ravel()], atol=1e-9)
 
 
-def test_reverse_fit_covers_both_near_modes_but_only_one_far_mode():
+def test_reverse_fit_covers_both_gaussians_if_close_but_one_if_far_apart():
     mu, _ = fits.best_reverse(np.array([0.8, 2.5, 2.8, 2.9, 3, 4]))
     np.testing.assert_allclose(mu[:3], 0, atol=1e-9)
     np.testing.assert_allclose(mu[3:], (2.9, 3, 4), atol=0.03)

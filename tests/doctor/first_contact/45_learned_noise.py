@@ -1,7 +1,7 @@
 """Gaussian decoder with a learned noise level.
 
-The noise level is trained by gradient descent together with the weights; iw_bound of these
-log densities is the test log likelihood reported in the table.
+Gradient descent trains the noise level together with the weights. The test log likelihood that
+we report is iw_bound(log_w), with log_w = log_px_given_z(x, output) + log p(z) - log q(z|x).
 """
 import numpy as np
 
