@@ -1,4 +1,4 @@
-"""A second process, which works while this process goes on."""
+"""Other processes, which work while this process goes on."""
 
 import contextlib
 import multiprocessing
@@ -10,23 +10,24 @@ from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, Th
 
 
 @contextlib.contextmanager
-def second_process() -> Iterator[Executor]:
-    """Context with an executor that runs calls in one other process, or in a thread if there can be no other process.
+def other_processes(count: int | None = None) -> Iterator[Executor]:
+    """Context with an executor that runs calls in `count` other processes; the default is one process per core.
 
-    Raises ChildProcessError if the process is killed, for example because the memory is full.
+    If there can be no other process, the calls run in a thread. Raises ChildProcessError if an other process is killed, for
+    example because the memory is full.
     """
-    with executor() as pool:
+    with executor(count) as pool:
         try:
             yield pool
         except BrokenExecutor:
-            raise ChildProcessError("the process that draws was killed, perhaps for lack of memory") from None
+            raise ChildProcessError("a process of this command was killed, perhaps for lack of memory") from None
 
 
-def executor() -> Executor:
-    """Return an executor with one process or, in a daemonic process or a system without semaphores, with one thread."""
+def executor(count: int | None = None) -> Executor:
+    """Return an executor with `count` processes or, in a daemonic process or a system without semaphores, with one thread."""
     if not multiprocessing.current_process().daemon:        # a daemonic process must not start others
         with contextlib.suppress(ImportError, NotImplementedError, OSError):
-            return ProcessPoolExecutor(1, initializer=end_with_parent)
+            return ProcessPoolExecutor(count, initializer=end_with_parent)
     return ThreadPoolExecutor(1)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from minivae import checks, data, runs
 from minivae.app.data import reading_of, say_what_was_read
-from minivae.app.process import second_process
+from minivae.app.process import other_processes
 from minivae.app.progress import Progress, Silent, say, tell
 from minivae.app.results import MEASURED, draw_model, draw_training, explore, measure, report
 from minivae.app.run_data import checksum, choose_likelihood, data_of, places_of, prepare_data
@@ -54,7 +54,7 @@ def measure_and_draw(run: runs.Run, whole: data.Dataset, options: argparse.Names
     """Measure a trained run, write its results, figures and explorer; return the results."""
     held_out, config = whole.few(MEASURED).without_training(), run.config
     draws, = np.random.default_rng(MEASURE_SEED).spawn(1)
-    with second_process() as other:                         # draws while this process measures: 30 % less to wait
+    with other_processes(1) as other:                       # draws while this process measures: 30 % less to wait
         of_model = other.submit(draw_model, run, held_out)
         results, evidence = measure(run.vae, held_out, draws)
         results |= {"seconds": None, "epochs": len(run.history), "files": [], "explorer": None}

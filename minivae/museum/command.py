@@ -5,15 +5,14 @@ import ast
 import difflib
 import functools
 import json
-import signal
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import minivae
 
+from minivae.app.process import other_processes
 from minivae.app.progress import Progress, Silent, tell
 from minivae.checks import refuse, whole_number
 from minivae.museum import tour
@@ -166,7 +165,7 @@ def show_matrix(options: argparse.Namespace) -> int:
         must_be_free("--out", "a directory without an earlier figure", [path], options.overwrite)
         make_directory(options.out)
     progress = Silent() if options.quiet else Progress(len(bugs()))
-    with ProcessPoolExecutor(initializer=ignore_interrupts) as pool:            # one process per core
+    with other_processes() as pool:
         found = tour.matrix(progress.update, pool.map)
     progress.end()
     if options.markdown:
@@ -184,11 +183,6 @@ def show_matrix(options: argparse.Namespace) -> int:
     else:
         print("\n".join([*matrix_lines(found), str(path)]))
     return report_faults(found)
-
-
-def ignore_interrupts() -> None:
-    """Ignore Ctrl-C, which the main process handles."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def report_faults(found: dict) -> int:

@@ -1,4 +1,4 @@
-"""The second process: results and errors reach the first process, and it never outlives the first process."""
+"""Other processes: their results and errors reach the first process, and they never outlive it."""
 
 import multiprocessing
 import os
@@ -13,7 +13,8 @@ import pytest
 
 from minivae import runs
 from minivae.app import cli, process, train
-from minivae.app.process import second_process
+from minivae.app.process import other_processes
+from minivae.museum import tour
 
 QUICK = ["train", "--epochs", "1", "--hidden", "4", "-q", "--no-explorer"]
 
@@ -27,7 +28,7 @@ def fail(*_):
 
 
 def test_second_process_returns_results_and_raises_errors_in_the_first():
-    with second_process() as other:
+    with other_processes(1) as other:
         number, error = other.submit(os.getpid), other.submit(fail)
         assert number.result() != os.getpid()
         with pytest.raises(ValueError, match="planted"):
@@ -35,15 +36,21 @@ def test_second_process_returns_results_and_raises_errors_in_the_first():
 
 
 def test_second_process_that_is_killed_raises_child_process_error():
-    with pytest.raises(ChildProcessError, match="was killed"), second_process() as other:
+    with pytest.raises(ChildProcessError, match="was killed"), other_processes(1) as other:
         other.submit(kill_this_process).result()
 
 
 def test_train_reports_a_killed_second_process_and_keeps_its_results(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(train, "draw_model", kill_this_process)
     assert cli.main([*QUICK, "--out", str(tmp_path / "run")]) == 2
-    assert capsys.readouterr().err == "minivae: the process that draws was killed, perhaps for lack of memory\n"
+    assert capsys.readouterr().err == "minivae: a process of this command was killed, perhaps for lack of memory\n"
     assert runs.results(tmp_path / "run")["log_px"] < 0
+
+
+def test_museum_reports_a_killed_process_of_its_matrix(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(tour, "matrix", lambda update, map: list(map(kill_this_process, range(2))))
+    assert cli.main(["museum", "--matrix", "--out", str(tmp_path), "-q"]) == 2
+    assert capsys.readouterr().err == "minivae: a process of this command was killed, perhaps for lack of memory\n"
 
 
 def test_daemonic_process_draws_in_a_thread():
@@ -68,8 +75,8 @@ def test_system_without_second_processes_draws_in_a_thread(error, monkeypatch):
 
 WAIT = """
 import os, time
-from minivae.app.process import second_process
-with second_process() as other:
+from minivae.app.process import other_processes
+with other_processes(1) as other:
     print(other.submit(os.getpid).result(), flush=True)
     other.submit(time.sleep, SECONDS)
     time.sleep(60)

@@ -50,7 +50,7 @@ def draw_nothing(patch):
 
 def draw_in_this_process(patch):
     """Let the train command draw its figures in this process, so that other patches have an effect on them."""
-    patch.setattr(app_train, "second_process", lambda: contextlib.nullcontext(SameProcess()))
+    patch.setattr(app_train, "other_processes", lambda count: contextlib.nullcontext(SameProcess()))
 
 
 class SameProcess(Executor):
