@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
 
 
@@ -24,16 +24,26 @@ def other_processes(count: int | None = None) -> Iterator[Executor]:
 
 
 def executor(count: int | None = None) -> Executor:
-    """Return an executor with `count` processes or, in a daemonic process or a system without semaphores, with one thread."""
+    """Return an executor with `count` processes. In a daemonic process, or without semaphores, it has one thread instead."""
     if not multiprocessing.current_process().daemon:        # a daemonic process must not start others
         with contextlib.suppress(ImportError, NotImplementedError, OSError):
             return ProcessPoolExecutor(count, initializer=end_with_parent)
     return ThreadPoolExecutor(1)
 
 
+def mapped(pool: Executor, function: Callable, arguments: Iterable) -> Iterator:
+    """Yield function(argument) for all arguments, in order, and cancel no call.
+
+    Do not use `pool.map`: on Ctrl-C it cancels calls while the processes end, and Python 3.11 can then print a traceback.
+    """
+    for future in [pool.submit(function, argument) for argument in arguments]:
+        yield future.result()
+
+
 def end_with_parent() -> None:
     """Make this process end silently on Ctrl-C, and when its parent ends, even if the parent is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:   # a shell makes commands in the background ignore Ctrl-C
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_wait_for_parent, daemon=True).start()
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import minivae
 
-from minivae.app.process import other_processes
+from minivae.app.process import mapped, other_processes
 from minivae.app.progress import Progress, Silent, tell
 from minivae.checks import refuse, whole_number
 from minivae.museum import tour
@@ -166,7 +166,7 @@ def show_matrix(options: argparse.Namespace) -> int:
         make_directory(options.out)
     progress = Silent() if options.quiet else Progress(len(bugs()))
     with other_processes() as pool:
-        found = tour.matrix(progress.update, pool.map)
+        found = tour.matrix(progress.update, functools.partial(mapped, pool))
     progress.end()
     if options.markdown:
         print("\n".join(markdown(found)))

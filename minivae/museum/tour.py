@@ -143,7 +143,7 @@ def remarks(shown: Exhibit) -> list[str]:
 def matrix(done: Callable[[int, str], None] = lambda count, name: None, run: Callable = map) -> dict[str, dict]:
     """Return the message of every layer of checks about every bug; the first entry, "", is about the right package.
 
-    Calls `done(count, name)` after each bug. `run` is the function `map`, or the method `map` of a pool of processes.
+    Calls `done(count, name)` after each bug. `run` is the function `map`, or a function like it that uses several processes.
     """
     names, changes = zip(("", ()), *((bug.name, bug.changes) for bug in bugs()))
     found = {}

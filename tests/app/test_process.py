@@ -47,6 +47,20 @@ def test_train_reports_a_killed_second_process_and_keeps_its_results(tmp_path, m
     assert runs.results(tmp_path / "run")["log_px"] < 0
 
 
+def test_mapped_cancels_no_call_when_its_caller_stops():
+    """Compare with `map` of the pool, which cancels the calls that have not begun."""
+    cancelled = []
+    for run in (lambda pool: process.mapped(pool, time.sleep, [0, 1, 0]), lambda pool: pool.map(time.sleep, [0, 1, 0])):
+        with ThreadPoolExecutor(1) as pool:
+            submitted, submit = [], pool.submit
+            pool.submit = lambda *call: submitted.append(submit(*call)) or submitted[-1]
+            results = run(pool)
+            next(results)
+            results.close()
+        cancelled.append([call.cancelled() for call in submitted])
+    assert cancelled == [[False, False, False], [False, False, True]]
+
+
 def test_museum_reports_a_killed_process_of_its_matrix(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tour, "matrix", lambda update, map: list(map(kill_this_process, range(2))))
     assert cli.main(["museum", "--matrix", "--out", str(tmp_path), "-q"]) == 2
@@ -99,19 +113,32 @@ def test_second_process_ends_when_the_first_is_killed(number, seconds):
     assert not is_running(second)
 
 
-def test_ctrl_c_ends_both_processes_with_one_line(tmp_path):
+TRAIN = """
+train.draw_model = time.sleep                               # fails at once: the second process is idle when Ctrl-C comes
+train.measure = lambda *_: (print("measuring", flush=True), time.sleep(60))
+"""
+MATRIX = """
+tour.matrix = lambda _, run: list(run(time.sleep, (print("measuring", flush=True), *[60] * 9)[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    "changes, arguments", [(TRAIN, [*QUICK, "--out"]), (MATRIX, ["museum", "--matrix", "-q", "--out"])],
+    ids=["train", "museum"],
+)  # fmt: skip
+def test_ctrl_c_ends_all_processes_with_one_line(changes, arguments, tmp_path):
     code = f"""
 import sys, time
 from minivae.app import cli, train
-train.draw_model = time.sleep                               # fails at once: the second process is idle when Ctrl-C comes
-train.measure = lambda *_: (print("measuring", flush=True), time.sleep(60))
-sys.exit(cli.main({[*QUICK, "--out", str(tmp_path / "run")]}))
+from minivae.museum import tour
+{changes}
+sys.exit(cli.main({[*arguments, str(tmp_path / "out")]}))
 """
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdout=-1, stderr=-1, text=True, start_new_session=True) as first:
         assert first.stdout.readline() == "measuring\n"
-        time.sleep(0.2)                                     # the second process starts
-        os.killpg(first.pid, signal.SIGINT)                 # a terminal sends Ctrl-C to both
+        time.sleep(0.5)                                     # the other processes start
+        os.killpg(first.pid, signal.SIGINT)                 # a terminal sends Ctrl-C to all
         out, err = first.communicate(timeout=20)
     assert (first.returncode, out, err) == (130, "", "minivae: interrupted\n")
 
