@@ -131,7 +131,7 @@ def add_study_commands(command: Callable, judging: argparse.ArgumentParser) -> N
 
 
 def list_command(options: argparse.Namespace) -> int:
-    """Print the sections, or one line for every entry that matches the filter."""
+    """Print the sections of the ledger, or one line for every entry that matches the filter."""
     from derivations.engine import ledger
     from derivations.pages import records, terminal
     from derivations.pages.unicode import unicode
@@ -153,11 +153,11 @@ def list_command(options: argparse.Namespace) -> int:
     return 0
 
 
-FITS = 24                                                   # number of rows that fit on a screen above the totals
+FITS = 24                                                   # number of verdicts that fit on a screen above the totals
 
 
 def check_command(options: argparse.Namespace) -> int:
-    """Print the totals, and the table if it is short or --all is given; return 1 for an unexpected verdict."""
+    """Print the totals; with --all, or for few ids, also the verdict of every row. Return 1 for an unexpected verdict."""
     from derivations.engine import ledger
     from derivations.pages import errata, records, terminal
 
@@ -263,7 +263,7 @@ def book_command(options: argparse.Namespace) -> int:
     from minivae.runs import make_directory
     from minivae.runs.files import must_be_free, write_atomically
 
-    use_one_thread()                                        # fastest for the two small models that are trained
+    use_one_thread()                                        # the two small models of the book train fastest with one thread
     must_be_free("--out", "new", [options.out], options.overwrite)
     make_directory(options.out.parent, "the directory of the book")
     items = judged_items(options, ledger.find_all([]))

@@ -11,7 +11,10 @@ MOST_DRAWS = 1_000_000                                      # more draws take mi
 
 
 def say_count(options: argparse.Namespace, shown: list, all: list, noun: str, filters: tuple[str, ...], more: str) -> None:
-    """Print how many entries, faults or functions are shown, examples of filters, and the option that prints more."""
+    """Print the number of entries, faults or functions that are shown.
+
+    Then print examples of filters, and the option (`more`) that shows more.
+    """
     name = f"derivations {options.command.__name__.removesuffix('_command')}"
     count = f"{len(all)} {noun}" if len(shown) == len(all) else f"{len(shown)} of {len(all)} {noun}"
     examples = ", ".join(f"{name} {word}" for word in filters)
@@ -34,7 +37,10 @@ def judged_items(options: argparse.Namespace, found: list) -> list:
 
 
 def draws_and_seed(options: argparse.Namespace) -> tuple[int, int]:
-    """Check and return `--draws` and `--seed`. A later error from too many draws would look like a fault of an entry."""
+    """Check and return `--draws` and `--seed`.
+
+    Too many draws are refused before judging: while an entry is judged, the error would look like a fault of the entry.
+    """
     from minivae.checks import refuse, whole_number
 
     if whole_number("--draws", options.draws, 1) > MOST_DRAWS:

@@ -14,8 +14,8 @@ from minivae.app.progress import say
 def compare_command(options: argparse.Namespace) -> int:
     """Print the notation and numbers of all sources.
 
-    Several entries, and some functions of minivae, compute the same quantity. Each of these numbers is compared with the
-    definition of the quantity. Return 1 if the number of a function, or of an entry that holds, differs from the
+    Several entries, and some functions of minivae, compute the same quantity. Each of their results is compared with the
+    definition of the quantity. Return 1 if the result of a function, or of an entry that holds, differs from the
     definition. With --markdown, only the notation is printed, and nothing is compared.
     """
     from derivations.engine import ledger
@@ -48,11 +48,11 @@ def questions_command(options: argparse.Namespace) -> int:
     """Print the questions with their answers; with --out, draw the two models of the last question."""
     from minivae.app.cli import use_one_thread
 
-    use_one_thread()                                        # fastest for the two small models that are trained
+    use_one_thread()                                        # the two small models train fastest with one thread
     from derivations.pages.terminal import page_width
     from derivations.study import questions
 
-    if options.out is not None:                             # before the training: refuse a bad directory
+    if options.out is not None:                             # refuse a bad directory now, not after the training
         from derivations import figures
         from derivations.figures.digits import two_models
 

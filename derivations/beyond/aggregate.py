@@ -25,7 +25,7 @@ MEAN_OF_N = r"\frac{1}{N}\sum_{n=1}^{N}"
 
 
 def mean_kl(q, p):
-    """Return the mean of KL(q_n || p) over the N rows q_n of a table, (n, 1), for tables q (n, N, Z) and p (n, Z)."""
+    """Return the mean of KL(q_n || p) over the N distributions q_n, (n, 1). q has the shape (n, N, Z), and p (n, Z)."""
     return kl_of_weights(q, np.broadcast_to(p[:, None], q.shape)).mean(axis=1)
 
 
@@ -42,12 +42,13 @@ def eq_7(q, p):
     N, bar_q = q.shape[1], q.mean(axis=1)                   # bar q, the aggregate posterior, (n, Z)
     flat = lambda table: table.reshape(len(table), -1)  # noqa: E731
     rest = kl_of_weights(bar_q, p)
-    information = kl_of_weights(flat(q / N), flat(np.broadcast_to(bar_q[:, None] / N, q.shape)))    # of n and z
+    # The mutual information of n and z, and the entropy of n given z
+    information = kl_of_weights(flat(q / N), flat(np.broadcast_to(bar_q[:, None] / N, q.shape)))
     with np.errstate(divide="ignore", invalid="ignore"):
-        entropy = -total(flat(times(q / N, log(q / N / bar_q[:, None]))))   # of n given z
+        entropy = -total(flat(times(q / N, log(q / N / bar_q[:, None]))))
     return (
         rest,
-        "<=", Zero(1, mean_kl(q, p)),                       # this side can be near 0: check its absolute error
+        "<=", Zero(1, mean_kl(q, p)),                       # this side can be near 0; the judge checks its absolute error
         "=", information + rest,
         "=", Zero(1, math.log(N) - entropy + rest),
         "<=", math.log(N) + rest,

@@ -44,7 +44,7 @@ STEPS = 4
 
 
 def faces(m):
-    """Probabilities of 0 and of 1, (..., 2). Both are stored, because `1 - m` loses digits if m is near 1."""
+    """Return (1 - m, m), the probabilities of 0 and of 1, (..., 2). Both are kept: if m is near 1, `1 - m` loses digits."""
     return np.stack([1 - m, m], axis=-1)
 
 
@@ -101,7 +101,7 @@ def eq_46(x, pi, m, pi_2, m_2):
     made, other = list(steps_of_em(x, pi, faces(m))), (pi_2, faces(m_2))
 
     def over_other(q, best):
-        """Return the bound at the best theta minus the bound at the given other theta."""
+        """Return the ELBO of q at its best theta minus the ELBO of q at the theta `other`."""
         of_coins = kl(best[1], other[1]).sum(axis=(2, 3))                                       # (n, K)
         return q.shape[1] * kl(best[0], other[0]) + total(q.sum(axis=1) * of_coins)
 
@@ -119,7 +119,7 @@ def eq_46(x, pi, m, pi_2, m_2):
 
 # The gradient of `log p(x, z) - log q(z|x)` in (mu, log sigma^2), for one draw z = mu + sigma eps
 
-EPS, CHANCES = noise(1)                                     # (3, 1), (3,): means of polynomials up to degree 5 are exact
+EPS, CHANCES = noise(1)                                     # (3, 1), (3,): nodes and weights; exact up to degree 5
 AWAY = chosen("away", "away", 0, "the distance of mu from the mean of p(z|x), in units of sigma")
 
 
@@ -130,7 +130,7 @@ def log_weight(w, s, x, z, mu, log_var):
 
 
 def gradients(w, s, x, mu, log_var, eps):
-    """Return two gradients, (n, 2, L) each: the path gradient (only through z), and the whole gradient (with the score)."""
+    """Return the path gradient (only through z) and the whole gradient (with the score) of `log_weight`, (n, 2, L) each."""
     code = lambda mu, log_var: mu + exp(log_var / 2) * eps  # noqa: E731
 
     def path(step_mu, step_log_var):
@@ -145,7 +145,7 @@ def gradients(w, s, x, mu, log_var, eps):
 
 
 def variance(chances, values):
-    """Variance over the last axis; the axis is kept."""
+    """Return the variance of `values`, which have the probabilities `chances`, over the last axis; the axis is kept."""
     return total(chances * (values - total(chances * values)) ** 2)
 
 
@@ -178,7 +178,7 @@ def eq_48(w, s, x, away):
 @eq_48.tied("minivae.gaussian.log_normal_backward")
 def _(w, s, x, away):
     def of_draws(value):
-        """Repeat every row for its three draws of eps. Each draw is then a separate datum with its own gradient."""
+        """Repeat every value three times, once for each draw of eps. Each draw is then a datum with its own gradient."""
         return np.repeat(value, 3, axis=0)                                  # (3 n, 1)
 
     w, s, x, mu, sigma = (of_draws(value) for value in (w, s, x, *linear_posterior(w, s, x)))
@@ -211,12 +211,12 @@ def estimates(w, s, x, mu, sigma):
 
 
 def variance_of_a(w, s, x, mu, sigma):
-    """Return V_A of the formula, the variance of A. A is a quadratic in eps."""
+    """Return V_A of beyond.49, the variance of the estimator A. A is a quadratic in eps."""
     return sigma**2 * (w * (x - w * mu) / s**2 - mu) ** 2 + (1 - sigma**2 - (w * sigma / s) ** 2) ** 2 / 2
 
 
 def variance_of_b(w, s, x, mu, sigma):
-    """Return V_B of the formula, the variance of B. B is log p(x|z) minus a constant."""
+    """Return V_B of beyond.49, the variance of the estimator B. B is log p(x|z) minus a constant."""
     return sigma**2 * (w * (x - w * mu) / s**2) ** 2 + (w * sigma / s) ** 4 / 2
 
 
@@ -281,14 +281,14 @@ TILT = chosen("tilt", "tilt", 0, "a batch with the first datum is 1 + tilt times
 
 
 def batches(N):
-    """Yield M and the masks of all batches of M data, for M = 1, ..., N."""
+    """Yield M and the masks of all batches of M data, for M = 1, ..., N. A mask is 1 for each datum of its batch."""
     for M in range(1, N + 1):
         chosen = itertools.combinations(range(N), M)
         yield M, np.array([np.isin(np.arange(N), batch) for batch in chosen], float)
 
 
 def mean_and_variance(estimates, tilt, masks):
-    """Return mean and variance, (n, 1, 2), of the estimates (n, batches)."""
+    """Return the mean and the variance over all batches, (n, 1, 2), of the estimates (n, batches)."""
     chances = 1 + tilt * masks[:, 0]
     chances = chances / total(chances)                      # (n, batches)
     return np.stack([total(chances * estimates), variance(chances, estimates)], axis=-1)
@@ -325,7 +325,7 @@ def _(a, sigma, w, s, x, tilt):
         vae, N = scalar_vae(w, s, 0 * a, sigma), len(x)
         vae.params["encoder.1.weight"][0, 0] = a[0]         # mu = a x
         found = []
-        for M, masks in batches(N):                         # the loss is a mean, so N * loss is N/M times the sum
+        for M, masks in batches(N):                         # N * loss is N/M times a sum: the loss is a mean over M data
             x_of = [x[mask == 1][:, None] for mask in masks]
             made = np.array([-N * vae.loss(batch, np.repeat(TWO, M, axis=1)) for batch in x_of])
             found.append(mean_and_variance(made, tilt, masks)[0])

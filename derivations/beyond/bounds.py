@@ -91,7 +91,7 @@ def eq_43(p_d, p_xz, q):
     mean = lambda f: total(times(p_d, f))  # noqa: E731
     return (
         kl_of_weights(flat(p_d[..., None] * q), flat(p_xz)),
-        "=", Zero(1, -mean(elbo) + mean(log(p_d))),          # near 0 if both joints are almost equal
+        "=", Zero(1, -mean(elbo) + mean(log(p_d))),          # near 0 if p_d(x) q(z|x) is almost equal to p(x, z)
         "=", mean(log(p_d) - log(evidence(p_xz)[..., 0])) + mean(gap),
     )  # fmt: skip
 
@@ -199,7 +199,7 @@ def loss_of(reduce, beta, W, b, s, x, eps):
 
 
 def slopes(loss, at):
-    """Return the gradient (n, K) at points (n, K), by a complex step in each of the K coordinates."""
+    """Return the gradient of `loss`, (n, K), at points (n, K), by a complex step in each of the K coordinates."""
     return complex_step(lambda t: loss(at[:, None] + t * np.eye(at.shape[-1])), 0)
 
 

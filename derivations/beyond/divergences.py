@@ -21,7 +21,7 @@ from minivae.gaussian import (
 )
 from minivae.ops import softplus, softplus_backward
 
-# The grids
+# Random draws are rounded to these grids
 
 
 def tenths(raw):
@@ -134,7 +134,8 @@ def _(mu, sigma, sigma_p):
 
 
 # In random draws, all values below are whole multiples of 1/200. mu_q - mu_p and sigma_p are even multiples, and sigma_q is
-# an odd one. So sigma_q^2 + (mu_q - mu_p)^2 never equals sigma_p^2. No gradient is 0, also at the simple values.
+# an odd one. So sigma_q^2 + (mu_q - mu_p)^2 never equals sigma_p^2, and no gradient is 0. At the simple values, too, no
+# gradient is 0.
 
 TWO = (
     Symbol("mu_q", r"\mu_q", "real, drawn halfway between multiples of 0.1", 1, between_tenths, (1, 0.5, -2)),

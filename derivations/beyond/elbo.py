@@ -58,7 +58,7 @@ E_Q = r"E_{z \sim q}"
 
 
 def vector_log_joint(W, b, s, x, z):
-    """Return log p(x, z), (n, K), of codes z (n, K, 2), from the joint covariance of (z, x)."""
+    """Return log p(x, z), (n, K), for codes z (n, K, 2), from the joint covariance of (z, x)."""
     W_t, (D, J) = np.swapaxes(W, -2, -1), W.shape[-2:]
     of_z = np.concatenate([np.broadcast_to(np.eye(J), (len(W), J, J)), W_t], axis=-1)
     of_x = np.concatenate([W, W @ W_t + s[..., None] ** 2 * np.eye(D)], axis=-1)
@@ -128,7 +128,7 @@ def eq_2(W, b, s, x, mu, sigma):
 
 
 def terms_of_minivae(W, b, s, x, mu, sigma):
-    """Return log p(x|z), log p(z) and log q(z|x) at 9 quadrature nodes, (n, 9) each, and the weights, (9,)."""
+    """Return log p(x|z), log p(z) and log q(z|x) at 9 quadrature nodes, (n, 9) each, and the weights of the nodes, (9,)."""
     eps, chances = noise(2)
     z = reparameterize(mu, 2 * log(sigma), eps[:, None])                                    # (9, n, 2)
     mean_x = b + np.einsum("ndj,lnj->lnd", W, z)
@@ -215,8 +215,8 @@ def eq_3(p_xz, q):
 def draws_of(K, J):
     """Return the counts (M, J) and the orders (M,) of K draws from J values.
 
-    A row of counts says how often each value is drawn, and there are M possible rows. `orders` has the number of
-    different sequences of draws with these counts.
+    A row of counts says how often each value is drawn, and there are M possible rows. For each row, `orders` has the
+    number of different sequences of draws with these counts.
     """
     multisets = itertools.combinations_with_replacement(range(J), K)
     counts = np.array([np.bincount(drawn, minlength=J) for drawn in multisets])
@@ -231,7 +231,7 @@ def chances_of(K, q):
 
 
 def mean_weights(K, w):
-    """Return the mean weight `1/K sum_k w_k` for each row of counts, (..., M), from w (..., J)."""
+    """Return the mean weight `1/K sum_k w_k` of K draws for each row of counts, (..., M). w (..., J) has all J weights."""
     return w @ draws_of(K, w.shape[-1])[0].T / K
 
 
@@ -249,7 +249,7 @@ def bound_of_the_others(K, q, w):
 
 
 def gap_of(K, p_xz, q):
-    """Return KL(a || b), (..., 1), for two distributions of K draws.
+    """Return the gap log p(x) - L_K, (..., 1), as KL(a || b) of two distributions of K draws.
 
     In the distribution a, all K draws are from q. In the distribution b, one randomly chosen draw is from p(z|x), and the
     others are from q.
@@ -342,9 +342,10 @@ def eq_5(q, w):
     mean_log = lambda k: lambda phi: log(mean_weights(k, p_x + phi * (w - p_x)))  # noqa: E731
     slopes = [(chances_of(k, q), complex_step(mean_log(k), 1)) for k in K.tolist()]
     signal, square = (np.hstack([total(chance * slope**r) for chance, slope in slopes]) for r in (1, 2))
-    # If the mean weight is (1 + t) p(x), the three terms are -log(1 + t), -t / (1 + t) and t^2 / (1 + t)^2. Each term is its
-    # Taylor polynomial of degree 3 in t, plus t^4 times a positive factor. With a = min(w) / p(x), 1 + t
-    # is at least a. So the factors are at most 1 / (4 a), 1 / a and (2 a + 1) / a^2.
+    # Let (1 + t) p(x) be the mean weight of K draws. The middle side has K times the expectations of three terms:
+    # -log(1 + t), -t / (1 + t) and t^2 / (1 + t)^2. Each term is its Taylor polynomial of degree 3 in t, plus t^4 times a
+    # positive factor. With a = min(w) / p(x), 1 + t is at least a. So the factors are at most 1 / (4 a), 1 / a and
+    # (2 a + 1) / a^2.
     leading = np.stack([mu_2 / 2 - mu_3 / (3 * K), mu_2 - mu_3 / K, mu_2 - 2 * mu_3 / K], axis=1)
     fourth = (mu_4 + 3 * (K - 1) * mu_2**2) / K**2          # K E[t^4]
     a = w.min(axis=-1, keepdims=True) / p_x

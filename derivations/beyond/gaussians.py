@@ -98,7 +98,7 @@ def _(mu, sigma, cov):
 @eq_26.tied("minivae.divergences.cholesky")
 def _(mu, sigma, cov):
     # Chain rule: the entropy of z is the sum over j of the entropy of z_j given z_1 to z_(j-1). If z_1 to z_(j-1) are given,
-    # z_j is Gaussian with the standard deviation R_jj.
+    # z_j is Gaussian with the standard deviation R_jj, where R = cholesky(cov).
     given_before = np.diagonal(cholesky(cov), axis1=-2, axis2=-1)
     log_var = 2 * log(sigma)
     full = total(entropy_diagonal(2 * log(given_before)))
@@ -278,9 +278,9 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
     return kl_diagonal(*q, *p) + kl_diagonal(*p, *q)
 
 
-# The divergence is E_q[-log(p/q)]. Near the prior p, the terms -log(p/q) have both signs, and digits cancel in their sum.
-# Therefore the left side of beyond.51 adds p/q - 1 to every term. The mean of p/q - 1 over q is 0, so the divergence does
-# not change. Every term p/q - 1 - log(p/q) is at least 0, so no digits cancel in the sum.
+# KL(q || p) is E_q[-log(p/q)]. If q is near the prior p, the terms -log(p/q) have both signs, and digits cancel in their
+# sum. Therefore the left side of beyond.51 adds p/q - 1 to every term. The mean of p/q - 1 over q is 0, so the KL does not
+# change. Every term p/q - 1 - log(p/q) is at least 0, so no digits cancel in the sum.
 
 
 def near_zero(raw):

@@ -70,7 +70,7 @@ def scores(z, mu, sigma):
 
 
 def score_gradient(f, mu, sigma):
-    """Return E_q[f(z) times the score], (n, 2), from minivae's function at quadrature nodes."""
+    """Return E_q[f(z) times the score], (n, 2), from minivae's `log_normal_backward` at quadrature nodes."""
     log_var, z = 2 * log(sigma), (mu + sigma * HERMITE).T[..., None]        # (60, n, 1)
     _, d_mu, d_log_var = log_normal_backward(WEIGHTS[:, None] * f(z)[..., 0], z, mu, log_var)
     return np.hstack([d_mu, d_log_var * 2 / sigma])
@@ -152,7 +152,7 @@ KINK = chosen("kink", "kink", 0, "1 if the slope of f jumps by 1 at z = 0")
 
 
 def path_gradient(mu, sigma):
-    """Return d/dmu and d/dlog sigma^2 of E_q[sin z], (n, 1) each, from minivae's functions at quadrature nodes."""
+    """Return d/dmu and d/dlog sigma^2 of E_q[sin z], (n, 1) each, by `reparameterize_backward` at quadrature nodes."""
     log_var, eps, weights = 2 * log(sigma), HERMITE[:, None, None], WEIGHTS[:, None, None]
     z = reparameterize(mu, log_var, eps)                                    # (60, n, 1)
     return reparameterize_backward(weights * cos(z), mu, log_var, eps)
@@ -214,7 +214,7 @@ def eq_13(mu, sigma, kink):
     return (
         slopes(lambda mu, var: total(widths * density(z_u, mu, sqrt(var)) * f) * sigma, mu, sigma**2),
         "=", np.hstack([E(slope), E(slope * eps) / (2 * sigma)]),
-        "=", np.hstack([E(slope), E(curvature) / 2]),       # f'' has no term for the jump of the slope
+        "=", np.hstack([E(slope), E(curvature) / 2]),       # this f'' leaves out a jump of f' (if kink = 1)
         "=", np.hstack([cos(mu), -sin(mu) / 2]) * exp(-(sigma**2) / 2),
     )  # fmt: skip
 

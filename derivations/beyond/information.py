@@ -213,8 +213,8 @@ def eq_41(p_xz, q, f):
     )  # fmt: skip
 
 
-# Two approximations: of the gap if w varies little (beyond.31), and of the divergence after a small step (beyond.32). In
-# each entry, inequalities state how large the relative error of the approximation can be.
+# Two approximations: of the gap of Jensen's inequality if w varies little (beyond.31), and of the divergence after a small
+# step of the parameters (beyond.32). In each entry, inequalities state how large the relative error can be.
 
 W_OF_T = (
     pmf("p", "p", 4, simple=((0.5, 0.5), (0.25, 0.75))),

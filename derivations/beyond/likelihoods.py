@@ -41,7 +41,7 @@ GREY = chosen("grey", "grey", 0, "1 if x is a grey value between 0 and 1")
 
 
 def of_coins(n, pi):
-    """Return P(X = k) for k = 0..MOST, (draws, MOST + 1). X is the number of ones; each step adds one coin."""
+    """Return P(X = k) for k = 0..MOST, (draws, MOST + 1). X is the number of ones of n coins; each step adds one coin."""
     p = np.zeros((len(pi), MOST + 1), pi.dtype)
     p[:, 0] = 1
     for coin in range(MOST):
@@ -111,7 +111,7 @@ def _(seen, logits, grey):
 @eq_18.tied("minivae.likelihood.binomial_log_prob_backward")
 @eq_18.tied("minivae.likelihood.log_binomials")
 def _(seen, logits, grey):
-    log_binomials.cache_clear()                             # else the function would return a cached result
+    log_binomials.cache_clear()                             # `log_binomials` must compute anew, not return a cached result
     made = np.empty((len(seen), 3))
     for n in range(1, MOST + 1):
         with_n = seen[:, 1] == n
@@ -146,7 +146,7 @@ def eq_19(x, m, s):
     log_s, D, error = log(need_positive("s", s)), x.shape[-1], x - m
     return (
         np.hstack([
-            complex_step(lambda m: log_p(m, log_s), m),                     # each m_d affects only its own x_d
+            complex_step(lambda m: log_p(m, log_s), m),                     # all m_d at once: m_d acts only on log p(x_d)
             complex_step(lambda log_s: total(log_p(m, log_s)), log_s),
         ]),
         "=", np.hstack([error / s**2, s * (total(error**2) / s**3 - D / s)]),

@@ -42,7 +42,7 @@ from minivae.likelihood import (
 from minivae.params import Params, mlp_shapes
 from minivae.vae import VAE
 
-# The posterior; and the evidence, as an integral and by three formulas
+# The posterior p(z|x); and the evidence p(x), as an integral and by three formulas
 
 CODE = vector("z", "z", 2, 0.8, ((1, 0), (0, 0)))
 WORLD = (MATRIX_W, OFFSET, PLANE_S, OBSERVED_3)
@@ -65,7 +65,7 @@ def t(matrix):
     "that inverts only a matrix of the size of V; and the joint divided by the posterior, which is the same at every z.",
 )  # fmt: skip
 def eq_30(W, b, s, x, z):
-    centre, spread = vector_posterior(W, b, s, x)           # where the integrand is large
+    centre, spread = vector_posterior(W, b, s, x)           # p(x|z) p(z) is large where the posterior density is large
     root = cholesky(spread)
     nodes = centre[:, None] + GRID @ t(root)                # (n, K, 2)
     log_joint = lambda z: vector_log_p(W, b, s, x, z) + log_density(z, 0, 1).sum(axis=-1)  # noqa: E731

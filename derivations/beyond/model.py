@@ -36,14 +36,14 @@ WEIGHTS = np.random.default_rng(0).normal(0, 0.7, sum(SIZES))
 
 
 def arrays(flat):
-    """Split flat vectors (..., P) into W1, b1, ..., W4, b4, log sigma: matrices (..., I, O), the others (..., 1, O)."""
+    """Split flat vectors (..., P) into W1, b1, ..., W4, b4, log sigma. Matrices are (..., I, O), all others (..., 1, O)."""
     parts = np.split(flat, np.cumsum(SIZES)[:-1], axis=-1)
     shapes = [shape if len(shape) == 2 else (1, *(shape or (1,))) for shape in SHAPES.values()]
     return [part.reshape(*flat.shape[:-1], *shape) for part, shape in zip(parts, shapes)]
 
 
 def data_for(likelihood, x):
-    """Return data and encoder input. Bernoulli data are 1 where the count is above 0. The binomial's input is x / N."""
+    """Return the data and the encoder's input. Bernoulli: counts above 1 become 1. Binomial: the input is the data / N."""
     seen = np.minimum(x, 1) if likelihood == Bernoulli() else x
     return seen, seen / N if likelihood == Binomial(N) else seen
 
@@ -60,7 +60,7 @@ def forward(flat, shown, eps):
 
 
 def log_likelihood(likelihood, x, out, log_sigma):
-    """Step 5: log p(x|z), term by term: (..., R, D)."""
+    """Step 5: log p(x|z), with one term for each number of x, (..., R, D)."""
     if isinstance(likelihood, Gaussian):
         if likelihood.sigma == "optimal":
             log_sigma = log(((x - out) ** 2).mean(axis=(-2, -1), keepdims=True)) / 2
@@ -77,7 +77,7 @@ def divergence(estimator, mu, log_var, z):
 
 
 def losses(flat, x, eps):
-    """Step 7: the losses of the 8 models, (..., 8), as sums over terms and means over rows."""
+    """Step 7: the losses of the 8 models, (..., 8). Each loss sums the terms of a row, and is a mean over the rows."""
     mean, made = lambda terms: terms.sum(axis=(-2, -1)) / len(x), []
     for of_one_kind in (LIKELIHOODS[:1], LIKELIHOODS[1:2], LIKELIHOODS[2:]):
         seen, shown = data_for(of_one_kind[0], x)
@@ -122,7 +122,7 @@ def slope_of_likelihood(likelihood, x, out, log_sigma):
     error = x - out
     if likelihood.sigma == "learned":
         return error / exp(2 * log_sigma), ((error / exp(log_sigma)) ** 2 - 1).sum(keepdims=True)
-    return error / (error**2).mean(), np.zeros(1)           # sigma is optimal, so its gradient is 0
+    return error / (error**2).mean(), np.zeros(1)           # at the optimal sigma, the slope in log sigma is 0
 
 
 COUNTS = Symbol(

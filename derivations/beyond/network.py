@@ -119,7 +119,8 @@ def eq_20(x, weight, bias, g):
 @eq_20.tied("minivae.ops.affine", draws=20)
 @eq_20.tied("minivae.ops.affine_backward", draws=20)
 def _(x, weight, bias, g):
-    # All draws form one large layer. Their X, b and G are joined along the last axis; their W are blocks on the diagonal.
+    # All draws form one large layer, so one call is enough. X, b and G of all draws are joined along the last axis; the W
+    # of all draws are blocks on the diagonal of a large matrix.
     wide = lambda each: np.hstack(list(each))  # noqa: E731
     apart = lambda both: np.stack(np.split(both, len(x), axis=-1))  # noqa: E731
     large = np.zeros((len(x), SIZE, len(x), SIZE))

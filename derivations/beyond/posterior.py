@@ -14,8 +14,8 @@ from derivations.engine.worlds import MATRIX_W, OBSERVED_3, OFFSET, PLANE_S, cho
 from minivae.gaussian import cholesky, kl_full
 from minivae.likelihood import gaussian_log_prob_backward
 
-# A posterior with dependent coordinates, given by its precision matrix. Correlations are above 0.1 in size,
-# so the gap of a diagonal Gaussian is never 0.
+# A posterior with dependent coordinates, given by its precision matrix. The correlation of the coordinates is at least 0.1
+# in size, so the gap of a diagonal Gaussian is never 0.
 
 
 def dependent(raw):
@@ -70,8 +70,9 @@ def _(precision, m, off, stretch):
     return np.hstack([gap[:, None], 1 / diagonal])
 
 
-# The gradient of log p(x) in the decoder's theta = (W, b, log s), a row of 6 + 3 + 1 numbers. The entry compares three
-# slopes: in a direction of W, in a direction of b, and in log s. u has the directions of W and b.
+# The gradient of log p(x) in the decoder's theta = (W, b, log s), a vector of 6 + 3 + 1 numbers. The entry compares three
+# slopes: in one direction of W, in one direction of b, and in log s. The vector u has the direction of W (its first 6
+# numbers) and the direction of b.
 
 DIRECTION = Symbol(
     "u", "u", "a direction in W and a direction in b", 9, lambda raw: raw, ((1, 0, 0, 1, 0, 0, 1, 0, 0), (1,) * 9)
@@ -128,7 +129,7 @@ def eq_47(W, b, s, x, u, a):
 
     r, s2 = x - b - (W @ m[..., None])[..., 0], s**2
     d_W = (r[..., None] * m[:, None] - W @ V) / s2[..., None]
-    variances = np.einsum("ndi,nij,ndj->nd", W, V, W)                       # of W z
+    variances = np.einsum("ndi,nij,ndj->nd", W, V, W)                       # the variances of W z
     d_log_s = (total(r**2) + total(variances)) / s2 - D
     # A slope can be near 0 because large numbers cancel in it. So the error of a slope is relative to `scale`, the size of
     # these large numbers.
@@ -145,7 +146,7 @@ def eq_47(W, b, s, x, u, a):
 
 
 def along(u, d_W, d_b, d_log_s):
-    """Return the slopes in the three directions, (n, 3), from gradients."""
+    """Return the slopes in the three directions, (n, 3), from the gradients in W, b and log s."""
     return np.hstack([total(d_W.reshape(len(u), -1) * u[:, :6]), total(d_b * u[:, 6:]), d_log_s])
 
 

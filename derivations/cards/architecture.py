@@ -1,7 +1,7 @@
 """Flashcards, "Auto-Encoding Variational Bayes": the card "draw the architecture of a VAE", and entries about other cards.
 
-Two questions of the cards have no answer there; cards.31 and cards.32 answer them. cards.33 and cards.35 are about the
-notation of the formulas. cards.34 is about the word "regularizer".
+The cards ask two questions without answering them; cards.31 and cards.32 have the answers. cards.33 and cards.35 are
+about the notation of the formulas. cards.34 is about the word "regularizer".
 """
 
 from dataclasses import replace

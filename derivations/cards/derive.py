@@ -58,7 +58,7 @@ def softmax(phi):
 def card_3(p_xz, phi):
     p_z_given_x, lower = posterior(p_xz), phi
     for _ in range(60):
-        # Subtract half the natural gradient of the KL, up to one constant for each row. Such a constant does not change q.
+        # Subtract half the natural gradient of the KL. A constant is left out in each row of phi; it does not change q.
         lower = lower - (lower - log(p_xz)) / 2
     return (
         kl(softmax(phi), p_z_given_x),
@@ -129,7 +129,7 @@ def card_9(p_xz, q):
     return left_form(p_xz, q), "=", right_form(p_xz, q)
 
 
-# The remarks. cards.10 is about x = w z + s eps with theta = (w, s), before and after a step from theta to theta'.
+# The remarks of the card. cards.10 is about x = w z + s eps with theta = (w, s), before and after a step to theta'.
 
 BEFORE_AND_AFTER = (
     vector("w", "(w, w')", 2, simple=((1, 2), (3**0.5, 1), (0, 1))),

@@ -26,7 +26,7 @@ NODES = np.linspace(-9, 9, 801)
 WEIGHTS = np.exp(-(NODES**2) / 2) / np.exp(-(NODES**2) / 2).sum()
 BELL, BELL_WEIGHTS = NODES[::2], WEIGHTS[::2] / WEIGHTS[::2].sum()
 
-STEPS = 100                                                 # most steps of a descent; fewer than ten are usually enough
+STEPS = 100                                                 # largest number of steps of a descent; usually, ten are enough
 STATIONARY = 1e-9                                           # a slope below this counts as 0
 
 erf = np.vectorize(math.erf, otypes=[float])
@@ -138,7 +138,7 @@ def fit_reverse(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def descend(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
-    """Minimise KL(q || p) from K starts by Newton's method. Absolute curvatures make every direction point downhill."""
+    """Minimise KL(q || p) from K starts by Newton's method. With absolute curvatures, every step is downhill."""
     at = np.stack([start, np.zeros_like(start)], axis=-1)   # (K, 2)   mu, log sigma
     for _ in range(STEPS):
         gradient, hessian = reverse_slopes(apart, at[:, 0], np.exp(at[:, 1]))

@@ -27,7 +27,7 @@ from minivae.gaussian import (
     reparameterize_backward,
 )
 
-EPS, CHANCES = noise(1, nodes=12)                           # (12, 1), (12,): exact for polynomials up to degree 23
+EPS, CHANCES = noise(1, nodes=12)                           # (12, 1), (12,): nodes and weights; exact up to degree 23
 EPS = EPS[:, 0]
 MU, SIGMA = positive("mu", r"\mu"), positive("sigma", r"\sigma")
 

@@ -40,13 +40,16 @@ Inputs = tuple[Symbol, ...]
 
 
 def draw(inputs: Inputs, rng: np.random.Generator, n: int) -> dict[str, NDArray]:
-    """Return n random values of every symbol, by its name."""
+    """Return {name of the symbol: n random values of its letter}."""
     return {symbol.name: frozen(symbol.make(rng.standard_normal((n, symbol.size)))) for symbol in inputs}
 
 
 @cache
 def simple_points(inputs: Inputs) -> dict[str, NDArray]:
-    """Return combinations of the simple values, by name. The first combinations use the first values of the lists."""
+    """Return combinations of simple values, at most MOST_SIMPLE, as {name of the symbol: its value in every combination}.
+
+    The first combinations use values from the beginning of the lists `simple`.
+    """
     chosen = first_ranks(tuple(len(symbol.simple) for symbol in inputs))
     columns = zip(inputs, chosen.T)
     return {symbol.name: frozen(np.array([as_drawn(v) for v in symbol.simple])[ranks]) for symbol, ranks in columns}

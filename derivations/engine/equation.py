@@ -27,7 +27,8 @@ from derivations.engine.domains import Inputs
 
 RELATIONS = ("=", ":=", "<=", ">=", "<", ">", "!=")
 KINDS = ("equation", "claim", "table", "figure")
-REPAIRS = {"corrected": ("wrong",), "intended": ("slip", "copy"), "precise": ("loose",)}    # decorator: its verdicts
+# {decorator: verdicts of the rows to which it may attach a second form}
+REPAIRS = {"corrected": ("wrong",), "intended": ("slip", "copy"), "precise": ("loose",)}
 # The verdicts that are errors of a source. "loose" (the words of the source are not precise) and "copy" (our copy of the
 # source may be damaged) are not errors of the source.
 ERRATA = ("slip", "wrong")
@@ -36,7 +37,7 @@ VERDICTS = ("holds", "holds-if", "defines", *ERRATA, "loose", "copy", "figure", 
 
 @dataclass(frozen=True)
 class Form:
-    """One way to write the statement: a function of draws that returns sides and relations."""
+    """One way to write the statement. `function` gets draws of the letters and returns the sides and their relations."""
 
     function: Callable
     latex: str
