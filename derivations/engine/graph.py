@@ -78,7 +78,10 @@ def run(step: ast.stmt, function, space: dict) -> dict:
 
 
 def changes(vae: VAE, read: set[str], space: dict, rng: np.random.Generator):
-    """Yield (name, changed input) for each input of a step: a variable, or the weights of the encoder or the decoder."""
+    """Yield (name of the input, {variable: changed value}) for each input of a step.
+
+    An input is a variable, or all weights of the encoder or of the decoder. For weights, the changed variable is `self`.
+    """
     for name in sorted(read - {"self"}):
         if isinstance(space[name], (np.ndarray, np.floating, list)):  # skip sizes and flags
             yield name, {name: perturbed(space[name], rng)}

@@ -23,9 +23,9 @@ from derivations.engine.domains import Inputs, draw, point, simple_points
 from derivations.engine.equation import ERRATA, RELATIONS, Entry, Form, Row, Tie, Zero
 from minivae.checks import whole_number
 
-UNDECIDED = 1000                                            # an error above 1 tolerance, up to 1000 tolerances, is undecided
+UNDECIDED = 1000                                            # a link is undecided if its error is 1 to 1000 tolerances
 ENOUGH = 1000                                               # with fewer draws, different sides can be equal by chance
-PIECE = 500                                                 # draws computed at once, to save memory
+PIECE = 500                                                 # sides are computed for 500 draws at a time, to save memory
 REFUSAL = re.compile(r" must be .*; got ", re.DOTALL)       # matches messages of minivae.checks.refuse, not other errors
 ROUNDED = ("real", "> 0")                                   # only symbols with these rules are rounded in a counterexample
 
@@ -35,7 +35,7 @@ class Link:
     """One relation between two sides, judged over many draws."""
 
     relation: str
-    left: float                 # both sides at the worst draw
+    left: float                 # both sides at the worst draw, which is the draw with the largest error
     right: float
     residual: float             # |left - right| at the worst draw
     tolerance: float            # the largest allowed |left - right| at the worst draw
@@ -115,7 +115,7 @@ def aligned(*arrays: NDArray) -> list[NDArray]:
 def scaled_error(left, relation: str, right, rel: float) -> tuple[NDArray, NDArray, NDArray, NDArray]:
     """Return the error of a relation divided by its tolerance, element by element; also both sides and the tolerance.
 
-    The tolerance is `rel` times the larger magnitude of the two sides: small if both sides are small. NaN satisfies
+    The tolerance is `rel` times the larger magnitude of the two sides, so it is small if both are small. NaN satisfies
     no relation. An infinity equals only an infinity of the same sign, and no infinity satisfies `!=`. A strict relation
     (<, > or !=) that is false, or whose sides agree within the tolerance, has an infinite error; otherwise the error is 0.
     """
@@ -137,7 +137,7 @@ def scaled_error(left, relation: str, right, rel: float) -> tuple[NDArray, NDArr
 
 
 def judge_link(left, relation: str, right, rel: float) -> Link:
-    """Judge one relation at all draws by its worst element. A relation between empty arrays fails."""
+    """Judge one relation at all draws by the element with the largest error. A relation between empty arrays fails."""
     errors, left, right, allowed = scaled_error(left, relation, right, rel)
     if not errors.size:
         return Link(relation, np.nan, np.nan, np.nan, np.nan, np.inf)
@@ -187,7 +187,7 @@ class Run(NamedTuple):
 class Computed:
     """The values of a form's sides at the simple points and at random draws. The values are computed only once.
 
-    The random draws are computed in groups of PIECE draws.
+    The sides at the random draws are computed for PIECE draws at a time.
     """
 
     def __init__(self, form: Form, rel: float, draws: int, seed: int):
@@ -256,7 +256,7 @@ def two_digits(values: NDArray) -> NDArray:
 
 
 def judge(entry: Entry, draws: int = 1000, seed: int = 0) -> list[Judgement]:
-    """Compute the verdict of every row of an entry, from `draws` random draws and the simple points."""
+    """Judge every row of an entry at `draws` random draws, and at the simple points of its letters, such as 0 and 1."""
     whole_number("draws", draws, 1)
     printed = None if entry.printed.free else Computed(entry.printed, entry.tolerance, draws, seed)
     lettered = entry.rows[0].link is not None
@@ -294,7 +294,7 @@ def tied_links(entry: Entry, holding: Computed) -> list[tuple[str, Link]]:
     The function and the side are computed for the same draws. The side is taken from the entry's second form, because the
     printed form can be false; if the entry has no second form, the side is taken from the printed form.
     """
-    links = {}                                              # one call may check several functions of minivae
+    links = {}                                              # several ties can have the same function: call it only once
     for tie in entry.ties:
         if (tie.function, tie.draws) not in links:
             runs = holding.random[:1] if tie.draws else holding.random

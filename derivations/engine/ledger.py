@@ -23,7 +23,7 @@ class Found(NamedTuple):
 
 
 def load() -> None:
-    """Fill the ledger: importing a source enters its entries."""
+    """Import all sources. The import of a source adds its entries to LEDGER."""
     for source in SOURCES:
         importlib.import_module(f"derivations.{source}")
 
@@ -58,7 +58,7 @@ def find(name: str) -> list[Found]:
 
 
 def find_all(names: list[str]) -> list[Found]:
-    """Find the entries that these ids name. Each is found once, in printed order; for [], find all entries."""
+    """Find the entries and rows that the ids name, each once and in printed order; for [], find all entries."""
     if not names:
         return [Found(entry, entry.rows) for entry in entries()]
     wanted = {row.id for name in names for found in find(name) for row in found.rows}

@@ -18,7 +18,7 @@ from minivae.gaussian import cholesky
 HERMITE = np.polynomial.hermite_e.hermegauss(60)            # nodes and weights: exact for polynomials up to degree 119
 LEGENDRE = np.polynomial.legendre.leggauss(20)
 LINE = np.linspace(-12, 12, 241)                            # nodes of the trapezoid rule, in units of sigma
-WIDE = LINE[::4]                                            # enough for a Gaussian times a polynomial of low degree
+WIDE = LINE[::4]                                            # every fourth node: enough for a Gaussian times a quadratic
 ROOTS, (LOG_NODES, LOG_WEIGHTS) = 6, np.polynomial.legendre.leggauss(10)    # for `minus_log`
 
 
@@ -102,7 +102,7 @@ def kl(q: NDArray, p: NDArray) -> NDArray:
 
 
 def kl_of_weights(q: NDArray, p: NDArray) -> NDArray:
-    """sum q log(q / p) of weights that need not sum to one, from the `kl` of the normalised weights; possibly negative."""
+    """sum q log(q / p), from the `kl` of the normalised weights; it can be negative if q or p does not sum to one."""
     q_sum, p_sum = total(q), total(p)
     return q_sum * (kl(q / q_sum, p / p_sum) + log(q_sum / p_sum))
 
@@ -149,7 +149,7 @@ def gauss(nodes: int) -> tuple[NDArray, NDArray]:
 def noise(count: int, nodes: int = 3) -> tuple[NDArray, NDArray]:
     """Nodes (K, count) and weights (K,) of a quadrature for `count` independent standard normal numbers, K = nodes^count.
 
-    The weighted sum over the nodes is an expectation, exact for polynomials of degree below 2 * nodes in each number.
+    The weighted sum over the K nodes is an expectation, exact for polynomials of degree below 2 * `nodes` in each number.
     """
     whole_number("the number of draws", count, 1)
     one, weights = gauss(nodes)
@@ -175,7 +175,7 @@ def kl_normal(mu_q: NDArray, sigma_q: NDArray, mu_p: NDArray, sigma_p: NDArray) 
 
 
 def log_density_full(z: NDArray, mu: NDArray, cov: NDArray) -> NDArray:
-    """log N(z; mu, cov) of codes z (..., K, J), from the inverse and the determinant of cov: (..., K)."""
+    """log N(z; mu, cov) for K vectors z (..., K, J), from the inverse and the determinant of cov: (..., K)."""
     d = z - mu[..., None, :]
     distance = np.einsum("...ki,...ij,...kj->...k", d, np.linalg.inv(cov), d)
     return -(distance + np.log(np.linalg.det(2 * math.pi * cov))[..., None]) / 2
@@ -183,7 +183,7 @@ def log_density_full(z: NDArray, mu: NDArray, cov: NDArray) -> NDArray:
 
 def expect_full(f: Callable[[NDArray], NDArray], mu: NDArray, cov: NDArray) -> NDArray:
     """E f(z) under N(mu, cov) by quadrature, (..., 1), for mu (..., J); exact for polynomials f up to degree 5."""
-    root = cholesky(cov)                                    # raises ValueError unless cov is a covariance
+    root = cholesky(cov)                                    # raises ValueError unless cov is a covariance matrix
     eps, weights = noise(root.shape[-1])
     return total(weights * f(mu[..., None, :] + eps @ np.swapaxes(root, -2, -1)))
 

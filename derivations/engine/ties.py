@@ -30,7 +30,7 @@ class Failure(NamedTuple):
 
 
 def ties(copy: SimpleNamespace) -> None:
-    """Raise Noticed if a tied function disagrees with its statement; name the function that is probably at fault."""
+    """Raise Noticed if a tied function does not give the last side of its entry; name the function probably at fault."""
     if failing := failures(entries_of(copy.changes)):
         first, *others = blamed(failing)
         shown = next((one for one in failing if one.name == first), failing[0])
@@ -91,7 +91,7 @@ def blamed(failing: list[Failure]) -> list[str]:
 def functions_run() -> dict[tuple[str, int], set[str]]:
     """Return {(id, index of the tie): names of all minivae functions that run when this tie is called}.
 
-    The ties call a copy of minivae without changes.
+    The ties call an unchanged copy of minivae.
     """
     entries, copy = entries_of(()), f"minivae{SUFFIX}."
     found = {}
@@ -115,12 +115,12 @@ def functions_run() -> dict[tuple[str, int], set[str]]:
 
 @functools.cache
 def computed() -> dict[str, Computed]:
-    """Compute the statements of all tied entries; cached, because every changed copy of minivae needs them."""
+    """Compute the statements of all tied entries; cached, because every copy of minivae is compared with them."""
     return {entry.id: stated(entry) for entry in ledger.entries() if entry.ties}
 
 
 def stated(entry: Entry) -> Computed:
-    """Compute the correct form of an entry."""
+    """Compute the second form of an entry, or its printed form if it has no second form."""
     return Computed(entry.rows[-1].repair or entry.printed, entry.tolerance, DRAWS, 0)
 
 

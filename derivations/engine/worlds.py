@@ -60,7 +60,8 @@ def given(both: NDArray, condition: NDArray, name: str = "the condition") -> NDA
     return both / condition
 
 
-# Events: masks over the outcomes of a finite space. `atoms` are the probabilities of the outcomes.
+# An event is an array with 1 for each outcome in the event, and 0 for each other outcome of a finite space. `atoms` has the
+# probability of each outcome.
 
 ATOMS = pmf("atoms", r"P(\omega)", 12, simple=((0.25, 0.25, 0.25, 0.25), (0.1, 0.2, 0.3, 0.4)))
 
@@ -95,7 +96,7 @@ def conditioned(atoms: NDArray, condition: NDArray) -> NDArray:
 
 
 def chance(name: str, latex: str, simple=(0.5, 0.1, 0.25, 0.9), top: int = 100):
-    """A probability in hundredths, up to top/100. Any two draws are equal or differ clearly: log p - log q is accurate."""
+    """A probability k/100, at most top/100. Two such p, q are equal or clearly different, so log p - log q is accurate."""
     make = lambda raw: np.ceil(top / (1 + np.exp(-1.7 * raw))) / 100  # noqa: E731
     return Symbol(name, latex, "> 0, a probability; drawn in hundredths", 1, make, simple)
 
@@ -153,7 +154,7 @@ def linear_posterior(w: NDArray, s: NDArray, x: NDArray) -> tuple[NDArray, NDArr
 
 
 def linear_elbo(w: NDArray, s: NDArray, x: NDArray, mu_q: NDArray, sigma_q: NDArray) -> NDArray:
-    """E_q log p(x|z) - KL(q || p(z)) of the linear-Gaussian model, both by quadrature; q = N(mu_q, sigma_q^2)."""
+    """E_q log p(x|z) - KL(q || p(z)) of the linear-Gaussian model, both terms by quadrature; q = N(mu_q, sigma_q^2)."""
     log_2_pi_s2 = np.log(2 * np.pi) + 2 * np.log(need_positive("s", s))
     log_likelihood = lambda z: -(((x - w * z) / s) ** 2 + log_2_pi_s2) / 2  # noqa: E731
     return expect(log_likelihood, mu_q, sigma_q) - kl_normal(mu_q, sigma_q, 0, 1)

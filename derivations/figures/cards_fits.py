@@ -16,7 +16,7 @@ LN_2 = np.log(2)
 
 
 def mixture(apart: float) -> NDArray:
-    """Return p = N(-apart, 1) / 2 + N(apart, 1) / 2 along Z."""
+    """Return p = N(-apart, 1) / 2 + N(apart, 1) / 2 on the grid Z."""
     return np.exp(log_mixture(Z, apart))
 
 
@@ -33,7 +33,7 @@ def moments(density: NDArray) -> tuple[float, float]:
 
 
 def divergence(a: NDArray, b: NDArray) -> float:
-    """Return KL(a || b) of two densities that are given on the grid Z; points where one underflows to 0 are skipped."""
+    """Return KL(a || b) of two densities on the grid Z, without the points at which a or b underflows to 0."""
     positive = (a > 0) & (b > 0)
     return area(np.where(positive, a * np.log(np.where(positive, a, 1) / np.where(positive, b, 1)), 0))
 
@@ -53,12 +53,12 @@ def is_near(values, expected, tolerance: float = 1e-5) -> bool:
 
 
 def covering() -> dict[str, NDArray]:
-    """Return the curves of cards-23."""
+    """Return the curves of cards-23: p, and the q with the least KL(p || q)."""
     return {"p": mixture(APART), "q": normal(Z, *fit_forward(APART))}
 
 
 def check_forward(p: NDArray, q: NDArray, kl: float, valley: tuple[float, float]) -> None:
-    """Check that q is the best Gaussian, has the mean and variance of p, and has a quarter of its mass in the valley."""
+    """Check that q has the least KL(p || q), the mean and variance of p, and a quarter of its mass in the valley |z| < 1."""
     shows(is_near(p, mixture(APART)), "p has its modes at -3 and 3")
     shows(is_near(valley, (0.02272, 0.24817)), "q has a quarter of its mass in the valley, p hardly any")
     shows(is_least(kl, kl_forward, APART), "no Gaussian has a smaller KL(p || q)")
@@ -107,7 +107,7 @@ def hill(axes: Axes, p: NDArray) -> None:
 
 
 def on_one_mode() -> dict[str, NDArray]:
-    """Return the curves of cards-24: p and its two best fits; a p whose two bells are near, and its best fit."""
+    """Return the curves of cards-24: p with distant bells and its two best fits, p with near bells and its best fit."""
     right, left = fit_reverse(APART, APART), fit_reverse(APART, -APART)
     return {
         "p": mixture(APART),
@@ -119,7 +119,7 @@ def on_one_mode() -> dict[str, NDArray]:
 
 
 def check_reverse(p: NDArray, right: NDArray, left: NDArray, near_p: NDArray, near_q: NDArray) -> None:
-    """Check that every fit is the best Gaussian, and that it covers both bells of p if they are near."""
+    """Check that every fit has the least KL(q || p), and that the fit to two near bells covers both."""
     shows(is_near(p, mixture(APART)) and is_near(near_p, mixture(NEAR)), "the bells of p lie at +-3, and at +-0.8")
     shows(is_near((area(right, 1), area(p, 1)), (0.02620, 0.02272)), "2.6 % of q and 2.3 % of p lie in the valley")
     kls = [divergence(q, p) for q in (right, left)]

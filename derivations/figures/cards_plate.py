@@ -14,8 +14,8 @@ from minivae.figures.style import BLUE, DARK, GREY, ORANGE, Drawn, explain, page
 from minivae.vae import VAE
 
 NAMES = {"x": "x", "z": "z", "encoder weights": "phi", "decoder weights": "theta"}
-GENERATIVE: set[Arrow] = {("z", "x"), ("theta", "x")}       # p(z) p(x|z): solid
-INFERENCE: set[Arrow] = {("x", "z"), ("phi", "z")}          # q(z|x): dashed
+GENERATIVE: set[Arrow] = {("z", "x"), ("theta", "x")}       # edges of p(z) p(x|z): solid lines
+INFERENCE: set[Arrow] = {("x", "z"), ("phi", "z")}          # edges of q(z|x): dashed lines
 IN_PLATE = {"x", "z"}
 
 
@@ -73,7 +73,7 @@ RADIUS = 0.42
 
 
 def check_model(vae: VAE) -> None:
-    """Raise NotShown if model and graph have different edges or repeated letters, or if the prior has parameters."""
+    """Raise NotShown if the edges or repeated letters of the model are not those drawn, or if its prior has parameters."""
     found = edges(vae)
     for mine, drawn, name in zip(found, (GENERATIVE, INFERENCE), ("generative", "inference")):
         missing, extra = (", ".join(f"{a} -> {b}" for a, b in sorted(ab)) for ab in (drawn - mine, mine - drawn))

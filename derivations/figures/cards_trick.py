@@ -72,7 +72,7 @@ def check_arrows(eps: NDArray, left, right, backward) -> tuple[set[str], set[str
 
 
 def check_spread(eps: NDArray, estimate) -> tuple[dict[str, NDArray], dict[str, tuple[float, float]]]:
-    """Return the estimates at these draws, and the exact mean and standard deviation of each."""
+    """Check the three estimators. Return their values at these draws, and the exact mean and standard deviation of each."""
     nodes, weights = noise(1, 12)                           # exact for polynomials up to degree 23
     at_nodes, exact = estimate(nodes[:, 0]), {}
     drawn = estimate(eps)
@@ -139,7 +139,7 @@ def schematic(axes: Axes, reached: set[str], computed: bool) -> None:
         draw_legend(axes, 3.9, 3.2)
 
 
-ROWS = {                                                    # height, name, colour
+ROWS = {                                                    # {estimator: (height of its dots, name in the figure, colour)}
     "constant z": (2, "$z$ as a constant", GREY),
     "score": (1, "score function", BLUE),
     "path": (0, "reparameterised", ORANGE),

@@ -12,8 +12,8 @@ import matplotlib
 
 NAME = "Ledger Math"
 SIZES = ("STIXSizOneSymReg", "STIXSizTwoSymReg", "STIXSizThreeSymReg", "STIXSizFourSymReg")
-GROWING = "()[]{}⟨⟩√|"                                      # brackets that grow; the double bar must not grow
-CONSTANTS = {                                               # of the MATH table, in 1/1000 em or in percent (see the names)
+GROWING = "()[]{}⟨⟩√|"                                      # signs that browsers stretch; the double bar is not stretched
+CONSTANTS = {                                               # values in the MATH table, in 1/1000 em or percent (see names)
     "ScriptPercentScaleDown": 72, "ScriptScriptPercentScaleDown": 58, "AxisHeight": 250, "DisplayOperatorMinHeight": 1300,
     "DelimitedSubFormulaMinHeight": 1300, "SubscriptShiftDown": 180, "SubscriptTopMax": 400, "SuperscriptShiftUp": 380,
     "SuperscriptShiftUpCramped": 300, "SuperscriptBottomMin": 125, "SubSuperscriptGapMin": 150, "SpaceAfterScript": 40,
@@ -36,7 +36,7 @@ def math_font(letters: str) -> str:
 
 
 def made(letters: str) -> bytes:
-    """Return the WOFF file."""
+    """Return the font with these letters, as the bytes of a WOFF file."""
     from fontTools import subset
     from fontTools.otlLib.builder import buildMathTable
     from fontTools.ttLib import TTFont

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from minivae.figures.style import styled
 
-MANY = 100                                                  # more points than this are drawn as pixels
+MANY = 100                                                  # a set of more points than this is drawn as pixels
 DPI = 120                                                   # pixels per inch
 
 

@@ -113,7 +113,7 @@ def check_ring(z: NDArray, g: NDArray, area: NDArray, density: NDArray) -> None:
     (a, b), (c, d) = (complex_step(lambda t: to_ring(at + t * e), 0.0).T for e in axis)  # noqa: B023
     shows(np.allclose(area, a * d - b * c, rtol=1e-9), "areas grow by the determinant of the Jacobian")
     shows(abs(density.sum() * (RHO[1] - RHO[0]) / 10 - 1) < 2e-5, "the density of the radius has mass 1")
-    of_z = np.exp(-(RHO**2) / 2)                            # times 2 pi
+    of_z = np.exp(-(RHO**2) / 2)                            # density of z at |z| = rho, times 2 pi
     shows(np.allclose(density * area, of_z * (1 + RHO / 10)), "the density is that of z divided by the determinant")
     mean, sd = 1 + (np.pi / 2) ** 0.5 / 10, (2 - np.pi / 2) ** 0.5 / 10
     shows(abs(radius.mean() - mean) < 5 * sd / count**0.5, f"the mean radius is {mean:.5f}")

@@ -20,7 +20,7 @@ SHADES = LinearSegmentedColormap.from_list("loss", ["#9cc3e2", "#dceaf5", "#ffff
 
 
 def reconstruction(mu: NDArray, sigma: NDArray) -> NDArray:
-    """Return E_q[-ln p(x|z)], by numerical integration along one more axis."""
+    """Return E_q[-ln p(x|z)], by quadrature over z."""
     mu, sigma = np.broadcast_arrays(mu, sigma)
     return expect(lambda z: -log_density(X, W * z, S), mu[..., None], sigma[..., None])[..., 0]
 
@@ -85,7 +85,7 @@ def check_minima(mu: NDArray, sigma: NDArray, fit: NDArray, kl: NDArray, best: N
 
 @styled
 def loss(drawn: dict[str, NDArray] | None = None) -> Drawn:
-    """lm-43: for one latent dimension and one x, draw reconstruction, KL, their sum (the loss), and minima for each beta."""
+    """lm-43: for one latent dimension and one x, draw reconstruction, KL, their sum (the loss), and one minimum per beta."""
     drawn = drawn or terms()
     mu, sigma, fit, kl, best, path = drawn.values()
     check_sum(mu, sigma, fit + kl)
@@ -131,7 +131,8 @@ def alt_of(total: NDArray, best: NDArray, kls: NDArray) -> str:
     )
 
 
-LABEL_ENDS = ((-1, 1.7), (3, 0.2), (-1, 1.7), (3, 1.9))     # contours are labelled on a line from the minimum to here
+# In each panel, contours have their labels along a line that starts at the minimum. These are the ends of the four lines.
+LABEL_ENDS = ((-1, 1.7), (3, 0.2), (-1, 1.7), (3, 1.9))
 NAME = {"textcoords": "offset points", "size": 10, "path_effects": HALO, "zorder": 7}
 
 

@@ -97,7 +97,7 @@ def small_vae() -> VAE:
 
 
 def probed(vae: VAE) -> set[Arrow]:
-    """Return the arrows of a model, found by changing one input of a step at a time."""
+    """Return the arrows of a model. To find them, the inputs of every step are changed one by one."""
     rng = np.random.default_rng(1)
     x = rng.integers(0, 2, (4, vae.features)).astype(float)
     return arrows(vae, x, vae.draw_noise(rng, len(x), samples=2), rng)

@@ -74,7 +74,7 @@ def bracket(mu, sigma, log_sign, square_sign):
 
 
 def printed_line(mu, sigma):
-    """Return the second line of the display, with the signs as printed."""
+    """Return the right side of hong.10, the second line of the displayed formula, with the signs as printed."""
     return bracket(mu, sigma, 1, 1)
 
 

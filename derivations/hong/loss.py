@@ -198,7 +198,7 @@ def _(w, sigma_theta, x, mu, sigma):
 
 
 def minus_elbo_of_one(W, sigma_theta, x, mu, sigma):
-    """Return minus minivae's ELBO of one datum. The mean over the two draws is the exact expectation."""
+    """Return minus minivae's ELBO of one datum. The mean over the draws of noise 1 and -1 is the exact expectation."""
     return -as_vae(W, sigma_theta, mu, sigma).elbo(x[None], np.array([[[1.0]], [[-1.0]]]))
 
 

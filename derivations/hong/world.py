@@ -41,7 +41,7 @@ def decoded(W: NDArray, z: NDArray) -> NDArray:
 
 
 def codes(mu: NDArray, sigma: NDArray) -> tuple[NDArray, NDArray]:
-    """Return nodes z (..., 9, d) for q(z|x), d = 2, and weights (9,): exact expectations of polynomials up to degree 5."""
+    """Return nodes z (..., 9, d), d = 2, and weights (9,): quadrature over q(z|x), exact for polynomials up to degree 5."""
     eps, weights = noise(mu.shape[-1])
     return mu[..., None, :] + sigma[..., None, :] * eps, weights
 
@@ -87,7 +87,7 @@ def lowest(f, halvings: int = 60) -> NDArray:
     return (low + high) / 2
 
 
-# The same model in minivae. All draws of noise have equal weight.
+# The same model in minivae. There all draws of noise have the same weight, so the weighted nodes of `codes` cannot be used.
 
 
 def corners(count: int) -> NDArray:

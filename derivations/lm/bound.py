@@ -45,7 +45,7 @@ def near_zero(value):
 
 
 def line_3(p_xz, q):
-    """Return the right side of line 3."""
+    """Return the right side of line 3 of the second displayed formula."""
     return total(times(q, log(p_xz / q))) + total(times(q, log(q / posterior(p_xz))))
 
 

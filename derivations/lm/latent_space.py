@@ -78,7 +78,7 @@ def lm_11(z):
     )  # fmt: skip
 
 
-# The number of draws of z. The model is d copies of x = w z + s eps; each copy has its own z.
+# The number of draws of z for a good estimate of p(x). The model is d copies of x = w z + s eps; each copy has its own z.
 
 ANY_NUMBER = "a whole number, > 0"
 DIMENSION = Symbol("d", "d", ANY_NUMBER, 1, lambda raw: np.ceil(8 * np.abs(raw)), (20, 1, 2, 5, 10))
@@ -89,8 +89,8 @@ RELATIVE_VARIANCE = r"\frac{Var_{p(z)}[p(x|z)]}{p(x)^2}"
 def samples_needed(w, s, x, d):
     """Return the number of prior draws for which the estimate of p(x) has a relative standard deviation of 10 %.
 
-    For d copies of x = w z + s eps, it is 100 (R^d - 1), where R = E[p(x|z)^2] / E[p(x|z)]^2 for one copy. For x = 0,
-    R = (w^2 + s^2) / (s sqrt(2 w^2 + s^2)). For another x, ln R is larger by w^2 x^2 / ((w^2 + s^2) (2 w^2 + s^2)).
+    For d copies of x = w z + s eps, this number is 100 (R^d - 1), where R = E[p(x|z)^2] / E[p(x|z)]^2 for one copy. For
+    x = 0, R = (w^2 + s^2) / (s sqrt(2 w^2 + s^2)). For another x, ln R is larger by w^2 x^2 / ((w^2 + s^2) (2 w^2 + s^2)).
     `expm1` and `log1p` keep R^d - 1 accurate if R is near 1. The result can be infinite.
     """
     wide = 2 * w**2 + s**2
