@@ -170,7 +170,7 @@ class Run(NamedTuple):
     sides: list
 
     def errors_of(self, i: int, relation: str, rel: float) -> NDArray:
-        """Return the error of link i at each point, divided by its tolerance, (count,)."""
+        """Return, for each point, the error of link i divided by the tolerance, (count,)."""
         errors, *_ = scaled_error(self.sides[i], relation, self.sides[i + 1], rel)
         per_point = errors.ndim and len(errors) == self.count               # False if both sides are constants
         return errors.reshape(self.count, -1).max(axis=1) if per_point else np.full(self.count, errors.max())

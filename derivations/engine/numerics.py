@@ -175,7 +175,7 @@ def kl_normal(mu_q: NDArray, sigma_q: NDArray, mu_p: NDArray, sigma_p: NDArray) 
 
 
 def log_density_full(z: NDArray, mu: NDArray, cov: NDArray) -> NDArray:
-    """log N(z; mu, cov) for K vectors z (..., K, J), from the inverse and the determinant of cov: (..., K)."""
+    """log N(z; mu, cov), (..., K), for K vectors z, (..., K, J), from the inverse and the determinant of cov."""
     d = z - mu[..., None, :]
     distance = np.einsum("...ki,...ij,...kj->...k", d, np.linalg.inv(cov), d)
     return -(distance + np.log(np.linalg.det(2 * math.pi * cov))[..., None]) / 2

@@ -183,7 +183,7 @@ def plane_elbo(w: NDArray, s: NDArray, x: NDArray, mu: NDArray, sigma: NDArray) 
 
 
 def plane_log_p(w: NDArray, s: NDArray, x: NDArray, z: NDArray) -> NDArray:
-    """log p(x|z) = log N(x; w z, s^2) for codes z (..., K, 2): (..., K)."""
+    """log p(x|z) = log N(x; w z, s^2), (..., K), for K latent vectors z, (..., K, 2)."""
     return log_density(x, np.einsum("...j,...kj->...k", w, z), s)
 
 
@@ -227,7 +227,7 @@ def vector_posterior(W: NDArray, b: NDArray, s: NDArray, x: NDArray) -> tuple[ND
 
 
 def vector_log_p(W: NDArray, b: NDArray, s: NDArray, x: NDArray, z: NDArray) -> NDArray:
-    """log p(x|z) = log N(x; b + W z, s^2 I) for codes z (n, K, 2): (n, K)."""
+    """log p(x|z) = log N(x; b + W z, s^2 I), (n, K), for K latent vectors z, (n, K, 2)."""
     mean = b[..., None, :] + z @ np.swapaxes(W, -2, -1)     # (n, K, 3)
     return log_density(x[..., None, :], mean, s[..., None]).sum(axis=-1)
 

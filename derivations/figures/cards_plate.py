@@ -33,7 +33,10 @@ def parents(found: set[Arrow], end: str) -> set[str]:
 
 
 def edges(vae: VAE) -> tuple[set[Arrow], set[Arrow]]:
-    """Return the edges that lead to x (found at the decoder's output) and the edges that lead to z."""
+    """Return the edges that lead to x, and the edges that lead to z.
+
+    The decoder's output has the parameters of p(x|z), so its parents are the parents of x.
+    """
     found = probed(vae)
     return {(a, "x") for a in parents(found, "out")}, {(a, "z") for a in parents(found, "z")}
 

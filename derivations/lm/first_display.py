@@ -111,7 +111,7 @@ def line_1(p_xz):
 
 
 def line_2(p_xz, q):
-    """Return the integral LINE_2 for every x of the tables p(x, z) and q(z|x). It multiplies p(x|z) by q/q = 1."""
+    """Return the integral LINE_2 for every x of the tables p(x, z) and q(z|x). In LINE_2, q/q = 1 multiplies p(x|z)."""
     return mean(prior_in_every_row(p_xz), log(q / q * likelihood(p_xz)))
 
 
