@@ -20,7 +20,7 @@ from derivations.engine.worlds import SIGMA_Q, chosen, linear_elbo, linear_log_e
 from minivae.gaussian import log_standard_normal
 from minivae.likelihood import gaussian_log_prob
 
-# The letters theta and phi, in the model x = theta z + s eps with q(z|x) = N(phi x, sigma_q^2)
+# theta is the weight of the decoder, x = theta z + s eps. phi is the weight of the encoder, q(z|x) = N(phi x, sigma_q^2).
 
 THETA, THETA_2 = positive("theta", r"\theta", 0.3, (1, 0.5)), positive("theta_2", r"\theta'", 0.3, (2, 3))
 PHI, PHI_2 = positive("phi", r"\phi", 0.3, (1, 2)), positive("phi_2", r"\phi'", 0.3, (3, 0.5))
@@ -73,7 +73,8 @@ def lm_6(theta, phi, phi_2, s, x, sigma_q):
     )  # fmt: skip
 
 
-# A decoder with two outputs, f(z, theta) = tanh(theta z). The nodes are a grid in the plane of x, in units of sigma.
+# The decoder f(z, theta) = tanh(theta z) has two outputs, so x is a point in a plane. The nodes of the integrals over x are
+# f + sigma * PLANE, a square grid around f.
 
 LINE = np.linspace(-7.2, 7.2, 19)                           # trapezoid rule with a relative error below 1e-10
 PLANE = np.stack(np.meshgrid(LINE, LINE), axis=-1).reshape(-1, 2)
@@ -82,7 +83,7 @@ SIGMA = positive("sigma", r"\sigma")
 
 
 def over_plane(theta, z, sigma):
-    """Return f(z, theta), (n, 1, 2), and the nodes x around it, (n, 361, 2)."""
+    """Return f(z, theta), (n, 1, 2), and the nodes x around f, (n, 361, 2)."""
     f = np.tanh(theta * z)[:, None]
     return f, f + need_positive("sigma", sigma)[:, None] * PLANE
 
@@ -172,9 +173,9 @@ ENTROPY = r"\frac{1}{2}\ln(2\pi e\,Var[x])"
 
 
 def marginal(f, s):
-    """Return Var[x], KL(p(x) || N(0, Var[x])) and the entropy of p(x). f (n, 61) has an odd function's values at CODES."""
+    """Return Var[x], KL(p(x) || N(0, Var[x])) and the entropy of p(x). f (n, 61) has an odd decoder's values at CODES."""
     end = np.abs(f).max(axis=-1, keepdims=True) + 8 * s
-    steps = max(29, math.ceil(1.3 * (end / s).max()))       # the steps are smaller than s
+    steps = max(29, math.ceil(1.3 * (end / s).max()))       # so that neighbouring nodes x are less than s apart
     x = end * np.linspace(0, 1, steps + 1)                  # x >= 0 is enough, because p(x) = p(-x)
     dx = np.where(x > 0, 2, 1) * end / steps
     p = (CHANCES * normal(x[..., None], f[:, None], s[..., None])).sum(axis=-1)             # (n, steps + 1)

@@ -61,8 +61,8 @@ def _(w, s, x, z):
     )  # fmt: skip
 
 
-# The four lines of the displayed formula should equal L = ln p(x) - KL(q(z|x) || p(z|x)). For an independent check, the
-# logarithms in this KL are computed by quadrature.
+# The four lines of the displayed formula should equal L = ln p(x) - KL(q(z|x) || p(z|x)). For an independent check, np.log
+# is not used for the ln(q/p) in this KL: this logarithm is computed as an integral, by quadrature.
 
 KL_TO = r"\mathrm{KL}(q(z|x)\parallel"
 SPLIT = r"\int q(z|x)\ln p(x|z)\,dz"
@@ -134,7 +134,7 @@ def lm_31(x):
 
 @lm_31.tied("minivae.vae.VAE.loss", draws=50)
 def _(x):
-    # The loss is quadratic in the noise, so its mean over these four draws is the exact expectation.
+    # The loss is quadratic in the noise, so the mean over the four draws in `corners` is its exact expectation.
     vae, corners = small_vae(), np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])[:, None]
     return np.vectorize(lambda datum: vae.loss(datum[None], corners), signature="(d)->()")(x)[:, None]
 

@@ -25,7 +25,7 @@ DATUM = vector("x", "x", 3, simple=((0, 0, 0), (1, 0, -1)))
 
 
 def decoder():
-    """Return the decoder's layers, W (2, 5), b (5,), W' (5, 3), b' (3,), and sigma."""
+    """Return the two layers of the decoder, W (2, 5), b (5,) and W' (5, 3), b' (3,), and the sigma of p(x|z)."""
     vae = small_vae(hidden=(5,))
     return vae.layers("decoder"), exp(vae.scale[0])
 
@@ -37,7 +37,7 @@ def log_likelihood(x, z, W, b, W_2, b_2, sigma):
 
 
 def with_complex_step(weights, k):
-    """Return the weights, with the imaginary step 1e-30 i added to number k, counted from 0."""
+    """Return the weights. The imaginary step 1e-30 i is added to weight number k, counted from 0 through all arrays."""
     sizes = np.cumsum([weight.size for weight in weights])[:-1]
     flat = np.concatenate([weight.ravel() for weight in weights]).astype(complex)
     flat[k] += 1e-30j
@@ -127,7 +127,7 @@ SQUARE = r"|x - f(z,\theta)|^2"
 
 
 def by_coordinates(x, f, var):
-    """Return ln p(x|z) as a sum over the coordinates: in x = f + sigma eps the noise is independent."""
+    """Return ln p(x|z) as a sum over the coordinates of x, which are independent for a given z."""
     return total(log_density(x, f, sqrt(var)))
 
 
@@ -178,7 +178,7 @@ FAINT = (*THREE[:2], replace(THREE[2], simple=(0.1, 1, 0.5)))
     "balance of squared error and KL in the loss is wrong.",
 )  # fmt: skip
 def lm_38(x, f, var):
-    constant = by_coordinates(f, f, var)                    # the value at x = f
+    constant = by_coordinates(f, f, var)                    # ln p(x|z) at x = f
     return by_covariance(x, f, var), "=", -total((x - f) ** 2) + constant
 
 

@@ -83,7 +83,7 @@ PASSES = chosen("passes", r"\partial_\mu z", 1, "1 (it would be 0 if the drawn z
 
 
 def mean_and_variance(of_draw):
-    """Return mean and variance over eps, (n, 2), of values at the quadrature nodes of eps, (n, 60)."""
+    """Return the mean and the variance over eps, (n, 2). `of_draw` (n, 60) has one value for each quadrature node of eps."""
     mean = total(WEIGHTS * of_draw)
     return np.hstack([mean, total(WEIGHTS * (of_draw - mean) ** 2)])
 
@@ -115,7 +115,7 @@ def lm_42(mu, sigma, passes):
 @lm_42.tied("minivae.gaussian.reparameterize_backward")
 @lm_42.tied("minivae.gaussian.log_normal_backward")
 def _(mu, sigma, passes):
-    # Every node is a separate datum with one draw, because minivae sums the gradients of the draws of one datum.
+    # Each quadrature node is a separate datum with one draw, because minivae sums the gradients over all draws of a datum.
     mu, log_var = np.repeat(mu, len(NODES), axis=0), 2 * np.log(np.repeat(sigma, len(NODES), axis=0))
     eps = np.resize(NODES, mu.shape)[None]                                      # (1, 60 n, 1)
     z = reparameterize(mu, log_var, eps)

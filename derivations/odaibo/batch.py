@@ -70,13 +70,13 @@ def encode(theta, x):
 def each_datum(f, theta, w, s, x):
     """Return f(w, s, x_i, mu_i, sigma_i) for every datum i, (n, M, 1).
 
-    Only the function `drawn` has values (n, M, K), because it computes a value at each of K values of the noise.
+    For f = `drawn`, the shape is (n, M, K), because `drawn` returns one value for each of K values of the noise.
     """
     return f(w[:, None], s[:, None], x[..., None], *encode(theta, x))
 
 
 def gain(theta, w, s, x):
-    """Return the correct mean and variance of (42), (n, 2): the sum of the ELBOs, and the sum of Var[log p(x_i|z)] / L."""
+    """Return the correct mean and variance of G, (n, 2): the sum of the ELBOs, and the sum of Var[log p(x_i|z)] / L."""
     bounds, (_, variances) = (each_datum(f, theta, w, s, x) for f in (plane_elbo, plane_moments))
     return np.concatenate([bounds.sum(axis=1), variances.sum(axis=1) / L], axis=-1)
 
@@ -94,12 +94,12 @@ def printed_reconstruction(w, s, x, mu, sigma, i):
 
 
 def of_datum(i, both):
-    """Return mu_i and sigma_i of datum i, (n, J) each."""
+    """Return mu_i and sigma_i of datum i, (n, J) each. `both` has mu and sigma of all data."""
     return (np.take_along_axis(each, i[..., None].astype(int) - 1, axis=1)[:, 0] for each in both)
 
 
 def drawn(w, s, x_i, mu, sigma):
-    """Return values (..., K) of `1/L sum_l log p(x_i|z^(i,l))` at quadrature nodes of the noise, and weights (K,)."""
+    """Return values (..., K) of `1/L sum_l log p(x_i|z^(i,l))` at K quadrature nodes of the noise, and their weights (K,)."""
     eps, weights = noise(2 * L)
     z = mu[..., None, None, :] + sigma[..., None, None, :] * eps.reshape(-1, L, 2)          # (..., K, L, J)
     return plane_log_p(w[..., None, :], s[..., None], x_i[..., None], z).mean(axis=-1), weights
@@ -134,7 +134,7 @@ THREE_FAULTS = (
 def eq_42(theta, w, s, x, i):
     mu, sigma = of_datum(i, encode(theta, x))
     kl_part, reconstruction = printed_kl_part(mu, sigma, i), printed_reconstruction(w, s, x, mu, sigma, i)
-    return gain(theta, w, s, x)[:, :1], "=", kl_part + reconstruction           # means only: (42) contains no draw
+    return gain(theta, w, s, x)[:, :1], "=", kl_part + reconstruction       # only the mean: (42) as printed has no draw
 
 
 @eq_42.corrected(
@@ -175,7 +175,7 @@ def _(theta, w, s, x):
     return total(bounds), "=", np.mean(of_batches, axis=-1, keepdims=True)
 
 
-# L draws
+# Estimates from L draws
 
 
 def moments(log_p, chances, L, shared=0):
@@ -257,7 +257,7 @@ def _(theta, w, s, x):
 
 
 def linear_vae(theta, w, s) -> VAE:
-    """Return the same model in minivae, D = 1. Encoder and decoder have one layer each."""
+    """Return the model of this module as a VAE of minivae with D = 1. Encoder and decoder have one layer each."""
     a, b, c, d = theta
     shapes = mlp_shapes("encoder", [1, 2 * len(w)]) | mlp_shapes("decoder", [len(w), 1]) | {"log_sigma": ()}
     flat = np.concatenate([a, 2 * c, b, 2 * log(d), w, [0], log(s)])        # log_var = 2 (log d + c x)
@@ -313,7 +313,7 @@ def loss_of(a, sigma, w, s, x):
     tight={"a": sqrt(0.5), "sigma": sqrt(0.5), "w": sqrt(0.5), "s": sqrt(0.5), "x": (1, 1, 1)},
 )  # fmt: skip
 def eq_44(a, sigma, w, s, x):
-    variance = need_above_zero("the mean of x^2", total(x**2) / 3)          # the best decoder's variance of x
+    variance = need_above_zero("the mean of x^2", total(x**2) / 3)          # Var[x] under the best decoder
     best_w = best_s = sqrt(variance / 2)                                    # one of many optima: w^2 + s^2 = variance
     best_a, best_sigma = best_w / variance, best_s / sqrt(variance)         # q is the posterior
     return (

@@ -82,7 +82,7 @@ def t_17(x):
 
 @t_17.tied("minivae.vae.VAE.elbo")
 def _(x):
-    # The ELBO is quadratic in the noise, so its mean over these four draws is the exact expectation.
+    # The ELBO is quadratic in the noise, so the mean over the four draws in `corners` is its exact expectation.
     corners = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])[:, None] * np.ones((len(x), 1))
     return small_vae().elbo(x, corners)[:, None]
 
@@ -106,7 +106,7 @@ def t_18(p_xz, q, beta):
 
 # A lower bound of log p(x) can rise while log p(x) falls. In the example x = w z + s eps, w changes and q stays N(0, 1).
 
-STEP = vector("w", "(w, w')", 2, simple=((3**0.5, 1), (1, 2), (0.5, 1)))        # w before and after
+STEP = vector("w", "(w, w')", 2, simple=((3**0.5, 1), (1, 2), (0.5, 1)))        # w before and after the change
 FROM_TO = (STEP, positive("s", "s"), real("x", "x", simple=(2, 1, 0)))
 
 
@@ -177,7 +177,7 @@ def t_21(w, s, x, beta, more):
     beta = need_positive("beta", beta)
     best = lambda beta: linear_posterior(w, s * np.sqrt(beta), x)  # mean and sigma of the best q  # noqa: E731
 
-    def least(beta):                                # -beta log of the integral of p(z) p(x|z)^(1/beta)
+    def least(beta):                                # the minimum, -beta log of the integral of p(z) p(x|z)^(1/beta)
         v = w**2 + beta * s**2
         return (np.log(2 * np.pi * s**2) + beta * (np.log(v) - np.log(beta * s**2) + x**2 / v)) / 2
 
@@ -220,15 +220,15 @@ def _(x, x_hat, s):
     return gaussian_log_prob(x, x_hat[None], np.log(s)[:, 0]).T
 
 
-# f_K and f_0 are equal at the K points where the Hermite polynomial He_K is 0. If the loss used only the values of the
-# decoder at these K points, f_K and f_0 would have equal losses. But f_K and f_0 have different losses.
+# The decoders f_K(z), from `bent`, and f_0(z) = w z are equal at the K points where the Hermite polynomial He_K is 0. If the
+# loss used the decoder only at these K points, f_K and f_0 would have equal losses. But f_K and f_0 have different losses.
 
 CURVED = (*LINEAR, *ENCODED, real("c", "c", simple=(0.4, 1)))
 DEGREES = (2, 3, 5)
 
 
 def bent(w, mu_q, sigma_q, c, K):
-    """Return the function f_K(z) = w z + c He_K((z - mu) / sigma)."""
+    """Return the function f_K(z) = w z + c He_K((z - mu_q) / sigma_q)."""
     return lambda z: w * z + c * np.polynomial.hermite_e.hermeval((z - mu_q) / sigma_q, [0] * K + [1])
 
 
@@ -300,7 +300,7 @@ PRIORS = (MU_P, SIGMA_P, *LINEAR)
     "f(mu_p + sigma_p z).",
 )  # fmt: skip
 def t_27(mu_p, sigma_p, w, s, x):
-    exact = normal(x, w * mu_p, np.sqrt(w**2 * sigma_p**2 + s**2))          # with f(z) = w z
+    exact = normal(x, w * mu_p, np.sqrt(w**2 * sigma_p**2 + s**2))          # p(x) for f(z) = w z
     weight = lambda z: normal(z, 0, 1) * normal(x, w * (mu_p + sigma_p * z), s)  # noqa: E731
     where = linear_posterior(w * need_positive("sigma_p", sigma_p), s, x - w * mu_p)
     return exact, "=", integrate(weight, *where)

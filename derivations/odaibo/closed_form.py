@@ -97,7 +97,7 @@ def integral_of_constant(constant):
 
 
 def with_z(latex: str) -> str:
-    """Return the same formula with z in place of x."""
+    """Return the formula `latex` with z in place of x."""
     return latex.replace("(x-", "(z-")
 
 
@@ -121,7 +121,7 @@ def _(z, mu_p, sigma_p):
 
 @eq_29.tied("minivae.gaussian.log_standard_normal")
 def _(z, mu_p, sigma_p):
-    return exp(log_standard_normal((z - mu_p) / sigma_p))[:, None] / sigma_p    # standardised z
+    return exp(log_standard_normal((z - mu_p) / sigma_p))[:, None] / sigma_p    # (z - mu_p) / sigma_p is N(0, 1)
 
 
 @equation(
@@ -354,7 +354,8 @@ def eq_39(mu_q, sigma_q, mu_p, sigma_p):
     def expanded(x):
         return (x - mu_q) ** 2 + 2 * (x - mu_q) * (mu_q - mu_p) + (mu_q - mu_p) ** 2
 
-    # The source prints the side with three terms twice. For step c, it is computed by the trapezoid rule.
+    # The source prints the side with three terms twice, and step c compares the two. So the second is computed by another
+    # method, the trapezoid rule.
     by_trapezoid = integrate(lambda x: normal(x, mu_q, sigma_q) * expanded(x), mu_q, sigma_q)
     mixed, constant = E_q(lambda x: (x - mu_q) * (mu_q - mu_p)), E_q(lambda x: (mu_q - mu_p) ** 2 + 0 * x)
     term_by_term = E_q(lambda x: (x - mu_q) ** 2) + 2 * mixed + constant

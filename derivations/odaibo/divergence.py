@@ -36,7 +36,7 @@ def t_9(q, p):
     return kl(p, p), ">", kl(q, p)
 
 
-UNLIKE = (Q_FULL, pmf("p", "p(x)", simple=((0.9, 0.1), (0.6, 0.4), (0.25, 0.75))))       # never equal
+UNLIKE = (Q_FULL, pmf("p", "p(x)", simple=((0.9, 0.1), (0.6, 0.4), (0.25, 0.75))))       # q and p are never equal
 
 
 @t_9.precise(r"\{q \neq p\}:\; D_{KL}(p\,\Vert\,p) = 0 < D_{KL}(q\,\Vert\,p)", inputs=UNLIKE)
@@ -219,14 +219,14 @@ def t_11(q, p):
     return kl(p, q), "!=", total(times(q, log(ratio(q, p))))
 
 
-# Symmetrised divergences. The three distributions can have zeros.
+# Symmetrised divergences. The distributions a, b and c can have zeros.
 
 PAIRS = ((0.5, 0.5), (0.2, 0.8), (1, 0), (0, 1))
 THREE = tuple(pmf(name, f"{name}(x)", zeros=True, simple=PAIRS) for name in "abc")
 
 
 def jensen_shannon(q, p):
-    """Return JS(q, p) = D(q || m) / 2 + D(p || m) / 2, with m = (q + p) / 2. It is always finite."""
+    """Return JS(q, p) = D(q || m) / 2 + D(p || m) / 2, with m = (q + p) / 2. JS is always finite."""
     m = (q + p) / 2
     return (kl(q, m) + kl(p, m)) / 2
 

@@ -40,7 +40,7 @@ def t_13():
     return ()
 
 
-# The letters. log p(x) depends on the weights of the decoder, but not on those of the encoder.
+# theta is a weight of the encoder, and phi is a weight of the decoder. So log p(x) depends on phi, but not on theta.
 
 THETA, THETA_2 = real("theta", r"\theta", 0.5, (1, 0.5)), real("theta_2", r"\theta'", 0.5, (2, 0, -1))
 PHI = positive("phi", r"\phi", 0.3, (1, 2))
@@ -129,7 +129,7 @@ POSTERIOR = {"p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[0.2, 0.8], [0.6, 0.4]]}   
 
 
 def kl_from_posterior(p_xz, q):
-    """Return KL(q(z|x_i) || p(z|x_i)). It can be near 0, so its absolute error is checked."""
+    """Return KL(q(z|x_i) || p(z|x_i)), marked so that its absolute error is checked, because this KL can be near 0."""
     return Zero(1, kl_of_weights(q, posterior(p_xz)))
 
 

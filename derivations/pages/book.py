@@ -106,7 +106,7 @@ def functions_and_targets(items: list[Judged]) -> tuple[list[code_map.Place], Ta
 
 
 def drawn_figures() -> dict[str, tuple[str, str]]:
-    """Draw the figures of the sources and check their claims."""
+    """Draw the figures of the sources, check their texts, and return {name: (address of the picture, alt text)}."""
     return {name: as_address(*draw()) for name, draw in FIGURES.items()}
 
 
@@ -114,7 +114,7 @@ def drawn_figures() -> dict[str, tuple[str, str]]:
 
 
 def opening(items: list[Judged], draws: int, seed: int) -> Html:
-    """Return title, purpose, counts of verdicts, and how to read the book."""
+    """Return the beginning of the book: title, how to read the book, and a table with the count of each verdict."""
     counts = Counter(one.verdict for item in items for one in item.rows)
     rows = [
         tag("tr", tag("td", badge(verdict)), tag("td", str(counts[verdict]), class_="n"), tag("td", meaning))
@@ -155,7 +155,7 @@ def contents(chapters: Iterable[tuple[str, str, Html]]) -> Html:
 
 
 def errata_chapter(found: list[Erratum], name: str) -> list[Html]:
-    """Return the faults of one kind, source by source."""
+    """Return the faults of one kind, such as "Loose wording", source by source."""
     mine = [one for one in found if errata.title_of(one) == name]
     intro = {
         "Errata": "Faults of the sources, each counted once. An id is a link to its entry.",
@@ -170,7 +170,7 @@ def errata_chapter(found: list[Erratum], name: str) -> list[Html]:
 
 
 def erratum(one: Erratum) -> Html:
-    """Return one fault as HTML: the ids of its statements, the printed form, the reason, numbers, the correct form."""
+    """Return one fault as HTML: ids of its rows, printed form, reason, numbers where the form fails, and correct form."""
     entry, row, ids = one.entry, one.row, listed(link(judgement.row.id) for _, judgement in one.rows)
     said = [tag("p", prose(row.claim))] if row.claim else []
     holds = [tag("p", f"{REPAIRED[row.expected]}:"), book_entry.chain(row.repair, None, row.id)] if row.repair else []
@@ -180,7 +180,7 @@ def erratum(one: Erratum) -> Html:
 
 
 def source_chapter(source: str, items: list[Judged], around: Around) -> tuple[str, str, Html]:
-    """Return the entries of a source under its own headings."""
+    """Return the chapter of a source: its entries, with a heading for every section of the source."""
     mine, parts, section = [item for item in items if source_of(item.entry) == source], [tag("p", AUTHORS[source])], ""
     for item in mine:
         if module_of(item.entry) != section:
@@ -219,7 +219,7 @@ def verdicts(items: list[Judged]) -> list[Html]:
 
 
 def symbols(items: list[Judged]) -> Html:
-    """Return every letter with its rules, and the entries that use it."""
+    """Return every letter with its rules, such as "> 0", and the entries that use the letter."""
     used = [(symbol, item.entry.id) for item in items for symbol in letters(item.entry).values()]
     ids, rules = grouped((one.latex, id) for one, id in used), grouped((one.latex, one.rule) for one, _ in used)
     order = sorted(ids, key=lambda latex: (unicode(latex).strip("()").casefold(), latex))
@@ -243,7 +243,7 @@ def notation() -> list[Html]:
 
 
 def spelling(one: compare.Spelling) -> Html:
-    """Return a spelling and the number of its entries, as a link to the first entry."""
+    """Return a spelling and the number of entries that use it, as a link to the first of these entries."""
     return link(one.ids[0], markup(prose(one.text), f" {len(one.ids)}"))
 
 

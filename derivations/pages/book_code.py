@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from derivations.pages.html import Html, link, markup, tag
 
-LONG = 40                                                   # columns: a longer line may be broken on a phone
+LONG = 40                                                   # columns: a line with more columns may be broken on a phone
 
 
 class Constant(NamedTuple):
@@ -40,7 +40,7 @@ def dotted(named: Named) -> str:
 
 @functools.cache
 def constants(module: str) -> dict[str, Constant]:
-    """Return the constants, in capital letters, that a module of our packages defines or imports, by name."""
+    """Return {name in capital letters: constant} for the constants that a module of our packages defines or imports."""
     if not module.startswith(("derivations.", "minivae.")) or not (file := sys.modules[module].__file__):
         return {}
     text, found = Path(file).read_text(encoding="utf-8"), {}
@@ -57,7 +57,7 @@ def constants(module: str) -> dict[str, Constant]:
 
 
 def names_of(named: Named) -> dict[str, Named]:
-    """Return {name: constant or function} of the module that defines `named`, without names of its local variables."""
+    """Return {name: constant or function} of the module that defines `named`, except names of local variables of `named`."""
     function = None if isinstance(named, Constant) else inspect.unwrap(named)
     module = function.__module__ if function else named.module
     local = function.__code__.co_varnames + function.__code__.co_cellvars if inspect.isfunction(function) else ()
@@ -66,7 +66,7 @@ def names_of(named: Named) -> dict[str, Named]:
 
 @functools.cache
 def defined(module: str) -> dict[str, Named]:
-    """Return the constants and functions of a module, by name."""
+    """Return {name: constant or function} of a module."""
     values = {name: unwrapped(value) for name, value in vars(sys.modules[module]).items()}
     return constants(module) | {name: value for name, value in values.items() if inspect.isfunction(value)}
 
@@ -92,7 +92,7 @@ def source(named: Named) -> str:
 
 
 def helpers(shown: Iterable[Named], known: Targets) -> list[Named]:
-    """Return the functions and constants of our packages that `shown` uses, directly or not, without those in `known`."""
+    """Return our functions and constants that those in `shown` use, directly or indirectly, except those in `known`."""
     wanted, waiting = set(), list(dict.fromkeys(shown))
     while waiting:
         named = waiting.pop()
@@ -112,7 +112,7 @@ def tokens(named: Named) -> list[tokenize.TokenInfo]:
 
 
 def used(named: Named) -> set[str]:
-    """Return the names in the code of a function or a constant, without attributes."""
+    """Return the names in the code of a function or a constant, except names of attributes."""
     found, before = set(), ""
     for token in tokens(named):
         if token.type == tokenize.NAME and before != ".":

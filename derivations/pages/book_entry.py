@@ -30,7 +30,7 @@ class Around(NamedTuple):
 
 
 def entry_article(item: Judged, around: Around) -> Html:
-    """Return the entry as an article; its id is the anchor."""
+    """Return the article of an entry; the id of the entry is the anchor."""
     entry, point = item.entry, shown_point(item)
     place = tag("small", prose(re.sub(r"^(l\.[\d-]+) ", r"\1, ", entry.ref)), class_="ref")
     head = markup(link(entry.id, class_="id"), " ", badges(item), place)
@@ -46,7 +46,7 @@ def entry_article(item: Judged, around: Around) -> Html:
 
 
 def searched(item: Judged, around: Around) -> str:
-    """Return the text for the search, beginning with the id and the formula."""
+    """Return the text in which the search looks for words; it begins with the id and the formula."""
     texts = [item.entry.id, words_of(item.entry), item.entry.needs, *letters(item.entry)]
     texts += [text for one in item.rows for text in (one.verdict, one.row.fault)]
     name = drawn_as(item.entry)
@@ -54,7 +54,7 @@ def searched(item: Judged, around: Around) -> str:
 
 
 def shown_point(item: Judged) -> dict:
-    """Return the point at which the article computes the formula: if a row has a fault, a point at which it fails."""
+    """Return the point at which the article computes the formula: a point where a row fails, or else that of `sample`."""
     witnesses = [one.witness for one in item.rows if one.at_witness and one.witness]
     return witnesses[0] if witnesses else sample(shown(item.entry))
 
@@ -82,7 +82,7 @@ def claims(entry: Entry, computed: bool) -> list[Html]:
 
 
 def main_formula(item: Judged, point: dict) -> list[Html]:
-    """Return the printed formula, with numbers at a point unless it uses an undefined letter."""
+    """Return the printed formula, with numbers at a point unless the formula uses an undefined letter."""
     entry, form = item.entry, shown(item.entry)
     if form is not entry.printed:
         return [chain(entry.printed, None, entry.id, names(entry))]
@@ -134,7 +134,7 @@ def meanings(item: Judged) -> Html:
 
 
 def assumptions(entry: Entry) -> list[Html]:
-    """Return the assumption, and the result of the statement at points outside it."""
+    """Return the assumption of an entry, and the result (such as "it fails") at every point outside the assumption."""
     parts = [tag("p", tag("b", "Assuming "), prose(entry.needs))] if entry.needs else []
     if entry.outside:
         points = (tag("li", *outcome(entry, values)) for values in entry.outside)
@@ -143,7 +143,7 @@ def assumptions(entry: Entry) -> list[Html]:
 
 
 def outcome(entry: Entry, values: dict) -> list[Html | str]:
-    """Return a point outside the assumption, with the numbers of the printed formula or the reason why it is undefined."""
+    """Return a point outside the assumption, with the numbers of the formula or the reason why the formula is undefined."""
     at, where = outside(entry, values), point_markup(values, letters(entry))
     if at.state == "undefined":
         why = " ".join((entry.undefined or at.refusal).split())
@@ -172,7 +172,7 @@ def fault(entry: Entry, judgement: Judgement, point: dict, groups: dict[str, lis
 
 
 def seen(entry: Entry, judgement: Judgement) -> list[Html]:
-    """Return the numbers of a false formula at a point where it fails, or the letters that it does not define."""
+    """Return the numbers of a false formula at a point where it fails, or its letters that have no definition."""
     printed = "Our reading" if judgement.row.claim else "The printed formula"
     if judgement.free:
         are = "is" if len(judgement.free) == 1 else "are"
@@ -190,7 +190,7 @@ def letters_text(entry: Entry) -> Html:
 
 
 def picture(around: Around, entry: Entry) -> Html:
-    """Return the figure of an entry; a figure of several entries is shown once."""
+    """Return the figure of an entry. If an earlier entry shows the same figure, return a link to that entry."""
     name = drawn_as(entry)
     if around.first[name] != entry.id:
         return note("Figure: see ", link(around.first[name]), ".")

@@ -18,7 +18,7 @@ from minivae.museum.patched import Change
 from minivae.rosetta.command import cells, document
 from minivae.rosetta.presets import PRESETS
 
-MATRIX = Path(museum.__file__).with_name("README.md")       # contains the table; computing it takes 15 s
+MATRIX = Path(museum.__file__).with_name("README.md")       # contains the table of bugs and checks; computing it takes 15 s
 
 
 def chapters(answers: list[questions.Answer], of_bugs: dict[str, list[str]]) -> list[tuple[str, str, list[Html]]]:
@@ -55,7 +55,7 @@ def changed_functions(bug: Bug) -> list[str]:
 
 
 def proving(names: list[str]) -> list[str]:
-    """Return the entries that are tied to any of these functions."""
+    """Return the ids of the entries that are tied to at least one of the functions in `names`."""
     return list(dict.fromkeys(id for name in names for id in code_map.ties().get(name, ())))
 
 
@@ -91,7 +91,7 @@ def lesson_article(one: Lesson) -> Html:
 
 
 def exhibits(of_bugs: dict[str, list[str]]) -> list[Html]:
-    """Return the table of bugs and checks, then every bug: its origin, its lines, entries that check the changed code."""
+    """Return the table of bugs and checks, then every bug: origin, changed lines, entries that check the changed code."""
     about = "trains the correct and the broken model and prints which checks notice the bug."
     parts = [*matrix(), tag("p", tag("code", "minivae museum NAME"), " ", about)]
     return [*parts, *(exhibit(bug, of_bugs[bug.name]) for bug in bugs())]
@@ -110,7 +110,7 @@ def exhibit(bug: Bug, names: list[str]) -> Html:
 
 
 def matrix() -> list[Html]:
-    """Return the table of bugs and layers of checks from the museum's README; [] if that file is not installed."""
+    """Return the table of bugs and kinds of checks (layers) from the museum's README; [] if that file is not installed."""
     if not MATRIX.exists():
         return []
     rows = [line[2:-2].split(" | ") for line in re.findall(r"^\| .*\|$", MATRIX.read_text(encoding="utf-8"), re.M)]
@@ -135,7 +135,7 @@ def difference(change: Change) -> Html:
 
 
 def rosetta() -> Html:
-    """Return the table of the ways in which public code writes the loss; ids of the ledger in it are links."""
+    """Return the table of the ways in which public code writes the loss. Ids of entries in this table are links."""
     heads = ("convention", "written", "D", "J", "beta", "gradient ×", "sigma if beta = 1", "a bound", "seen in")
     rows = [tag("tr", *(tag("th", head) for head in heads))]
     for name, one in PRESETS.items():

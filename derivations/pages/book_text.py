@@ -42,7 +42,7 @@ def prose(text: str) -> Html:
 
 
 def indexed(found: re.Match) -> str:
-    """Return a letter with its index."""
+    """Return a letter with its index as a subscript."""
     letter, index = found[1] or found[3], found[2] or found[4]
     return LETTERS.get(letter, letter) + (f"<sub>{LETTERS.get(index, index)}</sub>" if index else "")
 

@@ -39,12 +39,12 @@ class Erratum(NamedTuple):
 
     @property
     def row(self) -> Row:
-        """The first row. It has the texts of the entry: claim, fault and group."""
+        """The first row. Its claim, fault and repaired form are shown for the erratum."""
         return self.judgement.row
 
 
 def errata(items: list[Judged]) -> list[Erratum]:
-    """Return the faults of these entries, source by source: errata, then loose wording, then damage by copying."""
+    """Return the faults of the entries in `items`, source by source: errata, then loose wording, then damage by copying."""
     groups: dict[str, list] = {}
     for item in items:
         for judgement in item.rows:

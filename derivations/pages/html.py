@@ -18,7 +18,7 @@ class BrokenPage(Exception):
 
 
 def tag(name: str, *inside: str | Iterable, **attributes: str) -> Html:
-    """Return an element. `class_` is the attribute class, `data_words` is data-words; False leaves an attribute out."""
+    """Return an element. `class_` is the attribute class, `data_words` is data-words; attributes set to False are omitted."""
     shown = ((key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items() if value is not False)
     head = "".join(f" {key}" if value is True else f' {key}="{html.escape(str(value))}"' for key, value in shown)
     end = "" if name in ("img", "input", "meta", "br") else f"</{name}>"
@@ -65,12 +65,15 @@ def listed(parts: Iterable[str], between: str = ", ") -> Html:
 
 
 def scrolling(table: Html, label: str) -> Html:
-    """Return a table in a box of its own that scrolls."""
+    """Return a table in a box that scrolls if the table is too wide."""
     return tag("div", table, class_="scroll", tabindex="0", role="group", aria_label=label)
 
 
 def faults(page: str) -> list[str]:
-    """Return the faults of a page. Quotes in texts are escaped, so every quote in `page` begins or ends an attribute."""
+    """Return the faults of a page, such as dead links.
+
+    The patterns find attributes by their quotes. This is safe, because quotes in texts are escaped.
+    """
     ids = Counter(re.findall(r'<[^>]* id="([^"]*)"', page))
     found = [f"the id {id} is used {count} times" for id, count in ids.items() if count > 1]
     links = {html.unescape(target) for target in re.findall(r'<a [^>]*?href="#([^"]*)"', page)}

@@ -21,17 +21,17 @@ ELEMENTS = {                                                # every element that
     "munderover",
 }  # fmt: skip
 WIDTHS = {"\\,": 0.167, "\\:": 0.222, "\\;": 0.278, "\\ ": 0.25, "~": 0.25, "\\quad": 1, "\\qquad": 2}     # in em
-MARKS = {"hat": "ˆ", "widehat": "ˆ", "bar": "‾", "tilde": "˜", "dot": "˙", "vec": "→"}      # accents, drawn above
+MARKS = {"hat": "ˆ", "widehat": "ˆ", "bar": "‾", "tilde": "˜", "dot": "˙", "vec": "→"}      # accents, drawn above a letter
 LIMITS = {"max", "min", "argmax", "argmin", "lim", "sup", "inf"}                # words with their subscript below
 SIZES = {"big", "Big", "bigg", "Bigg"}
 SILENT = {"displaystyle", "limits", "mathstrut", "!"}
 NO_SPACE = ' lspace="0" rspace="0"'
-BAR = f'<mo stretchy="{{}}" form="{{}}"{NO_SPACE}>{{}}</mo>'     # the same bar opens and closes, so `form` is needed
+BAR = f'<mo stretchy="{{}}" form="{{}}"{NO_SPACE}>{{}}</mo>'     # a bar can open or close: `form` says which
 OPERANDS = ("ord", "close", "bar")
 
 
 class Node(NamedTuple):
-    """A piece of MathML and its kind.
+    """A piece of MathML and its kind, `part`.
 
     The kinds are ord, text, word, limits, sum, int, bin, rel, open, close, bars, comma, slash and space.
     """
@@ -51,14 +51,14 @@ def math(latex: str, display: bool = False) -> Html:
 
 
 def chunk(markup: str, kind: str = "mrow") -> str:
-    """Return an element with this markup; for a row of only one element, return that element."""
+    """Return an element with this markup inside. An `mrow` that would contain only one element is omitted."""
     if kind == "mrow" and re.fullmatch(r"<(\w+)( [^>]*)?>[^<]*</\1>", markup):
         return markup
     return f"<{kind}>{markup}</{kind}>"
 
 
 def operator(text: str, attributes: str = "") -> str:
-    """Return an operator, or a bracket of fixed size."""
+    """Return an `mo` element: an operator, or a bracket of fixed size."""
     return f"<mo{attributes}>{html.escape(text)}</mo>"
 
 
@@ -103,7 +103,7 @@ class Reader:
         return nodes
 
     def group(self) -> str:
-        """Read up to the closing brace and remove it."""
+        """Read up to the closing brace, remove the brace, and return the markup of the group."""
         inside = joined(self.read())
         if self.take() != "}":
             self.refuse("{")
@@ -155,7 +155,7 @@ class Reader:
         return [symbol(token, name, command) or self.refuse(token)]
 
     def fenced(self) -> Node:
-        """Return the formula between \\left and \\right, with brackets that grow with it."""
+        """Return the formula between \\left and \\right, in brackets that are as high as the formula."""
         first, inside = self.delimiter(), joined(self.read("\\right"))
         self.take()
         last = self.delimiter()
@@ -175,7 +175,7 @@ def grown(text: str, form: str) -> str:
 
 
 def symbol(token: str, name: str, command: bool) -> Node | None:
-    """Return the node of a token without arguments, or None if it is unknown."""
+    """Return the node of a token without arguments; None for an unknown token."""
     if token[0].isdigit():
         return Node(chunk(token, "mn"), "ord")
     if not command and name.isalpha():
@@ -202,7 +202,7 @@ def symbol(token: str, name: str, command: bool) -> Node | None:
 
 
 def primed(base: Node) -> Node:
-    """Return a base with a prime. The font already raises this sign, so no superscript is needed."""
+    """Return a base with a prime. The font already raises the prime, so no superscript is needed."""
     return Node(chunk(base.markup + operator("′", NO_SPACE)), base.part)
 
 

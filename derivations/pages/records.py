@@ -250,7 +250,7 @@ def fetch(name: str):
 
 
 def code_of(entry: Entry) -> list:
-    """Return the functions of an entry, in the order of its file."""
+    """Return the functions of an entry, in the order of their lines in the file."""
     repairs = [row.repair.function for row in entry.rows if row.repair]
     functions = [entry.printed.function, *repairs, *(tie.function for tie in entry.ties)]
     return sorted(dict.fromkeys(functions), key=lambda function: inspect.unwrap(function).__code__.co_firstlineno)

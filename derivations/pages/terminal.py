@@ -47,7 +47,7 @@ def fit(text: str, width: int) -> str:
 
 
 def wrapped(text: str, first: str, rest: str, width: int) -> list[str]:
-    """Wrap text into lines, with one prefix for the first line and one for the others; break formulas at spaces only."""
+    """Wrap text into lines. `first` is put before the first line, `rest` before the others. Lines end only at spaces."""
     whole_words = {"break_long_words": False, "break_on_hyphens": False}
     lines = textwrap.wrap(text, width, initial_indent=first, subsequent_indent=rest, **whole_words)
     return [line.replace(UNBROKEN, " ") for line in lines]
@@ -125,7 +125,7 @@ def contents(entries: list[Entry], width: int) -> list[str]:
 
 
 def title_of(module: str) -> str:
-    """Return the first line of a module's docstring without the name of the source before it."""
+    """Return the first line of a module's docstring, without the name of the source at its beginning."""
     return re.sub(r'^[^":]*("[^"]*"[^":]*)?: ', "", sys.modules[module].__doc__.splitlines()[0])
 
 
@@ -178,7 +178,7 @@ def error_text(judgement: Judgement) -> str:
 
 
 def totals(items: list[Judged]) -> list[str]:
-    """Return a table: the number of statements of each kind and verdict, and of faults. A repeated fault counts once."""
+    """Return a table: the number of statements of each kind and verdict, and the number of faults, each counted once."""
     rows = [(item.entry, judgement) for item in items for judgement in item.rows]
     count = Counter((entry.kind, judgement.verdict) for entry, judgement in rows)
     faults = Counter(verdict for verdict, _ in {(judgement.verdict, judgement.row.group) for _, judgement in rows})
@@ -327,7 +327,7 @@ def judged_lines(item: Judged, draws: int, seed: int, width: int) -> list[str]:
         for name, links in forms:
             for link in links:
                 size = "infinite" if np.isinf(link.error) else f"{link.error:.0e} times the tolerance"
-                size = f"{size}: {link_text(link)}" if link.error > 0.01 else "below 0.01 of the tolerance"     # rounding
+                size = f"{size}: {link_text(link)}" if link.error > 0.01 else "below 0.01 of the tolerance"  # rounding error
                 lines += wrapped(f"{link.state:10} {name}largest error {size}", f"  {judgement.row.id:12} ", " " * 15, width)
         if judgement.why:
             lines += wrapped(judgement.why, f"  {judgement.row.id:12} undecided  ", " " * 15, width)

@@ -129,7 +129,7 @@ def group(inside: list[Piece]) -> list[Piece]:
 
 
 def argument(tokens: list[str], latex: str) -> str:
-    """Return the next token or group as text; remove it from the list."""
+    """Remove the next token or group from the list and return it as text."""
     if not tokens:
         raise ValueError(f"a formula must not end in the middle; got {latex!r}.")
     token = tokens.pop(0)
@@ -231,7 +231,7 @@ def spaced(made: Sequence[Piece]) -> str:
         if part == "bin" and before not in OPERANDS:
             part = "sign"                                   # a minus before its only operand
         if part == "frac" and text != "½" and (before in OPERANDS or before == "word" or after in FACTORS):
-            text = f"({text})"                              # a factor, or the argument of a function
+            text = f"({text})"                              # the fraction is a factor, or the argument of a function
         if part in ("space", "text"):
             line = f"{line.rstrip()} {text.strip()} "
         elif part in ("bin", "link", "rel"):
@@ -249,7 +249,7 @@ FACTORS = ("ord", "frac", "word", "large", "open")
 
 
 def needs_gap(line: str, before: str, text: str, part: str) -> bool:
-    """Return True if two neighbours need a space between them."""
+    """Return True if the next piece, `text`, needs a space before it. `before` is the kind of the last piece of `line`."""
     if before == "large" or (before == "frac" and part in FACTORS) or (part == "frac" and before in OPERANDS):
         return before != "bar"
     if part in ("word", "large") or text == "½":

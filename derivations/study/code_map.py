@@ -34,7 +34,7 @@ TESTS = Path(__file__).parents[2] / "tests"
 
 
 class Place(NamedTuple):
-    """A public function of minivae. Entries in `tied` call it; other entries that its docstring cites are in `cited`."""
+    """A public function of minivae: entries that call it (`tied`), other entries that its docstring cites, and test files."""
 
     name: str
     tied: tuple[str, ...]
@@ -109,7 +109,7 @@ def tests_of(name: str) -> tuple[str, ...]:
 
 @cache
 def ties() -> dict[str, tuple[str, ...]]:
-    """Return the ids of the entries that are tied to each function, by its dotted name."""
+    """Return {dotted name of a function: ids of the entries that are tied to it}."""
     found: dict[str, list[str]] = {}
     for entry in ledger.entries():
         for tie in entry.ties:
