@@ -160,7 +160,7 @@ def _(t):
 # Marginalisation. x = f(z) + s eps with the odd function f(z) = a tanh(b z), so p(x) = p(-x).
 
 def near(name: str, value: float, simple: tuple) -> Symbol:
-    """Return a symbol for positive numbers near a value."""
+    """Return a symbol for positive numbers near `value`."""
     return Symbol(name, name, "> 0", 1, lambda raw: value * np.exp(raw / 5), simple)
 
 

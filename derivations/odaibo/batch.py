@@ -99,7 +99,7 @@ def of_datum(i, both):
 
 
 def drawn(w, s, x_i, mu, sigma):
-    """Return values (..., K) of `1/L sum_l log p(x_i|z^(i,l))` at K quadrature nodes of the noise, and their weights (K,)."""
+    """Return `1/L sum_l log p(x_i|z^(i,l))`, (..., K), at K quadrature nodes of the noise, and the nodes' weights (K,)."""
     eps, weights = noise(2 * L)
     z = mu[..., None, None, :] + sigma[..., None, None, :] * eps.reshape(-1, L, 2)          # (..., K, L, J)
     return plane_log_p(w[..., None, :], s[..., None], x_i[..., None], z).mean(axis=-1), weights

@@ -197,7 +197,7 @@ def capital(text: str) -> str:
 
 
 def functions_chapter(functions: list[code_map.Place], targets: Targets, of_bugs: dict[str, list[str]]) -> list[Html]:
-    """Return every function of minivae's mathematics, module by module."""
+    """Return the articles about all functions of minivae's mathematics, module by module."""
     parts, module = [], ""
     for place in functions:
         if fetch(place.name).__module__ != module:

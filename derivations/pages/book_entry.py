@@ -115,7 +115,7 @@ def chain(form: Form, point: dict | None, id: str, rows: list[str] = ()) -> Html
 
 
 def breakable(side: str) -> list[str]:
-    """Split a side where a line may end: after definitions at its beginning, and before conditions at its end."""
+    """Split a side of a formula where a line may end: after definitions at the beginning, before conditions at the end."""
     parts = re.split(r"(?<=\\}:)\\;\s*|(?<=,)\\quad\s*", side)
     return parts if all(part.count(r"\left") == part.count(r"\right") for part in parts) else [side]
 

@@ -78,7 +78,7 @@ def witness_text(entry: Entry, judgement: Judgement, digits: int = 7) -> str:
     return f"{where}: {numbers}" if where else numbers
 
 
-# For a terminal
+# The errata for a terminal
 
 
 def errata_lines(found: list[Erratum]) -> list[str]:
@@ -113,7 +113,7 @@ def stated(entry: Entry, row: Row) -> list[str]:
     return claim + labelled("  read as" if row.claim else "  printed", statement(entry, row), width)
 
 
-# In Markdown
+# The errata in Markdown
 
 
 def errata_markdown(found: list[Erratum]) -> str:

@@ -1,6 +1,6 @@
 """Explanations of the verdicts. This module imports nothing, so that `--help` stays fast."""
 
-MEANINGS = {                                                # in the order of the tables
+MEANINGS = {                                                # in the order in which the tables show them
     "holds": "always true",
     "holds-if": "true wherever the stated assumption holds, but not everywhere",
     "defines": "a definition",

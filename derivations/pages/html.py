@@ -18,7 +18,7 @@ class BrokenPage(Exception):
 
 
 def tag(name: str, *inside: str | Iterable, **attributes: str) -> Html:
-    """Return an element. `class_` is the attribute class, `data_words` is data-words; attributes set to False are omitted."""
+    """Return an element. `class_` is the attribute class, `data_words` data-words; attributes set to False are omitted."""
     shown = ((key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items() if value is not False)
     head = "".join(f" {key}" if value is True else f' {key}="{html.escape(str(value))}"' for key, value in shown)
     end = "" if name in ("img", "input", "meta", "br") else f"</{name}>"

@@ -256,7 +256,7 @@ def code_of(entry: Entry) -> list:
     return sorted(dict.fromkeys(functions), key=lambda function: inspect.unwrap(function).__code__.co_firstlineno)
 
 
-# For JSON
+# Entries as JSON
 
 
 def number(value: float) -> float | None:
@@ -265,7 +265,7 @@ def number(value: float) -> float | None:
 
 
 def finite(value):
-    """Return lists and dicts unchanged, except for None in place of infinity and NaN."""
+    """Return the value with None in place of infinity and NaN, also inside lists and dicts."""
     if isinstance(value, dict):
         return {key: finite(value) for key, value in value.items()}
     if isinstance(value, list):

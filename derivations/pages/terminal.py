@@ -57,7 +57,7 @@ def wrapped(text: str, first: str, rest: str, width: int) -> list[str]:
 
 
 def value_text(value, digits: int = 7) -> str:
-    """Write a number, or a list of numbers, with this many digits; shorten a long list."""
+    """Write a number, or a list of numbers, with `digits` digits; shorten a long list."""
     value = np.asarray(value, float)
     if value.ndim == 0:
         # Rounding errors must not change the text. With four digits, 123.75 and 123.75 - 1e-14 must both become 123.8.

@@ -34,7 +34,7 @@ TESTS = Path(__file__).parents[2] / "tests"
 
 
 class Place(NamedTuple):
-    """A public function of minivae: entries that call it (`tied`), other entries that its docstring cites, and test files."""
+    """A public function of minivae: entries that call it (`tied`), other entries that its docstring cites, test files."""
 
     name: str
     tied: tuple[str, ...]
@@ -136,7 +136,7 @@ def of_entry(id: str) -> list[Place]:
     return [one for one in reading_map() if id in one.tied or any(id in (c, c.rstrip("abcdefg")) for c in one.cited)]
 
 
-# As text
+# The map as text
 
 
 def found(name: str) -> list[Place]:
@@ -174,7 +174,7 @@ def contents(places: list[Place], width: int) -> list[str]:
 
 
 def map_lines(places: list[Place], width: int) -> list[str]:
-    """Return a paragraph for every function: its place in the source, its entries, its tests."""
+    """Return a paragraph for every function: its file and line, its entries, its test files."""
     lines = [] if places else ["no function of minivae is tied to this entry or cites it"]
     for one in places:
         lines.append(f"{short(one):40}{located(functions()[one.name])}")
