@@ -10,11 +10,11 @@ RESET = 64                  # after every RESET steps, moments near 0 are set to
 
 
 class Adam:
-    """theta <- theta - lr m_hat / (sqrt(v_hat) + tiny),   m_hat and v_hat: weighted means of all g and g^2
+    """theta <- theta - lr m_hat / (sqrt(v_hat) + tiny),   m_hat and v_hat: weighted means of all g and of all g^2
 
-    The newest gradient g has the weight 1, the one before it b, then b^2, ... These weights add up to (1 - b^t) / (1 - b);
+    The newest gradient g has the weight 1, the previous gradient b, then b^2, ... These weights add up to (1 - b^t) / (1 - b);
     dividing by this sum is called bias correction. The paper stores (1 - b1) m and (1 - b2) v instead of the sums m and v:
-    this gives the same update, but takes 5 % more time per step at 784-200-200-50. t counts steps, not epochs.
+    the update is the same, but takes 5 % more time per step with layers 784-200-200-50. t counts steps, not epochs.
 
     `params` are updated in place. lr > 0 is the learning rate; b is b1 for m and b2 for v, both in [0, 1); tiny > 0 keeps
     the division finite. Raises ValueError if an argument is invalid.
@@ -47,7 +47,7 @@ class Adam:
     def reset_tiny_moments(self) -> None:
         """Set moments near 0 to 0, because processors are slow with subnormal numbers (below 1e-38 in float32).
 
-        Dead units have such moments: with a fifth of all units dead, a step at 784-400-20 would take 40 % longer.
+        Dead units have such moments: if a fifth of all units is dead, a step with layers 784-400-20 would take 40 % longer.
         """
         for moment in (self.m, self.v):
             moment[np.abs(moment) < 1e4 * np.finfo(moment.dtype).tiny] = 0

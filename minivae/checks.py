@@ -21,14 +21,14 @@ BRIGHT = 128                                                # numbers with a sma
 
 
 def refuse(argument: str, rule: str, got: str, remedy: str) -> NoReturn:
-    """Raise a ValueError whose message has these four parts."""
+    """Raise a ValueError whose message names the argument, the rule, the given value and the remedy."""
     raise ValueError(f"{argument} must be {rule}; got {got}. {remedy}")
 
 
 def real_array(argument: str, value, shape: tuple, dtype=None) -> np.ndarray:
     """Return `value` as a contiguous native array of finite numbers with exactly this shape (`None`: any length >= 1).
 
-    A shape that begins with `...` is the shape of the last axes. With `dtype=None` the numbers keep their type (uint8
+    If `shape` begins with `...`, the rest of it is for the last axes. With `dtype=None` the numbers keep their type (uint8
     images stay uint8), but bools become uint8, and float16 becomes float32, because sums of float16 overflow easily.
     """
     wanted = str(shape).replace("None", "any").replace("Ellipsis", "...")
@@ -39,7 +39,7 @@ def real_array(argument: str, value, shape: tuple, dtype=None) -> np.ndarray:
         array = np.asarray(value)
     except ValueError:
         refuse(argument, f"an array of shape {wanted}", "nested lists of unequal length", "Give every row the same length.")
-    except (TypeError, RuntimeError) as error:              # a tensor needs a gradient, or is on a GPU
+    except (TypeError, RuntimeError) as error:              # for example a tensor that needs a gradient, or is on a GPU
         refuse(argument, "an array", f"{type(value).__name__} ({error})", "Try .detach().cpu().numpy() first.")
     if array.dtype.kind not in "buif":
         refuse(argument, "an array of real numbers", *describe_wrong(value, array))
@@ -66,7 +66,7 @@ def real_array(argument: str, value, shape: tuple, dtype=None) -> np.ndarray:
 
 
 def describe_wrong(value, array: np.ndarray) -> tuple[str, str]:
-    """Return a description of a value that holds no real numbers, and a remedy; `array` is its NumPy array."""
+    """Return a description of a value that holds no real numbers, and a remedy; `array` is `value` as an array."""
     if hasattr(value, "toarray"):
         return "a sparse matrix", "Convert it with .toarray() first."
     if hasattr(value, "train_x"):
@@ -74,7 +74,7 @@ def describe_wrong(value, array: np.ndarray) -> tuple[str, str]:
     if hasattr(value, "columns") and hasattr(value, "select_dtypes"):
         return describe_frame(value)
     try:
-        with warnings.catch_warnings(action="error"):       # for complex numbers, astype only warns: .imag is lost
+        with warnings.catch_warnings(action="error"):       # astype drops .imag of complex numbers with only a warning
             works = bool(np.isfinite(array.astype(float)).all())
     except (ValueError, TypeError, Warning, OverflowError):
         works = False
@@ -310,7 +310,7 @@ def shared(x: Any, out: Any, *others: Any) -> bool:
 
 
 def parts(vae: Any, params: type, likelihood: type, activations: Iterable[str]) -> None:
-    """Raise ValueError if a part of a model has a wrong class, or if its activation or noise has an invalid value."""
+    """Raise ValueError if a model's params or likelihood has a wrong class, or its activation or noise a wrong value."""
     remedy = "Make the model with VAE.init."
     instance("params", vae.params, params, remedy)
     if vae.params.layers.keys() != {"encoder", "decoder"}:
@@ -358,7 +358,7 @@ def batch(vae: Any, x: Any, eps: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def objective(vae: Any, known: Iterable[tuple[str, str]]) -> None:
-    """Raise ValueError for an unknown (objective, estimator) of a model, and for settings that contradict "iwae"."""
+    """Raise ValueError for an unknown objective or estimator of a model, and for settings that contradict "iwae"."""
     choice("objective", vae.objective, {name for name, _ in known})
     choice("estimator", vae.estimator, {name for _, name in known})
     iwae, needs = vae.objective == "iwae", " for the objective 'iwae'"

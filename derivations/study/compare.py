@@ -25,14 +25,14 @@ from derivations.pages.unicode import sides
 from minivae.gaussian import kl_standard_normal
 from minivae.likelihood import gaussian_log_prob
 
-AGREE = 1e-9                                                # relative difference that rounding can cause
+AGREE = 1e-9                                                # largest relative difference that rounding can cause
 LEGEND = """The columns are: entry; value of one side at the point; comparison of this side
 with the definition of the quantity, over {draws} draws, seed {seed} ("off by": the largest relative difference);
 verdict of the whole line. A line can be wrong although the side shown here agrees."""
 
 # Notation
 
-NAMES: dict[str, tuple[dict[str, str], str]] = {            # {quantity: (ways to write it, with patterns; minivae's name)}
+NAMES: dict[str, tuple[dict[str, str], str]] = {            # {quantity: ({way to write it: pattern}, name in minivae)}
     "encoder's weights": ({"q_θ": r"q_θ", "q_φ": r"q_φ"}, "params, encoder.*"),
     "decoder's weights": ({"p_θ(x|z)": r"p_θ\([^)]*\|z", "p_φ(x|z)": r"p_φ\([^)]*\|z"}, "params, decoder.*"),
     "logarithm": ({"log": r"\blog\b", "ln": r"\bln\b"}, "natural"),
@@ -51,7 +51,7 @@ NAMES: dict[str, tuple[dict[str, str], str]] = {            # {quantity: (ways t
 
 
 class Spelling(NamedTuple):
-    """One way to write a quantity, and the entries of a source that use it."""
+    """One way to write a quantity, and the ids of a source's entries that write the quantity in this way."""
 
     text: str
     ids: tuple[str, ...]
@@ -64,14 +64,14 @@ def notation() -> dict[str, dict[str, list[Spelling]]]:
 
 
 def spellings(source: str, ways: dict[str, str]) -> list[Spelling]:
-    """Return the ways in which a source writes a quantity (some of `ways`), each with the ids of the entries."""
+    """Return the elements of `ways` that occur in a source's formulas, each with the ids of the entries that use it."""
     lines = {entry.id: printed(entry) for entry in ledger.entries(source)}
     found = {way: tuple(id for id, line in lines.items() if re.search(pattern, line)) for way, pattern in ways.items()}
     return [Spelling(way, ids) for way, ids in found.items() if ids]
 
 
 def printed(entry: Entry) -> str:
-    """Return the sides of an entry as Unicode, without sides in square brackets, which are not in the source's equation."""
+    """Return the sides of an entry as Unicode, except sides in square brackets, which the source does not print there."""
     return "   ".join(side for _, side in sides(entry.printed.latex) if not re.fullmatch(r"\[[^\[\]]*\]", side))
 
 
@@ -79,7 +79,7 @@ def printed(entry: Entry) -> str:
 
 
 class Version(NamedTuple):
-    """A side of an entry, or a function of minivae, that computes a quantity.
+    """One side of an entry's equation, or a function of minivae; each computes a quantity.
 
     `compute` takes {variable: n values} and returns the n values of the quantity.
     """
@@ -93,6 +93,7 @@ class Quantity(NamedTuple):
     """A quantity that several sources compute.
 
     `truth` computes the quantity from its definition: it takes {variable: n values} and returns n values of the quantity.
+    `simple` is a point with simple numbers, at which the values of all versions are shown.
     """
 
     name: str
@@ -103,7 +104,7 @@ class Quantity(NamedTuple):
 
 
 def side(id: str, number: int, sign: int = 1, of: Callable[[dict], dict] = lambda values: values) -> Version:
-    """Return one side of an entry's printed form, times `sign`, as a version of a quantity.
+    """Return the side with this number of an entry's printed equation, times `sign`, as a version of a quantity.
 
     The entry and the quantity can have different variables: `of` turns {variable of the quantity: value} into
     {variable of the entry: value}.
@@ -180,14 +181,14 @@ def quantities() -> tuple[Quantity, ...]:
 
 
 class Compared(NamedTuple):
-    """One compared side: its `value` at the simple point; `apart`, its largest relative difference from the definition."""
+    """One compared version: `value`, at the simple point; `apart`, the largest relative difference from the definition."""
 
     name: str
     text: str
     verdict: str
     value: float
     apart: float
-    alike: tuple[str, ...]      # names of the sides that are equal to this one to the last bit at every draw
+    alike: tuple[str, ...]      # names of the other versions with the same values, to the last bit, at every draw
 
 
 def compare(quantity: Quantity, draws: int = 1000, seed: int = 0) -> list[Compared]:
@@ -213,7 +214,7 @@ def verdict_of(id: str, seed: int) -> str:
     return "/".join(dict.fromkeys(judgement.verdict for judgement in judge(LEDGER[id], 200, seed)))
 
 
-# As text
+# The comparison as text
 
 
 def notation_markdown(found: dict[str, dict[str, list[Spelling]]]) -> str:
@@ -240,7 +241,10 @@ def notation_lines(found: dict[str, dict[str, list[Spelling]]]) -> list[str]:
 
 
 def quantity_lines(quantity: Quantity, compared: list[Compared], width: int) -> list[str]:
-    """Return all versions of a quantity: value at the simple point, agreement with the definition, verdict, formula."""
+    """Return a line per version of a quantity: value at the simple point, difference from the definition, verdict, formula.
+
+    The first line names the quantity and the point. The last lines say which versions are equal to the last bit.
+    """
     where = ", ".join(f"{name} = {np.asarray(value).tolist()}" for name, value in quantity.simple.items())
     lines = [*wrapped(f"{quantity.name}, at {where}", "", "  ", width)]
     for one in compared:
@@ -253,6 +257,6 @@ def quantity_lines(quantity: Quantity, compared: list[Compared], width: int) -> 
 
 
 def contradictions(compared: list[Compared]) -> list[str]:
-    """Return the names of the sides that differ from the definition although their entry holds."""
+    """Return the names of the versions that differ from the definition although their verdict is not a fault."""
     holds = ("holds", "holds-if", "defines", "in the model")
     return [one.name for one in compared if one.verdict in holds and not one.apart <= AGREE]

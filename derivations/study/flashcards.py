@@ -42,7 +42,7 @@ def cards(items: Iterable[Judged]) -> list[Card]:
 
 
 def answerable(entry: Entry, judgement: Judgement) -> bool:
-    """Return True if the card asks for a sentence, or for one short formula that is not in the question.
+    """Return True if the answer to the row's card is a sentence, or one short formula that is not in the question.
 
     Figures have no cards, because a text cannot show them. Remarks have no cards, because they have no formula to ask for.
     """
@@ -57,13 +57,13 @@ def answerable(entry: Entry, judgement: Judgement) -> bool:
 
 
 def is_aside(latex: str) -> bool:
-    """Return True for a side in square brackets, which is not printed at this place of the source."""
+    """Return True for a side in square brackets: the source does not print this side at this place."""
     text = unicode(latex)
     return text.startswith("[") and outside(text) == "()"
 
 
 def has_tuple(latex: str) -> bool:
-    """Return True if round brackets with a comma hold several quantities, not the arguments of a function."""
+    """Return True if a formula has a tuple: round brackets whose commas separate quantities, not arguments of a function."""
     open_brackets, before = [], ""
     for piece in pieces(latex):
         if piece.part == "open":
@@ -96,7 +96,7 @@ def asked_of(entry: Entry, judgement: Judgement) -> Callable:
 
 
 def statement(entry: Entry, judgement: Judgement) -> list[tuple[str, str]]:
-    """Return the statement of the row, the whole chain or one link of it, as pairs (relation, side) in LaTeX."""
+    """Return the equation of a row as pairs (relation, side) in LaTeX: the whole chain, or the two sides of one link."""
     sides, link = latex_sides(entry.printed.latex), judgement.row.link
     return sides if link is None else [("", sides[link][1]), sides[link + 1]]
 
@@ -106,7 +106,7 @@ def written(sides: list[tuple[str, str]]) -> Formula:
     return Formula(" ".join(f"{relation} {side}".strip() for relation, side in sides))
 
 
-FAULTY = {                                                  # {verdict: (question, words before the form that holds)}
+FAULTY = {                                                  # {verdict: (question, words before the repaired formula)}
     "slip": ("What is wrong with this line?", "What holds:"),
     "wrong": ("What is wrong with this line?", "What holds:"),
     "loose": ("Loose wording. Where is it false if read literally, and what is the precise form?", "More precisely:"),
@@ -115,7 +115,7 @@ FAULTY = {                                                  # {verdict: (questio
 
 
 def faulty(entry: Entry, judgement: Judgement, sides: list) -> tuple[tuple, tuple]:
-    """Ask what is wrong, imprecise or damaged in a line; answer with text, numbers and the form that holds."""
+    """Ask what is wrong, imprecise or damaged in a line; answer with the fault, an example and the repaired formula."""
     row = judgement.row
     question, before = FAULTY[row.expected]
     witness = witness_text(entry, judgement).replace(UNBROKEN, " ")
@@ -141,7 +141,7 @@ def claimed(entry: Entry, judgement: Judgement, sides: list) -> tuple[tuple, tup
     return (row.claim, row.says, "Does it hold in general, or only under an assumption?"), (holds, written(sides))
 
 
-# As text for a terminal
+# Cards as text for a terminal
 
 
 def plain(lines: Iterable[str]) -> list[str]:
@@ -149,7 +149,7 @@ def plain(lines: Iterable[str]) -> list[str]:
     return [f"  {unicode(line)}" if isinstance(line, Formula) else line for line in lines]
 
 
-# For Anki: one line of tab-separated fields for every card; the fields are HTML
+# Cards for Anki: one line of tab-separated fields for every card; the fields are HTML
 
 
 def anki(made: Iterable[Card]) -> str:
@@ -168,7 +168,7 @@ def as_html(lines: Iterable[str]) -> str:
     return "<br>".join(html.escape(line, quote=False).replace("\n", "<br>") for line in shown)
 
 
-# For Obsidian's spaced repetition plugin: a line with ? separates question and answer; an empty line ends the card
+# Cards for Obsidian's spaced repetition plugin: a line with ? separates question and answer; an empty line ends the card
 
 
 def obsidian(made: Iterable[Card], title: str) -> str:

@@ -19,7 +19,7 @@ from minivae.vae import VAE
 
 SETTINGS = {"bernoulli": {}, "binomial": {"n": 4}, "gaussian": {"sigma": "learned"}}
 DATA = {"bernoulli": (1, 0, 1), "binomial": (3, 0, 2), "gaussian": (0.5, -0.2, 0.9)}
-ENOUGH = {"central difference": 5, "complex step": 11, "integral over z": 11}           # digits that must agree
+ENOUGH = {"central difference": 5, "complex step": 11, "integral over z": 11}           # fewest digits that must agree
 
 
 class Problem(NamedTuple):
@@ -42,7 +42,7 @@ def problem(name: str = "bernoulli", seed: int = 0, estimator: str = "analytic")
 
 
 class Gradient(NamedTuple):
-    """One component of the gradient: in three ways at the given noise, and in two ways averaged over the noise."""
+    """One component of the gradient, computed at the given noise in three ways, and averaged over the noise in two ways."""
 
     name: str
     by_hand: float
@@ -55,8 +55,9 @@ class Gradient(NamedTuple):
 def four_ways(given: Problem) -> list[Gradient]:
     """Return the derivative of the loss with respect to every parameter.
 
-    At the given noise it is computed by hand, by central difference and by complex step. The average over the noise is
-    computed in two ways: as a weighted sum of gradients by hand, and as the gradient of the integral over z.
+    At the given noise, the derivative is computed by hand, by central difference and by complex step. The average of the
+    derivative over the noise is computed in two ways: as a weighted sum of gradients by hand, and as the gradient of the
+    integral over z.
     """
     model, x, eps = given
     by_hand = model.gradient(x, eps).flat
@@ -71,7 +72,7 @@ def four_ways(given: Problem) -> list[Gradient]:
 
 
 def with_numbers(model: VAE, flat: NDArray) -> VAE:
-    """Return the same model with other parameters, which may be complex."""
+    """Return a copy of the model whose parameters are `flat`; they may be complex."""
     return dataclasses.replace(model, params=model.params.like(flat))
 
 
@@ -87,10 +88,13 @@ def derivative(f: Callable[[NDArray], NDArray], at: NDArray, step: complex) -> N
 
 
 def integral_of_loss(model: VAE, x: NDArray) -> Callable[[NDArray], NDArray]:
-    """Return the loss as a function of the parameters: the integral of `q(z|x) (log q(z|x) - log p(z) - log p(x|z))`."""
+    """Return the loss as a function of the parameters: the integral over z of `q(z|x) (log q(z|x) - log p(z) - log p(x|z))`.
+
+    The integral is a sum over nodes of z. The nodes are chosen for the present parameters, and stay when parameters change.
+    """
     mu, log_var = model.encode(x)
     sigma = np.exp(log_var / 2)
-    z = (mu + sigma * LINE).T[:, None]                      # (K, 1, 1)   nodes, the same for all parameters
+    z = (mu + sigma * LINE).T[:, None]                      # (K, 1, 1)   nodes
     width = float(sigma.item() * (LINE[1] - LINE[0]))
 
     def loss(flat: NDArray) -> NDArray:
@@ -111,16 +115,19 @@ def entries(model: VAE) -> list[str]:
 
 
 def digits(a: float, b: float, scale: float) -> int:
-    """Return the number of digits, at most 16, that agree relative to `scale`, the largest component of the gradient."""
+    """Return the number of digits, at most 16, to which a and b agree.
+
+    The difference of a and b is divided by `scale`, the largest component of the gradient.
+    """
     apart = abs(a - b) / scale
     return 16 if apart < 1e-16 else int(-math.log10(apart)) if apart < 1 else 0         # 0 for NaN
 
 
 def agrees(given: Problem, gradients: Sequence[Gradient]) -> bool:
-    """Return True if enough digits agree.
+    """Return True if, for every way in ENOUGH, at least that many digits agree in all components.
 
-    With the KL estimator "path", the gradient by hand omits the score of q, whose average is 0. Then only averages are
-    compared.
+    With the KL estimator "path", the gradient by hand omits the score of q, whose average is 0. Then only the averages over
+    the noise are compared.
     """
     ways = ["integral over z"] if given.vae.estimator == "path" else list(ENOUGH)
     found = agreement(gradients)

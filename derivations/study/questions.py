@@ -116,13 +116,17 @@ def classes_of(pictures: np.ndarray, data: Dataset) -> np.ndarray:
 
 
 def row_of(name: str, vae: VAE, data: Dataset) -> tuple:
-    """Return a model's row of the table: name, log p(x|z), fraction of codes near 0, classes of images from the prior."""
+    """Return a model's row of the table: name, log p(x|z), fraction of latent codes near 0, and two numbers about classes.
+
+    These two numbers describe images decoded from draws of p(z): the fraction of images in the most frequent class, and the
+    number of classes with more than 1 % of the images.
+    """
     mu, _ = vae.encode(data.test_x)
     z = np.random.default_rng(0).standard_normal((PRIOR_DRAWS, 2))
     shares = classes_of(vae.decode(z).astype(float), data)
     noise = np.zeros((1, *mu.shape)) if not vae.noise else vae.draw_noise(np.random.default_rng(0), len(mu), 100)
     fit = float(vae.forward(vae.check_data(data.test_x), noise.astype(vae.dtype)).log_px_z.mean())
-    radius = np.sqrt(-2 * np.log(0.05))                     # the circle that contains 95 % of N(0, I)
+    radius = np.sqrt(-2 * np.log(0.05))                     # radius of the circle that contains 95 % of N(0, I)
     near = float((np.linalg.norm(mu, axis=1) < radius).mean())
     return name, fit, near, float(shares.max()), int((shares > 0.01).sum())
 

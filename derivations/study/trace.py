@@ -24,7 +24,7 @@ from minivae import gaussian, likelihood, objective, ops, vae
 from minivae.params import Params
 
 SHOWN = (ops, gaussian, likelihood, objective, vae)         # the modules whose lines are shown
-WHOLE = ("sigmoid", "softplus_excess", "bernoulli_terms", "squared_error", "log_binomials")     # shown without their lines
+WHOLE = ("sigmoid", "softplus_excess", "bernoulli_terms", "squared_error", "log_binomials")     # each shown as one line
 ID = re.compile(r"\b(?:odaibo|lm|hong|cards|beyond)\.\w+")
 
 
@@ -48,21 +48,21 @@ class Made(NamedTuple):
 
 @dataclass
 class Line:
-    """A line that ran. `inside` has the lines that ran in the functions it calls."""
+    """A line of code that ran. `inside` has the lines that ran in the functions that this line calls."""
 
     depth: int
     function: str
     path: str
     number: int
-    function_ids: tuple[str, ...]                           # ledger ids of its function
-    called_ids: tuple[str, ...] = ()                        # ledger ids of the functions that it calls
+    function_ids: tuple[str, ...]                           # ledger ids in the docstring of the line's function
+    called_ids: tuple[str, ...] = ()                        # ledger ids of the functions that the line calls
     inside: list["Line"] = field(default_factory=list)
     made: dict[str, NDArray] = field(default_factory=dict)      # {variable that the line assigned or changed: number}
     results: dict[str, NDArray] = field(default_factory=dict)   # for a `return` line of f: {"f(...)": returned number}
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The ledger ids of the functions that the line calls or, without such ids, the ids of its own function."""
+        """The ledger ids of the functions that the line calls or, if these have none, of the function with the line."""
         return self.called_ids or self.function_ids
 
     @property
@@ -83,13 +83,13 @@ class Line:
 class Watched:
     """A running function of minivae.
 
-    `before`: the values of the function's variables before the current line. `lines`: the record of the lines that it runs.
+    `before`: the values of the function's variables before the current line. `lines`: the records of the lines that ran.
     """
 
     def __init__(self, frame: FrameType, lines: list[Line]):
         self.before, self.lines, self.line = numbers_of(frame), lines, None
         self.ids, self.whole = cited(frame), frame.f_code.co_name in WHOLE
-        self.called_ids: tuple[str, ...] = ()               # ledger ids of the functions that it has called
+        self.called_ids: tuple[str, ...] = ()               # ledger ids of the functions that this one has called
 
 
 class Recorder:
@@ -110,7 +110,10 @@ class Recorder:
         return self.at_line
 
     def at_line(self, frame: FrameType, event: str, returned):
-        """Record the numbers of the line that has ended; start the next. A function in WHOLE is recorded as one line."""
+        """Record the numbers of the line that has ended; add a record for the next line.
+
+        A function in WHOLE is recorded as one line.
+        """
         watched = self.stack[-1]
         if event == "exception":
             return self.at_line
@@ -167,7 +170,7 @@ def variables(frame: FrameType) -> dict[str, NDArray]:
     """Return the floating point arrays and numbers in the variables of a function, by name."""
     found = {}
     for name, value in frame.f_locals.items():
-        if name in ("_", "into", "weight", "bias"):         # the command prints the weights before the trace
+        if name in ("_", "into", "weight", "bias"):         # weights are left out: the command prints them before the trace
             continue
         if isinstance(value, Params):
             found |= {f"{name}[{key}]": array for key, array in value.items()}
@@ -234,7 +237,7 @@ def training_step(given: Problem) -> tuple[list[Line], list[Line]]:
 
 
 def step_text(lines: Iterable[Line], width: int, named: tuple = ()) -> Iterator[str]:
-    """Yield each line as a heading, then the lines in the functions it calls, then its numbers with their names.
+    """Yield each line as a heading, then the lines of the functions that it calls, then its numbers with their names.
 
     Lines that compute no number and have no step number are skipped. `named` has the numbers that the calling line assigns.
     They are shown with that line, not inside the called function.

@@ -22,7 +22,7 @@ from minivae.exercises import command as exercises_command
 from minivae.explorer import command as explorer_command
 from minivae.rosetta import command as rosetta_command
 
-DEFAULTS = {                                                # options of train; a resumed run uses those in its config.json
+DEFAULTS = {                                                # for a new run of train; a resumed run uses its config.json
     "data": "digits", "seed": 0, "latent": 2, "hidden": (128, 64), "likelihood": None, "sigma": None, "beta": 1.0,
     "samples": 1, "objective": "elbo", "estimator": None, "autoencoder": False, "binarize": False, "activation": "tanh",
     "batch": 128, "lr": 2e-3, "dtype": "float32", "out": Path("minivae-out"), "overwrite": False,
@@ -107,7 +107,7 @@ def museum_command(options: argparse.Namespace) -> int:
 
 
 def train_command(options: argparse.Namespace) -> int:
-    """Train, measure, draw and print the results."""
+    """Train a VAE, measure it, draw its figures and print the results."""
     given = [name for name in DEFAULTS if name != "data" and getattr(options, name) is not None]
     if options.resume is not None and given:
         rule = "must be left out with --resume: its value is in config.json. Only --epochs and --data may change."
@@ -151,7 +151,7 @@ def command_again(options) -> str:
     return line([*words, *option("out", options.out)])
 
 
-# Commands without a module of their own
+# The other commands
 
 
 def plot_command(options: argparse.Namespace) -> int:
@@ -204,9 +204,9 @@ def sample_command(options: argparse.Namespace) -> int:
 
 
 def pictures_of(options: argparse.Namespace, run) -> tuple:
-    """Return the image shape of a run, its held-out rows or None, and its lowest, mean and highest pixel or None.
+    """Return the image shape of a run, its held-out rows, and its (lowest, mean, highest) pixel; each of them can be None.
 
-    Rows are read for the bundled digits, and for older runs, which do not store the image shape.
+    The held-out rows are read for the bundled digits, and for older runs, which do not store the image shape.
     """
     from minivae import runs
     from minivae.app.run_data import data_of
@@ -231,7 +231,7 @@ def pictures_of(options: argparse.Namespace, run) -> tuple:
 
 
 def sweep_command(options: argparse.Namespace) -> int:
-    """Train once for each value of beta, sigma or latent, and compare."""
+    """Train once for each value of beta, sigma or latent, and compare the results."""
     if options.data == "digits":
         use_one_thread()
     from minivae.app.sweep import sweep_and_report

@@ -29,7 +29,7 @@ def say_what_was_read(options: argparse.Namespace, whole: data.Dataset) -> None:
 
 def show(options: argparse.Namespace) -> int:
     """Print what was read, and draw random training rows on one sheet; return the exit code."""
-    from minivae import figures                             # importing matplotlib takes half a second
+    from minivae import figures                             # imported here, because the import takes half a second
     from minivae.figures import style
 
     checks.whole_number("n", options.n, 1)

@@ -35,7 +35,7 @@ from minivae.runs.files import must_be_free
 from minivae.vae import VAE
 
 SLOW_ROWS = 100                                             # largest default of --rows with --ais: 100 digits take 3 s
-TOLERANCE = 1e-4                                            # largest error of the integrals of --gap: 355 digits take 7 s
+TOLERANCE = 1e-4                                            # allowed error of the integrals of --gap: 355 digits take 7 s
 SURE = 4                                                    # bounds may be out of order by this many standard errors
 DOCUMENT = "evaluate.json"
 # {name that `evaluate` prints: the key under which `train` stores the same quantity}
@@ -43,7 +43,7 @@ MEANS = {"ELBO": "elbo", "log p(x)": "log_px", "gap": "gap"}
 
 
 class Estimate(NamedTuple):
-    """One line of the table: numbers in nats, one for each data point."""
+    """One line of the printed table: an estimate in nats for each data point."""
 
     label: str
     values: NDArray             # (N,)
@@ -143,9 +143,9 @@ def is_linear(vae: VAE) -> bool:
 def measure(vae: VAE, x: NDArray, k: tuple[int, ...], seed: int, *, ais: bool = False, split: bool = False) -> Measured:
     """Return bounds and rate (the KL) of data x (N, D), and the exact log p(x) if it can be computed.
 
-    `ais` adds annealed importance sampling, `split` the parts of the gap. Each part has its own random numbers, so that
-    adding a part does not change the others. With seed 0 and the default k and rows, the bounds
-    are those that `train` prints.
+    `ais` adds annealed importance sampling, `split` the parts of the gap. Bounds, rate and `ais` use separate random
+    generators, so `ais` does not change the other numbers. With seed 0 and the default k and rows, the bounds are those
+    that `train` prints.
     """
     for_bounds, for_rates, for_ais = np.random.default_rng(seed).spawn(3)
     bounds = lower_bounds(vae, x, k, for_bounds)
@@ -168,7 +168,7 @@ def measure(vae: VAE, x: NDArray, k: tuple[int, ...], seed: int, *, ais: bool = 
 
 
 def violations(measured: Measured) -> list[str]:
-    """Return a sentence for each pair of rows that is out of order by more than SURE standard errors.
+    """Return a sentence for each pair of table lines that are in the wrong order by more than SURE standard errors.
 
     In expectation ELBO <= IW_j <= IW_k <= log p(x) for j < k, and AIS <= log p(x). AIS may be above or below IW_k.
     """
@@ -283,7 +283,7 @@ def rate_lines(document: dict) -> list[str]:
 
 
 def order_in_words(wrong: list[str], measured: Measured) -> str:
-    """Return a line for each violation; without a violation, return the line that states the order."""
+    """Return a line for each violation; if there is none, return a line that says that the bounds are in order."""
     if wrong:
         return "\n".join(f"WRONG: {each}" for each in wrong)
     exact = "" if measured.exact is None else " <= log p(x)"

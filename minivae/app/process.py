@@ -25,7 +25,7 @@ def other_processes(count: int | None = None) -> Iterator[Executor]:
 
 def executor(count: int | None = None) -> Executor:
     """Return an executor with `count` processes. In a daemonic process, or without semaphores, it has one thread instead."""
-    if not multiprocessing.current_process().daemon:        # a daemonic process must not start others
+    if not multiprocessing.current_process().daemon:        # a daemonic process must not start other processes
         with contextlib.suppress(ImportError, NotImplementedError, OSError):
             return ProcessPoolExecutor(count, initializer=end_with_parent)
     return ThreadPoolExecutor(1)

@@ -31,7 +31,7 @@ def discard(stream: TextIO) -> None:
 
     Otherwise Python would fail to flush the stream when it exits, and return exit code 120.
     """
-    with contextlib.suppress(OSError, AttributeError), open(os.devnull, "wb") as nowhere:  # not every object has a fileno
+    with contextlib.suppress(OSError, AttributeError), open(os.devnull, "wb") as nowhere:  # not every stream has a fileno
         os.dup2(nowhere.fileno(), stream.fileno())
 
 

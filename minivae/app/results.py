@@ -73,7 +73,7 @@ def explore(run, data, evidence: Evidence, step: int) -> str | None:
 
     The held-out rows of `data` are every step-th row of the whole held-out set.
     """
-    from minivae.explorer import build                      # imports matplotlib, as figures do
+    from minivae.explorer import build                      # imported here, because it imports matplotlib
 
     if not run.vae.noise:
         return None

@@ -45,7 +45,7 @@ def prepare_data(whole: data.Dataset, likelihood, binarize: bool = False) -> dat
     prepared = whole.binarized() if binarize else whole if likelihood.takes_counts else whole.as_fractions()
     try:
         likelihood.check(extremes(prepared), "--data")
-    except ValueError as error:                             # a warning may give the reason: a column holds labels
+    except ValueError as error:                             # an earlier warning may give the reason: a column of labels
         warned = [note for note in prepared.about.notes if note.startswith("warning: ")]
         raise ValueError(" ".join([str(error), *(f"But first: {note[9:]}" for note in warned[:1])])) from error
     return prepared
@@ -117,7 +117,10 @@ def places_in(run: runs.Run) -> list[str]:
 
 
 def places_of(source: str, run: Path) -> dict[str, str]:
-    """Return two paths of the data: absolute, and relative to the run (to move data and run together). {} for digits."""
+    """Return the absolute path of the data, and their path relative to the run; for digits, return {}.
+
+    If the data and the run are moved together, the relative path is still right.
+    """
     if source == "digits":
         return {}
     found, places = os.path.realpath(source), {}
@@ -127,7 +130,7 @@ def places_of(source: str, run: Path) -> dict[str, str]:
 
 
 def reading_in(run: runs.Run) -> dict:
-    """Return the options with which a run read its data. An old run stores none; then return {"older": True}."""
+    """Return the options with which a run read its data. For an old run, which stores no options, return {"older": True}."""
     reading = run.config.get("reading", {"older": True})
     if not isinstance(reading, dict):
         runs.damaged(run.path / "config.json", f"its reading is {reading!r}")

@@ -1,6 +1,6 @@
 """Run a command: parse the options, call it, and turn errors into a message on stderr and an exit code.
 
-0 success, 1 a check failed, 2 wrong usage or bad input, 130 interrupted, 143 terminated.
+Exit codes: 0 success, 1 a check failed, 2 wrong usage or bad input, 130 interrupted, 143 terminated.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def run(parser: argparse.ArgumentParser, argv: list[str] | str | None) -> int:
         with without_mplbackend():
             try:
                 options = parsed(parser, argv)
-            except SystemExit as end:                       # argparse has printed the help or its message
+            except SystemExit as end:                       # argparse has printed the help or an error message
                 flush_or_discard(sys.stdout)
                 return int(end.code or 0)
             return exit_code(parser, options)
@@ -45,7 +45,7 @@ def run(parser: argparse.ArgumentParser, argv: list[str] | str | None) -> int:
 def parsed(parser: argparse.ArgumentParser, argv: list[str] | str | None) -> argparse.Namespace:
     """Return the options of a command line, given as one text or as a list of words, numbers and paths.
 
-    For --label=--, argparse before Python 3.13 gives the value []; it is replaced by the typed text.
+    For --label=--, argparse before Python 3.13 gives the value []; this value is replaced by the typed text "--".
     """
     if argv is not None:
         argv = shlex.split(argv) if isinstance(argv, str) else [str(word) for word in argv]
@@ -122,7 +122,7 @@ def flush_or_discard(stream: TextIO) -> None:
 
 @contextlib.contextmanager
 def without_mplbackend() -> Iterator[None]:
-    """Hide MPLBACKEND from matplotlib inside `with`: it may name an unknown backend. Then restore it, for notebooks."""
+    """Hide MPLBACKEND, which may name an unknown backend, from matplotlib inside `with`; then restore it, for notebooks."""
     before, imported = os.environ.pop("MPLBACKEND", None), "matplotlib" in sys.modules
     try:
         yield

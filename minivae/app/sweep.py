@@ -51,7 +51,7 @@ def sweep_and_report(options: argparse.Namespace) -> int:
 def gather(
     trainings: Iterator[Point], points: list[Point], swept: str, progress: Progress, stop: StopOnSignal
 ) -> Exception | None:
-    """Append the Point of each training to `points`, until the end or a signal; return the error that ended it, or None."""
+    """Append the Point of each training to `points`, until the last one, a signal or an error; return the error or None."""
     try:
         for point in trainings:
             points.append(point)
@@ -59,7 +59,7 @@ def gather(
             progress.update(len(points), text)
     except (ValueError, MemoryError) as error:              # the earlier points are kept
         return error
-    except KeyboardInterrupt:                               # a second signal, in the middle of a step
+    except KeyboardInterrupt:                               # a second Ctrl-C, in the middle of a training step
         stop.signal = signal.SIGINT
     finally:
         progress.end()
@@ -92,10 +92,10 @@ def print_results(results: str) -> None:
 
 
 def swept_option(options: argparse.Namespace) -> str:
-    """Return the option of `SWEPT` with several values.
+    """Return the name of the option in `SWEPT` that has several values.
 
     If no option has several values, and --beta is not given, the option is beta, with the values BETAS. Raises ValueError if
-    --beta has one value and no option has several, or if two options have several values.
+    --beta has one value and no option has several, if two options have several values, or if a value is repeated.
     """
     if options.beta is None and all(len(getattr(options, name) or ()) < 2 for name in SWEPT):
         options.beta = BETAS

@@ -21,7 +21,7 @@ from minivae.runs.checkpoint import Saved
 from minivae.train import Diverged, Training
 from minivae.vae import VAE
 
-MEASURE_SEED = 0                                            # the default of `evaluate`: both commands print the same numbers
+MEASURE_SEED = 0                                            # default seed of `evaluate`, so both commands print the same
 SAVE_SECONDS = 5.0                                          # `kill -9` loses at most the last 5 seconds of training
 
 
@@ -54,7 +54,7 @@ def measure_and_draw(run: runs.Run, whole: data.Dataset, options: argparse.Names
     """Measure a trained run, write its results, figures and explorer; return the results."""
     held_out, config = whole.few(MEASURED).without_training(), run.config
     draws, = np.random.default_rng(MEASURE_SEED).spawn(1)
-    with other_processes(1) as other:                       # draws while this process measures: 30 % less to wait
+    with other_processes(1) as other:                       # `other` draws while this process measures: 30 % less to wait
         of_model = other.submit(draw_model, run, held_out)
         results, evidence = measure(run.vae, held_out, draws)
         results |= {"seconds": None, "epochs": len(run.history), "files": [], "explorer": None}

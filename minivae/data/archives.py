@@ -11,7 +11,7 @@ from minivae.data.raw import Raw, Reading, converted_name
 PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test", "val": "val", "valid": "val",
          "validation": "val", "dev": "val"}                 # fmt: skip
 FEATURES = ("x", "images", "image", "imgs", "img", "data", "features", "pixels", "inputs", "input",
-            "embeddings", "embedding", "samples", "vectors", "set", "arr0")     # if several exist, the first is used
+            "embeddings", "embedding", "samples", "vectors", "set", "arr0")     # an earlier name has priority
 LABELS = ("y", "labels", "label", "targets", "target", "classes", "class", "arr1")
 
 Arrays = dict[str, NDArray]
@@ -59,7 +59,10 @@ def by_name(path: Path, arrays: Arrays, how: Reading) -> Raw:
 
 
 def role_of(name: str) -> tuple[str, str, int] | None:
-    """Return (part, "x" or "y", priority) for a usual name, None for another. `part` is "train", "test", "val" or ""."""
+    """Return (part, "x" or "y", priority) for a usual name, None for any other name.
+
+    `part` is "train", "test", "val" or "" (no part in the name). The priority 0 is the highest.
+    """
     text = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().replace("arr_", "arr")
     words = [word for word in re.split(r"[_\-. /]+", text) if word]
     part = [PARTS[word] for word in words if word in PARTS]

@@ -161,7 +161,7 @@ def hold_out(x: NDArray, y: NDArray | None) -> tuple:
 
     Returns train_x, test_x, train_y, test_y.
     """
-    rank = np.arange(len(x))                                # index of a row within its class
+    rank = np.arange(len(x))                                # index of each row, within its class if there are labels
     if y is not None:
         order = np.argsort(y, kind="stable")
         _, first, sizes = np.unique(y[order], return_index=True, return_counts=True)
