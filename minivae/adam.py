@@ -12,7 +12,7 @@ RESET = 64                  # after every RESET steps, moments near 0 are set to
 class Adam:
     """theta <- theta - lr m_hat / (sqrt(v_hat) + tiny),   m_hat and v_hat: weighted means of all g and of all g^2
 
-    The newest gradient g has the weight 1, the previous gradient b, then b^2, ... These weights add up to (1 - b^t) / (1 - b);
+    The newest gradient g has weight 1, the previous gradient b, then b^2, ... These weights add up to (1 - b^t) / (1 - b);
     dividing by this sum is called bias correction. The paper stores (1 - b1) m and (1 - b2) v instead of the sums m and v:
     the update is the same, but takes 5 % more time per step with layers 784-200-200-50. t counts steps, not epochs.
 
