@@ -13,8 +13,8 @@ from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, Th
 def other_processes(count: int | None = None) -> Iterator[Executor]:
     """Context with an executor that runs calls in `count` other processes; the default is one process per core.
 
-    If there can be no other process, the calls run in a thread. Raises ChildProcessError if an other process is killed, for
-    example because the memory is full.
+    If there can be no other process, the calls run in a thread. Raises ChildProcessError if one of the processes is killed,
+    for example because the memory is full.
     """
     with executor(count) as pool:
         try:
@@ -41,8 +41,8 @@ def mapped(pool: Executor, function: Callable, arguments: Iterable) -> Iterator:
 
 
 def end_with_parent() -> None:
-    """Make this process end silently on Ctrl-C, and when its parent ends, even if the parent is killed."""
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:   # a shell makes commands in the background ignore Ctrl-C
+    """Make this process end silently on Ctrl-C, unless Ctrl-C is ignored, and when its parent ends or is killed."""
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:   # commands in the background of a shell must ignore Ctrl-C
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_wait_for_parent, daemon=True).start()
 
