@@ -1,7 +1,7 @@
 """The KL between any two Gaussians, diagonal or full, and their entropy, in nats. The model does not need these functions.
 
-A diagonal Gaussian is given by `mu` and `log_var` = log sigma^2, arrays of the same shape whose last axis is the J
-coordinates. A full Gaussian is given by `mu` (..., J) and `cov` (..., J, J): one Gaussian, or a stack of them.
+A diagonal Gaussian is given by `mu` and `log_var` = log sigma^2, arrays of the same shape; their last axis runs over
+the J coordinates. A full Gaussian is given by `mu` (..., J) and `cov` (..., J, J): one Gaussian, or a stack of them.
 """
 
 import math
@@ -55,7 +55,7 @@ def kl_full(mu_q: NDArray, cov_q: NDArray, mu_p: NDArray, cov_p: NDArray) -> NDA
     if root_p.shape != root_q.shape:
         refuse("cov_p", f"of the shape of cov_q, {root_q.shape}", f"{root_p.shape}", "Give both the same shape.")
     mu_q, mu_p = (real_array(name, mu, root_q.shape[:-1], float) for name, mu in (("mu_q", mu_q), ("mu_p", mu_p)))
-    whitened = np.linalg.solve(root_p, root_q)              # (..., J, J)   sum of squares: tr(cov_p^-1 cov_q)
+    whitened = np.linalg.solve(root_p, root_q)              # (..., J, J)   its sum of squares is tr(cov_p^-1 cov_q)
     distance = np.linalg.solve(root_p, (mu_p - mu_q)[..., None])                # (..., J, 1)
     squares = (whitened**2).sum(axis=(-2, -1)) + (distance**2).sum(axis=(-2, -1))
     return (squares - root_q.shape[-1] + log_det(root_p) - log_det(root_q)) / 2
@@ -91,5 +91,5 @@ def cholesky(cov: NDArray, name: str = "cov") -> NDArray:
 
 
 def log_det(root: NDArray) -> NDArray:
-    """log det cov, (...), from the triangular root of cov: twice the sum of the logarithms of its diagonal."""
+    """log det cov, (...), from the triangular `root` of cov: twice the sum of the logarithms of the root's diagonal."""
     return 2 * np.log(np.diagonal(root, axis1=-2, axis2=-1)).sum(axis=-1)

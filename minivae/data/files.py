@@ -19,11 +19,11 @@ from minivae.data.tables import read_table
 
 
 def read_array(path: Path, how: Reading) -> Raw:
-    """Read the array of an .npy."""
+    """Read the array of an .npy file."""
     return Raw(read_npy(path))
 
 
-READERS = {                                                 # by suffix; used if the first bytes do not decide
+READERS = {                                                 # {suffix: reader}, used if the first bytes do not show the kind
     ".npz": read_archive,
     ".npy": read_array,
     ".csv": read_table,
@@ -54,14 +54,14 @@ def load(source: str = "digits", *, older: bool = False, **how) -> Dataset:
     except ValueError as error:                             # also Damaged, a kind of ValueError
         raise DataError(f"{path}: {error}") from error
     except OSError as error:
-        where = error.filename or path                      # in a directory, the file that failed
+        where = error.filename or path                      # in a directory, the file that cannot be read
         raise DataError(f"{where}: cannot be read ({error.strerror or error}). {foreign.elsewhere(str(source))}") from error
     except MemoryError as error:
         raise DataError(f"{path}: not enough memory. Take fewer rows.") from error
 
 
 def of_digits(how: Reading) -> Dataset:
-    """Return the bundled digits; refuse every setting except trials=16, which they have anyway."""
+    """Return the bundled digits; refuse every setting except trials=16: the digits are always counts of 16 trials."""
     values = {name: getattr(how, name) for name in ("label", "delimiter", "image", "transpose", "trials")}
     given = [name for name, value in values.items() if value is not None and value is not False]
     if given and not (given == ["trials"] and how.trials == 16):
@@ -75,8 +75,8 @@ def from_arrays(
 ) -> Dataset:  # fmt: skip
     """Return a data set made of arrays, lists or DataFrames of numbers: x (N, D) or (N, height, width), labels y if any.
 
-    Without `test_x`, every fifth row is held out (with labels, of each class). The keyword arguments are those of `load`;
-    `label` may be the name of a column of a DataFrame.
+    Without `test_x`, every fifth row is held out; if there are labels, every fifth row of each class. The keyword arguments
+    are those of `load`; `label` may be the name of a column of a DataFrame.
     """
     settings = reading("data.from_arrays", how)
     if x is None or (test_x is None and test_y is not None):
@@ -98,7 +98,7 @@ def is_frame(x: Any) -> bool:
 
 
 def without_label(x: Any, test_x: Any, label: Any) -> tuple:
-    """Return a DataFrame without this column, and the column; then the same two for the held-out part."""
+    """Return x without the column `label`, and this column; then the same two for test_x, or None twice if it is None."""
     if test_x is not None and not (is_frame(test_x) and label in list(test_x.columns)):
         refuse("test_x", f"a DataFrame with the column {label!r}", type(test_x).__name__, "Or give y and test_y.")
     if test_x is None:
@@ -130,7 +130,7 @@ def read(path: Path, how: Reading) -> Raw:
 
 
 def is_prefix(path: Path) -> bool:
-    """Return True if the last part of the path is a prefix of IDX files in its directory."""
+    """Return True if the directory of `path` has IDX files whose prefix is the last part of `path`."""
     if not path.parent.is_dir():
         return False
     places = [place_of(file) for file in path.parent.iterdir()]

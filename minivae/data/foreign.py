@@ -13,8 +13,8 @@ from minivae.data.remedies import filtered
 BEGINNING = 4096                                            # number of bytes that are read to recognise a file
 READ = "These are read: .npz, .npy, text (.csv, .tsv), IDX, and a directory of IDX files; text and IDX also as .gz."
 
-# For each kind of file, lines of code that convert it; `sentence` fills in {path}, {npz} and others. Below them, SIGNS has a
-# row for each kind of file: first bytes, name, lines of code.
+# HDF, PICKLE and so on are lines of code, each for converting one kind of file; `sentence` replaces {path}, {npz} and the
+# other names in braces. SIGNS then lists the kinds: (pattern of the first bytes, name of the kind, lines of code).
 HDF = ("import h5py, numpy as np; f = h5py.File({path!r}); print(list(f))", "np.savez({npz!r}, x=f['x'], y=f['y'])")
 PICKLE = (
     "import pickle, numpy as np; d = pickle.load({open}({path!r}, 'rb'), encoding='latin1')   # only if you trust it",
@@ -82,7 +82,10 @@ SIGNS = (
 
 
 def beginning(path: Path) -> tuple[bytes, bool]:
-    """Return the first bytes of a file, unpacked if gzipped, and True for a gzipped file; no bytes if unpacking fails."""
+    """Return the first bytes of a file, and True if the file is gzipped.
+
+    The bytes of a gzipped file are unpacked; if this fails, no bytes are returned.
+    """
     with open(path, "rb") as file:
         head = file.read(BEGINNING)
     if not head.startswith(b"\x1f\x8b"):
@@ -94,7 +97,10 @@ def beginning(path: Path) -> tuple[bytes, bool]:
 
 
 def seems(path: Path, head: bytes, packed: bool) -> str | None:
-    """Return a sentence with the kind of a file that minivae does not read, and how to convert it; None for other files."""
+    """Return a sentence if minivae does not read this kind of file, else None.
+
+    The sentence names the kind of file and says how to convert the file.
+    """
     for sign, what, lines in SIGNS:
         if re.match(sign, head, re.DOTALL):
             return sentence(path, what, lines, packed)
@@ -106,7 +112,10 @@ def seems(path: Path, head: bytes, packed: bool) -> str | None:
 
 
 def inside_zip(path: Path) -> str | None:
-    """Return the sentence about a zip file, from the names of its members; None for an .npz of arrays."""
+    """Return a sentence about a zip file that is not an .npz of arrays; the names of its members show its kind.
+
+    Return None for an .npz of arrays, and for a damaged file.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -124,7 +133,7 @@ def inside_zip(path: Path) -> str | None:
 
 
 def sentence(path: Path, what: str, lines: tuple[str, ...], packed: bool) -> str:
-    """Return a sentence with the kind of the file, `what`, and the lines that convert it."""
+    """Return a sentence that says what kind of file this is (`what`), and the lines of code that convert the file."""
     parts = {"path": str(path), "word": quoted(path)}
     if lines[:1] == PICTURE[:1]:
         home = path if path.is_dir() else path.parent

@@ -22,12 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 PIECE = 1 << 20                                             # bytes that are read at once
-DEFLATE = 1032                                              # the most bytes to which one packed byte can unpack
+DEFLATE = 1032                                              # one packed byte unpacks to at most this many bytes
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-MOST_AXES = 32                                              # limit of NumPy
-LONGEST_HEADER = 10_000                                     # characters of an .npy header: the limit of NumPy
-LAST = b"PK\5\6"                                           # the last 22 bytes of a zip without a comment begin with it
-DESCRIPTORS = (12, 16, 20, 24)                              # lengths of the data descriptor after a member of a zip
+MOST_AXES = 32                                              # the limit of NumPy 1; NumPy 2 allows 64 axes
+LONGEST_HEADER = 10_000                                     # the most characters of an .npy header that NumPy accepts
+LAST = b"PK\5\6"                                           # first bytes of the last 22 bytes of a zip without a comment
+DESCRIPTORS = (12, 16, 20, 24)                              # possible lengths of the data descriptor after a zip member
 PLAIN = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248]|U\d{1,6})")                          # allowed dtypes: numbers and text
 REMEDIES = {
     "|O": " Objects are pickled, which can run any code. Save numbers with x.astype(float), labels with y.astype(str).",
@@ -61,9 +61,10 @@ def shaped(content: bytearray, dtype: np.dtype, shape: tuple[int, ...], order: s
 
 
 def read_idx(path: Path) -> NDArray:
-    """Read an array in LeCun's IDX format, plain or gzipped: 0, 0, type, number of axes, their lengths, then the numbers.
+    """Read an array in LeCun's IDX format, plain or gzipped.
 
-    All numbers are big-endian. Raises Damaged for a file with any other content.
+    The bytes are 0, 0, the type, the number of axes, the length of each axis, then the numbers, all big-endian. Raises
+    Damaged for a file with any other content.
     """
     with open(regular(path), "rb") as file:
         size = file.seek(0, 2)
@@ -99,11 +100,12 @@ def exactly(read: Callable[[int], bytes], count: int, what: str) -> bytearray:
 
 
 def unpacking(file: IO[bytes]) -> Callable[[int], bytes]:
-    """Return a function that unpacks a gzip stream of one member. At the end it verifies checksum and length.
+    """Return a function that unpacks a gzip stream of one member.
 
-    It refuses bytes after the end. `gzip.open` would skip zeros there, and verify the checksum only when it reaches the end.
+    At the end of the stream, this function verifies checksum and length, and refuses further bytes. `gzip.open` would skip
+    zeros after the end, and verify the checksum only when it reaches the end.
     """
-    stream = zlib.decompressobj(wbits=31)                   # gzip, with its trailer
+    stream = zlib.decompressobj(wbits=31)                   # wbits=31: gzip; zlib verifies checksum and length
 
     def read(count: int) -> bytes:
         try:
@@ -181,13 +183,13 @@ def read_npz(path: Path) -> dict[str, NDArray]:
         except Damaged:
             raise
         except Exception as error:                          # zipfile raises nine types of error for damaged files
-            if isinstance(error, OSError) and error.errno != errno.EINVAL:              # EINVAL: seek before byte 0
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:              # EINVAL: zipfile seeks before byte 0
                 raise
             raise Damaged(f"not a whole .npz ({type(error).__name__}: {error}).") from error
 
 
 def refuse_extra_bytes(archive: zipfile.ZipFile, file: IO[bytes]) -> None:
-    """Check that the members fill every byte before the zip's list of members: `zipfile` would skip other bytes."""
+    """Check that the members fill every byte before the zip's list of members, because `zipfile` skips other bytes."""
     place, behind = 0, (0,)
     for member in sorted(archive.infolist(), key=lambda member: member.header_offset):
         if member.header_offset - place not in behind:
@@ -201,7 +203,7 @@ def refuse_extra_bytes(archive: zipfile.ZipFile, file: IO[bytes]) -> None:
 
 
 def members_of(archive: zipfile.ZipFile, size: int) -> dict[str, NDArray]:
-    """Return the arrays of an open archive by name. Raises Damaged if it has no array, or a name twice."""
+    """Return the arrays of an open archive by name. Raises Damaged if there is no array, or a name occurs twice."""
     if not archive.infolist():
         raise Damaged("there is no array in it.")
     found = {}

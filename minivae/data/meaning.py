@@ -14,7 +14,7 @@ from minivae.data.raw import Raw, Reading
 
 CLASS_NAMES = {"label", "labels", "class", "classes", "target", "y", "species", "category", "digit", "character"}
 PIXELS = re.compile(r"(pixel|px|p)[-_ ]?\d+([-_x]\d+)?|\d+x\d+", re.IGNORECASE)
-SMALLEST = 64                                               # shorter rows need other evidence to be grey levels (`is_grey`)
+SMALLEST = 64                                               # with fewer numbers in a row, `is_grey` needs other evidence
 MOST_CLASSES = 100                                          # a column with more different values is not suggested as labels
 SEVERAL = 5                                                 # with fewer rows, a first column 0, 1, 2, ... gives no warning
 
@@ -22,8 +22,8 @@ Shape = tuple[int, int] | None
 
 
 def dataset_of(name: str, raw: Raw, how: Reading) -> Dataset:
-    """Return the data set in these arrays. Raises ValueError if they cannot be data."""
-    x, y, test_x, test_y, notes = separated(raw, how)                           # rows and labels of both parts
+    """Make a data set of the stored arrays `raw`. Raises ValueError if these arrays cannot be data."""
+    x, y, test_x, test_y, notes = separated(raw, how)       # test_x is None if the file has no test set
     try:
         y, test_y, classes = numbered(x, y, test_x, test_y)
     except ValueError as error:
@@ -107,7 +107,7 @@ def take_column(x: NDArray, test_x: NDArray | None, label: str | int) -> tuple:
 
 
 def numbered(x: NDArray, y: object, test_x: NDArray | None, test_y: object) -> tuple:
-    """Return the labels of both parts as whole numbers, and the names of the classes if the labels are text."""
+    """Return the labels y and test_y as whole numbers, and the names of the classes if the labels are text."""
     if test_x is not None and (y is None) != (test_y is None):
         refuse("test_y", "given together with y", "only one of them", "Give both, or leave out both.")
     if y is None:

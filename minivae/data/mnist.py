@@ -22,7 +22,7 @@ NAME = re.compile(
 class Place(NamedTuple):
     """Parts of the name of an IDX file."""
 
-    prefix: str                 # "emnist-letters", or "" for MNIST's own names
+    prefix: str                 # text before the part, such as "emnist-letters"; "" for MNIST
     part: str                   # "train" or "test"
     kind: str                   # "images" or "labels"
 
@@ -39,7 +39,7 @@ def place_of(file: Path) -> Place | None:
 def read_mnist(path: Path, how: Reading) -> Raw:
     """Read the IDX files in a directory, or those whose prefix is the last part of `path`.
 
-    Without test files, the caller holds out training rows. Training and test set must both have labels, or neither.
+    If there are no test files, the caller holds out training rows. Either both sets have labels, or neither has.
     """
     home = path if path.is_dir() else path.parent
     files = {}

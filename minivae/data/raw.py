@@ -17,7 +17,7 @@ class DataError(ValueError):
 
 @dataclass
 class Raw:
-    """Arrays as a file stores them. Without `test_x`, the file has no test set.
+    """Arrays as a file stores them. `test_x` is None if the file has no test set.
 
     `columns` are the names of the features, from a header. `notes` are sentences for the user. `grey` is True for IDX
     files of pictures in bytes. `cut` is code that leaves out the first column of x, `unlabelled` one line of Python that
@@ -47,7 +47,7 @@ class Reading:
     delimiter : str or None
         Separator of a text file: one character, "tab" or "space" (any number of blanks).
     image : (height, width) or "28x28" or None
-        Shape of a row as a picture.
+        Height and width of the picture in each row.
     transpose : bool
         True if every picture is stored with rows and columns exchanged.
     trials : int or None
@@ -78,7 +78,7 @@ class Reading:
 
 def reading(function: str, how: dict) -> Reading:
     """Return the keyword arguments `how` of a function as a Reading. Raises TypeError for an unknown keyword."""
-    known = [one.name for one in fields(Reading)][:-1]      # `older` is for old runs only
+    known = [one.name for one in fields(Reading)][:-1]      # without `older`, which is for old runs only
     unknown = [name for name in how if name not in (*known, "older")]
     if unknown:
         alike = get_close_matches(unknown[0], known, 1)

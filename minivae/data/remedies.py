@@ -18,7 +18,7 @@ def filtered(path: Path, program: str) -> str:
 def without_columns(path: Path, separator: str, left_out: Sequence[int], width: int) -> str:
     """Return the command that leaves out columns with these numbers (the first is 0); "" if there is no such command."""
     kept = [i for i in range(width) if i not in left_out]
-    if separator == " " or not kept:                        # for `cut`, two blanks are two separators
+    if separator == " " or not kept:                        # between two blanks, `cut` would find an empty column
         return ""
     runs = []
     for i in kept:

@@ -15,9 +15,9 @@ from minivae.data.raw import Raw, Reading, separator_of
 from minivae.data.remedies import filtered, of_text, without_columns
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
-TYPED = {"\t": "tab", " ": "space", ";": "';'", "|": "'|'"}                     # value of --delimiter in a shell
+TYPED = {"\t": "tab", " ": "space", ";": "';'", "|": "'|'"}                     # how to type a separator after --delimiter
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-"}
-LOOKED_AT = 20                                              # first lines, which decide separator, header and text columns
+LOOKED_AT = 20                                              # lines read to find the separator, a header, columns of text
 MOST_NAMED = 6                                              # an error message names at most this many columns
 SEVERAL = 5                                                 # rows needed to guess that a column of text names the rows
 
@@ -114,7 +114,8 @@ def choose_separator(first: list[Line], path: Path, how: Reading) -> str:
     usual = "\t" if ".tsv" in (suffix.lower() for suffix in path.suffixes) else ","
     texts = [line.strip() for _, line in first]
     others = [one for one in (";", "\t", "|", ",", " ") if one != usual and all(one in line for line in texts)]
-    if all(usual in line for line in texts) and not set(others) & {";", "\t"}:   # between ; or tabs, commas may be decimal
+    # If every line also has a ; or a tab, this may separate the cells, and the commas may be decimal commas.
+    if all(usual in line for line in texts) and not set(others) & {";", "\t"}:
         return usual
     for other in others:                                    # spaces separate cells only if they separate numbers
         if other != " " or sum(is_number(cell) for cell in texts[-1].split()) > 1:
@@ -147,8 +148,8 @@ def is_number(cell: str) -> bool:
 def has_header(first: list[Line], separator: str, path: Path) -> bool:
     """Return True if the first line is a header.
 
-    There are two kinds of header. In the first kind, no cell is a number. In the second kind, the cells are consecutive
-    numbers from 0 or 1, except for at most one other cell: a text above a number, or an empty first cell.
+    There are two kinds of header. In the first kind, no cell is a number. In the second kind, one cell is a text above a
+    number, or an empty first cell, and all other cells are consecutive numbers from 0 or 1.
 
     Raises Damaged if the first line is not a header, but has text above a number.
     """
@@ -190,13 +191,13 @@ def label_column(label: str | int | None, names: tuple[str, ...], width: int) ->
 
 
 def listed(names: tuple[str, ...] | list[str]) -> str:
-    """Return the first names and the last one as text."""
+    """Return the names as text; if there are more than MOST_NAMED, only the first ones and the last one."""
     names = [name or "(no name)" for name in names]
     return ", ".join(names if len(names) <= MOST_NAMED else [*names[: MOST_NAMED - 1], "...", names[-1]])
 
 
 def typed_name(i: int, names: tuple[str, ...]) -> str | int:
-    """Return the value of --label for column i: its name if that is one word of a shell, else its number."""
+    """Return the value of --label for column i: its name if this is unique and needs no quotes, else its number."""
     return names[i] if i < len(names) and re.fullmatch(r"[^\W\d][\w.]*", names[i]) and names.count(names[i]) == 1 else i
 
 
@@ -260,12 +261,13 @@ def text_remedy(
         command = "" if quotes else without_columns(path, separator, columns, width)
         return f"leave {what or ('it' if len(columns) == 1 else 'them')} out" + (f": {command}" if command else ".")
 
-    if label is not None:                                   # there are labels already
+    if label is not None:                                   # the user has named the column of labels
         left = label - sum(i < label for i in text)
         return f"With --label {typed_name(label, names) if names else left}, {leave_out(text)}"
     rows = [cells_of(line, separator) for _, line in first[bool(names) :]]
     different = [len({row[i] for row in rows if i < len(row)}) for i in text]
-    _, classes = min((n == 1, n, i) for n, i in zip(different, text))[1:]       # fewest different texts: classes repeat
+    # Classes repeat, so take the column with the fewest different texts; a column with only one text comes last.
+    _, classes = min((n == 1, n, i) for n, i in zip(different, text))[1:]
     others = [i for i in text if i != classes]
     if others:
         left = classes - sum(i < classes for i in others)
@@ -285,7 +287,7 @@ def feature_lines(
         if '"' in line or separator == " ":
             cells = cells_of(line, separator)
         elif label is None and line.count(separator) == width - 1:
-            yield line                                      # the usual case needs no split: fast
+            yield line                                      # the usual case: no split, which saves time
             continue
         else:
             cells = line.split(separator)
@@ -300,7 +302,7 @@ def feature_lines(
 
 
 def cell_error(error: Exception, names: tuple[str, ...], label: int | None) -> str:
-    """Return a message about a wrong cell, from NumPy's error."""
+    """Return a message about the cell that NumPy's error names."""
     found = re.search(r"could not convert string '(.*)' to float64 at row \d+, column (\d+)", str(error), re.DOTALL)
     if not found:
         return f"not rows of numbers ({error})."

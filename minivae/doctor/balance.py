@@ -18,7 +18,7 @@ SECOND = {"loss": 3, "kl": 1}                               # index of log_var i
 
 
 def signs(measured: Mapping[str, Measured]) -> list[Finding]:
-    """Return findings about the signs of the parts, and about the weight of `kl`."""
+    """Return findings about the signs of the cost and of the KL, and about the weight in the function `kl`."""
     found = []
     for name, part in measured.items():
         cost, kl = part.cost if part.cost and part.cost.kind != "other" else None, part.kl
@@ -47,12 +47,13 @@ def signs(measured: Mapping[str, Measured]) -> list[Finding]:
 
 
 def hidden_weights(whole: Measured) -> list[Finding]:
-    """Return findings about sums and means that make the weight of the KL depend on a size."""
+    """Return findings about sums and means that make the weight of the KL depend on B, D or J."""
     if not whole.kl or not whole.cost or not whole.kl.known or whole.cost.kind == "other":
         return []
     found, sizes = [], whole.sizes
     cost, kl = whole.powers["cost"], whole.powers["kl"]
-    # `exhibit` names a bug of the museum. In a loss with sums, it acts like beta = B, D or 1/J (size^usual).
+    # `exhibit` names a bug of the museum. In a loss with sums, this bug acts like beta = B, D or 1/J: the size to the power
+    # `usual`.
     for letter, usual, exhibit, over in (
         ("B", 1, "kl-sum-over-batch", "rows"), ("D", 1, "mean-over-pixels", "features"),
         ("J", -1, "kl-mean-over-latents", "latents"),
@@ -71,7 +72,7 @@ def hidden_weights(whole: Measured) -> list[Finding]:
 def weight_of_kl(reconstruction: str, beta: float) -> list[Finding]:
     """Return a finding if the weight of the KL is not that of the ELBO.
 
-    It ignores squared errors, because for them, any weight is that of the ELBO for some sigma.
+    For a squared error there is no finding, because any weight of the KL is that of the ELBO for some sigma.
     """
     if reconstruction == "mse" or beta == 0 or abs(beta - 1) < 1e-6:
         return []
@@ -95,7 +96,7 @@ def two_readings(readings: Mapping[str, Any], calls: Mapping[str, Call]) -> list
 
 
 def convention_of(whole: Measured, sizes: Mapping[str, int]) -> Convention | None:
-    """Return the convention of a loss that the Rosetta can translate, else None."""
+    """Return the Convention of the loss if the Rosetta can translate the loss, else None."""
     cost, kl = whole.cost, whole.kl
     if cost is None or cost.kind not in ("mse", "bce", "logits") or any(map(unsure, whole.findings)):
         return None

@@ -24,8 +24,8 @@ from minivae.ops import log_sum_exp, sigmoid
 from minivae.rosetta.convention import read
 
 ROWS, REACH = 4, 9.0
-GRID, NODES = {1: 4001, 2: 161}, {1: 40, 2: 16}             # per axis
-BEYOND = 1e-5                                               # tolerance BEYOND (1 + |log p(x)|), besides estimated errors
+GRID, NODES = {1: 4001, 2: 161}, {1: 40, 2: 16}             # {latent dimensions: points on each axis of z, or of eps}
+BEYOND = 1e-5                                               # BEYOND (1 + |log p(x)|) is added to the estimated errors
 
 
 def drawn(decode: Call, kind: str, sigma: float | None, latent: int, rng: np.random.Generator) -> NDArray:

@@ -20,7 +20,7 @@ PARTS = ("loss", "total", "total_loss", "elbo")             # keys under which a
 
 
 class Failed(ValueError):
-    """Raised if the user's code does not return the numbers that the doctor needs; the message gives the function."""
+    """Raised if the user's code does not return the numbers that the doctor needs; the message names the function."""
 
 
 class Raised(Failed):
@@ -31,8 +31,8 @@ class Call:
     """A function of the user. A call gets copies of the arguments; the result is converted to float64 arrays.
 
     Attributes: `changed` has {position: (before, after)} for each argument that a call has changed in place. `single` is
-    True until the function returns a number that float32 cannot represent. `parameters` are those of the signature; the
-    list is empty if Python cannot find them.
+    True until the function returns a number that float32 cannot represent. `parameters` lists the parameters in the
+    signature; the list is empty if Python cannot find them.
     """
 
     def __init__(self, name: str, function: Callable, file: str | None = None):
@@ -65,7 +65,7 @@ class Call:
     def converted(self, value: Any) -> Any:
         """Convert a value, or the values inside a tuple, dict or list of arrays, to float64 arrays.
 
-        The list becomes a tuple. Tensors are converted by their methods detach, cpu and numpy.
+        A list of arrays becomes a tuple. Tensors are converted by their methods detach, cpu and numpy.
         """
         if isinstance(value, dict):
             return {key: self.converted(part) for key, part in value.items()}
@@ -83,12 +83,12 @@ class Call:
             came = "None" if value is None else type(value).__name__
             raise Failed(f"{self.name} must return numbers; got {came}. Return an array, a float, or a dict of these.")
         wide = array.astype(np.float64)
-        if self.single:                                     # once False, skip this check: it is a tenth of the run time
+        if self.single:                                     # skipped once `single` is False: it takes 10 % of the run time
             self.single = bool((wide.astype(np.float32) == wide)[np.isfinite(wide)].all())
         return wide
 
     def parts(self, *arguments: Any) -> list[NDArray]:
-        """Return the arrays of a result in one list, also those inside dicts and tuples."""
+        """Call the function; return all arrays of its result in one list, also those inside dicts and tuples."""
         def flat(result):
             if isinstance(result, dict):
                 result = tuple(result.values())
@@ -100,7 +100,7 @@ class Call:
         return found
 
     def whole(self, *arguments: Any) -> NDArray:
-        """Return a result as one array.
+        """Call the function; return its result as one array.
 
         From a dict, take the value under the function's name, or under a key in PARTS; from a tuple, take the first element.
         """

@@ -129,7 +129,7 @@ def run(report: Report, calls: Mapping[str, Call], sizes: Mapping[str, int], giv
 def not_an_elbo(findings: Iterable[Finding]) -> str:
     """Return the reason why minus the loss is not an ELBO, if a finding shows one, else "".
 
-    Noise that all rows share is no such reason, because it does not change the expected loss.
+    Noise that all rows share is not a reason, because this noise does not change the expected loss.
     """
     for found in (found for found in findings if found.verdict == "wrong"):
         if found.about == "sample" and found.key != "changes-argument" and not found.words.startswith("every row"):

@@ -25,7 +25,7 @@ EXAMPLES = """examples:
   minivae doctor my_vae.py --json                the same for programs
 """
 CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from minivae.doctor.patient import main; main(*sys.argv[2:])"
-LINES = 10                                                  # lines of the user's printed output that are shown
+LINES = 10                                                  # most lines that are shown of what the user's file prints
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -76,7 +76,7 @@ def examined(file: Path, seed: int, timeout: float) -> dict:
         code = child.wait()
     finally:
         child.kill()                                        # after Ctrl-C, the child still runs
-    printed.join(timeout=1)                                 # a process that the file has started may still hold the pipe
+    printed.join(timeout=1)                                 # a process started by the file may still write to the pipe
     try:
         document = json.loads(said)
     except ValueError:

@@ -25,7 +25,7 @@ class Finding:
     Attributes
     ----------
     verdict : str
-        "is": what the function computes, or a comparison that agrees. "unusual": it may be intended. "wrong": a mistake.
+        "is": says what the function computes, or that two results agree. "unusual": may be intended. "wrong": a mistake.
         "cannot tell": nothing was confirmed.
     about : str
         The name of the user's function.

@@ -14,15 +14,15 @@ from minivae.doctor.words import Probe, close, describe, ratio
 from minivae.ops import sigmoid
 
 NAMES = ("x", "output", "mu", "log_var")
-OTHER = {"B": 5, "D": 11, "J": 2}                           # sizes of the second comparison
-MOST = 60                                                   # in larger arrays of params, MOST / 2 random entries are tested
+OTHER = {"B": 5, "D": 11, "J": 2}                           # sizes of the arrays in the second comparison
+MOST = 60                                                   # in an array with more entries, MOST / 2 random ones are tested
 
 
 def slope(f: Callable[[NDArray], float], at: NDArray, step: float, places: Iterable[tuple] = ()) -> NDArray:
     """Return the gradient of f at an array, or only its entries at `places`, by central differences.
 
-    Two steps are combined, which makes the error of order step^4. If they disagree, a kink (ReLU) may be near: then smaller
-    steps are tried, if `step` is below 0.01.
+    The slopes for two step sizes are combined, so that the error is of order step^4. If the two slopes disagree, a kink
+    (ReLU) may be near: then smaller steps are tried, if `step` is below 0.01.
     """
     found = []
     for place in places or np.ndindex(at.shape):
@@ -64,7 +64,7 @@ def measure(loss: Call, call: Call, rng: np.random.Generator, known: tuple) -> l
                 return loss.whole(*(arguments | {name: moved}).values()).mean()
 
             whole[name] = slope(f, arguments[name], step)
-        # also right: the gradient of the sum (if `loss` returns B numbers), and of minus the loss (if it is an ELBO)
+        # accept also the gradient of the sum, if `loss` returns B numbers, and of minus the loss, if `loss` is an ELBO
         for factor in [sizes["B"]] * bool(loss.whole(*arguments.values()).ndim) + [-1] * ascends:
             if all(close(given[name], factor * right, rel) for name, right in whole.items()):
                 whole = {name: factor * right for name, right in whole.items()}
@@ -84,7 +84,7 @@ def draw(rng: np.random.Generator, sizes: Mapping[str, int], binary: bool) -> li
 
 
 def by_name(result: Any, arguments: Mapping[str, NDArray]) -> dict[str, NDArray]:
-    """Return {argument: its gradient}."""
+    """Return {name of an argument: gradient in this argument} from the result of the user's function."""
     if not isinstance(result, dict):
         parts = result if isinstance(result, tuple) else (result,)
         result = dict(zip(NAMES[4 - len(parts):], parts)) if len(parts) in (3, 4) else {}
@@ -99,7 +99,7 @@ def by_name(result: Any, arguments: Mapping[str, NDArray]) -> dict[str, NDArray]
 
 
 def functions(x: NDArray, o: NDArray, m: NDArray, s: NDArray, name: str) -> dict[str, NDArray]:
-    """Return factors that are easily forgotten, or applied twice."""
+    """Return factors that a wrong gradient often lacks, or contains twice."""
     if name in ("x", "output"):
         p = sigmoid(o)
         known = {"o (1 - o)": o * (1 - o), "s (1 - s), s = sigmoid(o)": p * (1 - p), "sigmoid(o)": p, "1 - o^2": 1 - o * o,
@@ -145,11 +145,11 @@ def compared(gathered: Mapping[str, list], about: str, rel: float) -> list[Findi
     return found
 
 
-# loss_and_gradient(params, x, eps)
+# The functions below check the user's loss_and_gradient(params, x, eps).
 
 
 def params_of(given: Any, file: str | None) -> Any:
-    """Return `params` of the file, or its result if it is a function."""
+    """Return the `params` that the user gives; if this is a function, call it and return its result."""
     try:
         return given() if callable(given) else given
     except Exception as error:
@@ -168,7 +168,7 @@ def leaves(params: Any, prefix: str = "params") -> dict[str, NDArray]:
 
 
 def rebuilt(params: Any, arrays: Mapping[str, NDArray], prefix: str = "params") -> Any:
-    """Return dicts, lists and tuples of the same structure with these arrays."""
+    """Return dicts, lists and tuples with the structure of `params` that contain `arrays`."""
     if isinstance(params, dict):
         return {key: rebuilt(part, arrays, f"{prefix}[{key!r}]") for key, part in params.items()}
     if isinstance(params, (list, tuple)):
@@ -177,7 +177,10 @@ def rebuilt(params: Any, arrays: Mapping[str, NDArray], prefix: str = "params") 
 
 
 def sizes_of(call: Call, params: Any, given: Mapping) -> tuple[int, int] | None:
-    """Return (features, latent) of the file. Without them, try all sizes in params: return the pair if only one works."""
+    """Return (features, latent) as the user gives them.
+
+    If one of the two is missing, try the sizes of all arrays in params. Return the pair if only one pair works, else None.
+    """
     if "features" in given and "latent" in given:
         return given["features"], given["latent"]
     sizes = sorted({n for array in leaves(params).values() for n in array.shape})
@@ -209,7 +212,7 @@ def measure_model(call: Call, params: Any, features: int, latent: int, rng: np.r
                          "Return one array for each array of params.")
         step, rel = settings(loss)
         for name, array in arrays.items():
-            places = []                                     # all
+            places = []                                     # empty: all entries are tested
             if array.size > MOST:
                 chosen = sorted(rng.choice(array.size, MOST // 2, replace=False))
                 places = [np.unravel_index(i, array.shape) for i in chosen]

@@ -83,7 +83,7 @@ def of_shape(name: str, value: NDArray, sizes: Mapping[str, int]) -> Finding:
 
 
 def ignored(target: Target, arguments: list[NDArray], others: list[NDArray]) -> list[Finding]:
-    """Return findings about entries of an argument that have no effect; each entry is changed at two points."""
+    """Return findings about entries of an argument whose change has no effect, neither in `arguments` nor in `others`."""
     found = []
     if max(a.size for a in arguments) > 300:                # several calls for each entry would take long
         return found
@@ -111,10 +111,10 @@ def ignored(target: Target, arguments: list[NDArray], others: list[NDArray]) -> 
 
 
 def read_part(result: Measured, part: str, rng: np.random.Generator, partial: bool) -> None:
-    """Name the terms of one part, or add a finding that they cannot be named."""
+    """Name the terms of the cost or of the KL, or add a finding that they cannot be named."""
     name, terms, label = result.target.call.name, getattr(result.found[""][1], part), LABELS[part]
     if terms is None:
-        if not partial:                                     # if partial, a finding lists entries without effect
+        if not partial:                                     # if partial, there is already a finding: "ignored-entries"
             result.findings.append(found_outside(result, part, rng))
         return
     result.powers[part] = powers(result.found, part)
@@ -184,7 +184,7 @@ def found_outside(result: Measured, part: str, rng: np.random.Generator) -> Find
 
 
 def moved(result: Measured, part: str, rng: np.random.Generator) -> tuple[float, float]:
-    """Return the result at a random point, and after a change of the arguments of one part."""
+    """Return the function's result at a random point, and after a change of the arguments of the cost or of the KL."""
     x, o, m, s = result.target.draw(rng, result.sizes, 2)
     other = (x[1], o[1], m[0], s[0]) if part == "cost" else (x[0], o[0], m[1], s[1])
     return result.target(x[0], o[0], m[0], s[0]), result.target(*other)
@@ -202,7 +202,7 @@ def undecided(result: Measured) -> list[Finding]:
 
 
 def confirm(result: Measured, rng: np.random.Generator) -> None:
-    """Add the formula of the function to the findings if it is right at new points; else add a finding that it is not.
+    """Add the formula of the function to the findings if it is right at new points; else say that the parts do not add up.
 
     Also check the additive constant of the formula, and the results of the function for extreme arguments.
     """

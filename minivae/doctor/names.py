@@ -25,7 +25,7 @@ class Known:
     """A cost or a KL: its terms with their coefficients, its kind (a key of FORMULAS, or "other") and its weight."""
 
     weights: dict[str, float]
-    letter: str                                             # the size of a row: "D" or "J"
+    letter: str                                             # number of entries in a row: "D" or "J"
     kind: str = "other"
     weight: float = 1.0
     findings: list[Finding] = field(default_factory=list)
@@ -60,14 +60,14 @@ def weighted_sum(weights: Mapping[str, float]) -> str:
 class Variant(NamedTuple):
     """Coefficients that fit two cases: a right KL of an unusual form, and a wrong KL.
 
-    The additive constant of the loss shows which case it is. Let c be the part of this constant that comes from one row and
-    one latent of the KL, divided by the weight of the KL. If `constant` is a number, the KL is right if c = `constant`, else
+    The additive constant of the loss shows which case it is. Let c be the number that the KL adds to this constant for each
+    row and each latent, divided by the weight of the KL. If `constant` is a number, the KL is right if c = `constant`, else
     wrong. If `constant` is None, the KL is wrong if c = -1/2, else right.
     """
 
     constant: float | None
-    finding: Finding            # if the KL is right
-    otherwise: Finding          # if the KL is wrong
+    finding: Finding            # used if the KL is right
+    otherwise: Finding          # used if the KL is wrong
     weight: float
     reading: Reading | None = None
 
@@ -80,7 +80,7 @@ class KnownKL(Known):
     """
 
     reading: Reading | None = None
-    constant: float = -0.5                                  # constant of one row and one latent, if the weight is 1
+    constant: float = -0.5                                  # what a KL of weight 1 adds to the constant per row and latent
     variant: Variant | None = None                          # None if only one case is possible; see `decided`
 
     @property
@@ -95,12 +95,12 @@ def same(a: float, b: float, error: float) -> bool:
 
 
 PROBABILITIES = "-(x * np.log(o) + (1 - x) * np.log(1 - o))"
-COSTS = {                                                   # names of the terms -> (kind, their coefficients)
+COSTS = {                                                   # {names of the terms: (kind of the cost, their coefficients)}
     ("(x - o)^2",): ("mse", (1,)), ("BCE(x, o)",): ("bce", (1,)), ("BCE(x, sigmoid(o))",): ("logits", (1,)),
     ("|x - o|",): ("absolute", (1,)), ("-x log o", "o"): ("poisson", (1, 1)), ("exp(o)", "x o"): ("poisson-log", (1, -1)),
     ("BCE(x, o)", "log C(o)"): ("continuous-bernoulli", (1, -1)),
 }  # fmt: skip
-# (first term, other term) of a known cost -> coefficient of the other term, if that of the first is 1
+# {(first term, other term) of a known cost: coefficient of the other term if the first term has coefficient 1}
 PARTNERS = {("BCE(x, o)", "log C(o)"): -1, ("-x log o", "o"): 1, ("-x log o", "-(1 - x) log(1 - o)"): 1}
 ODD = {
     "BCE(o, x)": ("wrong", "arguments-exchanged", "x and output are exchanged: the cross-entropy takes the logarithm of x "
@@ -143,8 +143,8 @@ def cost_named(weights: dict[str, float], error: float, about: str) -> Known:
 
 
 LOG_SQUARED = "it has (log sigma)^2 where a KL has log sigma^2"
-# Each row describes a wrong formula of the KL: the coefficients of its terms if the KL has weight 1, the key of the finding,
-# and an explanation for the user. The museum has an exhibit of the same name as the key.
+# Each entry describes a wrong formula of the KL: the coefficients of the terms if the KL has weight 1, the key of the
+# finding, and an explanation for the user. The key is also the name of an exhibit in the museum.
 PATTERNS = (
     ({"m^2": 0.5, "s^2": 0.5, "s": -0.5}, "log-var-squared", "it has log_var^2 where a KL has exp(log_var)"),
     ({"m^2": 0.5, "exp(s)": 0.5, "s^2": -0.125}, "log-sigma-squared", LOG_SQUARED),
@@ -205,7 +205,7 @@ def kl_named(weights: dict[str, float], error: float, about: str) -> KnownKL:
 
 
 def pattern_of(reading: Reading) -> dict[str, float]:
-    """Return the coefficients of a correct KL with weight 1."""
+    """Return {term: coefficient} of a correct KL with this reading and weight 1."""
     return {"m^2": 0.5, reading.spread: 0.5, reading.log: -reading.factor}
 
 
@@ -238,7 +238,7 @@ def other_prior(weights: Mapping[str, float], reading: Reading, error: float) ->
 
 
 def of_prior(mean: float, variance: float, weight: float, about: str, mistake: Finding) -> Variant:
-    """Return a Variant: a KL to a prior N(mean, variance)."""
+    """Return a Variant: either a right KL to the prior N(mean, variance), or the `mistake`."""
     words = (f"it is the KL to a prior N({mean:.6g}, {variance:.6g}), not to N(0, 1): right if new z are drawn from this "
              "prior")
     finding = Finding("unusual", about, "other-prior", words, variance, 1.0,
@@ -247,7 +247,7 @@ def of_prior(mean: float, variance: float, weight: float, about: str, mistake: F
 
 
 def scaled_spread(factor: float, weight: float, reading: Reading, about: str, mistake: Finding) -> Variant:
-    """Return a Variant: a KL with `factor` times the sigma^2 that `reading` assumes."""
+    """Return a Variant: either a right KL whose sigma^2 is `factor` times that of `reading`, or the `mistake`."""
     name, root = f"{reading.name} with sigma^2 multiplied by {factor:.6g}", math.sqrt(factor)
     scaled = reading._replace(name=name, sigma=lambda s: root * reading.sigma(s), code=f"{root:.6g} * {reading.code}")
     words = (f"the KL is right for sigma = {root:.6g} * {reading.code}: sigma^2 is {factor:.6g} x that of the reading "
@@ -277,7 +277,7 @@ def off_finding(weights: Mapping[str, float], reading: Reading, name: str, v: fl
 
 @dataclass
 class Measured:
-    """Results for one function of the user; a part that is not confirmed stays None."""
+    """Results for one function of the user. `cost` or `kl` is None if it was not recognised or not confirmed."""
 
     target: Target
     sizes: dict[str, int]
@@ -285,5 +285,5 @@ class Measured:
     cost: Known | None = None
     kl: KnownKL | None = None
     powers: dict[str, dict[str, int] | None] = field(default_factory=dict)
-    constant: float | None = None                           # constant of the cost, per feature
+    constant: float | None = None                           # constant that the cost adds for each feature
     findings: list[Finding] = field(default_factory=list)

@@ -21,7 +21,7 @@ def names_of(path: Path) -> dict:
     try:
         source = path.read_bytes()
         code = compile(source, str(path), "exec")
-    except (SyntaxError, ValueError) as error:              # ValueError: null bytes
+    except (SyntaxError, ValueError) as error:              # null bytes in the file raise ValueError
         line = getattr(error, "lineno", None)
         where = f", line {line}" if line else ""
         raise Failed(f"{path}{where}: {type(error).__name__}: {getattr(error, 'msg', error)}.") from None
@@ -51,8 +51,8 @@ def main(path: str, seed: str, timeout: str) -> None:
     sys.dont_write_bytecode = True                          # write no .pyc files into the user's directory
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)                                           # from here on, printed text goes to stderr
-    sys.stdout.reconfigure(line_buffering=True)             # a crash loses at most the last line
-    faulthandler.dump_traceback_later(float(timeout), exit=True, file=out)        # also stops code in C
+    sys.stdout.reconfigure(line_buffering=True)             # after a crash, at most the last printed line is lost
+    faulthandler.dump_traceback_later(float(timeout), exit=True, file=out)      # ends the process, even inside C code
     try:
         document = report_on(path, int(seed))
     except KeyboardInterrupt:

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from minivae.doctor.calls import Call, Failed
 from minivae.doctor.terms import FIRST, GUARDED, GUARDS, MOST, Fit, by, cost_terms, fit, kl_terms, noise
 
-SIZES = {"B": 3, "D": 7, "J": 5}                            # all different: a shape then shows which axes are left
+SIZES = {"B": 3, "D": 7, "J": 5}                            # three different sizes, so that a shape shows its axes
 MOVED = {"B": 5, "D": 11, "J": 2}
 DRAWS, FRESH = 48, 8
 
 
 class Terms(NamedTuple):
-    """The terms of a function at given sizes; `example` has a result at a new point, and the prediction of the fits."""
+    """The terms of a function at given sizes. `example` is (result at a new point, prediction of the fits)."""
 
     cost: Fit | None
     kl: Fit | None
@@ -29,29 +29,29 @@ class Target(NamedTuple):
     """The user's loss, kl or log_px_given_z as a function of (x, o, m, s) that returns one number."""
 
     call: Call
-    average: bool               # reduce an array by its mean, not its sum
+    average: bool               # measure the mean of a returned array, not the sum
     binary: bool = False        # draw x from {0, 1}
 
     @property
     def parts(self) -> list[str]:
-        """The names of the parts that the function has."""
+        """The parts of the function: "cost", "kl", or both."""
         return ["cost"] * (self.call.name != "kl") + ["kl"] * (self.call.name != "log_px_given_z")
 
     def arguments(self, x: NDArray, o: NDArray, m: NDArray, s: NDArray) -> list[NDArray]:
-        """Return the arguments that the function takes."""
+        """Return those of x, o, m and s that the function takes."""
         return [x, o] * ("cost" in self.parts) + [m, s] * ("kl" in self.parts)
 
     def __call__(self, x: NDArray, o: NDArray, m: NDArray, s: NDArray) -> float:
-        """Return the result as one number."""
+        """Return the result of the function as one number."""
         value = self.call.whole(*self.arguments(x, o, m, s))
         return float(value.mean() if self.average else value.sum())
 
     def one(self, rng: np.random.Generator, sizes: Mapping[str, int]) -> list[NDArray]:
-        """Return one draw of x, o, m and s."""
+        """Draw x, o, m and s once."""
         return [draws[0] for draws in self.draw(rng, sizes, 1)]
 
     def draw(self, rng: np.random.Generator, sizes: Mapping[str, int], n: int) -> list[NDArray]:
-        """Return n draws of x, o, m and s. o is valid as a probability or a logit, s as a variance, sigma or log_var."""
+        """Draw x, o, m and s n times. o is valid as a probability and a logit; s as a variance, sigma and log_var."""
         wide, narrow = (n, sizes["B"], sizes["D"]), (n, sizes["B"], sizes["J"])
         x, o = rng.uniform(0.06, 0.94, wide), rng.uniform(0.06, 0.94, wide)
         if self.binary:
@@ -59,12 +59,12 @@ class Target(NamedTuple):
         return [x, o, rng.uniform(-2.5, 2.5, narrow), rng.uniform(0.12, 3.2, narrow)]
 
     def values(self, *draws: NDArray) -> NDArray:
-        """Return the result for each draw, (N,)."""
+        """Return the results of the function, (N,), one for each draw of the arguments."""
         return np.array([self(*arguments) for arguments in zip(*draws)])
 
 
 def fitted(part: str, values: NDArray, draws: list, single: bool, hint: tuple) -> Fit | None:
-    """Return the fit of one part. The terms in `hint` are tried first, terms such as log(o + 1e-7) last."""
+    """Fit the terms of the cost or of the KL. The terms in `hint` are tried first, terms such as log(o + 1e-7) last."""
     terms = {"cost": cost_terms, "kl": kl_terms}[part]
     if found := fit(values, terms(*draws), single, (hint, *FIRST[part]), MOST[part]):
         return found
@@ -99,7 +99,8 @@ def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator,
     measured = target.values(*fresh)
     predicted = cost.at(cost_terms(*fresh[:2], cost.guard)) + kl.at(kl_terms(*fresh[2:], kl.guard))
     rest = measured - predicted
-    # Each fit kept the other part's arguments fixed, so its constant includes the other part. `off` corrects the sum.
+    # Each fit kept the other part's arguments fixed, so its constant includes the other part. `off` corrects the sum of the
+    # two constants.
     off = np.median(rest)
     additive = bool(np.ptp(rest) <= 8 * noise(measured, single) + cost.residual + kl.residual)
     return Terms(cost, kl, cost.constant + kl.constant + off, additive, (measured[0], predicted[0] + off))

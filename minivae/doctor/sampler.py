@@ -16,7 +16,7 @@ from minivae.doctor.words import close, ratio
 SHAPES = (3, 5), (5, 4)
 POINTS = "mu in (-2, 2), log_var in (0.3, 2.2)"
 DRAWS, SECONDS, SURE = 1000, 0.5, 6.0                       # number of draws; time limit; tolerance in standard errors
-COUNTED = "; measured "                                     # begins the part of a text that depends on the point
+COUNTED = "; measured "                                     # text after this depends on the tested point
 WIDTHS = {reading.name: reading.sigma for reading in READINGS} | {
     "exp(2 x second argument)": lambda s: np.exp(2 * s), "(second argument)^2": lambda s: s * s,
     "exp(second argument / 4)": lambda s: np.exp(s / 4), "1": np.ones_like,
@@ -35,7 +35,7 @@ class Assumed(NamedTuple):
     """The second argument of the KL: how the formula of the KL uses it, and what its name says."""
 
     reading: Reading | None = None      # as a log-variance, a sigma, ...; None if unknown
-    sure: bool = False          # True if the KL has no fault
+    sure: bool = False          # True if the KL has no mistake
     name: str = ""
     tells: str = ""             # the reading that the name suggests, or ""
 
@@ -219,7 +219,7 @@ def related(call: Call, u: NDArray) -> list[Finding]:
     """Return a finding if the first two data points or latents get correlated noise; `u` is the standardised noise."""
     found = []
     for who, pair in (("every row", u[:, :2]), ("every latent", u.swapaxes(1, 2)[:, :2])):
-        correlation = pair.prod(axis=1).mean() if pair.shape[1] == 2 else 0.0         # no pair if there is one latent
+        correlation = pair.prod(axis=1).mean() if pair.shape[1] == 2 else 0.0         # one latent: no pair
         if abs(correlation) > SURE / np.sqrt(len(u)):
             words = (f"{who} gets correlated noise, so the draws are not independent; the number is the correlation of two "
                      f"entries{COUNTED}with {len(u)} draws")

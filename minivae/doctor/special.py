@@ -23,8 +23,8 @@ STABLE = "np.logaddexp(0, logits) - x * logits"
 
 
 def straight(x: NDArray, y: NDArray, enough: float) -> tuple[float, float] | None:
-    """Fit a line to every second point; return (slope, constant), or None if a point is off it by more than `enough`."""
-    if not np.ptp(x) or np.ptp(y) <= 2 * enough:            # equal values lie on a trivial line
+    """Fit a line to every second point; return (slope, constant), or None if any y is off the line by more than `enough`."""
+    if not np.ptp(x) or np.ptp(y) <= 2 * enough:            # a line through equal values proves nothing
         return None
     slope, constant = np.polyfit(x[::2], y[::2], 1)
     return (slope, constant) if np.abs(slope * x + constant - y).max() <= enough else None
@@ -87,7 +87,7 @@ def bent(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> 
     def values_at(means, seconds):
         return target.values(*(np.repeat(a[:1], len(means), axis=0) for a in (x, o)), means, seconds)
 
-    measured = {}                                           # {s with sigma = 1: (results at the draws, results on the scan)}
+    measured = {}                                           # {s where sigma is 1: (results at the draws, on the scan)}
     for reading in READINGS:
         s_near = reading.neutral + (s - 1.6) * np.linspace(0, 0.3, DRAWS)[:, None, None]
         scan_s = np.full_like(scan_m, reading.neutral)
@@ -159,12 +159,15 @@ def scan_cost(result: Measured, points: Iterable[float]) -> list[tuple[float, fl
 
 
 def coefficient(result: Measured, part: str) -> float:
-    """Return the factor of one entry of the cost or the KL in the result, for arrays of the tested sizes."""
+    """Return the factor with which one entry of the cost or of the KL is added to the result, at the tested sizes."""
     return getattr(result, part).weight * factor(result.sizes, result.powers[part])
 
 
 def departure(seen: Iterable[tuple], formula: Callable[[float], float], rel: float, more: float) -> tuple | None:
-    """Return (point, value, formula) for the first value that is not near a finite result of the formula, else None."""
+    """Return (point, value, result of the formula) for the first point at which value and formula differ, else None.
+
+    Points at which the formula is not finite are left out.
+    """
     for point, value in seen:
         wanted = float(formula(point))
         if math.isfinite(wanted) and not abs(value - wanted) <= rel * abs(wanted) + more:
@@ -227,7 +230,7 @@ def huber(value: Callable[[float], float]) -> float | None:
 
 
 def at_certainty(result: Measured) -> list[Finding]:
-    """Measure outputs of exactly 0 and 1, where the cross-entropy is infinite unless probabilities are clipped."""
+    """Measure the cost at outputs 0 and 1, where a cross-entropy is infinite unless probabilities are clipped."""
     name, seen = result.target.call.name, scan_cost(result, [0.0, 1.0])
     for point, value in seen:
         if not math.isfinite(value):
@@ -240,8 +243,9 @@ def at_certainty(result: Measured) -> list[Finding]:
 
 
 def far_logits(result: Measured) -> list[Finding]:
-    """Compare a cross-entropy of logits with its formula at +-25, 60 and 800."""
-    reached = 100 if not result.target.call.single else math.inf            # in float32, exp(89) overflows
+    """Compare a cross-entropy of logits with its formula at logits of +-25, +-60 and +-800."""
+    # In float32, exp(89) overflows, so an overflow is wrong at every tested logit; in float64, only below a logit of 100.
+    reached = 100 if not result.target.call.single else math.inf
     left = departure(scan_cost(result, [25.0, -25.0, 60.0, -60.0, 800.0, -800.0]),
                      lambda o: COSTS[NAMES["logits"]](middle(result), o), 2e-3, 2e-3)
     if not left:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from minivae.ops import sigmoid, softplus
 
-NOISE = {False: 2e-10, True: 6e-7}                          # rounding errors relative to the values: float64, float32
+NOISE = {False: 2e-10, True: 6e-7}                          # {True for float32: largest relative rounding error}
 
 
 class Reading(NamedTuple):
@@ -26,9 +26,9 @@ class Reading(NamedTuple):
     name: str
     spread: str                 # the term that is sigma^2
     log: str                    # the term that is a multiple of log sigma
-    factor: float               # log sigma = factor x this term
+    factor: float               # log sigma = factor x the term `log`
     sigma: Callable             # sigma as a function of the second argument
-    neutral: float              # the second argument with sigma = 1
+    neutral: float              # the second argument for which sigma is 1
     code: str                   # a line of Python that computes sigma
 
 
@@ -45,7 +45,7 @@ READINGS = (
 
 
 def kl_of(reading: Reading, m: NDArray, s: NDArray) -> NDArray:
-    """Return KL(N(m, sigma^2) || N(0, 1)) for each entry."""
+    """Return KL(N(m, sigma^2) || N(0, 1)) for each entry, with the sigma that `reading` computes from s."""
     sigma = reading.sigma(s)
     return (m * m + sigma * sigma - 1) / 2 - np.log(sigma)
 
