@@ -76,7 +76,7 @@ def examined(file: Path, seed: int, timeout: float) -> dict:
         code = child.wait()
     finally:
         child.kill()                                        # after Ctrl-C, the child still runs
-    printed.join(timeout=1)                                 # a process started by the file may still write to the pipe
+    printed.join(timeout=1)                                 # a process started by the file may keep the pipe open
     try:
         document = json.loads(said)
     except ValueError:
