@@ -1,4 +1,4 @@
-"""Find out which known function of the log weights an importance-weighted bound is, and whether it stays finite."""
+"""Find out which known function of the log weights the user's `iw_bound` computes, and whether its value stays finite."""
 
 import itertools
 from collections.abc import Callable
@@ -17,7 +17,7 @@ LSE = "np.log(np.mean(np.exp(log_w - top), axis)) + top, with top = log_w.max(ax
 
 
 def self_weighted(a: NDArray, axis: int) -> NDArray:
-    """Return the sum of w * a, where w = softmax(a). If w is held fixed, this sum has the gradient of the bound."""
+    """Return the sum of w * a, where w = softmax(a). If w is held fixed, this sum has the gradient of log mean exp(a)."""
     w = np.exp(a)
     return (w / w.sum(axis=axis, keepdims=True) * a).sum(axis=axis)
 
@@ -26,7 +26,7 @@ class Known(NamedTuple):
     """A known function of log weights along one axis."""
 
     name: str
-    form: str                   # how the report writes it; {} stands for log_w or -log_w
+    form: str                   # how the report writes the function; {} stands for log_w or -log_w
     f: Callable[[NDArray, int], NDArray]
     verdict: str
     words: str
@@ -57,7 +57,7 @@ OUTER = {"": lambda a: a, ", averaged over the data points": np.mean, ", summed 
 def measure(call: Call, rng: np.random.Generator, declared: int | None = None) -> list[Finding]:
     """Examine iw_bound(log_w), or iw_bound(log_w, axis=0).
 
-    The user's file can say which axis of log_w is the axis of the draws: `declared` is its number, or None.
+    The user's file can say which axis of log_w is the axis of the draws: `declared` is the number of that axis, or None.
     """
     samples = [rng.normal(-3, 1.5, (7, 4)), rng.normal(-2, 1.0, (5, 3))]
     takes_axis = any(parameter.name == "axis" for parameter in call.parameters)

@@ -1,4 +1,4 @@
-"""Numbers to words: describe a known difference between an array and the right one."""
+"""Describe in words how an array from the user's code differs from the right array, if the difference is a known one."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ REL = 1e-6
 
 
 class Probe(NamedTuple):
-    """A returned array, the right array, and the sizes that were used: {"B": 3, "D": 7, "J": 5}."""
+    """An array from the user's code, the right array, and the sizes of the inputs: {"B": 3, "D": 7, "J": 5}."""
 
     given: NDArray
     right: NDArray
@@ -36,7 +36,7 @@ def ratio(given: NDArray, right: NDArray, rel: float = REL) -> float | None:
 
 
 def name_ratio(found: Sequence[tuple[float, Mapping[str, int]]], rel: float = REL) -> str | None:
-    """Return "1/2", "-1", "B", "2 D/J": the simplest product that equals the ratio at every probe, or None.
+    """Return the simplest product that equals the ratio at every probe, such as "1/2", "-1", "B" or "2 D/J"; or None.
 
     Only probes of different sizes can tell B = 2 from the number 2. So a size that is equal at all probes is not named.
     """
@@ -70,7 +70,7 @@ def known_function(given: NDArray, right: NDArray, functions: Mapping[str, NDArr
 
 
 def combination(given: NDArray, paths: Mapping[str, NDArray], rel: float = REL) -> dict[str, float] | None:
-    """Return {name: factor} if `given` is the sum of these factors times the arrays in `paths`, else None."""
+    """Return {name: factor} if `given` equals the sum of factor * array over the arrays in `paths`, else None."""
     if not paths:
         return None
     matrix = np.column_stack([np.ravel(path) for path in paths.values()])
@@ -83,7 +83,7 @@ def combination(given: NDArray, paths: Mapping[str, NDArray], rel: float = REL) 
 
 
 def variant(given: NDArray, right: NDArray, others: Mapping[str, NDArray], rel: float = REL) -> str | None:
-    """Return a phrase if an array is zero, equals one of `others`, or is the right one transposed or clipped; else None."""
+    """Return a phrase if `given` is zero, one of `others`, or the right array transposed or clipped; else None."""
     if not np.any(given) and np.any(right):
         return "zero everywhere"
     for name, other in others.items():

@@ -17,7 +17,7 @@ from minivae.gaussian import log_normal, log_standard_normal
 from minivae.vae import VAE
 
 TARGET = 0.8                                                # acceptance rate for which the step sizes are tuned
-PILOTS = 4                                                  # chains that tune the step sizes; the estimate does not use them
+PILOTS = 4                                                  # number of chains that only tune the step sizes
 
 
 class Annealed(NamedTuple):
@@ -39,7 +39,7 @@ class Sandwich(NamedTuple):
 
 
 class Path(NamedTuple):
-    """The densities f_t = start^(1 - beta_t) p(x, z)^beta_t, from the start density f_0 to f_T = p(x, z), and step sizes."""
+    """The densities f_t = start^(1 - beta_t) p(x, z)^beta_t, from f_0 = start to f_T = p(x, z), and their step sizes."""
 
     log_start: Callable         # z -> log of the start density (L, N), and its gradient in z (L, N, J)
     scale: NDArray              # (N, J) standard deviation of the start density: the unit of the step sizes
@@ -149,12 +149,12 @@ def _tuned(vae, x, rng, distributions, leapfrogs, start):
     log_start = lambda z: (log_normal(z, mu, log_var), (mu - z) / scale**2)  # noqa: E731
     draw = lambda chains: mu + scale * rng.standard_normal((chains, *shape))  # noqa: E731
     path = Path(log_start, scale, draw, schedule(distributions, start), None, leapfrogs)
-    size = np.full(len(x), 0.5)                             # (N,)   in units of `scale`
+    size = np.full(len(x), 0.5)                             # (N,)   step size in units of `scale`
     steps = np.empty((distributions - 1, len(x)))
     z = path.draw(PILOTS)
     here = _densities(vae, x, path, z)
     for t, beta in enumerate(path.beta[1:-1]):
-        for _ in range(10 if t == 0 else 1):                # the first size is a guess, so adapt it in ten transitions
+        for _ in range(10 if t == 0 else 1):                # the first step size is a guess: adapt it in ten transitions
             z, here, accepted = _transition(vae, x, path, beta, size, z, here, rng)
             size = np.clip(size * np.exp(0.5 * (accepted.mean(axis=0) - TARGET)), 1e-4, 2.0)
         steps[t] = size

@@ -12,7 +12,7 @@ from minivae.evidence.sums import Moments, draws_at_once, error_of_log_mean, in_
 from minivae.gaussian import kl_standard_normal, log_normal, log_standard_normal, reparameterize
 from minivae.vae import VAE
 
-ENOUGH = 10                                                 # the standard deviation of fewer blocks is too uncertain
+ENOUGH = 10                                                 # from fewer blocks, a standard error would be too uncertain
 
 
 class Bounds(NamedTuple):
@@ -23,10 +23,10 @@ class Bounds(NamedTuple):
     """
 
     reconstruction: NDArray     # E_q log p(x|z)
-    kl: NDArray                 # closed form: no error
+    kl: NDArray                 # computed in closed form, so it has no sampling error
     elbo: NDArray               # reconstruction - kl
     elbo_se: NDArray
-    iw_bound: NDArray           # mean over blocks of k draws: log of the mean of the k importance weights
+    iw_bound: NDArray           # log(mean importance weight of a block of k draws), mean over the blocks
     iw_bound_se: NDArray
 
 
@@ -47,9 +47,10 @@ def lower_bounds(vae: VAE, x: NDArray, k: int | Sequence[int], rng: np.random.Ge
         smaller IW_k for any data point, not only in expectation.
 
     Returns nats for each data point, computed in float64; the memory does not grow with k. The largest k has only one block:
-    its error is the standard error of the mean weight divided by the mean weight (to first order). If a few weights are far
-    larger than all others, this error is too small and the bound is too low. If all weights are 0, the bound is -inf and its
-    error is inf. Raises ValueError if an argument is invalid, the model has no noise, or the decoder overflows.
+    the error of this bound is the standard error of the mean weight divided by the mean weight (to first order). If a few
+    weights are far larger than all others, this error is too small and the bound is too low. If all weights are 0, the bound
+    is -inf and its error is inf. Raises ValueError if an argument is invalid, the model has no noise, or the decoder
+    overflows.
     """
     counts = checked_counts(k)
     checks.generator("rng", rng)
@@ -106,7 +107,7 @@ class _Blocks:
     def __init__(self, k):
         self.k = k
         self.whole = Moments()                              # mean of log(mean weight) over the complete blocks
-        self.part, self.part_size = -np.inf, 0              # of the incomplete block: log of the sum of weights; size
+        self.part, self.part_size = -np.inf, 0              # incomplete block: log of the sum of its weights; its draws
 
     def add(self, log_w):
         """Add a chunk of log weights (L, N). A block may begin in one chunk and end in a later one."""
@@ -128,8 +129,9 @@ class _Blocks:
         return self.whole.mean() + np.log(self.k)
 
     def error(self, error_of_all):
-        """Return the standard error of `mean`, from the variation between blocks; for fewer than ENOUGH, `error_of_all`.
+        """Return the standard error of `mean`, from the variation between blocks.
 
-        `error_of_all` is the error of a single block with all draws. To first order, it equals the error of `mean`.
+        If k > 1 and there are fewer than ENOUGH blocks, return `error_of_all` instead: the error of a single block with all
+        draws. To first order, `error_of_all` equals the error of `mean`.
         """
         return self.whole.error() if self.k == 1 or self.whole.count >= ENOUGH else error_of_all

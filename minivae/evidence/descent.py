@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-SUFFICIENT = 1e-4                                           # a step must reach this part of its predicted decrease (Armijo)
-CAREFUL = 0.3                                               # longest first step, in units of sqrt(scale)
+SUFFICIENT = 1e-4                                           # Armijo: least allowed decrease / predicted decrease of a step
+CAREFUL = 0.3                                               # longest first step if `scale` is given, in units of sqrt(scale)
 SMALLEST = 2.0**-40                                         # the line search ends at this fraction of a step
 
 
@@ -44,12 +44,12 @@ def minimise(
         s, y = moved - points[active], new_gradients - gradients[active]
         _update(inverse, active, s, y, first=step == 0 and scale is None)
         points[active], values[active], gradients[active] = moved, new_values, new_gradients
-        active = active[(s != 0).any(axis=1)]               # if no step lowers a value, only rounding error is left
+        active = active[(s != 0).any(axis=1)]               # drop functions that no step lowers: only rounding error is left
     return points, values
 
 
 def _line_search(f, points, values, active, direction, slope):
-    """Halve each step until the value decreases enough; if no step does this, the point does not change."""
+    """Halve each step until it decreases the value enough; if no step does, return the old point."""
     length, waiting = np.ones(len(active)), np.arange(len(active))
     moved = points[active].copy()
     new_values, new_gradients = values[active].copy(), np.zeros_like(moved)

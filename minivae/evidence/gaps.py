@@ -25,8 +25,8 @@ from minivae.gaussian import (
 from minivae.vae import VAE
 
 FINE = {1: (1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64), 2: (1 / 4, 1 / 8)}           # grid spacings, in standard deviations of q
-SEARCH = {1: 24, 2: 12}                                     # nodes on each axis in the search for the best Gaussian
-POLISH = {1: 64, 2: 32}                                     # nodes on each axis for the last steps of this search
+SEARCH = {1: 24, 2: 12}                                     # nodes on each axis in the first two descents of `gap`
+POLISH = {1: 64, 2: 32}                                     # nodes on each axis in the third descent
 LIGHT = 1e-7                                                # nodes of smaller weight are dropped: 1/3 of all nodes or more
 
 
@@ -39,7 +39,7 @@ class Gap(NamedTuple):
     best_elbo: NDArray          # ELBO of the best diagonal Gaussian for this data point
     approximation: NDArray      # log_px - best_elbo: the error left with the best Gaussian
     amortisation: NDArray       # best_elbo - elbo: the encoder's error
-    error: NDArray              # upper estimate of the error of each value above, from the last refinement
+    error: NDArray              # upper estimate of the largest error of the values above, from the last refinement
     mu: NDArray                 # (N, J) mean of the best Gaussian
     log_var: NDArray            # (N, J) log variance of the best Gaussian
 
@@ -52,9 +52,9 @@ def gap(vae: VAE, x: NDArray, tolerance: float = 1e-7) -> Gap:
     log p(x), ELBO and KL are three integrals, computed at different nodes. Each is refined until its estimated error is at
     most `tolerance` nats, or its finest grid is reached. `error` can be twice `tolerance`, because it can be the sum of two
     errors; with kinks (relu), which make convergence slow, it can be larger. The best Gaussian is a local optimum, never
-    worse than q(z|x). Two descents, with few nodes for the ELBO, search for it: the first starts from q(z|x), the second
-    from the posterior's mean and covariance. A third descent, with more nodes, starts from the best result. Each descent
-    ends when the predicted decrease of a step is below `tolerance / 1000`.
+    worse than q(z|x). Two descents, with few nodes for the ELBO, search for this Gaussian: the first starts from q(z|x), the
+    second from the posterior's mean and covariance. A third descent, with more nodes, starts from the best result. Each
+    descent ends when the predicted decrease of a step is below `tolerance / 1000`.
 
     Raises ValueError if there are more than two latent dimensions, or the model has no noise.
     """
@@ -84,7 +84,7 @@ def expected(
 ) -> tuple[NDArray, NDArray]:
     """Return the ELBO of q = N(mu, sigma^2) and its error, (N,) each: E_q log p(x|z) by quadrature, minus the KL.
 
-    `first` gives the number of Gauss-Hermite nodes on each axis, for each of the first rules. These rules suit a narrow q.
+    The first quadrature rules are Gauss-Hermite, which suits a narrow q; `first` gives their numbers of nodes on each axis.
     """
     def integrand(rows, eps):
         return vae.log_likelihood(x[rows], reparameterize(mu[rows], log_var[rows], eps))
@@ -98,7 +98,7 @@ def expected(
 def _log_ratio(vae, x, mu, log_var, tolerance):
     """Return E_q ( log q(z|x) - log p(x, z) ) and its error, (N,) each.
 
-    This checks `expected`: it uses other nodes, and no closed form of the KL.
+    This function checks `expected`, because it uses other nodes, and no closed form of the KL.
     """
     def integrand(rows, eps):
         z = reparameterize(mu[rows], log_var[rows], eps)
@@ -112,8 +112,9 @@ def _log_ratio(vae, x, mu, log_var, tolerance):
 def _refine(vae, x, rules, integrand, tolerance):
     """Return an integral for each data point and its error, (N,) each.
 
-    The integral is the sum over L of weights (L,) times integrand(rows, eps) (L, rows). Each rule (eps, weights) is finer
-    than the one before; it is used only for data whose error is still above `tolerance`.
+    A quadrature rule has L nodes `eps` and their weights (L,); the integral is the sum over the nodes of weights times
+    integrand(rows, eps) (L, rows). Each rule is finer than the rule before, and used only for data whose error is still
+    above `tolerance`.
     """
     values, error = np.full(len(x), np.inf), np.full(len(x), np.inf)
     remaining = np.arange(len(x))
@@ -154,7 +155,10 @@ def _product(points, weights, latent, light=1e-18):
 
 
 def _matching(mean, cov):
-    """Return mu and log_var, joined (N, 2J), of the best q for a Gaussian posterior: its mean, and -log (cov^-1)_jj."""
+    """Return the best diagonal q for a Gaussian posterior N(mean, cov), as mu and log_var joined, (N, 2J).
+
+    mu is the mean of the posterior, and log_var_j is -log (cov^-1)_jj.
+    """
     precision = np.linalg.inv(cov)
     return np.concatenate([mean, -np.log(np.diagonal(precision, axis1=1, axis2=2))], axis=1)
 

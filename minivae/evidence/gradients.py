@@ -85,9 +85,9 @@ def iw_signal_to_noise(
 
     Each of `repeats` gradients uses new draws and is a mean over the data x (N, D). A larger k makes the bound tighter. The
     ratio grows as sqrt(k) for the decoder, but falls as 1 / sqrt(k) for the encoder (Rainforth et al. 2018). Parameters
-    whose gradient is the same in all repeats are left out; if none is left, the ratio is inf. The estimate is corrected for
-    the ratio that pure noise would show; 0 means that no signal was found. Raises ValueError if an argument is invalid, the
-    model has no noise, or the decoder overflows.
+    whose gradient is the same in all repeats are left out; if no parameter is left, the ratio is inf. The estimate is
+    corrected for the ratio that pure noise would show; 0 means that no signal was found. Raises ValueError if an argument is
+    invalid, the model has no noise, or the decoder overflows.
     """
     checks.generator("rng", rng)
     repeats = checks.whole_number("repeats", repeats, 4)

@@ -17,7 +17,7 @@ from minivae.vae import VAE
 
 COARSE = {1: 1024, 2: 128}                                  # intervals of the first grid, on its longer axis
 MAX_NODES = 50_000                                          # largest number of nodes for a data point, after the first grid
-SPARE = 16.0                                                # p(x, z) at left-out nodes < exp(-16) * tolerance * maximum
+SPARE = 16.0                                                # at left-out nodes, p(x, z) < exp(-16) * tolerance * its maximum
 NEGLIGIBLE = 8.0                                            # `box` ignores nodes this many nats below the maximum
 PLACES = 32                                                 # number of z at which the rounding error is measured
 
@@ -85,14 +85,14 @@ def _exact(vae, x, tolerance, finest):
     mean, cov = np.zeros((len(x), vae.latent)), np.zeros((len(x), vae.latent, vae.latent))
     box = np.zeros((len(x), 2, vae.latent))
     while True:
-        first = np.flatnonzero(np.diff(which, prepend=-1))  # first pair of each data point
+        first = np.flatnonzero(np.diff(which, prepend=-1))  # index of the first pair (data point, node) of each data point
         data, row = which[first], np.searchsorted(which[first], which)                      # (data,), (pairs,)
         log_sum, p = _normalised(log_joint, first, row)                                     # (data,), (pairs,)
         log_px[data] = log_sum + vae.latent * np.log(spacing)
         mean[data], cov[data] = _moments(low + spacing * index, p, first, row)
         box[data] = low + spacing * _box(log_joint, index, first, row)
         relative = left_out[data] + _outside(index, p, row, shape, left_out[data])
-        relative += _discretisation(index, p, row, kinks=vae.activation != "tanh")     # also for activations added later
+        relative += _discretisation(index, p, row, kinks=vae.activation != "tanh")     # assume kinks for other activations
         error[data] = np.where(relative < 1 / 2, -np.log1p(-np.minimum(relative, 1 / 2)), np.inf)
         affordable = np.bincount(which, minlength=len(x)) * 2**vae.latent <= MAX_NODES
         again = (affordable & (error > tolerance))[which]                                   # (pairs,)
@@ -152,7 +152,7 @@ def _pairs_of_neighbours(key, step):
 
 
 def _rise(log_joint, neighbours):
-    """Return, for each node, the largest difference of log p(x, z) from a neighbour.
+    """Return, for each node, the largest absolute difference between log p(x, z) at the node and at a neighbour.
 
     A maximum of log p(x, z) may lie between nodes. Let d be the value that is returned for the highest node near the
     maximum. Then log p(x, z) is higher at the maximum than at this node, but by less than d: by at most d / 4 for a
@@ -279,8 +279,8 @@ def _on_pairs(vae, x, which, index, z):
     node is decoded once, and nodes are handled in groups. For every node of a group, log p(x|z) is computed for all data
     points that need any node of this group.
     """
-    order = np.lexsort(index.T)                                                             # (pairs,)   by node
-    new = np.any(np.diff(index[order], axis=0, prepend=-1), axis=1)                         # (pairs,)
+    order = np.lexsort(index.T)                                                             # (pairs,)   sorts by node
+    new = np.any(np.diff(index[order], axis=0, prepend=-1), axis=1)                         # (pairs,)   node changes
     node = np.cumsum(new) - 1                                                               # (pairs,)
     at_once = max(1, sums.AT_ONCE // (IN_CACHE * max(len(x), widest(vae))))
     cuts = np.searchsorted(node, np.arange(at_once, node[-1] + 1, at_once))
@@ -296,7 +296,7 @@ def _on_pairs(vae, x, which, index, z):
 def _with_neighbours(which, index, data, shape):
     """Add new pairs (data point, node): for each given pair, the data point with every neighbour of the node in the grid.
 
-    Return all pairs, each one once, sorted by data point.
+    Return all pairs without repetition, sorted by data point.
     """
     steps = np.indices((3,) * index.shape[1]).reshape(index.shape[1], -1).T - 1             # (3^J, J)
     around = (index[:, None, :] + steps).clip(0, np.array(shape) - 1)                       # (pairs, 3^J, J)

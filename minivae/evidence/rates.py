@@ -31,7 +31,7 @@ class Rates(NamedTuple):
     surgery_se: float           # standard error of mutual_information and of marginal_kl; their sum has no error
     kl_per_dimension: NDArray   # (J,)
     variance_of_means: NDArray  # (J,) variance of mu_j over the data
-    active: NDArray             # (J,) True where this variance is above ACTIVE
+    active: NDArray             # (J,) True where variance_of_means is above ACTIVE
     mean: NDArray               # (J,)   mean of q(z), in closed form
     cov: NDArray                # (J, J) covariance of q(z), in closed form
 
@@ -52,7 +52,7 @@ def rate_distortion(vae: VAE, x: NDArray, rng: np.random.Generator, draws: int =
     vae = vae.astype(np.float64)
     x = vae.check_data(x)
     mu, log_var = vae.encode(x)
-    reconstruction, information = [], []                    # lists of pairs: mean and its squared error, (rows,) each
+    reconstruction, information = [], []                    # lists of pairs: mean over draws, squared error; (rows,) each
     for rows in in_rows(vae, np.arange(len(x)), draws):
         z = reparameterize(mu[rows], log_var[rows], rng.standard_normal((draws, len(rows), vae.latent)))
         with np.errstate(over="ignore", invalid="ignore"):
@@ -93,6 +93,6 @@ def _moments(values):
 
 
 def _mean_over_data(parts):
-    """Return the mean over all data and its standard error; the draws of different data points are independent."""
+    """Return the mean over all data and its standard error. Draws of different data are independent: squared errors add."""
     means, squares = (np.concatenate(column) for column in zip(*parts))
     return float(means.mean()), math.sqrt(squares.sum()) / len(means)

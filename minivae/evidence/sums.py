@@ -74,7 +74,8 @@ def widest(vae: VAE) -> int:
 def in_rows(vae: VAE, x: NDArray, draws: int = 1) -> Iterator[NDArray]:
     """Yield x in parts of one row or more.
 
-    With `draws` codes for each row, a layer of the decoder has at most AT_ONCE numbers, unless one row alone has more.
+    If the decoder gets `draws` codes z for each row of a part, the output of a layer has at most AT_ONCE numbers, unless a
+    single row already has more.
     """
     rows = max(1, AT_ONCE // (draws * widest(vae)))
     return (x[start : start + rows] for start in range(0, len(x), rows))
@@ -83,7 +84,7 @@ def in_rows(vae: VAE, x: NDArray, draws: int = 1) -> Iterator[NDArray]:
 def draws_at_once(vae: VAE, x: NDArray) -> int:
     """Return the number of draws per row of x to decode at once, at least 1.
 
-    It is more than 1 only if the widest layer then still fits in a cache, which saves 35 % of the time.
+    It is more than 1 only if the output of the widest layer then fits in the CPU's cache, which saves 35 % of the time.
     """
     return max(1, AT_ONCE // (IN_CACHE * len(x) * widest(vae)))
 

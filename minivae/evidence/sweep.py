@@ -57,9 +57,8 @@ def sweep(
     """Train one model for each setting, all from the same seed; yields a Point after each training.
 
     `stop` is called after each step. When it returns True, the generator ends, and the unfinished training gives no Point.
-    After the last step of a training, the result of `stop` is ignored.
-    Raises ValueError if an argument is invalid or the data do not suit the likelihood. The generator raises Diverged
-    if the loss or a parameter becomes infinite or NaN.
+    After the last step of a training, the result of `stop` is ignored. Raises ValueError if an argument is invalid or the
+    data do not suit the likelihood. The generator raises Diverged if the loss or a parameter becomes infinite or NaN.
     """
     checks.whole_number("seed", seed, 0)
     settings, options = list(settings), {"epochs": epochs, "batch": batch, "lr": lr}

@@ -33,7 +33,7 @@ def folder_here() -> Path:
 
 
 def write(options: argparse.Namespace) -> int:
-    """Write the files that do not exist yet, as Python or as notebooks."""
+    """Write the exercises whose files do not exist yet, as Python files or as notebooks."""
     texts = {f"{exercise.stem}.py": exercise.file() for exercise in every()}
     if options.notebook is not None:
         texts = {f"{each.stem}.ipynb": notebook.text_of(notebook.of_exercise(each)) for each in every()}
@@ -104,7 +104,7 @@ def check(options: argparse.Namespace) -> int:
 
 
 def command(words: str, options: argparse.Namespace) -> str:
-    """Return a command for this folder that the user can type."""
+    """Return a `minivae exercises` command that the user can type, with --out if this option is needed."""
     folder = [] if str(options.out) in ("exercises", ".") else [f"--out {options.out}"]
     return " ".join(["minivae exercises", *filter(None, [words]), *folder])
 
@@ -122,7 +122,7 @@ def list_all(options: argparse.Namespace) -> int:
 
 
 def hint(options: argparse.Namespace) -> int:
-    """Print one hint."""
+    """Print one of the three hints of an exercise."""
     exercise, n = find(options.name), options.number
     if not 1 <= n <= len(exercise.hints):
         refuse("N", "1, 2 or 3", str(n), "There are three hints.")

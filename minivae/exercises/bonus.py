@@ -17,8 +17,8 @@ FILE = '"""Bonus: {title}\n\n{prompt}\n"""\n\nimport numpy as np\n\n\ndef check(
 def calls_of(exercise: Exercise, seed: int) -> list[dict]:
     """Return a list with one call: it calls the learner's `check` several times.
 
-    The argument is a list of names. For each name of a bug, `check` gets the module `gaussian` with this bug; for each empty
-    name, it gets the right module.
+    The argument of this call is a list of names. For each name of a bug, `check` gets the module `gaussian` with this bug;
+    for each empty name, `check` gets the right module.
     """
     return [{"function": "check", "how": "check", "arguments": copies(np.random.default_rng(seed), SIZES[0])}]
 
@@ -70,7 +70,7 @@ def chosen(word: str) -> list[Exercise]:
 
 
 def find(name: str) -> Exercise:
-    """Return the exercise with this number, name, file or beginning of a name. Raises ValueError unless only one fits."""
+    """Return the exercise with this number, name, file or beginning of a name. Raises ValueError unless exactly one fits."""
     word, everything = name.rpartition("/")[2].removesuffix(".py"), (*exercises(), BONUS)
     found = [each for each in everything if word in (each.name, each.stem, str(each.number), f"{each.number:02}")]
     found = found or [each for each in everything if word and each.name.startswith(word)]

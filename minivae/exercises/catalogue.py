@@ -1,4 +1,4 @@
-"""The fourteen exercises: the functions with blanks, and the inputs that the judge uses. The bonus: only the inputs."""
+"""The fourteen exercises: their functions with blanks, and the inputs that the judge uses. For the bonus: only inputs."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -11,7 +11,8 @@ from minivae.exercises.cut import Piece, blank, lines_of, source_of, tree_of
 from minivae.exercises.prompts import TEXTS
 from minivae.params import shapes_of
 
-# Lengths of the axes in the first and the second draw. In the first draw, all axes of a function have different lengths.
+# Lengths of the axes in the first and the second draw of the inputs. In the first draw, no two axes of a function have the
+# same length.
 SIZES = (
     {"L": 3, "B": 5, "J": 2, "D": 7, "I": 7, "O": 3, "H": 11},
     {"L": 2, "B": 3, "J": 7, "D": 5, "I": 2, "O": 7, "H": 5},
@@ -85,7 +86,7 @@ class Part(NamedTuple):
 
     @functools.lru_cache(64)
     def draws(self, seed: int) -> list[Draw]:
-        """Return two draws, with different sizes."""
+        """Return two draws of the inputs, with different sizes."""
         return [Draw(sizes, self.draw(np.random.default_rng([seed, k]), sizes)) for k, sizes in enumerate(SIZES)]
 
 
@@ -113,7 +114,7 @@ class Exercise(NamedTuple):
         return list(dict.fromkeys(part.piece for part in self.parts))
 
     def import_line(self) -> str:
-        """Return the line that imports the given functions, "" if none are given."""
+        """Return the line that imports the given functions, or "" if no functions are given."""
         return f"from minivae.exercises.given import {', '.join(self.given)}" if self.given else ""
 
     def file(self) -> str:
@@ -130,7 +131,7 @@ def normal(shapes: str, **fit: Callable) -> Callable:
     """Return a function that draws arrays of standard normal numbers.
 
     In "BO BI .", each word is an argument and each letter an axis; "." is one number, without axes. `_1=np.tanh`
-    applies tanh to argument 1, the second one.
+    applies tanh to argument 1, which is the second argument.
     """
     def draw(rng, sizes):
         arrays = [rng.standard_normal([sizes[letter] for letter in word.strip(".")]) for word in shapes.split()]
@@ -204,7 +205,7 @@ def copies(rng: np.random.Generator, sizes: Mapping[str, int]) -> list:
     return [[names[i] for i in rng.permutation(len(names))]]
 
 
-# The list
+# The list of exercises
 
 PARAMETERS = tuple(f"d_{part}.{i}.{name}" for part in ("encoder", "decoder") for i in (1, 2) for name in ("weight", "bias"))
 TURNS = (3, 3, 2, 2, 1, 1, 0, 0)                            # 0: the gradients of the decoder's last layer come first
@@ -302,6 +303,6 @@ def exercises() -> tuple[Exercise, ...]:
 
 
 def solved_by(function: str) -> list[int]:
-    """Return the numbers of the exercises whose solutions are in a function such as "minivae.gaussian:reparameterize"."""
+    """Return the numbers of the exercises about a function of the package, such as "minivae.gaussian:reparameterize"."""
     return [each.number for each in exercises()
             if function in [f"minivae.{piece.module}:{piece.name}" for piece in each.pieces()]]  # fmt: skip
