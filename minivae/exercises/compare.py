@@ -20,22 +20,22 @@ from minivae.exercises.variants import Variant, variants
 
 
 class Finding(NamedTuple):
-    """The status of an array or of the call ("right", "wrong", "error" or "not started"), and the sentences about it."""
+    """A status ("right", "wrong", "error" or "not started") of one array or of the call, and sentences for the learner."""
 
     function: str
     array: str
     status: str
     words: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()                             # names of all variants that give the learner's numbers
+    names: tuple[str, ...] = ()                             # names of wrong versions that give the learner's numbers
 
 
-Pairs = Mapping[str, tuple[list[NDArray], list[NDArray]]]   # name -> the learner's and the right arrays of all draws
+Pairs = Mapping[str, tuple[list[NDArray], list[NDArray]]]   # name -> learner's arrays and right arrays, one per draw
 
 
 def compared(part: Part, seed: int, given: Given) -> list[Finding]:
-    """Return findings about steps, then about results in the order of computation.
+    """Return the findings about some steps, then the findings about the results in the order of computation.
 
-    The findings about steps name the cause of the errors. While a blank is left, the findings also name the right steps.
+    The chosen steps are those that cause the other errors and, while a blank is left, all right steps.
     """
     results = filled(part, seed, given)
     pairs = steps_of(part, seed, given) | results
@@ -89,13 +89,13 @@ def first_line(part: Part, seed: int, pairs: Pairs, bad: set[str], unfinished: b
     """Return the wrong variables of the first wrong line, or [].
 
     A variable can differ from the solution without a mistake: the learner may use the variable's name for another quantity.
-    So this function tests the lines with different variables, from the first line to the last. Each test runs the solution
-    and gives some variables the learner's arrays.
+    So this function tests each line that computes such variables, from the first line to the last. Each test runs the
+    solution and gives some variables the learner's arrays.
 
-    Test 1: the different variables of one line get the learner's arrays. Later lines of the solution can use these
+    Test 1: the differing variables of one line get the learner's arrays. Later lines of the solution can use these
     variables. If the learner has the right array for such a later line, this run must compute the right array, too. If the
     run computes another array, the function continues with the next line.
-    Test 2, only if no blank is left: the different variables of all lines get the learner's arrays. At least one wrong
+    Test 2, only if no blank is left: the differing variables of all lines get the learner's arrays. At least one wrong
     result of the learner must be equal to the result of this run. If none is equal, the function returns [].
     """
     lines = [] if part.piece.whole else lines_of(part.piece)
@@ -156,7 +156,7 @@ def with_values(part: Part, seed: int, values: Mapping[str, list]) -> dict[str, 
         try:
             with watching(function, seen := {}):
                 results = arrays_from(part, draw, function)
-        except Exception:                                   # the learner's array has another shape
+        except Exception:                                   # the solution fails with the learner's array: a wrong shape
             return None
         found.append(seen | dict(zip(part.results, results)))
     return {name: [np.asarray(each[name]) for each in found] for name in (*part.steps(), *part.results)}
@@ -177,7 +177,7 @@ def with_steps(piece: Piece, names: tuple[str, ...]) -> Callable:
 
 
 def arrays_of(part: Part, result: Any, after: list) -> list:
-    """Return the returned arrays, then the arrays that the function must write; None for a result that is still `...`."""
+    """Return the arrays that a function returned, then those that it wrote; None for a result that is still `...`."""
     results = result if isinstance(result, (tuple, list)) else [result]
     arrays = [None if isinstance(each, str) else np.asarray(each, float) for each in results]
     return arrays + ([] if part.written is None else [np.asarray(leaf, float) for leaf in leaves(after[part.written])])
@@ -212,7 +212,7 @@ def right_steps(part: Part, seed: int) -> list[dict[str, NDArray]]:
 
 @functools.lru_cache(64)
 def known_arrays(part: Part, seed: int) -> list[tuple[Variant, dict[str, tuple]]]:
-    """Return every variant that runs, with its results for both draws."""
+    """Return every variant that runs without an error, with its results for both draws."""
     found = []
     for variant in variants(part.piece):
         try:

@@ -1,6 +1,6 @@
 """Confusions: wrong versions of a function that students often write, each with words that explain the mistake."""
 
-CONFUSIONS = (                                              # function, {right lines: wrong lines}, words
+CONFUSIONS = (                                              # function, {right code: wrong code}, words for the learner
     ("tanh_backward", {"h * h": "np.tanh(h) ** 2"}, "tanh is taken of h, but h is tanh(a) already"),
     ("tanh_backward", {"d_h * (1 - h * h)": "h * (1 - d_h * d_h)"}, "d_h and h are exchanged"),
     ("tanh_backward", {"d_h * (1 - h * h)": "d_h * 1 - h * h"}, "brackets are missing: 1 - h^2 is one factor"),
@@ -87,7 +87,7 @@ CONFUSIONS = (                                              # function, {right l
     ("step", {"(np.sqrt(v) + floor)": "np.sqrt(v + self.tiny * sum_2)"}, "tiny is added inside the square root"),
 )  # fmt: skip
 
-# The terms that a result can have. A wrong result often has the right terms with wrong factors.
+# (function, result): {term in words: code of the term}. A wrong result is often a sum of such terms with wrong factors.
 TERMS = {
     ("kl_standard_normal", "kl"): {
         "mu^2": "mu * mu", "mu": "mu", "exp(log_var)": "np.exp(log_var)", "exp(log_var / 2)": "np.exp(log_var / 2)",

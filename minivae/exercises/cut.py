@@ -65,7 +65,7 @@ def solutions(name: str, pieces: Sequence[Piece]) -> list[str]:
 
 
 def solution(piece: Piece) -> str:
-    """Return the file, line and source of the solution: a whole function, or the lines that the exercise takes from it."""
+    """Return file name, line number and source of the solution: a function, or the lines that the exercise takes from it."""
     source, (_, first) = source_of(piece), inspect.getsourcelines(original(piece))
     if piece.lines:
         chosen = [child for child in ast.parse(source).body[0].body if target(child) in piece.lines]
@@ -131,17 +131,17 @@ def lines_of(piece: Piece) -> list[tuple[list[str], set[str]]]:
 
 
 def compiled(piece: Piece, tree: ast.FunctionDef) -> Callable:
-    """Return the function made from a tree; it can use the names of its module."""
+    """Return the function that a syntax tree defines; the function can use the names of the package's module."""
     names = dict(original(piece).__globals__)
     exec(compile(ast.Module([tree], []), f"<{piece.function}>", "exec"), names)
     return names[piece.function]
 
 
-# The blank
+# The learner's function, with blanks
 
 
 def blank(piece: Piece) -> str:
-    """Return the function with its lines blanked: expressions are `...`, comments keep only shapes and steps."""
+    """Return the learner's function as text: `...` replaces expressions; comments keep only step numbers and shapes."""
     source, node = source_of(piece), tree_of(piece)
     lines = [f"def {piece.function}({', '.join(arguments_of(piece, node))}):"]
     if piece.whole:
@@ -165,7 +165,7 @@ def arguments_of(piece: Piece, node: ast.FunctionDef) -> Sequence[str]:
 
 
 def blanked(node: ast.stmt, keep: Sequence[str]) -> str:
-    """Return a statement with `...` in place of expressions, but keep returned names; "" for an assignment in `keep`."""
+    """Return a statement in which `...` replaces all expressions but returned names; "" for an assignment in `keep`."""
     if isinstance(node, ast.Return):
         parts = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
         return "return " + ", ".join(part.id if isinstance(part, ast.Name) else "..." for part in parts)

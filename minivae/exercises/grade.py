@@ -1,7 +1,7 @@
 """Grade a class: judge every file in a process of its own; write a table, a JUnit file and feedback for the students.
 
-This does not protect against malicious code: a submission is a program that runs with your rights. Grade unknown code in a
-container or a virtual machine.
+Separate processes do not protect against malicious code: a submission is a program that runs with your rights. Grade unknown
+code in a container or a virtual machine.
 """
 
 import argparse
@@ -23,14 +23,14 @@ from minivae.runs.files import must_be_free, write_atomically
 
 NO_BOUNDARY = ("submissions run with your rights: limits of time and memory are no security boundary. Grade unknown "
                "code in a container or a virtual machine.")  # fmt: skip
-COPY = re.compile(r"( ?\(\d+\)|-\d+)$")                     # 06_reparameterize-1.py, 06_reparameterize (2).py
+COPY = re.compile(r"( ?\(\d+\)|-\d+)$")                     # as in 06_reparameterize-1.py and 06_reparameterize (2).py
 JUDGE = re.compile(r"import check_here|check_here\(")        # finds the notebook cells that call the judge
 ARCHIVES = (".zip", ".gz", ".tar", ".7z", ".rar")
 SKIPPED = ("__pycache__", "__MACOSX")
 
 
 def submissions(folder: Path) -> tuple[dict[str, dict[str, Path]], list[str]]:
-    """Return the files of every student by exercise, and notes about files that are left out.
+    """Return {student: {exercise: file}}, and notes about files that are left out.
 
     Each folder directly in FOLDER has the name of a student. For a file directly in FOLDER, the student's name is the
     file's name without the name of the exercise.
@@ -159,7 +159,7 @@ def passed(verdicts: Iterable[Verdict]) -> int:
 
 
 def table(graded: dict[str, list[Verdict]]) -> list[str]:
-    """Return a line for each student: a mark for each exercise, the number passed, and ! for an import of minivae."""
+    """Return the lines of a table: for each student, the marks, the number passed, and ! for an import of minivae."""
     width = max(7, *map(len, graded))
     numbers = [str(exercise.number) for exercise in every()[:-1]] + ["bonus"]
     lines = [f"{'student':{width}}  {' '.join(f'{n:>2}' for n in numbers)}  passed"]
@@ -188,7 +188,7 @@ def report(graded: dict, options: argparse.Namespace, notes: list[str], feedback
 
 
 def junit(graded: dict[str, list[Verdict]]) -> bytes:
-    """Return the results in the format of JUnit: a suite for each student."""
+    """Return the results in the format of JUnit: a test suite for each student."""
     root = ElementTree.Element("testsuites")
     for name, verdicts in graded.items():
         count = {status: str(sum(verdict.status == status for verdict in verdicts)) for status in MARKS}

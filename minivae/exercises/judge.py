@@ -23,7 +23,10 @@ STEP = 1e-5                                                 # step of the centra
 
 
 class Verdict(NamedTuple):
-    """An exercise, its status ("not started", "passed", "wrong" or "error"), findings, imports of minivae, printed text."""
+    """An exercise, its status ("not started", "passed", "wrong" or "error"), findings, and what the submission printed.
+
+    `flags` are the lines of the submission that import minivae.
+    """
 
     exercise: Exercise
     status: str
@@ -33,7 +36,7 @@ class Verdict(NamedTuple):
 
 
 class Learner(NamedTuple):
-    """Facts about the source of a learner's functions: the lines that are still `...`, and all names."""
+    """The lines of each function of a learner that are still `...`, and all names in these functions."""
 
     left: Mapping[str, list[int]]
     names: frozenset[str]
@@ -55,7 +58,7 @@ def safely(judged: Callable) -> Callable:
     """Decorate a function that judges one exercise: if the judge itself fails, return the status "error"."""
     @functools.wraps(judged)
     def verdict(exercise, *rest, **options):
-        profiler()                                          # raises ValueError if a profiler runs that cannot be restored
+        profiler()                                          # raises ValueError if the active profiler cannot be restored
         try:
             return judged(exercise, *rest, **options)
         except Exception as error:
@@ -72,7 +75,7 @@ def check(exercise: Exercise, file: Path, timeout: float = 10.0, seed: int = 0) 
     if not file.is_file():
         return Verdict(exercise, "not started", of_file("not started", "is missing"))
     try:
-        source = file.read_text(encoding="utf-8-sig")       # some editors write a byte order mark
+        source = file.read_text(encoding="utf-8-sig")       # skips the byte order mark that some editors write
         functions = functions_in(ast.parse(source, str(file)))
     except (SyntaxError, ValueError, OSError, RecursionError, MemoryError) as error:
         return Verdict(exercise, "error", of_file("error", unreadable(error)))
@@ -87,7 +90,7 @@ def check(exercise: Exercise, file: Path, timeout: float = 10.0, seed: int = 0) 
     if not ran.executed:
         return Verdict(exercise, "error", of_file("error", ran.error), flags, ran.printed)
     results = list(ran.results)
-    for call in calls[len(results) :]:                      # empty if every call has a result
+    for call in calls[len(results) :]:                      # the calls that have no result
         first = calls[len(ran.results)]["function"]
         other = f"was not called, because {first} did not return"
         results.append({"error": ran.error if call["function"] == first else other})
@@ -167,7 +170,7 @@ def status_of(findings: Sequence[Finding]) -> str:
 
 
 def findings_of(exercise: Exercise, seed: int, results: list[dict], learner: Learner) -> tuple[Finding, ...]:
-    """Return the findings of all parts, then that of `consistent`, if any. A blank is reported only once."""
+    """Return the findings of all parts, then the finding of `consistent`, if any. A blank is reported only once."""
     found, rest = [], results
     for part in exercise.parts:
         mine, rest = rest[: 2 * len(SIZES)], rest[2 * len(SIZES) :]
@@ -182,8 +185,8 @@ def same_cause(judged: list[Finding], found: Sequence[Finding]) -> list[Finding]
     """Return the findings in `judged`, some with better words, after a comparison with the earlier findings in `found`.
 
     Findings in `judged` and `found` may be about the same array, for different inputs. If one change of the solution
-    explains both, the later finding gets the words of the earlier one. If no change explains a wrong array, and the array
-    was right for all earlier inputs, the words say this.
+    explains both findings, the later finding gets the words of the earlier one. If no change explains a wrong array, and
+    the array was right for all earlier inputs, the words say this.
     """
     for i, each in enumerate(judged):
         function, _, case = each.function.partition(", ")
@@ -198,11 +201,11 @@ def same_cause(judged: list[Finding], found: Sequence[Finding]) -> list[Finding]
     return judged
 
 
-# One part
+# One part of an exercise
 
 
 def judge(part: Part, seed: int, done: Sequence[dict], learner: Learner) -> list[Finding]:
-    """Return one finding for each array of a part, or one about the call."""
+    """Return a finding about each array of a part; if no array can be judged, return only findings about the call."""
     def one(status, *words, array=""):
         return Finding(part.title, array, status, words)
 
@@ -242,7 +245,7 @@ def ranges(lines: Sequence[int]) -> str:
 
 
 def structure(part: Part, result: Any) -> str:
-    """Return words if the number or the kind of the results is wrong, else ""."""
+    """Return a message if the number or the kind of the results is wrong, else ""."""
     names = part.returned
     if result is None:
         return "returns None: is the `return` missing?"
@@ -290,17 +293,17 @@ def unequal(part: Part, first: list[NDArray], second: list[NDArray]) -> str:
     return ""
 
 
-# Central differences: is a backward the gradient of the learner's own forward?
+# Central differences: is the learner's backward function the gradient of the learner's forward function?
 
 
 def pair(exercise: Exercise) -> bool:
-    """Return True if an exercise begins with a function and its backward."""
+    """Return True if the first two parts of an exercise are a function and its backward function."""
     names = [part.piece.name for part in exercise.parts[:2]]
     return len(names) == 2 and names[1] == f"{names[0]}_backward"
 
 
 def slopes(exercise: Exercise, seed: int) -> list[dict]:
-    """Return calls of a learner's forward for central differences: two for each input, a step up and down."""
+    """Return calls of the learner's forward for central differences: each input is moved a step up, then a step down."""
     if not pair(exercise):
         return []
     calls = []
@@ -313,12 +316,12 @@ def slopes(exercise: Exercise, seed: int) -> list[dict]:
 
 
 def direction(array: NDArray) -> NDArray:
-    """Return fixed numbers in the shape of an array: the direction of its central difference."""
+    """Return fixed numbers in the shape of an array: the direction in which the array is moved for a central difference."""
     return np.cos(np.arange(array.size)).reshape(array.shape)
 
 
 def consistent(exercise: Exercise, seed: int, results: list, moved: list, found: list[Finding]) -> tuple[Finding, ...]:
-    """Return a finding if both functions are wrong, but the backward is the gradient of the learner's forward."""
+    """Return a finding if both functions are wrong, but the learner's backward is the gradient of the learner's forward."""
     wrong = {finding.function for finding in found if finding.status == "wrong"}
     if not pair(exercise) or not {part.title for part in exercise.parts[:2]} <= wrong:
         return ()

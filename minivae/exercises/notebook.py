@@ -39,7 +39,7 @@ def text_of(document: dict) -> str:
 
 
 def of_exercise(exercise: Exercise) -> dict:
-    """Return an exercise as a notebook: the prompt, the import, the blank, a cell that checks it, and the hints, folded."""
+    """Return an exercise as a notebook: prompt, import, function with blanks, cell that checks the answer, folded hints."""
     prompt = f"# Exercise {exercise.number}: {exercise.title}\n\n{exercise.prompt}"
     blank = exercise.file().partition('"""\n\n')[2]
     cells = cells_of(prompt, IMPORT.format("from minivae.exercises.notebook import check_here")) + cells_of("", blank)
@@ -71,7 +71,7 @@ def check_here(name: str, names: dict) -> None:
 
 
 def of_lesson(each: Lesson) -> dict:
-    """Return a lesson as a notebook: the question, its code to run and change, number, figure, verdict, references."""
+    """Return a lesson as a notebook: question, code to run and change, number, figure, verdict, references."""
     choices = "\n".join(f"- {letter}) {text}" for letter, text in zip("abc", each.choices))
     asked = f"Asked in: {each.asked}."
     question = f"# Lesson {each.number}: {each.question}\n\n{asked}\n\n**Predict first.** {each.predict}\n\n{choices}"

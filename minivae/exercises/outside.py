@@ -18,12 +18,12 @@ MEGABYTES = 2000
 
 
 class Ran(NamedTuple):
-    """Results of a process, one for each call; an error, which applies if results are missing; and the printed text."""
+    """Results of a process, one for each call; the error that explains missing results; and the printed text."""
 
     results: list[dict]
     error: str
     printed: str
-    executed: bool              # False if the file fails or does not end
+    executed: bool              # False if executing the file raises an error or does not end
 
 
 def run(file: Path, calls: list[dict], timeout: float) -> Ran:

@@ -127,9 +127,9 @@ def of_adam(function: Callable, arguments: list) -> Any:
 
 
 def of_check(function: Callable, arguments: list) -> Any:
-    """Call a learner's check once for each given name, with the right module `gaussian` or with one that has a bug.
+    """Call a learner's check once for each name, with a module `gaussian`. Return an array: True if the check rejects it.
 
-    Return an array: True for each module that the check rejects.
+    If the name is "", the module is right; otherwise the module has the bug of this name.
     """
     from minivae.museum.exhibits import find
     from minivae.museum.patched import load
@@ -142,7 +142,7 @@ def of_check(function: Callable, arguments: list) -> Any:
             found.append(function(module) is False)
         except Exception as error:
             if isinstance(error, NameError) or not name and not isinstance(error, AssertionError):
-                raise                                       # the check itself has a mistake
+                raise                                       # not a rejection: the check itself has a mistake
             found.append(True)
     return np.array(found)
 
@@ -151,7 +151,7 @@ HOW = {"plain": plain, "model": of_model, "adam": of_adam, "check": of_check}
 
 
 def perform(calls: list[dict], names: dict) -> Iterator[dict]:
-    """Make every call; yield the result, the arguments afterwards, the warnings and the steps, or an error.
+    """Make every call; yield the result, the arguments after the call, the warnings and the steps, or an error.
 
     If an assignment in the function raises an error, the error is stored in "failed". The function is then called again,
     and this assignment gets the value `...`.
@@ -264,7 +264,7 @@ def without(tree: ast.FunctionDef, line: int) -> str:
 
 
 def again(tree: ast.FunctionDef, file: str, names: dict) -> Callable:
-    """Compile a changed function; it uses the names of its file."""
+    """Compile a changed function of the learner; the function uses the names of the learner's file."""
     local: dict = {}
     exec(compile(ast.fix_missing_locations(ast.Module([tree], [])), file, "exec"), names, local)
     return local[tree.name]

@@ -13,18 +13,18 @@ from minivae.exercises.confusions import TERMS
 from minivae.exercises.variants import AXIS, Variant
 from minivae.ops import sigmoid
 
-REL = 1e-5                                                  # relative to the largest entry, so that float32 passes
+REL = 1e-5                                                  # tolerance, relative to the largest entry; accepts float32
 UNDECIDED = "undecided: no known factor, sum or change of the solution gives your numbers. "
 
 
 class Given(NamedTuple):
-    """Results of a submission. `arrays` has a list for each draw; None in it is a result that is still `...`."""
+    """Results of a submission. `arrays` has one list of results for each draw; None is a result that is still `...`."""
 
     arrays: Sequence[list]
-    warned: Sequence[str] = ()                              # warnings by NumPy, at the first draw
+    warned: Sequence[str] = ()                              # NumPy's warnings in the call with the first draw
     names: frozenset[str] | None = None                     # all names in the learner's file; None if they are not known
     steps: Sequence[Mapping] = ()                           # variables of the learner's function, for each draw
-    replaced: bool = False                                  # True if the learner put a new array in the place of a given one
+    replaced: bool = False                                  # True if the function put a new array into a given list
     open: bool = False                                      # True if a blank is left, or a line failed
 
 
@@ -135,7 +135,7 @@ def letters(array: NDArray, part: Part, sizes: Mapping[str, int]) -> str:
 
 
 def reduced(wrong: Wrong, part: Part, sizes: Mapping[str, int]) -> str:
-    """Return a message if an array differs from the right one by a sum, a mean, or an axis of length 1; else ""."""
+    """Return a message if a sum, a mean or an axis of length 1 is missing or too many, or a transpose is wrong; else ""."""
     mine, right = wrong.mine, wrong.right
     if [a.size for a in mine] == [b.size for b in right] and mine[0].squeeze().shape == right[0].squeeze().shape:
         if mine[0].ndim > right[0].ndim:
@@ -172,7 +172,7 @@ def numbers(mine: NDArray, right: NDArray) -> str:
 
 
 def equals(part: Part, draws: Sequence[Draw], wrong: Wrong, names: frozenset[str] | None) -> str:
-    """Return what a wrong array equals, in the words of `minivae.doctor` with the learner's names; "" if nothing fits."""
+    """Return a message if a wrong array equals another known array, or a sum or product of known arrays; else ""."""
     inside = [{n: v for n, v in each.items() if (names is None or n in names) and v.ndim} for each in wrong.steps]
     probes = [Probe(a, b, draw.sizes_of(part.letters)) for a, b, draw in zip(wrong.mine, wrong.right, draws)]
     functions = [factors(values, b, names) for values, b in zip(inside, wrong.right)]

@@ -70,7 +70,7 @@ def listed(piece: Piece) -> Iterator[Variant]:
     """Yield the wrong versions of this function with a mistake from CONFUSIONS or with a bug of the museum.
 
     Each mistake and each bug replaces right code by wrong code. The right code of a mistake must occur exactly once in the
-    function; otherwise LookupError is raised. For a bug, a replacement is skipped if its right code does not occur once.
+    function; otherwise LookupError is raised. A bug's replacement is skipped if its right code does not occur exactly once.
     """
     source = source_of(piece)
     known = [(f"confusion: {words}", words, replaced) for name, replaced, words in CONFUSIONS if name == piece.function]
@@ -115,7 +115,7 @@ def line_of(tree: ast.FunctionDef, node: ast.AST) -> str:
 
 
 def edited(node: ast.AST, **fields: Any) -> ast.AST:
-    """Return a copy of a node with other fields."""
+    """Return a copy of a node in which the given fields are replaced."""
     other = copy.copy(node)
     vars(other).update(fields)
     return other

@@ -108,7 +108,7 @@ def likelihood(vae: VAE, x: NDArray) -> dict:
 
 
 def ink(vae: VAE, x: NDArray) -> list[float]:
-    """Return the pixel values that images show in the background colour and in the text colour; tables have no images."""
+    """Return two different pixel values: images show the first in the background colour, the second in the text colour."""
     low, high = ink_range(vae, x)
     return [low, high if high > low else low + 1]
 
@@ -119,7 +119,7 @@ def finite(value: float) -> float | None:
 
 
 def readable(colour: str, paper: str, least: float) -> str:
-    """Return the colour, mixed with black or white until its contrast on the paper is at least `least`."""
+    """Return `colour`, mixed with black or white until its contrast with the background `paper` is at least `least`."""
     colour, paper = (np.array([int(text[k : k + 2], 16) for k in (1, 3, 5)]) for text in (colour, paper))
     ink = 255 * (luminance(paper) < 0.2)
     mixes = (np.rint(colour + share * (ink - colour)).astype(int) for share in np.linspace(0, 1, 51))
@@ -153,7 +153,7 @@ def compact(x: NDArray) -> tuple[NDArray, int]:
 def packed(array: NDArray, divisor: int = 1) -> dict:
     """Return an array as {"type", "shape", "base64"}: bytes, float32 or float64, each in little-endian order.
 
-    Bytes with a divisor represent float32 numbers; `unpacked` is the inverse.
+    If the result has a divisor, the numbers are bytes / divisor, in float32. The function `unpacked` returns the array.
     """
     kind = {"u1": "u1", "f4": "f4"}.get(array.dtype.str[1:], "f8")
     raw = np.ascontiguousarray(array, f"<{kind}").tobytes()

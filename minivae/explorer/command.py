@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 ABOUT = """Write one page that shows the latent space of a run in a browser, offline. Move through the codes and see the
 decoded images. For one or two latent dimensions, compare the exact posterior of a held-out data point with the
 encoder's Gaussian."""
-FILE = "explorer.html"                                      # repeated here, as importing `evidence` would import NumPy
+FILE = "explorer.html"                                      # same as EXPLORER in evidence.py, whose import imports NumPy
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +61,7 @@ def explore_command(options: argparse.Namespace) -> int:
 def rows_of(data: "Dataset", rows: int | None) -> tuple["Dataset", int]:
     """Return the data with only the held-out rows to show, and the step between these rows.
 
-    These are the first `rows` rows; without `rows`, at most 500 evenly spaced rows.
+    The rows to show are the first `rows` rows; without `rows`, at most 500 evenly spaced rows.
     """
     from dataclasses import replace
 

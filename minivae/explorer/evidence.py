@@ -14,5 +14,5 @@ class Evidence(NamedTuple):
     error: NDArray              # (N,)   error of the integral; for a bound, the standard error due to the draws
     box: NDArray | None = None  # (N, 2, J)
     weights: int | None = None  # number of importance weights of a bound
-    elbo: NDArray | None = None # (N,)   from the draws of the bound; each data point has its own draws
+    elbo: NDArray | None = None # (N,)   estimated from the draws for the bound; each data point has its own draws
     elbo_error: NDArray | None = None

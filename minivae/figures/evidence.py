@@ -39,7 +39,7 @@ from minivae.vae import VAE
 
 NAMES = ("bounds_by_k", "aggregate", "gap_split", "posteriors")
 MASSES = (0.5, 0.95)                                        # probabilities inside the contours
-NODES = 161                                                 # grid points on each axis of a map
+NODES = 161                                                 # a map has about 2 * NODES grid points on its longer axis
 
 
 # Bounds against the number of weights
@@ -47,7 +47,7 @@ NODES = 161                                                 # grid points on eac
 
 @styled
 def bounds_by_k(k: Sequence[int], bounds: Bounds, exact: NDArray | None = None) -> Drawn:
-    """Draw the mean importance-weighted bound against k, and the distances from log p(x): mean, median, middle 80 %.
+    """Draw the mean importance-weighted bound against k, and the bounds' distances from log p(x): mean, median, middle 80 %.
 
     `bounds` is the result of `lower_bounds` for these k; `exact` (N,) is log p(x), or None if it is not known.
     """
@@ -64,7 +64,7 @@ def bounds_by_k(k: Sequence[int], bounds: Bounds, exact: NDArray | None = None) 
     if exact is not None:
         left = exact - bounds.iw_bound                      # (K, N)
         draw_distance(panels[1], k, left)
-        side = "below" if mean[-1] <= exact.mean() else "above"           # random errors can raise it above log p(x)
+        side = "below" if mean[-1] <= exact.mean() else "above"           # random errors can raise the bound above log p(x)
         finding += f" and ends {number(abs(left[-1].mean()))} {side} log p(x)"
         caption += " Right: log p(x) minus the bound of each data point; shaded: the middle 80 % of the points."
         if np.quantile(left, 0.1, axis=1).min() < 0:
@@ -120,7 +120,7 @@ def along_k(axes: Axes, k: NDArray) -> None:
     axes.set_xticks([], minor=True)
 
 
-# The two parts of the gap
+# The two parts of the gap between the ELBO and log p(x)
 
 
 @styled
@@ -204,7 +204,7 @@ def posteriors(
 ) -> Drawn:  # fmt: skip
     """Draw contours of the posterior, the encoder's Gaussian and the best Gaussian for n data points; J must be 2.
 
-    `parts` is the result of `evidence.gap` for x. The data points are sorted by KL; n evenly spaced ones are drawn.
+    `parts` is the result of `evidence.gap` for x. The data points are sorted by KL; n evenly spaced data points are drawn.
     """
     latent_is(vae, "two latent dimensions", vae.latent == 2)
     vae, (labels, every_class) = vae.astype(np.float64), classes_of(labels, len(x), classes)
@@ -262,7 +262,7 @@ def draw_posterior(axes: Axes, vae: VAE, x: NDArray, log_px: float, exact: tuple
     # A finer grid near the posterior and the best Gaussian, because both may be narrow.
     fine = [np.linspace(c - r, c + r, NODES // 2) for c, r in zip(centres[[0, 2]], reach[[0, 2]])]
     axis_1, axis_2 = np.sort(np.concatenate([np.linspace(centre - half, centre + half, NODES), *fine]), axis=0).T
-    density = posterior_density(vae, x, log_px, axis_1, axis_2)                 # rows are z2
+    density = posterior_density(vae, x, log_px, axis_1, axis_2)                 # one row for each z2
     levels = levels_of(density, np.outer(np.gradient(axis_2), np.gradient(axis_1)))
     axes.contourf(axis_1, axis_2, density, [*levels, np.inf], colors=["#b5d3ea", "#5c9ccb"])
     axes.contour(axis_1, axis_2, density, levels, colors=BLUE, linewidths=0.8)
@@ -275,7 +275,7 @@ def draw_posterior(axes: Axes, vae: VAE, x: NDArray, log_px: float, exact: tuple
 
 
 def posterior_density(vae: VAE, x: NDArray, log_px: float, axis_1: NDArray, axis_2: NDArray) -> NDArray:
-    """Return p(z|x) = p(x|z) p(z) / p(x) at each pair of z1 and z2; rows are z2."""
+    """Return p(z|x) = p(x|z) p(z) / p(x) at each pair of z1 and z2, with one row for each z2."""
     z = np.stack(np.meshgrid(axis_1, axis_2), axis=-1).reshape(-1, 1, 2)        # (L, 1, 2)
     log_joint = vae.log_likelihood(x[None], z) + log_standard_normal(z)         # (L, 1)
     return np.exp(log_joint - log_px).reshape(len(axis_2), len(axis_1))
@@ -318,7 +318,7 @@ def aggregate(vae: VAE, x: NDArray, rates: Rates) -> Drawn:
     steps = np.round(2 * NODES * (high - low) / (high - low).max()).astype(int)
     axis_1, axis_2 = (np.linspace(a, b, n) for a, b, n in zip(low, high, steps))
     z = np.stack(np.meshgrid(axis_1, axis_2), axis=-1).reshape(-1, 2)
-    density = np.exp(log_aggregate(z, mu, log_var)).reshape(len(axis_2), -1)    # rows are z2
+    density = np.exp(log_aggregate(z, mu, log_var)).reshape(len(axis_2), -1)    # one row for each z2
     figure = page(6.2, 1.5 + 5.3 * (high - low)[1] / (high - low)[0])
     axes = figure.subplots()
     low_level, high_level = levels_of(density, (axis_1[1] - axis_1[0]) * (axis_2[1] - axis_2[0]))

@@ -39,7 +39,7 @@ RADII = (1, 2, 3)
 MASS_WITHIN = [1 - math.exp(-r * r / 2) for r in RADII]     # prior probability within these radii, in two dimensions
 MOST_CODES = 2000                                           # largest number of points in a map
 MOST_NAMED = 10                                             # largest number of KL values in an alt text
-MOST_BARS = 24                                              # if there are more bars, they have no names
+MOST_BARS = 24                                              # if there are more bars, the bars have no names
 
 
 def prior_quantiles(n: int) -> NDArray:
@@ -60,7 +60,7 @@ def kl_per_dimension(vae: VAE, x: NDArray) -> Drawn:
     figure = page(min(9.6, 3.2 + 0.6 * max(J, 4)), 4.0)
     axes = figure.subplots()
     axes.bar(range(J), kl[order], 0.7, color=[BLUE if active[u] else "white" for u in order], edgecolor=BLUE)
-    side = max(0.7, 1.5 - J / 2)                            # so that a single bar does not fill the page
+    side = max(0.7, 1.5 - J / 2)                            # room beside the bars: a single bar must not fill the page
     axes.set(xlim=(-side, J - 1 + side), xticks=[])
     axes.set_ylabel("mean KL( q(z|x) \u2016 p(z) ) in nats")
     axes.set_xlabel("latent dimension, largest KL first")
@@ -97,7 +97,7 @@ def draw_map(
     mu, log_var = vae.encode(x)
     labels, every_class = classes_of(labels, len(x), classes)
     sigma = np.exp(log_var / 2) * vae.noise                 # 0 for a model without noise
-    some = np.argsort(mu[:, 0], kind="stable")[:: math.ceil(len(x) / 9)]        # at most nine rows, in the order of z_1
+    some = np.argsort(mu[:, 0], kind="stable")[:: math.ceil(len(x) / 9)]        # at most nine data points, sorted by z_1
     low, high = limits(np.concatenate([mu, mu[some] - 2 * sigma[some], mu[some] + 2 * sigma[some]]))
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
     axes.locator_params(integer=True, nbins=8)
@@ -131,7 +131,7 @@ def draw_map(
 
 
 def limits(points: NDArray) -> tuple[NDArray, NDArray]:
-    """Return the lower left and upper right corner (2,) of a map with all points (N, 2) and the circles of the prior."""
+    """Return the lower left and upper right corner (2,) of a map that contains all points (N, 2) and the prior's circles."""
     low, high = np.minimum(-RADII[-1], points.min(axis=0)), np.maximum(RADII[-1], points.max(axis=0))
     size = np.maximum(high - low, 0.6 * (high - low).max())                     # width / height from 0.6 to 1 / 0.6
     return (low + high) / 2 - 0.53 * size, (low + high) / 2 + 0.53 * size
@@ -153,7 +153,7 @@ def draw_prior(axes: Axes, taken: NDArray, named: bool) -> None:
 
 
 def are_short(classes: dict[int, Class]) -> bool:
-    """Return True if every name can be drawn at each code: one or two letters or digits, perhaps after a minus sign."""
+    """Return True if all class names can replace dots: one or two letters or digits, perhaps after a minus sign."""
     return all(re.fullmatch(r"-?[A-Za-z0-9]{1,2}", one.name) for one in classes.values())
 
 
@@ -223,7 +223,7 @@ def free_places(
 
 
 def distances(a: NDArray, b: NDArray) -> NDArray:
-    """Return the distance of each point a (G, 2) from each point b (M, 2), (G, M)."""
+    """Return the distance of each point a (G, 2) from each point b (M, 2), as an array (G, M)."""
     return np.hypot(a[:, None, 0] - b[:, 0], a[:, None, 1] - b[:, 1])
 
 
@@ -305,7 +305,7 @@ def latent_line(
     vae: VAE, x: NDArray, labels: NDArray | None = None, image_shape: Shape | None = None, n: int = 20,
     classes: Names = None,
 ) -> Drawn:  # fmt: skip
-    """Draw the codes of x in one row for each class, and n decoded means above if x are images; J must be 1."""
+    """Draw the codes of x in one row for each class; with `image_shape`, draw n decoded means above. J must be 1."""
     latent_is(vae, "one latent dimension", vae.latent == 1)
     z = vae.encode(x)[0][:, 0]                              # (N,)
     labels, every_class = classes_of(labels, len(z), classes)

@@ -63,7 +63,7 @@ def reconstructions(
 
 
 def name_columns(axes: Axes, classes: Sequence[Class | None]) -> None:
-    """Write the name of a class above each column of images, in its colour; None gives no name."""
+    """Write the name of a class above each column of images, in the colour of the class; None means no name."""
     names = [each.name if each else "" for each in classes]
     axes.tick_params(labelbottom=False, labeltop=True)
     slanted = {"rotation": 35, "ha": "left", "rotation_mode": "anchor"} if max(map(len, names)) > 4 else {}

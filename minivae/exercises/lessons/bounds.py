@@ -32,7 +32,7 @@ def evidence(setup: Setup) -> Finding:
     log_px_z = vae.log_likelihood(x.astype(float), rng.standard_normal((COUNTS[-1] * 5, 1, 2)))      # (5000, N)
     prior = []
     for k in COUNTS:
-        blocks = log_px_z.reshape(-1, k, len(x))            # one estimate for each block of k draws; then take the mean
+        blocks = log_px_z.reshape(-1, k, len(x))            # one estimate of log p(x) per block of k draws; then the mean
         prior.append(float(log_mean_exp(blocks, axis=1).mean()))
     weighted = bounds.iw_bound.mean(axis=1)
     rows = [("exact, by numerical integration", nats(exact)), ("ELBO", nats(float(bounds.elbo.mean())))]
@@ -103,7 +103,7 @@ def notation(setup: Setup) -> Finding:
     test="test_fits_have_the_smallest_kl_in_both_directions",
 )
 def direction(setup: Setup) -> Finding:
-    """Fit one Gaussian to a mixture of two, once with each KL, by a search over mu and sigma."""
+    """Fit one Gaussian to a mixture of two Gaussians, once for each direction of the KL, by a search over mu and sigma."""
     z = np.linspace(-8, 8, 801)
     density = lambda mu, sigma: log_normal(z[:, None], np.full(1, mu), np.full(1, 2 * np.log(sigma)))  # noqa: E731
     log_p = np.logaddexp(density(-2.0, 0.5), density(2.0, 0.5)) - np.log(2)

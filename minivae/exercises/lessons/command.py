@@ -104,14 +104,14 @@ def letters(each: Lesson) -> dict[str, str]:
 
 
 def opening(each: Lesson, count: int) -> list[str]:
-    """Return the lines before the run: the question, and what to predict."""
+    """Return the lines printed before the run: the question, and what to predict."""
     lines = [f"Lesson {each.number} of {count}: {each.name}", wrapped("question", each.question)]
     lines += [wrapped("asked in", each.asked), wrapped("predict", each.predict)]
     return lines + [wrapped("", f"{letter}) {text}") for letter, text in letters(each).items()]
 
 
 def results(each: Lesson, found: Finding, guess: str | None) -> list[str]:
-    """Return the lines after the run: the numbers, the verdict and, if the numbers support it, the right choice."""
+    """Return the lines printed after the run: numbers, verdict and, if the numbers support the verdict, the right choice."""
     lines = ["", wrapped("number", f"{found.number:.4g} {found.meaning}")]
     lines += [wrapped("", f"{label}: {text}") for label, text in found.rows]
     lines += [wrapped("verdict", verdict(found))]

@@ -43,7 +43,7 @@ class Shown(NamedTuple):
 
 @styled
 def bars(values: dict[str, float], ylabel: str, finding: str, caption: str, log=False) -> Drawn:
-    """Draw a bar for each value, with its number above or below it. The last bar is orange."""
+    """Draw a bar for each value, and write the value above or below the bar. The last bar is orange."""
     figure = page(max(4.6, 1.3 * len(values) + 1.4), 3.9)
     axes = figure.subplots()
     heights = [*values.values()]
@@ -75,7 +75,7 @@ class Panel(NamedTuple):
 
 @styled
 def curves(panels: Sequence[Panel], finding: str, caption: str) -> Drawn:
-    """Draw panels of curves. In a panel with several curves, each has its name at its right end."""
+    """Draw panels of curves. In a panel with several curves, each curve has its name at its right end."""
     figure = page(3.9 * len(panels) + 1.4, 4.1)
     texts = []
     for axes, panel in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels):
@@ -98,7 +98,7 @@ def curves(panels: Sequence[Panel], finding: str, caption: str) -> Drawn:
 
 
 def name_ends(axes: Axes, panel: Panel) -> None:
-    """Write the name of each of several curves at the right, at the height of its last finite value, without overlaps."""
+    """If a panel has several curves, write each name right of its curve, at the height of its end, without overlaps."""
     if len(panel.curves) == 1:
         return
     low, high = axes.get_ylim()
@@ -128,7 +128,7 @@ def images(
 
 @styled
 def grids(vae: VAE, axis_values: dict[str, NDArray], finding: str, caption: str) -> Drawn:
-    """Draw a square grid of decoded means for each set of axis values, with a frame where |z1|, |z2| < 1."""
+    """Draw a square grid of decoded means for each set of axis values; a frame surrounds the images with |z1|, |z2| < 1."""
     figure = page(4.4 * len(axis_values), 5.6)
     for axes, (name, z) in zip(figure.subplots(1, len(axis_values)), axis_values.items()):
         codes = np.stack(np.meshgrid(z, z[::-1]), axis=-1).reshape(-1, 2)

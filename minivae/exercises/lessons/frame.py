@@ -23,7 +23,7 @@ MODULES = ("losses", "latent", "gradients", "bounds")       # the modules that d
 
 
 class Setup(NamedTuple):
-    """Settings of a run: seed, epochs of a training, number of held-out digits. A few lessons use other numbers."""
+    """Settings of a run: seed, epochs of a training, number of held-out digits. A few lessons use other values."""
 
     seed: int = 0
     epochs: int = 40
@@ -37,7 +37,7 @@ class Finding(NamedTuple):
     meaning: str                # meaning of the number, with its unit
     rows: list[tuple[str, str]]  # further numbers, each with its label
     holds: bool                 # True if the numbers support the verdict
-    verdict: str                # some sentences; they are true if `holds`
+    verdict: str                # the answer of the lesson, in sentences; true if `holds`
     draw: Callable[[ModuleType], tuple]  # takes the module `figures`; returns a figure and its alt text
 
     def picture(self) -> tuple:
@@ -92,7 +92,7 @@ def find(key: str) -> Lesson:
 
 
 def place(function: str) -> str:
-    """Return file, line and name, "minivae/vae.py:142 VAE.forward", of the function "minivae.vae:VAE.forward"."""
+    """Return the place of a function: "minivae/vae.py:142 VAE.forward" for "minivae.vae:VAE.forward"."""
     found = inspect.unwrap(pkgutil.resolve_name(function))
     file = Path(inspect.getsourcefile(found)).relative_to(Path(minivae.__file__).parents[1]).as_posix()
     return f"{file}:{inspect.getsourcelines(found)[1]} {function.partition(':')[2]}"
@@ -110,15 +110,15 @@ def run(each: Lesson, setup: Setup) -> Finding:
 
 @functools.cache
 def data_for(likelihood: str) -> Dataset:
-    """Return the bundled digits: counts for "binomial", 0/1 images for "bernoulli", else fractions."""
+    """Return the bundled digits: counts for "binomial", 0/1 images for "bernoulli", otherwise grey values 0 to 1."""
     return {"binomial": digits, "bernoulli": digits().binarized}.get(likelihood, digits().as_fractions)()
 
 
 @functools.cache
 def trained(setup: Setup, likelihood: str = "binomial", latent: int = 2, sigma: float | None = None, **settings) -> VAE:
-    """Return a small model, trained on the digits; "grey" is the Bernoulli likelihood on grey values.
+    """Return a small model, trained on the digits; the likelihood "grey" is Bernoulli, with grey values as data.
 
-    `settings` are those of `VAE`. The model is cached: do not change it.
+    `settings` are further arguments of `VAE.init`. The model is cached: do not change it.
     """
     data, rng = data_for(likelihood), np.random.default_rng(setup.seed)
     parts = {"binomial": {"n": 16}, "gaussian": {"sigma": sigma}}.get(likelihood, {})

@@ -24,7 +24,7 @@ from minivae.museum.problems import problem
     test="test_log_prob_is_finite_and_right_at_logits_of_ten_thousand",
 )
 def infinite_loss(setup: Setup) -> Finding:
-    """Compute the BCE of x = 0 in float32 in a naive and in a stable form, and the gradient of a clip."""
+    """Compute the BCE of x = 0 in float32 in a naive and in a stable form, and the gradient through a clip."""
     logits = np.linspace(0, 100, 1001, dtype=np.float32)
     with np.errstate(all="ignore"):
         naive = -np.log(1 - 1 / (1 + np.exp(-logits)))
@@ -69,9 +69,9 @@ def reparameterise(setup: Setup) -> Finding:
     noise = gradient_noise(trained(setup), x, np.random.default_rng(setup.seed), draws)
     variance = {name: float(each.variance.mean()) for name, each in noise._asdict().items()}
     ratio, reduced = (variance[name] / variance["pathwise"] for name in ("score", "baseline"))
-    error = np.sqrt((noise.score.variance + noise.pathwise.variance) / draws)               # standard error, (20, 4)
+    error = np.sqrt((noise.score.variance + noise.pathwise.variance) / draws)   # (20, 4) standard error of a difference
     apart = np.abs(noise.score.mean - noise.pathwise.mean) / error
-    nodes, weights = np.polynomial.hermite_e.hermegauss(8)  # exact means over N(0, 1)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(8)  # give exact means over N(0, 1)
     z, weights = 1 + nodes, weights / weights.sum()
     toy = [(weights @ g, weights @ g**2 - (weights @ g) ** 2) for g in (2 * z, z**2 * nodes)]
     rows = [
@@ -139,7 +139,7 @@ def gradient_check(setup: Setup) -> Finding:
 
 
 def error_of(copy: object, step: float) -> float:
-    """Return the largest error of a model's gradient against central differences, relative to its largest entry."""
+    """Return the largest error of a gradient against central differences, relative to the gradient's largest entry."""
     model, x, eps = problem(copy)
     analytic, flat = model.gradient(x, eps).flat, model.params.flat
     numeric = np.empty_like(analytic)

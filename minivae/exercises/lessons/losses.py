@@ -27,7 +27,7 @@ from minivae.rosetta import Convention, translate
     test="test_loss_with_means_collapses_and_loss_with_sums_does_not",
 )
 def reductions(setup: Setup) -> Finding:
-    """Train with the beta that each choice of sums and means implies."""
+    """Train once for each choice of sums and means, with the beta that this choice implies."""
     x, _ = held_out(setup, "bernoulli")
     rng, kl, rows = np.random.default_rng(setup.seed), {}, []
     for reduce, kl_reduce in (("sum", "sum"), ("sum", "mean"), ("mean", "sum"), ("mean", "mean")):
@@ -180,11 +180,11 @@ def mse_and_sigma(setup: Setup) -> Finding:
     x, _ = held_out(setup, "gaussian")
     rng = np.random.default_rng(setup.seed)
     vae = trained(setup, "gaussian", sigma=variance**0.5).astype(np.float64)
-    vae.params["log_sigma"][...] = np.log(variance) / 2     # the trained value is rounded to float32
+    vae.params["log_sigma"][...] = np.log(variance) / 2     # exact in float64; training used its float32 value
     squares = replace(vae, params=vae.params.copy(), likelihood=Gaussian(1.0), beta=variance)
     squares.params["log_sigma"][...] = 0
     eps = vae.draw_noise(rng, len(x))
-    ours, theirs = vae.gradient(x, eps).flat[:-1], squares.gradient(x, eps).flat[:-1]     # the last entry, log_sigma's, is 0
+    ours, theirs = vae.gradient(x, eps).flat[:-1], squares.gradient(x, eps).flat[:-1]  # the last entry, of log_sigma, is 0
     ratio = float((ours @ theirs) / (theirs @ theirs))
     off = float(np.abs(ours - ratio * theirs).max() / np.abs(ours).max())
     rows = [("largest deviation from this factor", f"{off:.0e} of the largest entry")]
