@@ -98,7 +98,7 @@ def curves(panels: Sequence[Panel], finding: str, caption: str) -> Drawn:
 
 
 def name_ends(axes: Axes, panel: Panel) -> None:
-    """If a panel has several curves, write each name right of its curve, at the height of its end, without overlaps."""
+    """Write the name of each curve right of its end, without overlaps, if the panel has several curves."""
     if len(panel.curves) == 1:
         return
     low, high = axes.get_ylim()
