@@ -51,11 +51,11 @@ def log_normal(z: NDArray, mu: NDArray, log_var: NDArray) -> NDArray:
     = -1/2 sum_j ( log 2 pi + log_var + (z - mu)^2 / sigma^2 )   [odaibo.30]
     """
     same_axes(z, mu, log_var)
-    u = (z - mu) * np.exp(-log_var / 2)                     # (L, B, J)   z in standard units
+    u = (z - mu) * np.exp(-log_var / 2)                     # (L, B, J)   (z - mu) / sigma
     return -(u * u + log_var + LOG_2PI).sum(axis=-1) / 2    # (L, B)
 
 def log_normal_backward(d_out, z, mu, log_var):
-    """Gradients in z, mu and log_var; L draws share mu and log_var, so their gradients add up   [beyond.10]"""
+    """Gradients in z, mu and log_var; L draws share mu and log_var, so the gradients of the draws add up   [beyond.10]"""
     same_axes(z, mu, log_var, summed=d_out)
     u = (z - mu) * np.exp(-log_var / 2)                     # (L, B, J)
     d = d_out[..., None]                                    # (L, B, 1)

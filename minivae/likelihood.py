@@ -17,13 +17,13 @@ from minivae.checks import choice, counts, refuse, same_axes, shared, whole_numb
 from minivae.gaussian import LOG_2PI
 from minivae.ops import sigmoid, softplus_excess
 
-BLOCK = 512                                                 # features in one matrix product: a longer sum can lose digits
+BLOCK = 512                                                 # features in one matrix product: a sum over more can lose digits
 
 
 def squared_error(x: NDArray, mean: NDArray, sigma: NDArray | float = 1) -> NDArray:
     """sum_d ((x - mean) / sigma)^2, (L, B). For shared mean and sigma, x^2 - 2 x mean + mean^2 needs no (L, B, D) array."""
     if shared(x, mean) and np.size(sigma) == 1:
-        centre = x.mean(axis=0)                             # subtracted from x and mean: large squares would cancel
+        centre = x.mean(axis=0)                             # subtracted from x and mean: with large squares, digits cancel
         x, mean = (x - centre) / sigma, (mean - centre) / sigma
         products = [mean[:, 0, i : i + BLOCK] @ x[:, i : i + BLOCK].T for i in range(0, x.shape[-1], BLOCK)]
         return (x * x).sum(axis=-1) - 2 * np.stack(products, axis=-1).sum(axis=-1) + (mean * mean).sum(axis=-1)
@@ -66,7 +66,7 @@ def log_binomials(n: int, dtype=np.dtype(np.float64)) -> NDArray:
     """log C(n, k) for k = 0..n, (n + 1,)"""
     log_factorial = [math.lgamma(k + 1) for k in range(n + 1)]
     table = np.array([log_factorial[n] - log_factorial[k] - log_factorial[n - k] for k in range(n + 1)]).astype(dtype)
-    table.flags.writeable = False                           # cached: later calls return the same array
+    table.flags.writeable = False                           # read-only: later calls return this array from the cache
     return table
 
 
@@ -82,7 +82,7 @@ def gaussian_log_prob_backward(d_out, x, mean, log_sigma):
     """d/dmean = (x - mean) / sigma^2,   d/dlog_sigma = sum_d (x - mean)^2 / sigma^2 - D   [beyond.19]"""
     same_axes(mean, x, summed=d_out)
     sigma = np.exp(log_sigma)                               # ()
-    u = (x - mean) / sigma                                  # (L, B, D)   in units of sigma
+    u = (x - mean) / sigma                                  # (L, B, D)   error in units of sigma
     d_mean = d_out[..., None] * u / sigma                   # (L, B, D)
     d_log_sigma = (d_out * ((u * u).sum(axis=-1) - x.shape[1])).sum()           # ()
     return d_mean, d_log_sigma
@@ -95,7 +95,7 @@ def optimal_log_sigma(x: NDArray, mean: NDArray) -> NDArray:
         remedy = "Give sigma a number: where the fit is perfect, the likelihood has no maximum."
         refuse("sigma", "above zero to be optimal", "a mean squared error of 0", remedy)
     log_sigma = np.log(top) + np.log(squared_error(x, mean, top).mean() / x.shape[-1]) / 2
-    return log_sigma.astype(mean.dtype)                     # in NumPy 1, a float32 scalar / an int is float64
+    return log_sigma.astype(mean.dtype)                     # NumPy 1 makes float64 of a float32 scalar divided by an int
 
 
 class Likelihood:

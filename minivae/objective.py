@@ -1,4 +1,4 @@
-"""Steps 6 and 7 of the model: the KL term and the loss, each with its backward right under it.
+"""Steps 6 and 7 of the model: the KL term and the loss, each with its backward directly below.
 
 A model uses one of four objectives. In expectation, each loss is minus a lower bound of log p(x) (at beta = 1), in nats:
 
@@ -45,7 +45,7 @@ def kl_sampled_backward(d_kl, z, mu, log_var):
     """Gradients in z, mu and log_var; z enters both densities   [beyond.10, beyond.25]"""
     d_z_q, d_mu, d_log_var = log_normal_backward(d_kl, z, mu, log_var)
     d_z_p = log_standard_normal_backward(-d_kl, z)
-    return d_z_q + d_z_p, d_mu, d_log_var                   # z enters both densities
+    return d_z_q + d_z_p, d_mu, d_log_var
 
 def kl_path_backward(d_kl, z, mu, log_var):
     """The gradient of `kl_sampled` through z alone. The score d log q / d(mu, log_var) at fixed z has mean 0 and is omitted.
@@ -73,7 +73,7 @@ def elbo_loss_backward(d_loss, log_px_z, kl, beta):
 def iw_bound(log_w: NDArray) -> NDArray:
     """The importance-weighted bound of log p(x), (B,):   log 1/L sum_l w_l,   log w (L, B)   [beyond.4]
 
-    It is at least the mean of log w over the draws, and equal to it for one draw (Burda, Grosse and Salakhutdinov 2016).
+    The bound is at least the mean of log w over the draws; for L = 1, both are equal (Burda, Grosse, Salakhutdinov 2016).
     """
     return log_sum_exp(log_w) - math.log(len(log_w))
 

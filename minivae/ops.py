@@ -16,8 +16,8 @@ def affine(x: NDArray, weight: NDArray, bias: NDArray) -> NDArray:
 def affine_backward(d_y, x, weight, bias, *, into=(None, None), wrt_x=True):
     """Gradients in x, W and b   [beyond.20]
 
-    The gradients in W and b are written to the arrays `into`, if given: this saves 10 % of a step at 784-200-200-50. If x
-    is data, use `wrt_x=False`: then d_x is None, which saves a large matrix product.
+    The gradients in W and b are written to the arrays `into`, if given: this saves 10 % of a training step with the layers
+    784-200-200-50. If x is data, use `wrt_x=False`: then d_x is None, which saves a large matrix product.
     """
     d_x = d_y @ weight.T if wrt_x else None                 # (B, I)
     d_weight = np.matmul(x.T, d_y, out=into[0])             # (I, O)
@@ -44,8 +44,8 @@ def relu_backward(d_h, h):
 
 
 def softplus_excess(a: NDArray) -> NDArray:
-    """softplus(a) - max(a, 0) = log(1 + e^-|a|); the right side does not overflow; any shape"""
-    return np.log1p(np.exp(np.minimum(a, -a)))              # min(a, -a) is -|a|; np.abs would drop imaginary parts
+    """softplus(a) - max(a, 0) = log(1 + e^-|a|); the right-hand side does not overflow; any shape"""
+    return np.log1p(np.exp(np.minimum(a, -a)))              # -|a|; np.abs would drop the imaginary parts of complex steps
 
 def softplus(a: NDArray) -> NDArray:
     """log(1 + e^a), any shape"""
@@ -57,7 +57,7 @@ def softplus_backward(d_out, a):
 
 
 def sigmoid(a: NDArray) -> NDArray:
-    """1 / (1 + e^-a) = (1 + tanh(a/2)) / 2; the right side does not overflow; any shape"""
+    """1 / (1 + e^-a) = (1 + tanh(a/2)) / 2; the right-hand side does not overflow; any shape"""
     return (1 + np.tanh(a / 2)) / 2
 
 def sigmoid_backward(d_s, s):

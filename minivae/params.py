@@ -15,7 +15,7 @@ class Params(Mapping):
 
     One object serves the model (names), Adam (one vector to update), the gradient check (one number at a time) and the
     checkpoint. Write into a view, or into `flat`: both are the same memory. `shapes` has the shape of every array, in
-    order; that of a single number is `()`. `flat`, (size,), is not copied; its dtype is that of all arrays.
+    order; a single number has the shape `()`. `flat`, (size,), is not copied; all arrays have its dtype.
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], flat: NDArray):
@@ -76,7 +76,7 @@ class Params(Mapping):
 
 
 def mlp_shapes(part: str, widths: Sequence[int]) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the weights and biases of layers of these widths."""
+    """{name: shape} for the weights and biases of a network whose layers have these widths."""
     shapes = {}
     for i, (fan_in, fan_out) in enumerate(zip(widths, widths[1:]), start=1):
         shapes[f"{part}.{i}.weight"] = (fan_in, fan_out)
@@ -85,7 +85,7 @@ def mlp_shapes(part: str, widths: Sequence[int]) -> dict[str, tuple[int, ...]]:
 
 
 def shapes_of(features: int, latent: int, hidden: Sequence[int], scale: Sequence[str] = ()) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the parameters of a model of these sizes; `scale` names the likelihood's parameter."""
+    """{name: shape} for all parameters of a model with these sizes; `scale` names the likelihood's parameter."""
     encoder = mlp_shapes("encoder", [features, *hidden, 2 * latent])
     decoder = mlp_shapes("decoder", [latent, *reversed(hidden), features])
     return encoder | decoder | dict.fromkeys(scale, ())

@@ -12,7 +12,7 @@ from minivae.figures.arguments import Class, class_names, classes_of
 from minivae.figures.pictures import one_of_each
 from minivae.figures.style import Drawn, explain, number, page, styled
 
-MOST_NAMED = 25                                             # a table with more rows is drawn without class names
+MOST_NAMED = 25                                             # rows of a table: if more are drawn, class names are left out
 NAME = 9                                                    # largest length of a class name above a tile, in characters
 
 
@@ -45,7 +45,7 @@ def draw_tiles(axes: Axes, x: NDArray, shape: tuple[int, int], names: list[Class
     (H, W), columns = shape, math.ceil(math.sqrt(len(x)))
     gap_x, gap_y = max(1, W // 14), max(1, H // 14) if names is None else max(2, H // 3)        # room for class names
     rows = math.ceil(len(x) / columns)
-    sheet = np.full((rows, columns, H + gap_y, W + gap_x), np.nan)                              # NaN stays white
+    sheet = np.full((rows, columns, H + gap_y, W + gap_x), np.nan)                              # NaN is drawn white
     sheet.reshape(-1, H + gap_y, W + gap_x)[: len(x), gap_y:, gap_x:] = x.reshape(-1, H, W)
     axes.imshow(sheet.transpose(0, 2, 1, 3).reshape(rows * (H + gap_y), -1), "gray_r")
     axes.axis("off")

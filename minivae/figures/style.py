@@ -26,7 +26,7 @@ Drawn = tuple[Figure, str]                                  # a figure and its a
 
 DARK, GREY, BLUE, ORANGE = "#1a1a1a", "#5f6368", "#0868ac", "#b85c00"
 # Colours of the ten classes, found by a search. All are clearly visible on white. For colour-blind and for normal eyes, the
-# smallest distance between two of them is 1.9 times that of matplotlib's petroff10; a test in tests/figures computes it.
+# smallest distance between two colours is 1.9 times as large as in matplotlib's palette petroff10 (tested in tests/figures).
 CLASSES = "#95611a #1a1a1a #7c14ae #8f0000 #0098fd #198982 #2101fc #274d5e #859e04 #ff28ba".split()
 HALO = [withStroke(linewidth=4, foreground="white")]
 DASHED = {"color": GREY, "lw": 0.9, "ls": (0, (4, 3)), "zorder": 1}
@@ -51,7 +51,7 @@ def save(figure: Figure, alt: str, path: str | Path) -> None:
     metadata = {"Title": "minivae", "Description": alt, "Software": "minivae"}
     with write_atomically(path) as file:
         figure.savefig(file, format="png", metadata=metadata)
-    figure.set_layout_engine("none")                        # else a second save moves parts by about a pixel
+    figure.set_layout_engine("none")                        # else a second save shifts parts of the figure by about a pixel
 
 
 def page(width: float, height: float) -> Figure:
@@ -80,13 +80,13 @@ def show(
 ) -> None:  # fmt: skip
     """Draw images (n, D) as one picture with `columns` tiles per row, from the top left.
 
-    gap: empty pixels around a tile. span: left and right end (default: 0 and `columns`, so a tile is one unit wide).
-    ink: the images that define which values are white and black (default: these images). names, notes: texts to the left
-    and right of the rows.
+    gap: empty pixels around a tile. span: x coordinates of the picture's left and right edge (default: 0 and `columns`, so
+    a tile is one unit wide). ink: for a Gaussian, the images whose smallest and largest values are drawn white and black
+    (default: `images`). names, notes: texts to the left and right of the rows.
     """
     (H, W), rows = (side + 2 * gap for side in shape), math.ceil(len(images) / columns)
     left, right = span or (0, columns)
-    tiles = np.full((rows * columns, H, W), np.nan)                             # NaN stays white
+    tiles = np.full((rows * columns, H, W), np.nan)                             # NaN is drawn white
     tiles[: len(images), gap : H - gap, gap : W - gap] = images.reshape(-1, *shape)
     picture = tiles.reshape(rows, columns, H, W).transpose(0, 2, 1, 3).reshape(rows * H, columns * W)
     low, high = ink_range(vae, images if ink is None else ink)
@@ -101,7 +101,10 @@ def show(
 
 
 def ink_range(vae: VAE, images: NDArray) -> tuple[float, float]:
-    """Return the pixel values drawn as white and black: the range of possible values or, for a Gaussian, of `images`."""
+    """Return the pixel values that are drawn white and black: for a Gaussian, the smallest and largest value in `images`.
+
+    For other likelihoods, they are the smallest and largest possible value: 0 and 1, or 0 and n for a binomial.
+    """
     if isinstance(vae.likelihood, Gaussian):
         return float(images.min()), float(images.max())
     return 0.0, float(getattr(vae.likelihood, "n", 1))

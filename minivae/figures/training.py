@@ -43,8 +43,8 @@ def loss_curves(
     """Draw the ELBO and its two parts against the epoch, for the training and the held-out data.
 
     `history` contains the records that `train` yields. `log_px` and `elbo` are the exact mean log p(x) and the mean ELBO of
-    `rows` held-out data points, measured after training. The labels show these values; without `elbo`, they show values of
-    the last record. A model without noise has no ELBO: only the reconstruction is drawn.
+    `rows` held-out data points, measured after training. The label of the held-out ELBO shows `elbo` or, if that is None,
+    the value of the last record. A model without noise has no ELBO: only the reconstruction is drawn.
     """
     if not len(history):
         checks.refuse("history", "one record or more", "none", "Train first, then draw.")
@@ -89,13 +89,13 @@ def how_measured(log_px: float | None, elbo: float | None, rows: int | None) -> 
 
 
 def columns_of(history: Sequence, fields: list[str]) -> dict[str, NDArray]:
-    """Return these fields of all records, (epochs,) each."""
+    """Return {field: its values in all records, (epochs,)} for these fields."""
     rows = [[getattr(record, field) for field in fields] for record in history]
     return dict(zip(fields, checks.real_array("history", rows, (None, len(fields)), float).T))
 
 
 def reconstruction_curve(columns: dict[str, NDArray]) -> Drawn:
-    """Draw log p(x|z) at z = mu(x), for a model without noise. It is not a bound of log p(x)."""
+    """Draw log p(x|z) at z = mu(x), which is not a bound of log p(x), for a model without noise."""
     figure = page(8.4, 4.6)
     axes = figure.subplots()
     draw_curves(axes, columns, "reconstruction", tall=True)
@@ -115,10 +115,10 @@ def draw_curves(
     axes: Axes, columns: dict[str, NDArray], part: str, tall: bool, exact: float | None = None,
     measured: float | None = None, valued: bool = True,
 ) -> None:  # fmt: skip
-    """Draw one panel: the training and held-out curves of `part`, the exact and measured value if given, and labels.
+    """Draw one panel: the training and held-out curves of `part`, a line at `exact`, a dot at `measured`, and labels.
 
-    `valued` adds values to the labels. It is False for reconstruction and KL if the ELBO was measured with many draws: their
-    last values, from one draw, would not add up to this ELBO.
+    If `valued` is True, each label also shows a number. It is False in the panels of reconstruction and KL if the ELBO was
+    measured with many draws of z: the last points of these two curves, from one draw, would not add up to the measured ELBO.
     """
     epochs, train, test = (columns[field] for field in ("epoch", f"train_{part}", f"test_{part}"))
     marker = "o" if len(epochs) == 1 else None
@@ -174,7 +174,7 @@ def sigma_and_error(history: Sequence, features: int) -> Drawn:
     figure = page(8.4, 4.6)
     draw_noise(figure.subplots(), epochs, variance, error)
     finding = f"The decoder's sigma\u00b2 ends at {compared(variance[-1], error[-1])}"
-    loss = "D/2 log sigma\u00b2 + D MSE / (2 sigma\u00b2)".replace(" ", "\u00a0")         # on one line
+    loss = "D/2 log sigma\u00b2 + D MSE / (2 sigma\u00b2)".replace(" ", "\u00a0")         # no line break inside it
     other = f"On held-out data, the mean squared error ends at {number(held_out)}."
     caption = (
         "Both curves: training data, mean over features, one z ~ q(z|x) per data point, after each epoch. The loss "
@@ -216,7 +216,7 @@ def compared(variance: float, error: float) -> str:
 
 
 def log_ticks(axes: Axes) -> None:
-    """Set ticks on a logarithmic y axis: powers of ten or, if fewer than three are visible, 1, 2, 5 or finer steps."""
+    """Set ticks on a logarithmic y axis: powers of ten; if fewer than three are visible, also 2, 5, 20, 50, ... or finer."""
     low, high = axes.get_ylim()
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for digits in ((10,), (10, 20, 50), range(10, 100, 10), range(10, 100, 5), range(10, 100)):
@@ -289,7 +289,7 @@ def draw_rates(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -
 def label_places(points: NDArray, names: Sequence[str]) -> NDArray:
     """Return the centre of each label (K, 2) in inches: next to its point, where it covers the fewest points and labels."""
     sides = np.array([(1, 1), (1, 0), (1, -1), (0, 1), (0, -1), (-1, 1), (-1, 0), (-1, -1)])
-    halves = np.array([(0.045 * len(name) + 0.05, 0.09) for name in names])     # half widths and half heights
+    halves = np.array([(0.045 * len(name) + 0.05, 0.09) for name in names])     # half the widths and heights of labels
     places = np.empty((0, 2))
     for point, half in zip(points, halves):
         tried = point + sides * (half + 0.07)               # (8, 2)
@@ -300,7 +300,7 @@ def label_places(points: NDArray, names: Sequence[str]) -> NDArray:
 
 
 def draw_use(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -> None:
-    """Draw a bar for each training: the KLs of its latent dimensions, stacked. Write the number of active ones above it."""
+    """Draw a bar for each training: the KLs of its latent dimensions, stacked; above it, the number of active dimensions."""
     highest = max(point.rate for point in points) or 1.0
     for i, point in enumerate(points):
         top = np.cumsum(point.kls)

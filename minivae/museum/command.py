@@ -111,7 +111,7 @@ def exhibit_lines(bug: Bug) -> list[str]:
 
 
 def diff(file: str, changes: Sequence[Change]) -> Iterator[str]:
-    """Yield the lines of a file that `changes` remove and add, each group below the name of its function."""
+    """Yield the lines of a file that `changes` remove and add, below the name of the function that contains them."""
     right = (Path(minivae.__file__).parents[1] / file).read_text(encoding="utf-8")
     old, new = right.splitlines(), changed(right, changes).splitlines()
     for tag, a, b, c, d in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():

@@ -27,7 +27,7 @@ from minivae.museum.problems import (
 )  # fmt: skip
 
 KINDS = ("bernoulli", "binomial", "gaussian")
-LEDGER = "derivations.engine.ties"                                 # module with the checks of "ledger"; may be missing
+LEDGER = "derivations.engine.ties"                                 # module of the layer "ledger"; it may not be installed
 
 
 def noticed(copy: SimpleNamespace) -> dict[str, str | None]:
@@ -152,7 +152,7 @@ PROBLEMS = (
 
 
 def gradient(copy: SimpleNamespace) -> None:
-    """Check the gradient of each parameter array against complex steps, relative to the largest entry of the array."""
+    """Compare the gradient in each parameter array with complex steps; tolerance relative to the array's largest entry."""
     for settings in PROBLEMS:
         vae, x, eps = problem(copy, **settings)
 

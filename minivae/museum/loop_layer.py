@@ -44,9 +44,10 @@ def adam(copy: SimpleNamespace) -> None:
 
 
 def epochs(copy: SimpleNamespace) -> None:
-    """Compare two epochs of nine rows, in batches of at most four, with a plain loop.
+    """Compare two epochs of training on nine rows (batch size at most 4, so 3 batches of 3 rows) with a plain loop.
 
-    In each epoch, the loop draws the order of the rows first, then the noise of each batch.
+    In each epoch, training and the loop draw random numbers in the same order: the order of the rows, the noise of each
+    batch, the noise of the held-out rows.
     """
     vae, x, _ = problem(copy, rows=9)
     training = start(copy, vae, x)
@@ -61,7 +62,7 @@ def epochs(copy: SimpleNamespace) -> None:
             f = again.forward(x[rows], eps)
             sums += float(f.log_px_z.mean()) * len(rows), float(f.kl.mean()) * len(rows)
             textbook.step(again.gradient(x[rows], eps).flat)
-        again.draw_noise(rng, 9)                            # the noise of the held-out rows
+        again.draw_noise(rng, 9)                            # not used here: training draws this noise for the held-out rows
         notice("logged reconstruction and KL", [record.train_reconstruction, record.train_kl], sums / 9)
         insist(record.train_kl >= 0, f"a logged KL is {record.train_kl:.3g}")
         notice("logged ELBO", record.train_elbo, (sums[0] - sums[1]) / 9)
@@ -75,7 +76,7 @@ def start(copy: SimpleNamespace, vae: object, x: NDArray) -> object:
 
 
 def resume(copy: SimpleNamespace) -> None:
-    """Save a training after two of six steps, resume it, and check that it ends like an uninterrupted one, bit by bit."""
+    """Check that a training that is saved after two of six steps and resumed ends with exactly the same parameters."""
     whole, x, _ = problem(copy, rows=9)
     list(start(copy, whole, x).steps())
     part, *_ = problem(copy, rows=9)

@@ -50,7 +50,7 @@ def load(names: Iterable[str], changes: Sequence[Change] = ()) -> dict[str, Modu
     Raises ValueError if the lines to replace do not occur exactly once.
     """
     names = list(names)
-    packages = frozenset({"minivae", "derivations"})        # always both, so that the cache of `compiled` is used
+    packages = frozenset({"minivae", "derivations"})        # always both: with equal arguments, `compiled` uses its cache
     finder = Finder(packages, tuple(changes))
     sys.meta_path.insert(0, finder)
     try:
@@ -80,7 +80,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return importlib.util.spec_from_loader(fullname, self, origin=spec.origin, is_package=is_package)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Execute the source of the original, with the changes to it."""
+        """Execute the changed source of the original module in its copy, `module`."""
         name, source = original(module.__name__), Path(module.__spec__.origin)
         changes = tuple(change for change in self.changes if f"minivae.{change.module}" == name)
         exec(compiled(source, changes, self.packages), module.__dict__)

@@ -75,7 +75,7 @@ def complex_gradient(f: Callable, flat: NDArray) -> NDArray:
 
 
 def noise_nodes(latent: int, rows: int, nodes: int = 8) -> tuple[NDArray, NDArray]:
-    """Return eps (L, rows, J) and weights (L,): the weighted sum is the mean over the noise, by Gauss-Hermite quadrature."""
+    """Return eps (L, rows, J) and weights (L,) of Gauss-Hermite quadrature: sum_l weights[l] f(eps[l]) is E f(eps)."""
     points, weights = np.polynomial.hermite_e.hermegauss(nodes)
     eps = np.stack(np.meshgrid(*[points] * latent, indexing="ij"), axis=-1).reshape(-1, 1, latent)
     weight = np.prod(np.meshgrid(*[weights] * latent, indexing="ij"), axis=0).ravel()
@@ -83,7 +83,7 @@ def noise_nodes(latent: int, rows: int, nodes: int = 8) -> tuple[NDArray, NDArra
 
 
 def linear_world(copy: SimpleNamespace, beta: float = 1.0, widen: float = 0.0) -> tuple:
-    """Return a model without hidden layers, data, and their exact log p(x).
+    """Return a model that has no hidden layers, data (4, 5), and the exact log p(x) of these data.
 
     The model is x = z W + b + sigma eps, with orthogonal rows of W. The encoder gives the exact posterior, but `widen` is
     added to its log_var.

@@ -25,7 +25,7 @@ from minivae.vae import VAE
 
 EPOCHS, DRAWS, WEIGHTS = 40, 20, 100
 QUADRATURE = 0.01, 1 << 11                                  # tolerance and finest grid of exact_log_px
-CLEAR = 0.3                                                 # smallest difference to report, in nats; above random errors
+CLEAR = 0.3                                                 # differences up to this number of nats may be random errors
 SEVERAL = {0: 4}                                            # at least 4 layers of checks must notice the bug of seed 0
 OF_MODEL = ("beta", "estimator", "objective")
 
@@ -120,7 +120,7 @@ def noticed_of(changes: tuple[Change, ...]) -> dict[str, str | None]:
 
 
 def remarks(shown: Exhibit) -> list[str]:
-    """Return sentences about the clear differences between the two models."""
+    """Return sentences that compare the results of the right and the broken model."""
     right, broken, sentences = shown.right, shown.broken, []
     if None not in (right.loss, broken.loss):
         better = right.loss - broken.loss

@@ -230,7 +230,7 @@ def short_bound(found: dict) -> str:
 
 
 def listing(everything: list[dict]) -> str:
-    """Return the table of all presets as text, then the source of each."""
+    """Return the table of all presets as text; below it, the source of each preset."""
     head = ["preset", "written", "D", "J", "beta", "gradient x", "sigma if beta = 1", "bound"]
     rows = [head, *map(cells, everything)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]

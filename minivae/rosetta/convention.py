@@ -66,7 +66,7 @@ class Convention:
         for name in ("features", "latent", "batch"):
             if getattr(self, name) is not None:
                 whole = checks.whole_number(name, getattr(self, name), 1)
-                checks.real_number(name, whole, below=1e15)  # larger whole numbers are not exact as floats
+                checks.real_number(name, whole, below=1e15)  # floats skip whole numbers above 2^53, about 9e15
                 self._set(name, whole)
         self._need("features", self.reduce == "mean", "a mean over features")
         self._need("latent", self.kl_reduce == "mean", "a mean over latent dimensions")
@@ -93,7 +93,7 @@ class Convention:
 
     @property
     def on_features(self) -> float:
-        """Return the factor of each r_d if the loss is written as a mean over the batch."""
+        """Return the factor of each cost r_d if the loss is written as a mean over the batch."""
         over_features = 1 / self.features if self.reduce == "mean" else 1.0
         return self.recon_weight * over_features * (self.batch if self.batch_reduce == "sum" else 1)
 
@@ -136,7 +136,7 @@ def translate(convention: Convention) -> Translation:
     elbo = None
     if convention.kl_weight and convention.has_fixed_sigma:
         elbo = read(convention, implied_sigma(convention))
-        elbo = elbo._replace(beta=1.0, factor=convention.kl_weight * convention.on_latents)     # exactly 1
+        elbo = elbo._replace(beta=1.0, factor=convention.kl_weight * convention.on_latents)     # no rounding errors
     if math.isclose(reading.beta, 1, rel_tol=1e-12):
         bound, elbo = "elbo", reading._replace(beta=1.0)
     elif elbo is not None:

@@ -18,7 +18,7 @@ from minivae.params import shapes_of
 from minivae.runs.files import write_atomically
 from minivae.vae import VAE
 
-FORMAT = 2                                                  # format 1 lacks the state of training; it can be read, too
+FORMAT = 2                                                  # format 1 has no state of the training; both formats can be read
 
 
 class CheckpointError(ValueError):
@@ -59,8 +59,8 @@ class Saved(NamedTuple):
 def save(path: Path, vae: VAE, arrays: dict[str, NDArray] | None = None, numbers: dict | None = None) -> None:
     """Write to `path` the model, and the arrays and numbers that `Training.state` returned.
 
-    The new file is read back before it replaces the old one. Raises CheckpointError if it cannot be read, or
-    if an argument cannot be saved, such as an infinite parameter; then the old file does not change.
+    The new file is read back before it replaces the old one. Raises CheckpointError if the new file cannot be read, or if
+    an argument cannot be saved, such as an infinite parameter; then the old file does not change.
     """
     members = {f"params/{name}": array for name, array in vae.params.items()}
     bad = [name for name, array in vae.params.items() if not np.isfinite(array).all()]
@@ -129,7 +129,7 @@ def read(path: Path) -> Saved:
 def refuse_others(path: Path, arrays: dict[str, NDArray], model: dict) -> None:
     """Refuse parameters whose names or shapes do not belong to the described model.
 
-    This is checked before the model is made: the sizes in a damaged file could need more memory than there is.
+    `read` calls this function before it makes the model: a model of the sizes in a damaged file could need too much memory.
     """
     scale = make_likelihood(**model["likelihood"]).scale
     shapes = shapes_of(model["features"], model["latent"], model["hidden"], scale)

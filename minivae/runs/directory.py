@@ -31,7 +31,8 @@ WRITTEN = (                                                 # files of a run; co
     *(f"{name}.png" for name in FIGURES), "samples.npy", "explorer.html",
     *("results.json", "model.npz", "history.csv", "config.json"),
 )  # fmt: skip
-MAY_BE_EMPTY = {"sigma", "train_mse"}, {"train_kl", "train_elbo", "test_kl", "test_elbo"}   # a row may omit a whole set
+# A row of history.csv may leave all columns of one of these groups empty, but not only some of them.
+MAY_BE_EMPTY = {"sigma", "train_mse"}, {"train_kl", "train_elbo", "test_kl", "test_elbo"}
 CONFIG = {"data": str, "seed": int, "epochs": int, "model": dict}               # fields that every config has
 
 
@@ -127,7 +128,7 @@ def read(path: Path) -> Run:
 
 
 def must_hold(path: Path) -> Path:
-    """Return `path`; refuse it if it holds no run."""
+    """Return `path`. Raises ValueError if it is not a directory with a config.json."""
     if not (Path(path) / "config.json").exists():
         refuse("RUN", "the directory of a run", repr(str(path)), "Make one with `minivae train`; it has a config.json.")
     return Path(path)
@@ -159,7 +160,7 @@ def read_history(path: Path) -> list[Record]:
 
 
 def _number(name, text):
-    """Return the number in a cell of the history; None for an empty cell if its name is in MAY_BE_EMPTY."""
+    """Return the number in a cell of the history; None for an empty cell of a column in MAY_BE_EMPTY."""
     if text == "" and name in set.union(*MAY_BE_EMPTY):
         return None
     if not math.isfinite(number := float(text)):
@@ -168,7 +169,7 @@ def _number(name, text):
 
 
 def results(path: Path) -> dict:
-    """Return the results measured at the end of a run, {} before that. Raises ValueError if the file is damaged."""
+    """Return the results measured at the end of a run, or {} before its end. Raises ValueError if the file is damaged."""
     file = path / "results.json"
     found = read_json(file) if file.exists() else {}
     for name in ("log_px", "elbo", "gap"):
@@ -199,8 +200,8 @@ def damaged(path: Path, why: object) -> NoReturn:
 def locked(path: Path) -> Iterator[None]:
     """Lock a directory against other processes while the block runs. Raises ValueError if another process holds the lock.
 
-    The system releases the lock when the process ends, even if it is killed. Systems that cannot lock directories, such as
-    Windows and NFS, lock nothing.
+    The system releases the lock when the process ends, even if it is killed. On systems that cannot lock directories, such
+    as Windows and NFS, this function locks nothing.
     """
     handle = None if fcntl is None else os.open(path, os.O_RDONLY)
     try:

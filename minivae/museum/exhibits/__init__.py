@@ -26,7 +26,7 @@ class Bug:
     models : str
         The effect of the change on this model, and why it is hard to notice.
     changes : tuple of Change
-        The right and the broken lines.
+        The right lines, and the broken lines that replace them.
     settings : dict
         Settings with which training shows the bug: settings of `VAE.init`; `samples`, the draws of z per data point;
         `white`, the value of a white pixel.
