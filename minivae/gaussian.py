@@ -51,7 +51,7 @@ def log_normal(z: NDArray, mu: NDArray, log_var: NDArray) -> NDArray:
     = -1/2 sum_j ( log 2 pi + log_var + (z - mu)^2 / sigma^2 )   [odaibo.30]
     """
     same_axes(z, mu, log_var)
-    u = (z - mu) * np.exp(-log_var / 2)                     # (L, B, J)   (z - mu) / sigma
+    u = (z - mu) * np.exp(-log_var / 2)                     # (L, B, J)   z in standard units: (z - mu) / sigma
     return -(u * u + log_var + LOG_2PI).sum(axis=-1) / 2    # (L, B)
 
 def log_normal_backward(d_out, z, mu, log_var):
