@@ -283,7 +283,7 @@ def rate_lines(document: dict) -> list[str]:
 
 
 def order_in_words(wrong: list[str], measured: Measured) -> str:
-    """Return a line for each violation; if there is none, return a line that says that the bounds are in order."""
+    """Return a line for each violation; without violations, return a line that says that the bounds are in order."""
     if wrong:
         return "\n".join(f"WRONG: {each}" for each in wrong)
     exact = "" if measured.exact is None else " <= log p(x)"

@@ -203,7 +203,7 @@ def refuse_extra_bytes(archive: zipfile.ZipFile, file: IO[bytes]) -> None:
 
 
 def members_of(archive: zipfile.ZipFile, size: int) -> dict[str, NDArray]:
-    """Return the arrays of an open archive by name. Raises Damaged if there is no array, or a name occurs twice."""
+    """Return the arrays of an open archive by name. Raises Damaged if the archive is empty, or a name occurs twice."""
     if not archive.infolist():
         raise Damaged("there is no array in it.")
     found = {}

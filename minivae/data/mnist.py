@@ -39,7 +39,7 @@ def place_of(file: Path) -> Place | None:
 def read_mnist(path: Path, how: Reading) -> Raw:
     """Read the IDX files in a directory, or those whose prefix is the last part of `path`.
 
-    If there are no test files, the caller holds out training rows. Either both sets have labels, or neither has.
+    Without test files, the caller holds out training rows. Either both sets have labels, or neither has.
     """
     home = path if path.is_dir() else path.parent
     files = {}

@@ -17,7 +17,7 @@ class DataError(ValueError):
 
 @dataclass
 class Raw:
-    """Arrays as a file stores them. `test_x` is None if the file has no test set.
+    """Arrays as a file stores them. `test_x` is `None` if the file has no test set.
 
     `columns` are the names of the features, from a header. `notes` are sentences for the user. `grey` is True for IDX
     files of pictures in bytes. `cut` is code that leaves out the first column of x, `unlabelled` one line of Python that

@@ -72,7 +72,7 @@ def hidden_weights(whole: Measured) -> list[Finding]:
 def weight_of_kl(reconstruction: str, beta: float) -> list[Finding]:
     """Return a finding if the weight of the KL is not that of the ELBO.
 
-    For a squared error there is no finding, because any weight of the KL is that of the ELBO for some sigma.
+    A squared error gives no finding, because any weight of the KL is that of the ELBO for some sigma.
     """
     if reconstruction == "mse" or beta == 0 or abs(beta - 1) < 1e-6:
         return []

@@ -277,7 +277,7 @@ def off_finding(weights: Mapping[str, float], reading: Reading, name: str, v: fl
 
 @dataclass
 class Measured:
-    """Results for one function of the user. `cost` or `kl` is None if it was not recognised or not confirmed."""
+    """Results for one function of the user. `cost` or `kl` is `None` if it was not recognised or not confirmed."""
 
     target: Target
     sizes: dict[str, int]

@@ -134,7 +134,7 @@ def explaining(part: Part, seed: int, results: Pairs, good: set[str]) -> list[tu
 def later(part: Part, name: str, pairs: Pairs, carried: Mapping[str, list] | None, cause: list[str]) -> tuple[str, ...]:
     """Return a sentence if the wrong array `name` depends on the wrong arrays in `cause`, otherwise ().
 
-    `carried` has the arrays of the solution after the arrays in `cause` got the learner's values. If `carried` is None, a
+    `carried` has the arrays of the solution after the arrays in `cause` got the learner's values. If `carried` is `None`, a
     result counts as dependent if it is computed later than the result in `cause`.
     """
     said = ", ".join(cause)

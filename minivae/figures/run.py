@@ -19,7 +19,7 @@ def all_figures(
 ) -> dict[str, Drawn]:  # fmt: skip
     """Return, by name, every figure that can be drawn for this model, its history and the held-out data.
 
-    `log_px` and `elbo` are means over the held-out data, measured after training; a mean that is None is not drawn.
+    `log_px` and `elbo` are means over the held-out data, measured after training; a mean that is `None` is not drawn.
     """
     return training_figures(vae, history, log_px, elbo, len(data.test_x)) | model_figures(vae, data, rng)
 
@@ -29,7 +29,7 @@ def training_figures(
 ) -> dict[str, Drawn]:
     """Return, by name, the figures of a training; `log_px` and `elbo` are means over `rows` held-out data points."""
     drawn = {"loss_curves": loss_curves(history, log_px, elbo, rows)} if len(history) else {}
-    with_sigma = [record for record in history if record.sigma and record.train_mse]  # both are None if no sigma is fitted
+    with_sigma = [record for record in history if record.sigma and record.train_mse]  # both are `None` if no sigma is fitted
     if with_sigma and vae.objective == "elbo":
         drawn["sigma_and_error"] = sigma_and_error(with_sigma, vae.features)
     return drawn

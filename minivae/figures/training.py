@@ -43,7 +43,7 @@ def loss_curves(
     """Draw the ELBO and its two parts against the epoch, for the training and the held-out data.
 
     `history` contains the records that `train` yields. `log_px` and `elbo` are the exact mean log p(x) and the mean ELBO of
-    `rows` held-out data points, measured after training. The label of the held-out ELBO shows `elbo` or, if that is None,
+    `rows` held-out data points, measured after training. The label of the held-out ELBO shows `elbo` or, if that is `None`,
     the value of the last record. A model without noise has no ELBO: only the reconstruction is drawn.
     """
     if not len(history):

@@ -33,7 +33,7 @@ LEDGER = "derivations.engine.ties"                                 # module of t
 def noticed(copy: SimpleNamespace) -> dict[str, str | None]:
     """Run all layers of checks on a copy of the package; return {name of a layer: its message}.
 
-    The message of a layer is None if none of its checks finds a fault.
+    The message of a layer is `None` if none of its checks finds a fault.
     """
     return {name: message_of(layer, copy) for name, layer in layers().items()}
 
