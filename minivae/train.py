@@ -266,8 +266,8 @@ def update_sigma(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float,
 
 
 def in_chunks(*arrays: NDArray) -> Iterator[NDArray]:
-    """Yield each array (N, D) in parts of at most CHUNK data points. Small parts need less memory."""
-    return (x[start : start + CHUNK] for x in arrays for start in range(0, len(x), CHUNK))
+    """Yield each array (N, D) in parts of at most CHUNK data points, to save memory. N = 0 gives one empty part."""
+    return (x[start : start + CHUNK] for x in arrays for start in range(0, max(len(x), 1), CHUNK))
 
 
 def first_bad(f: Forward) -> str:

@@ -17,7 +17,7 @@ from minivae.data import Dataset, Grey
 from minivae.likelihood import Bernoulli, Binomial, Gaussian
 from minivae.train import Diverged, Training, evaluate, split, train
 from minivae.vae import VAE
-from tests.helpers.numeric import close
+from tests.helpers.numeric import close, refused
 from tests.helpers.trained import trained
 
 
@@ -53,7 +53,8 @@ def peak_bytes(call):
 
 def many_bytes():
     """Return images as bytes, 0 to 200; as float32, all rows together take 4 MB and a part of 250 rows takes 0.05 MB."""
-    return Dataset("many", Grey(np.arange(10**6, dtype=np.uint32).reshape(-1, 50) % 201), Grey(np.ones((9, 50), np.uint8)))
+    levels = (np.arange(10**6) % 201).astype(np.uint8).reshape(-1, 50)
+    return Dataset("many", Grey(levels), Grey(levels[:9]))
 
 
 @pytest.mark.parametrize(
@@ -77,6 +78,12 @@ def test_measured_memory_includes_all_parts_that_are_kept(monkeypatch):
     monkeypatch.setattr(module, "CHUNK", 250)
     data = many_bytes()
     assert peak_bytes(lambda: list(module.in_chunks(data.train_x))) > 4e6
+
+
+@pytest.mark.parametrize("rows", [(0, 5), (5, 0)], ids=["training", "held-out"])
+def test_empty_training_or_held_out_data_are_refused(rows):
+    data = Dataset("empty", *(np.zeros((n, 6)) for n in rows))
+    refused(lambda: Training(small()[0], data, np.random.default_rng(0)), "x", "non-empty", "(0, 6)", "Give at least one")
 
 
 def test_epoch_means_give_every_training_row_equal_weight(monkeypatch):
