@@ -23,7 +23,7 @@ Shape = tuple[int, int] | None
 
 def dataset_of(name: str, raw: Raw, how: Reading) -> Dataset:
     """Make a data set of the stored arrays `raw`. Raises ValueError if these arrays cannot be data."""
-    x, y, test_x, test_y, notes = separated(raw, how)       # None if the file has no test set
+    x, y, test_x, test_y, notes = separated(raw, how)       # test_x and test_y can be `None`
     try:
         y, test_y, classes = numbered(x, y, test_x, test_y)
     except ValueError as error:
