@@ -13,7 +13,7 @@ from minivae.adam import Adam
 from minivae.likelihood import squared_error
 from minivae.vae import VAE, Forward
 
-CHUNK = 4096                                                # largest number of data points that are processed at once
+CHUNK = 4096                                                # largest number of data points that are processed together
 
 
 class Diverged(ValueError):
@@ -82,8 +82,8 @@ class Training:
         self.optimiser, self.gradient = Adam(vae.params, lr), vae.params.zeros_like()
         self.epoch = 1                                      # the current epoch
         self.order = np.empty(0, int)                       # row numbers in the order of this epoch, (N,), or empty
-        self.done = 0                                       # mini-batches of this epoch that are done
-        self.reconstruction = self.kl = 0.0                 # sums over the data points of this epoch so far
+        self.done = 0                                       # number of mini-batches of this epoch that are done
+        self.reconstruction = self.kl = 0.0                 # sums over the data points that this epoch has used so far
         keep_freed_memory()
 
     def steps(self) -> Iterator[Record | None]:
@@ -127,10 +127,10 @@ class Training:
     # Saving and resuming
 
     def state(self) -> tuple[dict[str, NDArray], dict]:
-        """Return all that is needed to resume, except the model: a dict of arrays, and a dict of plain JSON types.
+        """Return all that is needed to resume, except the model: a dict of arrays, and a dict of numbers and settings.
 
-        The types are plain if `rng` is NumPy's default, a PCG64 generator. Raises Diverged if a moment of Adam or a
-        parameter is infinite or NaN, because training cannot continue with such numbers.
+        The second dict has plain JSON types if `rng` is NumPy's default, a PCG64 generator. Raises Diverged if a moment of
+        Adam or a parameter is infinite or NaN, because training cannot continue with such numbers.
         """
         for name, array in {"Adam's m": self.optimiser.m, "Adam's v": self.optimiser.v, **self.vae.params}.items():
             if not np.isfinite(array).all():

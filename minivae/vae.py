@@ -32,7 +32,7 @@ class Forward(NamedTuple):
     z: NDArray                  # 3  (L, B, J)
     decoder_hs: list[NDArray]   # 4  z, then the output of each layer, L * B rows each
     out: NDArray                # 4  (L, B, D)   the likelihood's logits or means
-    scale: tuple                # 5  the likelihood's own parameter: (log_sigma,), or an empty tuple
+    scale: tuple                # 5  the likelihood's parameter: (log_sigma,), or an empty tuple
     log_px_z: NDArray           # 5  (L, B)
     kl: NDArray                 # 6  (B,) in closed form, (L, B) sampled
     loss: NDArray               # 7  ()
@@ -99,18 +99,18 @@ class VAE:
 
     # Sizes and parts
 
-    dtype = property(lambda self: self.params.flat.dtype, doc="float32 or float64, also of all results but samples.")
+    dtype = property(lambda self: self.params.flat.dtype, doc="float32 or float64; all results but samples have it.")
     features = property(lambda self: self.layers("encoder")[0][0].shape[0], doc="D, the number of features of a datum.")
     latent = property(lambda self: self.layers("decoder")[0][0].shape[0], doc="J, the number of latent coordinates.")
     hidden = property(lambda self: tuple(w.shape[1] for w, _ in self.layers("encoder")[:-1]), doc="The hidden widths.")
 
     @property
     def scale(self) -> tuple[NDArray, ...]:
-        """The likelihood's own parameter: (log_sigma,), or an empty tuple."""
+        """The likelihood's parameter: (log_sigma,), or an empty tuple."""
         return tuple(self.params[name] for name in self.likelihood.scale)
 
     def layers(self, part: str, params: Params | None = None) -> list[tuple[NDArray, NDArray]]:
-        """The (weight, bias) pairs of "encoder" or "decoder", first to last, taken from `params` if given."""
+        """The (weight, bias) of each layer of `part`, "encoder" or "decoder", first to last; from `params` if given."""
         return (self.params if params is None else params).layers[part]
 
     def draw_noise(self, rng: np.random.Generator, rows: int, samples: int = 1) -> NDArray:
@@ -187,12 +187,12 @@ class VAE:
         d_out, *d_scale = self.likelihood.log_prob_backward(d_log_px_z, x, f.out, *f.scale)     # 5   (L, B, D)
         d_rows = d_out.reshape(L * B, -1)                                                       # 4   (L * B, D)
         d_z_px = mlp_backward(d_rows, f.decoder_hs, decoder, self.activation, d_decoder)        # 4   (L * B, J)
-        d_z = d_z_px.reshape(L, B, J) + d_z_kl                                                  # 3   two paths
+        d_z = d_z_px.reshape(L, B, J) + d_z_kl                                                  # 3   two paths to the loss
         d_mu_z, d_log_var_z = reparameterize_backward(d_z, f.mu, f.log_var, eps)                # 3   (B, J) each
-        d_mu = d_mu_z + d_mu_kl                                                                 # 2   two paths
-        d_log_var = d_log_var_z + d_log_var_kl                                                  # 2   two paths
+        d_mu = d_mu_z + d_mu_kl                                                                 # 2   two paths to the loss
+        d_log_var = d_log_var_z + d_log_var_kl                                                  # 2   two paths to the loss
         d_heads = np.concatenate([d_mu, d_log_var], axis=1)                                     # 2   (B, 2J)
-        mlp_backward(d_heads, f.encoder_hs, encoder, self.activation, d_encoder, wrt_x=False)   # 1   x is data
+        mlp_backward(d_heads, f.encoder_hs, encoder, self.activation, d_encoder, wrt_x=False)   # 1   x is data: no gradient
         for name, d in zip(self.likelihood.scale, d_scale):
             gradient[name][...] = d
         return gradient

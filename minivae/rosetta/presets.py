@@ -1,6 +1,6 @@
 """Losses of public code and posts, each with its source. These are descriptions, not criticism.
 
-D (or J) can be left out if the translation does not depend on it.
+A preset may leave out the number of features or of latent dimensions if its translation does not depend on this number.
 """
 
 from typing import NamedTuple
@@ -10,14 +10,14 @@ from minivae.rosetta import Convention
 
 
 class Preset(NamedTuple):
-    """A convention, its source, and remarks."""
+    """A loss as someone has written it, its source, and a remark on the loss."""
 
     convention: Convention
     source: str
     remark: str
 
 
-ANTIXK = {"reduce": "mean", "features": 3 * 64 * 64, "latent": 128}             # CelebA at 64x64, in colour
+ANTIXK = {"reduce": "mean", "features": 3 * 64 * 64, "latent": 128}             # CelebA images: 3 colours, 64 x 64 pixels
 PRESETS = {
     "antixk-train": Preset(
         Convention("mse", **ANTIXK, kl_weight=0.00025),

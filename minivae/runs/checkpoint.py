@@ -22,7 +22,7 @@ FORMAT = 2                                                  # format 1 has no st
 
 
 class CheckpointError(ValueError):
-    """Raised for a file that is missing, damaged, not a model or not written; the message names the file and the fault."""
+    """Raised if a file is missing, damaged or not a model, or cannot be written; the message names file and fault."""
 
 
 def describe(vae: VAE) -> dict:
@@ -49,7 +49,7 @@ def build(description: dict) -> VAE:
 
 
 class Saved(NamedTuple):
-    """Contents of a file: the model and, if the training can be resumed, the arrays and numbers of its state (else None)."""
+    """Contents of a file: a model, and the state of its training as arrays and numbers (None if it cannot be resumed)."""
 
     vae: VAE
     arrays: dict[str, NDArray] | None = None
@@ -69,7 +69,7 @@ def save(path: Path, vae: VAE, arrays: dict[str, NDArray] | None = None, numbers
     members |= {f"training/{name}": np.asarray(array) for name, array in (arrays or {}).items()}
     bad = [name for name, array in members.items() if array.dtype.hasobject]
     if bad:
-        raise not_written(path, f"{bad[0]} holds Python objects")                          # they would be pickled
+        raise not_written(path, f"{bad[0]} holds Python objects")                          # np.savez would pickle them
     try:
         about = json.dumps({"format": FORMAT, "model": describe(vae), "training": numbers})
     except (TypeError, ValueError) as error:
@@ -96,7 +96,7 @@ def load(path: Path) -> VAE:
 def read(path: Path) -> Saved:
     """Read a model and the state of its training, if the file has one. Raises CheckpointError for a missing or damaged file.
 
-    The arrays of the training are checked later, by `Training.restore`.
+    The arrays of the training's state are checked later, by `Training.restore`.
     """
     try:
         arrays = read_npz(path)
@@ -129,7 +129,8 @@ def read(path: Path) -> Saved:
 def refuse_others(path: Path, arrays: dict[str, NDArray], model: dict) -> None:
     """Refuse parameters whose names or shapes do not belong to the described model.
 
-    `read` calls this function before it makes the model: a model of the sizes in a damaged file could need too much memory.
+    `read` calls this function before it makes the model, because a damaged file can describe a model that needs too much
+    memory.
     """
     scale = make_likelihood(**model["likelihood"]).scale
     shapes = shapes_of(model["features"], model["latent"], model["hidden"], scale)

@@ -27,17 +27,18 @@ FIGURES = (
     "loss_curves", "sigma_and_error", "kl_per_dimension", "latent_line", "latent_map", "manifold", "hero", "traversals",
     "reconstructions", "prior_samples", "samples",
 )  # fmt: skip
-WRITTEN = (                                                 # files of a run; config.json is removed last: it marks a run
+# Files of a run, in the order in which `create` removes them: config.json is last, because it marks a directory as a run.
+WRITTEN = (
     *(f"{name}.png" for name in FIGURES), "samples.npy", "explorer.html",
     *("results.json", "model.npz", "history.csv", "config.json"),
 )  # fmt: skip
-# A row of history.csv may leave all columns of one of these groups empty, but not only some of them.
+# Only these columns of history.csv may have empty cells. In each row, the cells of one group are all empty or all filled.
 MAY_BE_EMPTY = {"sigma", "train_mse"}, {"train_kl", "train_elbo", "test_kl", "test_elbo"}
-CONFIG = {"data": str, "seed": int, "epochs": int, "model": dict}               # fields that every config has
+CONFIG = {"data": str, "seed": int, "epochs": int, "model": dict}               # fields of every config.json and their types
 
 
 class Run(NamedTuple):
-    """A run in memory; `saved` contains its model and, if it can be resumed, the state of its training."""
+    """A run in memory; `saved` contains its model and, if the run can be resumed, the state of its training."""
 
     path: Path
     config: dict
@@ -70,7 +71,7 @@ def create(path: Path, overwrite: bool = False) -> Path:
 
 
 def make_directory(path: Path, argument: str = "out") -> Path:
-    """Return `path`; make the directory if it does not exist. Raises ValueError if it cannot be a directory."""
+    """Return `path`; make the directory if it does not exist. Raises ValueError if `path` cannot be a directory."""
     must_be_directory(path, argument).mkdir(parents=True, exist_ok=True)
     return path
 
@@ -227,9 +228,9 @@ def _lock(handle, path):
 
 
 def listed(path: Path) -> list[Run]:
-    """Return the runs in a directory, by name; the directory itself may be a run. Incomplete or damaged runs are skipped.
+    """Return the runs in a directory, sorted by name; the directory itself may be a run.
 
-    Raises ValueError if the directory does not exist.
+    Incomplete or damaged runs are skipped. Raises ValueError if the directory does not exist.
     """
     if not Path(path).is_dir():
         refuse("DIR", "a directory", str(path), "Leave out DIR to list the current directory.")

@@ -19,7 +19,7 @@ def write_atomically(path: Path, mode: str = "wb") -> Iterator[IO]:
     Raises ValueError, before the block, if `path` exists and is not a regular file.
     """
     path = destination(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")    # same directory: the rename is atomic
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")    # in the same directory, so os.replace is atomic
     try:
         with open(temporary, mode, encoding=None if "b" in mode else "utf-8", newline=None if "b" in mode else "") as file:
             yield file
@@ -31,14 +31,14 @@ def write_atomically(path: Path, mode: str = "wb") -> Iterator[IO]:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename in (None, temporary, str(temporary)):
-            raise OSError(error.errno, error.strerror, str(path)) from error    # for example, the disk is full
+            raise OSError(error.errno, error.strerror, str(path)) from error    # names `path`, not the temporary file
         raise
 
 
 def destination(path: Path) -> Path:
     """Return the file to write for `path`, following links. Refuse an existing path that is not a regular file.
 
-    Without this, the rename would replace a pipe, a device or a link by a regular file.
+    Without this function, the rename in `write_atomically` would replace a pipe, a device or a link by a regular file.
     """
     target = Path(os.path.realpath(path)) if Path(path).is_symlink() else Path(path)
     if target.exists() and not target.is_file():
