@@ -43,7 +43,7 @@ def forty_rows():
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
-    """Train for two epochs; return the directory, the JSON document and (stdout, stderr)."""
+    """Train for two epochs; return the run's directory, the printed JSON document and (stdout, stderr)."""
     out = tmp_path_factory.mktemp("quick") / "run"
     code, printed, err = run_forked(cli.main, [*QUICK, "--out", str(out), "--json"], out.parent)
     assert code == 0, err
@@ -296,7 +296,7 @@ def test_train_never_overwrites_a_run_silently(quick, capsys):
 def test_interrupted_training_saves_the_run_and_exits_with_130(tmp_path):
     command = [sys.executable, "-m", "minivae", "train", "--epochs", "1000000", "--out", str(tmp_path / "run")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        first = process.stderr.readline()                   # printed when training begins
+        first = process.stderr.readline()                   # the first line is printed when training begins
         while not process.poll() and len(first) == 0:
             first = process.stderr.readline()
         process.send_signal(signal.SIGINT)
@@ -339,7 +339,7 @@ def test_first_training_step_does_not_wait_for_matplotlib(tmp_path):
 
 
 @pytest.mark.slow
-def test_importing_minivae_takes_at_most_30_ms_more_than_numpy():
+def test_importing_minivae_after_numpy_takes_less_than_30_ms():
     code = "import numpy, time; began = time.perf_counter(); import minivae; print(time.perf_counter() - began)"
     runs_of_it = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True) for _ in range(5)]
     assert min(float(run.stdout) for run in runs_of_it) < 0.030
@@ -368,7 +368,7 @@ def test_one_blas_thread_is_used_unless_the_user_sets_a_number(tmp_path):
 
     assert chosen() == "1"
     assert chosen(OPENBLAS_NUM_THREADS="3") == "3" and chosen(OMP_NUM_THREADS="2") == "None"
-    assert chosen(before="import numpy; ") == "None"        # NumPy is already imported, as in a user's program
+    assert chosen(before="import numpy; ") == "None"        # after this import, a new number would have no effect
 
 
 def exit_code_of(action, **options):
@@ -448,7 +448,7 @@ def test_option_binarize_applies_to_training_and_to_later_measurements(tmp_path,
 
 @pytest.fixture
 def run_with_20_rows(tmp_path, monkeypatch, capsys):
-    """Train and measure on 20 held-out rows; return directory, results, and the number of rows in the figures."""
+    """Train, then measure on 20 held-out rows; return the run's directory, its results, and [number of rows in figures]."""
     shown = []
     draw_nothing(monkeypatch)
     for command in (train, results, evaluate):
@@ -480,7 +480,7 @@ def test_evaluate_with_option_gap_prints_the_same_elbo_and_gap_as_train(run_with
     assert abs(total - results["gap"]) < 6 * results["elbo_se"] + 0.001     # 6 standard errors: fails for 2 of 10^9 seeds
 
 
-def test_list_of_runs_contains_the_models_and_skips_edited_runs(quick, tmp_path, capsys):
+def test_list_of_runs_skips_runs_whose_config_contradicts_the_model(quick, tmp_path, capsys):
     for name, model in (("whole", {}), ("older", {"objective": None}), ("edited", {"latent": "many"})):
         copy = shutil.copytree(quick[0], tmp_path / name)
         config = json.loads((copy / "config.json").read_text())
@@ -568,7 +568,7 @@ def test_characters_that_stdout_cannot_encode_are_escaped(quick, tmp_path):
 def test_plot_needs_no_results_and_replaces_figures_only_with_option_overwrite(quick, tmp_path, capsys):
     copy = shutil.copytree(quick[0], tmp_path / "copy")
     (copy / "results.json").write_text("{}")
-    for name in ("samples", "hero"):                        # samples.png belongs to another command
+    for name in ("samples", "hero"):                        # `plot` must not replace samples.png, made by `sample`
         (tmp_path / f"{name}.png").write_text("mine")
     words = ["plot", str(copy), "--out", str(tmp_path)]
     capsys.readouterr()
@@ -580,7 +580,7 @@ def test_plot_needs_no_results_and_replaces_figures_only_with_option_overwrite(q
 
 @pytest.fixture(params=["a file", "a link that leads nowhere", "in a file"])
 def no_directory(request, tmp_path):
-    """A path that cannot become a directory."""
+    """A path that cannot become a directory: a file, a broken link, or a path below a file."""
     path = tmp_path / "taken"
     path.symlink_to(tmp_path / "nowhere") if "link" in request.param else path.touch()
     return path / "deeper" if request.param == "in a file" else path

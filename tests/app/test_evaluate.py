@@ -1,4 +1,4 @@
-"""The command evaluate prints bounds in order, reports a wrong order, refuses bad requests and draws the right numbers."""
+"""`evaluate` prints bounds in increasing order, reports a wrong order, refuses bad options, and draws correct figures."""
 
 import functools
 import json
@@ -40,7 +40,7 @@ def write_run(path, **kind):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Write a run with two latent dimensions; return its directory."""
+    """Write a run of a trained model with two latent dimensions; return the directory of the run."""
     path = tmp_path_factory.mktemp("evaluate") / "run"
     runs.write(runs.Run(runs.create(path), CONFIG, [], Saved(trained()[0])))
     return path
@@ -66,13 +66,13 @@ def test_evaluate_table_is_sorted_from_the_lowest_bound_to_log_px():
     assert iw == sorted(iw) and iw[-1] < exact.mean() and abs(m.ais.mean - exact.mean()) < 1
 
 
-def test_standard_error_assumes_independent_draws_and_integral_error_is_averaged_over_data():
+def test_elbo_error_assumes_independent_draws_and_log_px_error_is_a_mean():
     m = measured()
     assert m.table[0].error == pytest.approx(np.linalg.norm(m.bounds.elbo_se) / 10)
     assert m.exact.error == pytest.approx(m.parts.error.mean())
 
 
-def test_gap_and_rate_are_sums_of_parts_and_elbo_agrees_with_sampling():
+def test_gap_and_rate_are_sums_of_their_parts_and_elbo_agrees_with_sampling():
     m = measured()
     document = evaluate.document_of(m, [])
     split = document["gap"]
@@ -90,7 +90,7 @@ def test_options_ais_and_gap_change_no_other_number():
     assert less.rates.mutual_information == measured().rates.mutual_information
 
 
-def test_linear_gaussian_model_uses_the_closed_form():
+def test_log_px_of_linear_gaussian_model_is_computed_in_closed_form():
     vae, x = linear_model(3, 4)
     m = evaluate.measure(vae, x, (1, 100), 0)
     assert m.exact.mean == exact_linear(vae, x).log_px.mean() and "closed form" in m.exact.meaning
@@ -133,7 +133,7 @@ def test_text_of_evaluate_has_the_numbers_of_its_json_document(run, capsys, tmp_
     monkeypatch.setattr(evaluate, "pictures", lambda *anything: drawn)
     monkeypatch.setattr(style, "save", lambda *what: save(*what) if what[-1].stem == evidence.NAMES[0] else what[-1].touch())
     document = json.loads(printed(capsys, run, *asked, "--json").out)
-    monkeypatch.setattr(style, "save", lambda figure, alt, path: path.touch())     # an empty file is enough
+    monkeypatch.setattr(style, "save", lambda figure, alt, path: path.touch())     # figures are not needed now
     text = printed(capsys, run, *asked, "--overwrite").out
     assert set(document) == {
         *("rows", "held_out", "read", "seed", "run", "command", "table", "meaning", "violations", "gap", "files"),
@@ -163,7 +163,7 @@ def test_evaluate_without_option_out_writes_nothing_and_equal_seeds_give_equal_o
     assert sorted((path.name, path.stat().st_mtime_ns) for path in run.iterdir()) == before
 
 
-def test_planted_violation_of_the_order_is_printed_and_exits_with_1(run, capsys, monkeypatch):
+def test_violated_order_of_bounds_is_printed_and_exits_with_1(run, capsys, monkeypatch):
     def too_low(vae, x):
         exact = exact_log_px(vae, x)
         return exact._replace(log_px=exact.log_px - 100)
@@ -187,7 +187,7 @@ def test_evaluate_measures_the_same_held_out_rows_as_train_by_default(run, monke
     assert (asked[4] == data.digits().few(200).test_x).all()
 
 
-def test_evaluate_prints_the_means_of_train_if_it_measured_other_rows(run, tmp_path, capsys):
+def test_evaluate_prints_the_means_of_train_if_train_measured_other_rows(run, tmp_path, capsys):
     copy = shutil.copytree(run, tmp_path / "copy")
     results = {"held_out": 355, "elbo": -135.0, "log_px": -123.5, "gap": 11.5}
     (copy / "results.json").write_text(json.dumps(results))
@@ -273,14 +273,14 @@ def test_gap_figure_stacks_both_parts_from_elbo_to_log_px():
     assert approximation.get_width() == pytest.approx(parts.approximation.mean(), abs=1e-9)
     assert approximation.get_x() + approximation.get_width() == pytest.approx(parts.log_px.mean())
     heights = [bar.get_height() for bar in below.patches]
-    tops = np.add(heights[:10], heights[10:])               # amortisation bars are stacked on approximation bars
+    tops = np.add(heights[:10], heights[10:])               # each amortisation bar stands on an approximation bar
     assert tops == pytest.approx(np.sort(parts.log_px - parts.elbo)[::-1])
     assert f"amortisation {parts.amortisation.mean():.2f}" in alt
 
 
 def test_posterior_contours_equal_the_ellipses_of_an_exact_encoder():
     vae, x = linear_model(5, 2)
-    vae.layers("decoder")[0][0][...] = [[1, 0.5, 0, 0, 0], [0, 0, 1, 1, 0]]     # orthogonal rows: no correlation
+    vae.layers("decoder")[0][0][...] = [[1, 0.5, 0, 0, 0], [0, 0, 1, 1, 0]]     # orthogonal rows: no posterior correlation
     vae = with_best_encoder(vae)
     parts = gap(vae, x)
     drawn, alt = evidence.posteriors(vae, x, parts, n=1)
@@ -297,7 +297,7 @@ def test_posterior_contours_equal_the_ellipses_of_an_exact_encoder():
     assert "KL" in axes.get_title("left")
 
 
-def test_posterior_is_drawn_finely_if_the_encoder_mean_is_far_from_it():
+def test_posterior_is_drawn_finely_if_it_is_far_from_the_encoder_mean():
     vae, x = linear_model(5, 2, sigma=0.01)
     vae.layers("decoder")[0][0][...] = [[1, 0.5, 0, 0, 0], [0, 0, 1, 1, 0]]
     vae = with_best_encoder(vae)
@@ -353,7 +353,7 @@ def test_negative_marginal_kl_is_explained_in_the_figure():
 
 
 @pytest.mark.parametrize("name", evidence.NAMES)
-def test_evidence_figures_have_short_alt_texts_and_text_inside_the_page(name):
+def test_evidence_figures_have_short_alt_texts_and_keep_text_inside_the_figure(name):
     drawn, alt = figure(name)
     assert 80 < len(alt) <= 250 and alt.endswith(".")
     drawn.draw_without_rendering()

@@ -1,4 +1,4 @@
-"""Other processes: their results and errors reach the first process, and they never outlive it."""
+"""Processes that a command starts: the command gets their results and errors, and no such process outlives the command."""
 
 import multiprocessing
 import os
@@ -35,12 +35,12 @@ def test_second_process_returns_results_and_raises_errors_in_the_first():
             error.result()
 
 
-def test_second_process_that_is_killed_raises_child_process_error():
+def test_killed_second_process_raises_child_process_error():
     with pytest.raises(ChildProcessError, match="was killed"), other_processes(1) as other:
         other.submit(kill_this_process).result()
 
 
-def test_train_reports_a_killed_second_process_and_keeps_its_results(tmp_path, monkeypatch, capsys):
+def test_train_reports_a_killed_second_process_and_still_writes_results(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(train, "draw_model", kill_this_process)
     assert cli.main([*QUICK, "--out", str(tmp_path / "run")]) == 2
     assert capsys.readouterr().err == "minivae: a process of this command was killed, perhaps for lack of memory\n"
@@ -59,7 +59,7 @@ def test_mapped_cancels_no_call_when_its_caller_stops():
             results.close()
         cancelled.append([call.cancelled() for call in submitted])
     by_mapped, by_map = cancelled
-    assert not any(by_mapped) and by_map[2]                 # the second call may have begun or not
+    assert not any(by_mapped) and by_map[2]                 # nothing is asserted of the second call: it may have begun
 
 
 def test_museum_reports_a_killed_process_of_its_matrix(tmp_path, monkeypatch, capsys):
@@ -69,7 +69,7 @@ def test_museum_reports_a_killed_process_of_its_matrix(tmp_path, monkeypatch, ca
 
 
 def test_daemonic_process_draws_in_a_thread():
-    with multiprocessing.Pool(1) as pool:                   # the processes of a Pool must not start processes
+    with multiprocessing.Pool(1) as pool:                   # daemonic processes, as in a Pool, must not start others
         assert pool.apply(kind_of_executor) == "ThreadPoolExecutor"
 
 
@@ -115,13 +115,13 @@ def test_second_process_ends_when_the_first_is_killed(number, seconds):
 
 
 TRAIN = """
-train.draw_model = time.sleep                               # fails at once: the second process is idle when Ctrl-C comes
+train.draw_model = time.sleep                               # refuses its arguments, so the second process is idle at Ctrl-C
 train.measure = lambda *_: (print("measuring", flush=True), time.sleep(60))
 """
 MATRIX = """
 def matrix(_, run):
     results = run(time.sleep, [0.5] + 9 * [60])
-    next(results)                                           # half a second later, the processes have started
+    next(results)                                           # wait for the first call: then the processes have started
     print("measuring", flush=True)
     list(results)
 tour.matrix = matrix
@@ -143,13 +143,13 @@ sys.exit(cli.main({[*arguments, str(tmp_path / "out")]}))
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdout=-1, stderr=-1, text=True, start_new_session=True) as first:
         assert first.stdout.readline() == "measuring\n"
-        time.sleep(0.5)                                     # the other processes start
-        os.killpg(first.pid, signal.SIGINT)                 # a terminal sends Ctrl-C to all
+        time.sleep(0.5)                                     # time for the other processes to start
+        os.killpg(first.pid, signal.SIGINT)                 # like a terminal, send Ctrl-C to all processes
         out, err = first.communicate(timeout=20)
     assert (first.returncode, out, err) == (130, "", "minivae: interrupted\n")
 
 
 def is_running(number):
-    """Return True if a process has this number, unless it has ended and only waits to be collected."""
+    """Return True if the process with this number exists and is not a zombie, a process that ended but was not collected."""
     stat = Path(f"/proc/{number}/stat")
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"

@@ -42,7 +42,7 @@ def test_progress_prints_ten_plain_lines_without_a_terminal(clock):
     assert not any("\x1b" in line or "\r" in line for line in lines)
 
 
-def test_progress_is_one_line_no_wider_than_the_terminal(clock):
+def test_progress_is_one_line_that_is_narrower_than_the_terminal(clock):
     shown = Progress(10, stream := Terminal(), lambda: clock["now"])
     clock["now"] += 1
     shown.update(1, "x" * 200)
@@ -61,7 +61,7 @@ def test_progress_prints_plain_lines_on_a_dumb_terminal(clock, monkeypatch):
     assert "\x1b" not in run(Terminal(), clock)
 
 
-def test_progress_prints_every_update_if_there_are_few(clock):
+def test_progress_prints_every_update_if_the_updates_are_few(clock):
     assert len(run(io.StringIO(), clock, total=3).splitlines()) == 3
 
 

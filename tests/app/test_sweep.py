@@ -1,4 +1,4 @@
-"""Sweeps: every point equals a separate training, collapse is detected, and finished points are kept."""
+"""Sweeps: the result for each value equals a separate training, collapse is detected, and finished results are kept."""
 
 import json
 import os
@@ -58,7 +58,7 @@ def test_sweep_measures_a_collapsed_and_an_active_model():
 
 
 @pytest.mark.slow
-def test_large_beta_or_sigma_causes_collapse_and_small_does_not():
+def test_large_beta_or_sigma_causes_collapse_but_small_values_do_not():
     by_beta = points([Setting(beta, Bernoulli(), beta) for beta in (1.0, 32.0)], epochs=30)
     by_sigma = points([Setting(sigma, Gaussian(sigma)) for sigma in (0.2, 3.0)], epochs=30)
     for kept, lost in (by_beta, by_sigma):
@@ -67,7 +67,7 @@ def test_large_beta_or_sigma_causes_collapse_and_small_does_not():
 
 
 @pytest.mark.slow
-def test_more_latents_raise_the_rate_and_lower_the_distortion():
+def test_more_latent_dimensions_raise_the_rate_and_lower_the_distortion():
     one, two, five = points([Setting(latent, Bernoulli(), 0.25, latent) for latent in (1, 2, 5)], epochs=30)
     assert one.rate < two.rate < five.rate and one.distortion > two.distortion > five.distortion
 
@@ -91,7 +91,7 @@ def test_stopped_sweep_yields_no_point_of_an_unfinished_training():
     assert [point.value for point in swept] == [1.0] and len(asked) == 15
 
 
-def test_stopped_sweep_yields_the_training_that_has_just_finished():
+def test_stopped_sweep_yields_the_point_of_a_training_that_just_finished():
     (point,) = points([Setting(1, Bernoulli())], epochs=1, hidden=(4,), batch=10**6, stop=lambda: True)
     assert point.value == 1
 

@@ -1,4 +1,4 @@
-"""Moved runs are found, printed commands can be pasted, and commands work inside threads and notebooks."""
+"""Moved runs find their data, printed commands can be pasted, and commands work inside threads and notebooks."""
 
 import contextlib
 import json
@@ -31,7 +31,7 @@ TRAIN = ["train", "--epochs", "1", "--hidden", "4", "-q"]
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
-    """Train quickly, and let `plot` draw nothing, because the tests only check that it finds the data."""
+    """Train quickly, and let `plot` draw nothing, because the tests only check that `plot` finds the data."""
     end_quickly(monkeypatch)
     for name in ("draw_model", "draw_training"):
         monkeypatch.setattr(results, name, lambda *_: [])
@@ -60,7 +60,7 @@ def test_run_can_be_used_from_another_directory(tmp_path, monkeypatch, capsys):
     assert needs_data(run) == [0, 0, 0]
 
 
-def test_run_and_data_moved_together_are_found(tmp_path, capsys):
+def test_data_that_moved_together_with_the_run_are_found(tmp_path, capsys):
     run = trained_in(tmp_path / "home")
     shutil.move(tmp_path / "home", tmp_path / "new")
     assert needs_data(tmp_path / "new" / "run") == [0, 0, 0]
@@ -83,7 +83,7 @@ def test_moved_data_are_found_if_an_option_gives_their_path(tmp_path, capsys):
     assert needs_data(run, "--data", str(new)) == [0, 0, 0]
     config = runs.read(run).config
     assert config["data"] == str(new) and f"--data {new}" in config["command"]
-    assert needs_data(run) == [0, 0, 0]                     # the resumed run stores the new path
+    assert needs_data(run) == [0, 0, 0]                     # needs no --data: resuming has stored the new path
 
 
 def test_error_for_data_of_another_kind_mentions_the_options_used_in_training(tmp_path, capsys):
@@ -104,7 +104,7 @@ def test_other_data_are_refused_by_their_checksum(tmp_path, capsys):
     assert needs_data(run, "--data", "digits") == [2, 2, 2]
 
 
-def test_changed_file_beside_the_run_does_not_hide_the_right_file(tmp_path, capsys):
+def test_original_data_are_found_if_the_file_beside_the_run_differs(tmp_path, capsys):
     run = shutil.copytree(trained_in(tmp_path / "home"), tmp_path / "copy" / "run")
     (tmp_path / "copy" / "d").mkdir()
     np.savez(tmp_path / "copy" / "d" / "x.npz", x=pictures(seed=1))
@@ -117,7 +117,7 @@ def test_sample_needs_no_data(tmp_path, capsys):
     shutil.rmtree(tmp_path / "home" / "d")
     assert cli.main(["sample", str(run), "-n", "4"]) == 0
     assert np.load(run / "samples.npy").shape == (4, 8, 8) and (run / "samples.png").exists()
-    held_out = pictures()[np.r_[8:40:10, 9:40:10]] / 255    # every fifth row of each class
+    held_out = pictures()[np.r_[8:40:10, 9:40:10]] / 255    # rows held out: every fifth of each class
     assert cli.main(["sample", str(run), "--json", "--overwrite"]) == 0
     assert f"{held_out.mean():.3f} in the data" in capsys.readouterr().out
     config = runs.read(run).config
@@ -276,7 +276,7 @@ def test_commands_in_a_thread_return_their_exit_codes(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_notebook_keeps_its_backend_after_a_command(tmp_path):
+def test_notebook_keeps_its_matplotlib_backend_after_a_command(tmp_path):
     script = (
         "import os, sys; from minivae.app.cli import main\n"
         "code = main(['data', '--out', sys.argv[1], '-q'])\n"

@@ -2,10 +2,10 @@
 
     python -m tests.benchmarks.crashes [--times 100] [--seed 0]         (about ten minutes for 100 kills)
 
-The command saves its state after every step. `kill -9` ends the command at a random moment, sometimes after the last step.
-A saved state must load, and training from it must end like the uninterrupted run: parameters, moments, random state
-and history, to the last bit. Then the command resumes the run and is killed again. When all steps are done, the command
-may finish; its measurements must equal those of the uninterrupted run.
+`minivae train` saves its state after every step. `kill -9` ends this command at a random moment, sometimes after the last
+step. A saved state must load, and training from this state must end like the uninterrupted run: parameters, moments of
+Adam, random state and history are equal to the last bit. Then the command resumes the run and is killed again. When all
+steps are done, the command may finish; its measurements must equal those of the uninterrupted run.
 """
 
 import argparse
@@ -57,7 +57,7 @@ class Crashes:
         self.end, self.measured = end_of(whole), measured(whole)
 
     def crash(self) -> None:
-        """Start one process, kill it at a random moment unless all steps are done, and check the files that it left."""
+        """Train in a new process, kill the process at a random moment unless all steps are done, and check its files."""
         resumes = (self.path / "model.npz").exists()
         words = ["train", "--resume", str(self.path), "--save-every", "1", "-q"]
         words = words if resumes else [*BEGIN, "--out", str(self.path), "--overwrite"]
@@ -72,7 +72,7 @@ class Crashes:
         self.check(process.returncode == 0)
 
     def check(self, ended: bool) -> None:
-        """Count the outcome, and compare the files with the expected results."""
+        """Count how the process ended (`ended`: it was not killed), and compare its files with the expected results."""
         self.count["half-written files"] += len(list(self.path.glob(".*"))) if self.path.exists() else 0
         if ended:
             self.count["finished"] += 1
@@ -89,7 +89,7 @@ class Crashes:
             shutil.rmtree(self.path)
 
     def compare_end(self, ended: bool) -> None:
-        """Load the saved state, train to the last epoch, and compare the result with the expected one."""
+        """Load the saved state, train to the last epoch, and compare the final state with the expected state."""
         from minivae import runs
 
         try:

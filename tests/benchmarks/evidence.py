@@ -4,9 +4,9 @@
     python -m tests.benchmarks.evidence memory [--k 50 500 5000] [--rows 10000] [--features 784]  (about five minutes)
 
 linear: compare a trained linear VAE with probabilistic PCA (pPCA), its analytic optimum. The model has a Gaussian
-likelihood with learned sigma; the data are the 1,442 training digits, with pixels from 0 to 1. The noise is a set of
-points for which the mean loss is exact. BFGS minimises this loss, so only the initial weights are random. The exit code
-is 1 if log p(x) misses the optimum by more than 1e-6 nats.
+likelihood with learned sigma; the data are the 1,442 training digits, with pixels from 0 to 1. The training draws no
+noise: it averages the loss over fixed points eps, for which the mean loss of a linear model is exact. BFGS minimises this
+loss, so only the initial weights are random. The exit code is 1 if log p(x) misses the optimum by more than 1e-6 nats.
 
 memory: measure the peak memory of `lower_bounds` for each k, in a separate process, on synthetic data and a linear
 decoder with a Gaussian likelihood. The peak is that of the whole process, with Python, NumPy and the data.
@@ -21,7 +21,7 @@ import time
 
 
 def peak_of(k: int, rows: int, features: int) -> dict:
-    """Return the peak memory in MiB and the seconds of one call in this process."""
+    """Call `lower_bounds` in this process; return k, the peak memory in MiB, the seconds and the mean bound."""
     import numpy as np
 
     from minivae import VAE, Gaussian, lower_bounds
@@ -49,14 +49,14 @@ def peak_so_far() -> float:
 
 
 def peak_alone(k: int, rows: int, features: int) -> dict:
-    """Return `peak_of` from a new process, because the peak of a process never decreases."""
+    """Return the result of `peak_of` in a new process, because the peak memory of a process never decreases."""
     again = [sys.executable, "-m", "tests.benchmarks.evidence", "peak", "--k", str(k)]
     again += ["--rows", str(rows), "--features", str(features)]
     return json.loads(subprocess.run(again, check=True, capture_output=True, text=True).stdout)
 
 
 def linear(options) -> int:
-    """Print one row for each number of latent dimensions; return 1 if one of them misses the optimum."""
+    """Print one row for each number of latent dimensions; return 1 if a trained model misses the optimum."""
     import numpy as np
 
     from minivae import VAE, Gaussian, digits
@@ -74,7 +74,7 @@ def linear(options) -> int:
         elbo = fit_linear(vae, x, 1e-11)
         best, trained = ppca(x, latent), exact_linear(vae, x).log_px.mean()
         cosines = np.linalg.svd(np.linalg.qr(vae.layers("decoder")[0][0].T)[0].T @ np.linalg.qr(best.weight.T)[0])[1]
-        angle = np.arccos(min(1, cosines.min()))            # the largest angle between the two subspaces, in radians
+        angle = np.arccos(min(1, cosines.min()))            # largest angle between the two decoders' subspaces, in radians
         sigma, seconds = np.exp(vae.params["log_sigma"]), time.perf_counter() - start
         numbers = f"{best.log_px:16.9f}{trained:16.9f}{best.log_px - trained:14.1e}{elbo:16.9f}"
         print(f"{latent:4}{numbers}{sigma:10.6f}{angle:10.1e}{seconds:9.1f}", flush=True)
@@ -83,7 +83,7 @@ def linear(options) -> int:
 
 
 def memory(options) -> None:
-    """Print one row for each k."""
+    """Print the peak memory, the seconds and the bound of `lower_bounds` for each k."""
     print(f"lower_bounds on {options.rows:,} x {options.features}")
     print(f"{'k':>8}{'peak MiB':>12}{'seconds':>10}{'IW bound':>12}")
     for k in options.k:

@@ -13,9 +13,9 @@ Columns of the table:
     off / err   the largest of the ratios difference / (reported error + accuracy), one for each datum; must be at most 1
     s           seconds of `exact_log_px`
 
-The reference divides a square (for J = 1, an interval) into cells and integrates each with a product of Gauss-Legendre
-rules. It divides a cell again while the integral over the cell differs from the sum over its quarters (for J = 1, halves).
-`exact_log_px` has other nodes and another stopping rule.
+The reference divides a square (for J = 1, an interval) into cells and integrates p(x, z) over each cell with a product
+of Gauss-Legendre rules. It divides a cell again while the integral over the cell differs from the sum over its quarters
+(for J = 1, halves). `exact_log_px` uses other nodes and another stopping rule.
 
 The exit code is 1 if off / err exceeds 1.
 """
@@ -38,11 +38,11 @@ from minivae.ops import log_sum_exp
 
 # Allowed relative error of p(x). A cell is divided until one more division changes p(x) by at most ACCURACY / 100 p(x).
 ACCURACY = 1e-7
-CELLS = 32                                                  # number of first cells per axis
+CELLS = 32                                                  # number of cells per axis before the first division
 # A cell is dropped if its highest log p(x, z) is more than this number of nats below the maximum over all cells.
 FAR_AT_FIRST, FAR = 100, 45                                 # before the first division, before all later divisions
 DEEPEST = 14                                                # largest number of divisions of a cell
-NODES, WEIGHTS = np.polynomial.legendre.leggauss(12)        # on (-1, 1)
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(12)        # for integrals over (-1, 1)
 
 MODELS = {
     "default": "",
@@ -60,13 +60,13 @@ def reference(vae, x, accuracy: float = ACCURACY) -> np.ndarray:
     half = (8 + np.abs(vae.encode(x)[0]).max()) / CELLS
     centres = grid(half * np.arange(1 - CELLS, CELLS, 2), vae.latent)                       # (cells, J)
     parts = [x[start : start + 20] for start in range(0, len(x), 20)]
-    first = [cells(vae, part, centres, half) for part in parts]                             # all data share the first cells
+    first = [cells(vae, part, centres, half) for part in parts]                             # all x share these cells
     values, top = (np.concatenate(column, axis=1).T for column in zip(*first))              # both (N, cells)
     return np.array([integrate(vae, row[None], centres, half, *each, accuracy) for row, *each in zip(x, values, top)])
 
 
 def integrate(vae, row, centres, half, values, top, accuracy) -> float:
-    """Return log p(x) of one datum, from its log integrals and highest values in the first cells.
+    """Return log p(x) of one datum. `values` and `top`: its log integral and highest log p(x, z) in each first cell.
 
     When a cell is split into quarters, the nodes of the quarters can miss a narrow mode that a node of the cell hit. So all
     quarters of one cell get the same highest value: the larger one of the cell's highest value and of the highest value at
@@ -110,7 +110,7 @@ def grid(points, J):
 
 
 def trained(words: list[str], folder: Path, rows: int | None):
-    """Train a model with `minivae train`; return it and the held-out data to compare on."""
+    """Train a model with `minivae train`; return the model and the held-out data for the comparison."""
     if cli.main(["train", *words, "-q", "--out", str(folder / "run"), "--overwrite"]):
         raise SystemExit("the training failed")
     run = runs.read(folder / "run")
@@ -119,7 +119,7 @@ def trained(words: list[str], folder: Path, rows: int | None):
 
 
 def nothing(*_) -> list:
-    """Return an empty list, in place of the files of figures."""
+    """Return an empty list, in place of a list of figure files."""
     return []
 
 

@@ -42,7 +42,7 @@ KINDS = ("idx", "kaggle", "keras", "table")
 
 
 def make(kind: str, home: Path, out: Path, rows: int | None) -> tuple[Path, list[str]]:
-    """Make the file of a kind from at most `rows` training rows; return its path and the options that read it."""
+    """Make a file of this kind, with at most `rows` training rows; return its path and the options that `train` needs."""
     if kind == "idx":
         return home / "fashion_mnist", []
     whole = data.load(str(home / ("fashion_mnist" if kind == "table" else "mnist")))

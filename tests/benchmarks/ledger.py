@@ -3,9 +3,9 @@
     python -m tests.benchmarks.ledger [--rounds 5] [--threads 1] [--json FILE]         (about five minutes)
 
 Every number is a median over rounds; for 10,000 draws or more, only one round is measured. Imports are not timed. Growth
-is the slope of log(seconds) against log(draws), fitted to 1,000 draws or more, where the draws take most of the time. A
-slope of 1 means linear growth. The cost of 1,000 more draws is the slope between neighbouring rows, so costs that do not
-depend on the draws cancel.
+is the slope of log(seconds) against log(draws). It is fitted to the rows of the table with 1,000 draws or more, where the
+draws take most of the time. A slope of 1 means linear growth. The cost of 1,000 more draws is the slope of seconds against
+draws between neighbouring rows of the table, so costs that do not depend on the draws cancel.
 """
 
 import argparse
@@ -25,7 +25,7 @@ STEADY = 10_000  # with at least this number of draws, one measurement is precis
 
 
 def seconds_of_check(draws: int, seed: int) -> dict[str, float]:
-    """Judge every entry; return the seconds for each, and print unexpected verdicts on stderr."""
+    """Judge every entry of the ledger; return the seconds for each entry, and print unexpected verdicts on stderr."""
     from derivations.engine import ledger
     from derivations.engine.judge import judge
 

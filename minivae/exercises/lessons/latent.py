@@ -23,7 +23,7 @@ def ten(x: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     answer=1,
     code=("minivae.evidence.sweep:measure", "minivae.objective:kl_analytic"),
     ledger="lm.33",
-    test="test_large_beta_or_sigma_causes_collapse_and_small_does_not",
+    test="test_large_beta_or_sigma_causes_collapse_but_small_values_do_not",
 )
 def collapse(setup: Setup) -> Finding:
     """Train with five betas; measure how much the decoded images differ from each other."""
