@@ -72,7 +72,7 @@ def test_elbo_error_assumes_independent_draws_and_log_px_error_is_a_mean():
     assert m.exact.error == pytest.approx(m.parts.error.mean())
 
 
-def test_gap_and_rate_are_sums_of_their_parts_and_elbo_agrees_with_sampling():
+def test_parts_of_gap_and_rate_add_up_and_elbo_agrees_with_sampling():
     m = measured()
     document = evaluate.document_of(m, [])
     split = document["gap"]
