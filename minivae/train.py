@@ -81,7 +81,7 @@ class Training:
             vae.check_data(part)
         self.optimiser, self.gradient = Adam(vae.params, lr), vae.params.zeros_like()
         self.epoch = 1                                      # the current epoch
-        self.order = np.empty(0, int)                       # row numbers in the order of this epoch, (N,), or empty
+        self.order = np.empty(0, int)                       # shuffled row numbers, (N,); empty between two epochs
         self.done = 0                                       # number of mini-batches of this epoch that are done
         self.reconstruction = self.kl = 0.0                 # sums over the data points that this epoch has used so far
         keep_freed_memory()
@@ -213,10 +213,10 @@ def _records(training, stop):
 
 
 def keep_freed_memory() -> None:
-    """Make malloc reuse freed memory of up to 62 MiB. This saves 12 % of a training step at 784-400-20, batch 1,000.
+    """Make malloc reuse up to 62 MiB of freed memory. Otherwise the system fills new memory with zeros for large arrays.
 
-    Otherwise the system fills new memory with zeros for every large array. The function works only with glibc, the C library
-    of most Linux systems; with other C libraries, it has no effect.
+    Reuse saves 12 % of a training step with layers of 784, 400 and 20 units and batches of 1,000. The function works only
+    with glibc, the C library of most Linux systems; with other C libraries, it has no effect.
     """
     np.empty(31 << 20, np.uint8)    # after a block of 31 MiB is freed, glibc keeps up to 62 MiB of freed memory
 

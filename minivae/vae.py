@@ -77,8 +77,8 @@ class VAE:
         """A new model: D features, J latent coordinates, widths of the encoder's hidden layers (the decoder mirrors them).
 
         Weights are Glorot (tanh) or He (relu) draws from `rng`, biases zero. With `data_mean` (D,), z = 0 initially decodes
-        to the mean of the data (probabilities are clipped to 0.01..0.99). `dtype` is float32 or float64; `settings` are the
-        attributes of `VAE`. Raises ValueError if an argument is invalid.
+        to the mean of the data (probabilities are clipped to 0.01..0.99). `dtype` is float32 or float64; `settings` are
+        other attributes of `VAE`. Raises ValueError if an argument is invalid.
         """
         checks.generator("rng", rng)
         features, latent = checks.whole_number("features", features, 1), checks.whole_number("latent", latent, 1)
@@ -99,7 +99,7 @@ class VAE:
 
     # Sizes and parts
 
-    dtype = property(lambda self: self.params.flat.dtype, doc="float32 or float64; all results but samples have it.")
+    dtype = property(lambda self: self.params.flat.dtype, doc="float32 or float64, the dtype of all results but samples.")
     features = property(lambda self: self.layers("encoder")[0][0].shape[0], doc="D, the number of features of a datum.")
     latent = property(lambda self: self.layers("decoder")[0][0].shape[0], doc="J, the number of latent coordinates.")
     hidden = property(lambda self: tuple(w.shape[1] for w, _ in self.layers("encoder")[:-1]), doc="The hidden widths.")

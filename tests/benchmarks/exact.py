@@ -36,7 +36,7 @@ from minivae.evidence import exact_log_px
 from minivae.gaussian import log_standard_normal
 from minivae.ops import log_sum_exp
 
-# Allowed relative error of p(x). A cell is divided until one more division changes p(x) by at most ACCURACY / 100 p(x).
+# Allowed relative error of p(x). A cell is divided until one more division changes p(x) by at most p(x) * ACCURACY / 100.
 ACCURACY = 1e-7
 CELLS = 32                                                  # number of cells per axis before the first division
 # A cell is dropped if its highest log p(x, z) is more than this number of nats below the maximum over all cells.
