@@ -55,15 +55,15 @@ def pytest_unconfigure(config):
         config.get_terminal_writer().line(f"slow tests left out: {len(left_out)}; to run them too: pytest --all")
 
 
-COMMANDS = {                                                # fixture -> the command whose output it returns
+COMMANDS = {                                                # {fixture: command whose output the fixture returns}
     "figures_again": ["derivations", "figures", "--json", "--out", "{}"],
     "museum_matrix": ["tests.helpers.matrix"],
 }
 
 
 def pytest_collection_finish():
-    """Exclude imported objects from garbage collection and collect less often, which saves 6 s of 240."""
-    given(none())(lambda nothing: None)()                   # Hypothesis needs gc once, to find random generators
+    """Exclude imported objects from garbage collection and collect less often; all tests take 6 s of 240 s less."""
+    given(none())(lambda nothing: None)()                   # the first Hypothesis test finds random generators with gc
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
 

@@ -14,7 +14,7 @@ PARTS = ("encoder", "decoder")
 
 @dataclass(frozen=True)
 class Size:
-    """Sizes of a model (features, hidden units, latent coordinates), its activation, rows per batch, draws per row."""
+    """Widths of a model (features, hidden units, latent coordinates), activation, rows per batch, draws of z per row."""
 
     widths: tuple[int, ...]
     activation: str
@@ -27,7 +27,7 @@ class Size:
 
 
 class Start:
-    """Common start of all contenders: the same model, batch, and noise for the comparison."""
+    """Model and batch with which every contender starts, and the noise for comparing their losses and gradients."""
 
     def __init__(self, size: Size):
         rng = np.random.default_rng(0)
@@ -37,7 +37,7 @@ class Start:
         self.eps = self.vae.draw_noise(rng, size.batch, size.draws)             # (L, B, J)
 
     def layers(self, part: str) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return copies of the (weight, bias) pairs of "encoder" or "decoder", weights (in, out)."""
+        """Return copies of the (weight, bias) pairs of "encoder" or "decoder"; weights have shape (in, out)."""
         return [(weight.copy(), bias.copy()) for weight, bias in self.vae.layers(part)]
 
 
@@ -69,9 +69,9 @@ class Minivae:
 
 
 def disagreement(contender, reference) -> str | None:
-    """Return a text about the difference of loss or gradient from the reference; None if it is only rounding."""
+    """Return a text if the contender's loss or gradient differs from the reference's by more than rounding, else None."""
     (loss, d), (loss_0, d_0) = contender.loss_and_gradient(), reference.loss_and_gradient()
-    if not abs(loss - loss_0) <= 1e-4 * abs(loss_0):        # also true for NaN
+    if not abs(loss - loss_0) <= 1e-4 * abs(loss_0):        # true also if the loss is NaN
         return f"loss {loss:.6g}, but {reference.name} has {loss_0:.6g}"
     worst = np.max([np.abs(a - b).max() / np.abs(b).max() for a, b in zip(d, d_0, strict=True)])
     return None if worst <= 1e-4 else f"gradient off by {worst:.2g} of its largest entry"

@@ -41,7 +41,7 @@ from tests.benchmarks.timing import run_with_threads
 
 
 class Setting(NamedTuple):
-    """Published result, and the model and training that it belongs to."""
+    """A published result, and the settings of the model and training whose result is compared with it."""
 
     published: float
     hidden: tuple[int, ...]
@@ -53,7 +53,7 @@ class Setting(NamedTuple):
     samples: int = 1
     binarize: bool = True
     schedule: str = "stages"    # learning rate: stages, cosine or constant
-    warm_up: int = 1            # epochs until beta is 1
+    warm_up: int = 1            # epochs until beta, the weight of the KL, is 1
 
     def rate(self, epoch: int) -> float:
         """Return Adam's learning rate in this epoch; epochs count from 1."""
@@ -104,7 +104,7 @@ def start(setting: Setting, data, epochs: int):
 
 
 def draw_as_torch(vae, rng) -> None:
-    """Draw weights and biases of every layer uniformly between -1/sqrt(I) and 1/sqrt(I), for I inputs."""
+    """Draw the weights and biases of each layer uniformly between -1/sqrt(I) and 1/sqrt(I); I is its number of inputs."""
     for part in ("encoder", "decoder"):
         for weight, bias in vae.layers(part):
             for array in (weight, bias):
@@ -140,14 +140,14 @@ def train_or_resume(name: str, data, epochs: int, out: Path) -> tuple:
 
 
 def nll(vae, x, k: int, processes: int = 1) -> tuple[float, float]:
-    """Return the mean of -log p(x), estimated with k importance weights, and the standard error due to the draws."""
+    """Return the mean of -log p(x), estimated with k importance weights, and its standard error due to the draws of z."""
     import numpy as np
 
     from minivae.app.progress import Progress
 
     parts = np.array_split(x, max(1, len(x) // 100))
     progress, bounds, errors = Progress(len(parts)), [], []
-    with ProcessPoolExecutor(processes) as pool:            # threads would speed up only the matrix products
+    with ProcessPoolExecutor(processes) as pool:            # processes, as threads would speed up only matrix products
         for found in pool.map(bounds_of, repeat(vae), parts, repeat(k), range(len(parts))):
             bounds.append(found.iw_bound)
             errors.append(found.iw_bound_se)
@@ -158,7 +158,7 @@ def nll(vae, x, k: int, processes: int = 1) -> tuple[float, float]:
 
 
 def bounds_of(vae, x, k: int, seed: int):
-    """Return `lower_bounds` of one part of the data. Each part has its own `seed`, and so its own noise."""
+    """Return the `lower_bounds` of one part of the images. Each part has a different `seed`, so its noise is independent."""
     import numpy as np
 
     from minivae import lower_bounds
@@ -177,7 +177,7 @@ def run(name: str, options: argparse.Namespace) -> dict:
     dataset = whole.binarized() if setting.binarize else whole
     training, seconds = train_or_resume(name, dataset, epochs, options.out)
     done = {"setting": name, **setting._asdict(), "epochs_done": training.epoch - 1, "seconds": round(seconds, 1)}
-    done["MiB"] = round(peak_so_far())                      # peak while training; measuring may use other processes
+    done["MiB"] = round(peak_so_far())                      # peak memory of the training; measuring may start processes
     test_x = dataset.few(options.rows or len(dataset.test_x)).test_x
     began = time.perf_counter()
     if setting.binarize:

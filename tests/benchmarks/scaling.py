@@ -61,7 +61,10 @@ class Growth:
     above_first: bool = False                               # True: value(n) - value(first) = c (n - first)^p
 
     def points(self, values: dict[int, float]) -> dict[int, float]:
-        """Return the {n: value} to fit, without differences that noise has made negative."""
+        """Return {n: value} for the fit. If `above_first`, return the differences from the first row that are positive.
+
+        Noise can make a difference negative.
+        """
         if not self.above_first:
             return values
         first, base = next(iter(values.items()))
@@ -84,7 +87,7 @@ class Table:
 
 
 def sized(axis: str, n: int) -> Size:
-    """Return MODEL with n as its rows per batch, units per hidden layer, number of hidden layers, or draws."""
+    """Return MODEL with one size changed to n: rows per batch, units per hidden layer, hidden layers, or draws of z."""
     features, hidden, latent = MODEL.widths
     changed = {
         "batch": {"batch": n},
@@ -96,7 +99,7 @@ def sized(axis: str, n: int) -> Size:
 
 
 def step_times(axis: str) -> Callable:
-    """Return a function that measures milliseconds of a training step for growing sizes of this axis."""
+    """Return a function that measures the milliseconds of a training step for several values of the size `axis`."""
 
     def measure(sizes, rounds, seconds):
         contenders = {n: Minivae(Start(sized(axis, n))) for n in sizes}
@@ -125,12 +128,12 @@ class Epochs:
 
     def steps(self, count):
         for _ in range(count):
-            while next(self.training) is None:              # None after a mini-batch, a Record after the last one
+            while next(self.training) is None:              # `next` returns a Record after the last mini-batch
                 pass
 
 
 def epoch_times(sizes, rounds, seconds):
-    """Return seconds per epoch; one epoch is long enough to be timed alone."""
+    """Return seconds per epoch; `least` is 1, because one epoch is long enough to be timed."""
     times = timing.interleave({n: Epochs(n) for n in sizes}, rounds, seconds, least=1)
     return {"s": times}
 
@@ -147,7 +150,7 @@ def evidence_costs(sizes, rounds, seconds):
 
 
 def ledger_times(sizes, rounds, seconds):
-    """Return seconds of a whole check of the ledger; `seconds` is not used."""
+    """Return the seconds that a check of all entries of the ledger takes; `seconds` is not used."""
     return {"s": ledger.seconds_of_checks(sizes, rounds)}
 
 
@@ -195,7 +198,7 @@ TABLES = {
 
 
 def rows_of(values: dict[int, list[float]], growth: Growth) -> list[dict]:
-    """Return the rows of a table as {column: value}."""
+    """Return one dict for each n: n, quartiles, median, and the exponent computed from the previous row and this one."""
     medians = {n: statistics.median(each) for n, each in values.items()}
     points, first = growth.points(medians), min(medians) if growth.above_first else 0
     rows, before = [], None
@@ -212,7 +215,7 @@ def rows_of(values: dict[int, list[float]], growth: Growth) -> list[dict]:
 
 
 def fitted(values: dict[int, list[float]], growth: Growth) -> float:
-    """Return the exponent fitted to the medians, or NaN if fewer than two points are left. NaN is not within any bound."""
+    """Return the exponent fitted to the medians, or NaN if the fit has fewer than two points. NaN is within no bound."""
     points = growth.points({n: statistics.median(each) for n, each in values.items()})
     return timing.exponent(points, growth.start) if sum(n >= growth.start for n in points) > 1 else math.nan
 
@@ -220,7 +223,7 @@ def fitted(values: dict[int, list[float]], growth: Growth) -> float:
 def measured(table: Table, seconds: float) -> dict[str, dict]:
     """Measure a table and return {column: dict}. The keys of each dict are:
 
-    rows        the lines of the table
+    rows        the rows of the table, from `rows_of`
     exponent    the fitted exponent
     from, to    the range of the fit: the smallest and the largest n
     bound       the largest accepted exponent

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Protocol, TypeVar
 
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-PAUSE = 0.05                                                # seconds; BLAS threads wait actively for half of this time
+PAUSE = 0.05                                                # seconds; idle BLAS threads keep a core busy for about 0.025 s
 Name = TypeVar("Name", str, int)
 
 
@@ -72,7 +72,7 @@ def interleave(
 
 
 def warm_up(contender: Contender, seconds: float, least: int) -> float:
-    """Run until compilers and caches are warm; return the seconds per step after that."""
+    """Run steps for `seconds`, so that compilers and caches are warm; return the seconds per step of the last steps."""
     contender.steps(least)
     start, per_step = time.perf_counter(), None
     while per_step is None or time.perf_counter() - start < seconds:
@@ -87,7 +87,7 @@ def quartiles(values: list[float]) -> tuple[float, float, float]:
 
 
 def ratio(times: dict[str, list[float]], name: str, other: str) -> float:
-    """Return the median over rounds of time(name) / time(other); a slow round affects both, so it cancels."""
+    """Return the median over rounds of time(name) / time(other); a slow round hardly changes its ratio."""
     return statistics.median(a / b for a, b in zip(times[name], times[other]))
 
 

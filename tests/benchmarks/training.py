@@ -111,7 +111,7 @@ class RooflineAndAdam(Roofline):
 
 
 class Torch:
-    """PyTorch in eager mode; its weights are stored as (out, in)."""
+    """PyTorch in eager mode; its weights have shape (out, in)."""
 
     name = "torch"
 
@@ -163,10 +163,10 @@ class TorchCompile(Torch):
     name = "torch.compile"
 
     def prepare(self):
-        torch.compiler.reset()                              # else the next model is compiled for variable shapes: slow code
+        torch.compiler.reset()                              # else PyTorch compiles slower code for the next model's shapes
         self.params, self.m, self.v = ([p.clone() for p in self.first] for _ in range(3))
         self.t = torch.zeros(())
-        self.loss_and_d = torch.compile(torch.func.grad_and_value(self.loss))   # used only in the comparison
+        self.loss_and_d = torch.compile(torch.func.grad_and_value(self.loss))   # used only to compare with minivae
         self.step = torch.compile(self._step, fullgraph=True)
 
     def restart(self):                                      # in place, because the compiled step uses these tensors

@@ -34,7 +34,7 @@ from typing import NamedTuple
 from tests.benchmarks.timing import cpu_name, quartiles
 
 ROOT = Path(__file__).parents[2]
-RUN = "minivae train --out run --overwrite -q"              # the first command; other commands use its run
+RUN = "minivae train --out run --overwrite -q"              # the first command; `minivae evaluate` uses its run
 
 
 class Wait(NamedTuple):
@@ -108,7 +108,7 @@ def cpu_of_children() -> float:
 
 
 def parts_of(wait: Wait, folder: Path) -> dict[str, float]:
-    """Return the CPU seconds of every part of one run, then those of the rest."""
+    """Run the command once more; return the CPU seconds of each of its parts, and those of the rest."""
     call = f"from tests.benchmarks.waiting import run_in_parts; run_in_parts({wait.command!r}, {wait.parts!r})"
     whole = run_timed([sys.executable, "-c", call], wait.command, folder, ROOT).cpu
     parts = json.loads((folder / "parts.json").read_text(encoding="utf-8"))
@@ -163,7 +163,7 @@ def measure(waits: Sequence[Wait], checkouts: Sequence[Path], rounds: int, folde
 
 
 def row(command: str, target: float, taken: list[Seconds], parts: dict[str, float]) -> str:
-    """Return a line of the table: the target, then the wall-clock time and the CPU time, each as median and quartiles.
+    """Return a row of the table: command, target, then wall-clock time and CPU time, each as median and quartiles.
 
     The last cell names the parts that take at least 5 % of the CPU time, largest first.
     """

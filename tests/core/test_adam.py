@@ -27,7 +27,7 @@ def vector(flat):
 
 
 def random_gradients(size, scale=1.0, steps=60, dtype=np.float64):
-    """Return gradients with a non-zero mean, so that both moments matter."""
+    """Return random gradients whose mean over the steps is not zero, so that both moments of Adam matter."""
     rng = np.random.default_rng(size)
     pull = rng.normal(size=size)
     return [(scale * (pull + rng.normal(size=size))).astype(dtype) for _ in range(steps)]
@@ -57,7 +57,7 @@ def test_adam_equals_the_textbook_update_for_sixty_steps(settings, scale):
 
 
 def test_resetting_tiny_moments_changes_no_step():
-    """After 20 resets, Adam still equals the textbook's Adam, which has none. From step 6, half of the gradient is 0."""
+    """Compare with the textbook's Adam, which resets nothing. Half of each gradient is 0 from step 6 on."""
     start = np.random.default_rng(1).normal(size=8)
     gradients = random_gradients(8, steps=20 * RESET)
     for gradient in gradients[5:]:
