@@ -1,4 +1,4 @@
-"""Refusals have a message, accepted values are converted exactly, and inputs stay unchanged."""
+"""Checks of arguments refuse bad values with a message, convert good values exactly, and leave inputs unchanged."""
 
 import itertools
 
@@ -15,7 +15,7 @@ def test_error_message_contains_argument_and_rule_and_value_and_remedy():
     refused(lambda: checks.refuse("x", "small", "a big one", "Divide."), "x", "small", "a big one", "Divide.")
 
 
-EXACT = st.integers(0, 100)                                 # every number type represents these exactly
+EXACT = st.integers(0, 100)                                 # every dtype in TYPES represents these numbers exactly
 TYPES = ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"]
 
 
@@ -37,7 +37,7 @@ def test_conversion_keeps_dtype_except_bool_and_float16(dtype, kept):
     assert checks.real_array("x", np.ones((2, 3), dtype), (2, 3)).dtype == np.dtype(kept)
 
 
-def test_array_of_the_right_type_is_not_copied_and_no_input_changes():
+def test_array_is_copied_only_if_its_dtype_or_layout_is_wrong():
     array = np.ones((2, 3))
     assert checks.real_array("x", array, (None, 3), np.float64) is array
     backwards = np.arange(6.0).reshape(2, 3)[::-1]
@@ -130,7 +130,7 @@ def test_refusal_of_a_number_mentions_only_the_given_limits(limits, rule):
     assert str(info.value) == f"b1 must be {rule}; got nan. Check its sign and scale."
 
 
-def test_above_0_refuses_0_but_at_least_0_accepts_0():
+def test_limit_above_0_refuses_0_but_limit_at_least_0_accepts_0():
     assert checks.real_number("beta", 0, at_least=0) == 0
     refused(lambda: checks.real_number("lr", 0, above=0), "lr", "a finite number > 0", "0", "scale")
     assert checks.real_number("any", -1e300) == -1e300
@@ -171,7 +171,7 @@ def test_generator_check_refuses_values_of_other_types():
         refused(lambda bad=bad: checks.generator("rng", bad), *words)
 
 
-def test_any_of_the_arrays_may_have_fewer_leading_axes():
+def test_same_axes_accepts_arrays_with_fewer_leading_axes():
     one, many = np.zeros(3), np.zeros((2, 4, 3))
     checks.same_axes(one, many, 0.5)
     checks.same_axes(many, one, 0.5)

@@ -1,8 +1,8 @@
 """Densities, draws, KLs and entropies describe the same Gaussian and equal their definitions.
 
-The first test checks sampler, density and KL together. If they disagree about log_var, each may still have the right
-gradient of its own value, so a gradient check passes. With quadrature nodes instead of noise, means are exact, so the
-disagreement is visible.
+The first test checks sampler, log density and KL together. If one of these functions uses log_var wrongly, it may still
+return the correct gradient of its wrong value, so a gradient check passes. The first test replaces noise by quadrature
+nodes. Then means over draws are exact, and the test notices the wrong function.
 """
 
 import math
@@ -32,14 +32,17 @@ LOG_VAR = np.array([[0.0, -2.0], [1.1, 0.4], [-0.6, -3.0]])
 
 
 def kl_of_the_draws(mu, log_var):
-    """Return the mean of log q(z) - log p(z), (B,), over z from `reparameterize`; exact, as this is quadratic in eps."""
+    """Return the mean of log q(z) - log p(z), (B,), over draws z from `reparameterize`.
+
+    The mean is exact, because log q(z) - log p(z) is a quadratic function of eps.
+    """
     eps, weights = noise_nodes(latent=mu.shape[1], rows=len(mu))
     z = gaussian.reparameterize(mu, log_var, eps)
     return weights @ (gaussian.log_normal(z, mu, log_var) - gaussian.log_standard_normal(z))
 
 
 def test_mean_of_log_q_minus_log_p_over_draws_equals_the_kl():
-    """So the sampler, the log density and the KL describe the same Gaussian."""
+    """Equality shows that the sampler, the log density and the KL describe the same Gaussian."""
     close(kl_of_the_draws(MU, LOG_VAR), kl_standard_normal(MU, LOG_VAR).sum(axis=-1), rel=1e-12)
 
 
@@ -92,7 +95,7 @@ def test_gaussian_densities_integrate_to_one(mu, log_var):
 
 
 def kl_by_quadrature(mu_q, sigma_q, mu_p, sigma_p):
-    """Return the integral of q log(q / p). The logs are written out, because the densities underflow in the tails."""
+    """Return the integral of q log(q / p). A formula gives log(q / p), because the densities underflow in the tails."""
     z, spacing = gaussian_line(mu_q, sigma_q)
     log_ratio = np.log(sigma_p / sigma_q) + (((z - mu_p) / sigma_p) ** 2 - ((z - mu_q) / sigma_q) ** 2) / 2
     return (gaussian_density(z, mu_q, sigma_q) * log_ratio).sum() * spacing
@@ -140,7 +143,7 @@ NEAR_THE_PRIOR = st.builds(lambda digits, power: digits * 10.0**power, st.floats
 @example(1e-9, 0.0)
 @example(0.0, -1e-4)
 def test_kl_near_the_prior_is_accurate_and_never_negative(mu, log_var):
-    """Compare with the series of `e^t - 1 - t` in exact fractions; the tolerance is the rounding error of log_var."""
+    """Compare with the series of `e^log_var - 1 - log_var` in exact fractions; `abs_` allows a rounding error of log_var."""
     series = sum(Fraction(log_var) ** k / math.factorial(k) for k in range(2, 16))
     exact = float((Fraction(mu) ** 2 + series) / 2)
     kl = kl_standard_normal(np.array(mu), np.array(log_var))
@@ -171,14 +174,14 @@ def log_density_full(z, mu, cov):
 
 
 def expectation_full(f, mu, cov):
-    """Return the mean of f(z) over N(mu, cov), exact for quadratic f: a sum over a grid along the eigenvectors of cov."""
+    """Return the mean of f(z) over N(mu, cov), a sum over a grid along the eigenvectors of cov; exact if f is quadratic."""
     eps, weights = noise_nodes(latent=len(mu), rows=1, nodes=3)
     variances, axes = np.linalg.eigh(cov)
     return weights @ f(mu + eps[:, 0] * np.sqrt(variances) @ axes.T)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
-def test_full_kl_and_entropy_equal_their_definitions(size):
+def test_kl_full_and_entropy_full_equal_their_definitions(size):
     rng = np.random.default_rng(size)
     for _ in range(20):
         (mu_q, mu_p), cov_q, cov_p = rng.normal(size=(2, size)), *(random_covariance(rng, size) for _ in "qp")
@@ -190,8 +193,8 @@ def test_full_kl_and_entropy_equal_their_definitions(size):
         close(entropy_full(cov_q), entropy, rel=1e-10, abs_=1e-12)
 
 
-def test_full_kl_equals_the_integral_over_the_plane():
-    """Compute the definition as a sum over a grid, without a change of variables."""
+def test_kl_full_equals_the_integral_over_the_plane():
+    """Sum over a grid of z; `expectation_full`, the reference of the previous test, uses a change of variables."""
     mu_q, cov_q = np.array([0.3, -0.2]), np.array([[1.0, 0.6], [0.6, 0.8]])
     mu_p, cov_p = np.array([-0.5, 0.1]), np.array([[0.9, -0.3], [-0.3, 1.4]])
     line, spacing = gaussian_line(0.0, 1.0)
@@ -209,7 +212,7 @@ def test_full_and_diagonal_functions_agree_for_diagonal_covariances():
     close(entropy_full(np.diag(np.exp(log_var_q))), entropy_diagonal(log_var_q).sum(), rel=1e-13)
 
 
-def test_full_kl_is_zero_for_equal_gaussians_and_positive_for_others():
+def test_kl_full_is_zero_for_equal_gaussians_and_positive_for_different_gaussians():
     rng = np.random.default_rng(4)
     for size in (1, 2, 4):
         mu, cov = rng.normal(size=size), random_covariance(rng, size)
@@ -242,17 +245,17 @@ POSITIVE, SHAPE, FINITE = "symmetric positive definite", "of shape (..., any, an
 BAD_COVARIANCES = {
     "not symmetric": ([[1.0, 0.5], [0.4, 1.0]], POSITIVE),
     "slightly asymmetric": ([[1.0, 0.5], [0.5 + 1e-9, 1.0]], POSITIVE),
-    "asymmetric beside a zero": ([[1.0, 0.0], [1e-9, 1.0]], POSITIVE),
+    "a zero opposite to 1e-9": ([[1.0, 0.0], [1e-9, 1.0]], POSITIVE),
     "correlation above one": ([[1.0, 1.1], [1.1, 1.0]], POSITIVE),
     "singular": ([[1.0, 1.0], [1.0, 1.0]], POSITIVE),
     "negative variance": ([[1.0, 0.0], [0.0, -1.0]], POSITIVE),
-    "a row": ([[1.0, 0.0]], POSITIVE),
+    "a matrix with one row": ([[1.0, 0.0]], POSITIVE),
     "not square": ([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], POSITIVE),
     "NaN": ([[1.0, 0.0], [0.0, np.nan]], FINITE),
     "infinite": ([[1.0, 0.0], [0.0, np.inf]], FINITE),
     "a vector of variances": ([1.0, 2.0], SHAPE),
     "a number": (1.0, SHAPE),
-    "one of a stack": ([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 2.0], [2.0, 1.0]]], POSITIVE),
+    "second matrix of a stack": ([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 2.0], [2.0, 1.0]]], POSITIVE),
     "empty": (np.zeros((0, 0)), "non-empty"),
 }
 
@@ -293,7 +296,7 @@ def test_covariances_of_different_sizes_are_refused():
     refused(lambda: kl_full(np.zeros(2), np.eye(2), np.zeros((4, 2)), np.tile(np.eye(2), (4, 1, 1))), *words)
 
 
-def test_shared_noise_gives_the_results_of_noise_copied_for_every_datum():
+def test_noise_shared_by_all_data_gives_the_same_results_as_copied_noise():
     rng = np.random.default_rng(0)
     eps, d_z = rng.normal(size=(4, 1, 2)), rng.normal(size=(4, 3, 2))
     copies = eps.repeat(3, axis=1)

@@ -1,6 +1,6 @@
-"""Every hand-written backward is the gradient of its forward, and an error planted in any of them is noticed.
+"""Every hand-written backward is the gradient of its forward, and an error planted in any backward is noticed.
 
-One table lists every backward. A test reads the source and fails if a backward is not in the table.
+TABLE lists every backward function. A test reads the source and fails if a backward is not in TABLE.
 """
 
 import ast
@@ -27,13 +27,13 @@ from tests.helpers.numeric import (
 
 
 class Case(NamedTuple):
-    """A forward, its backward, and the random inputs to check them on."""
+    """A forward function, its backward function, and a description of the random inputs that check them."""
 
     forward: Callable                                       # (*inputs) -> output
     backward: Callable                                      # (d_out, *inputs) -> one gradient for each input in `wrt`
-    inputs: str                                             # shapes; "BI I ." means (B, I), (I,) and ()
-    wrt: tuple[int, ...]
-    fit: Callable = lambda *inputs: inputs                  # standard normal draws -> legal inputs
+    inputs: str                                             # shapes of the inputs; "BI I ." means (B, I), (I,) and ()
+    wrt: tuple[int, ...]                                    # indices of the inputs that have a gradient
+    fit: Callable = lambda *inputs: inputs                  # makes valid inputs from standard normal draws
 
 
 def halved(*inputs):
@@ -49,7 +49,8 @@ def half_integers(a):
 def whole_with_odd_biases(*inputs):
     """Return whole numbers as x and weights. Biases are odd multiples of 1/2 in layer 1, 1/4 in layer 2, 1/8 in layer 3.
 
-    So the first ReLU gets odd multiples of 1/2, and the second odd multiples of 1/4: all are far from the kink.
+    So all inputs of the first ReLU are odd multiples of 1/2, and all inputs of the second ReLU are odd multiples of 1/4. No
+    input is near the kink.
     """
     fitted, grid = [], 1.0
     for a in inputs:
@@ -68,7 +69,7 @@ def from_output(act, act_backward):
 
 
 def affine_into(d_out, x, weight, bias):
-    """Return d_x, d_W and d_b. The last two are existing arrays, into which `affine_backward` writes."""
+    """Return d_x, d_W and d_b; `affine_backward` writes d_W and d_b into existing arrays."""
     into = np.full_like(weight, np.nan), np.full_like(bias, np.nan)
     d_x, _, _ = ops.affine_backward(d_out, x, weight, bias, into=into)
     return d_x, *into
@@ -92,7 +93,7 @@ def mlp_case(activation, wrt_x):
 
 
 def log_prob_case(kind, fit=lambda *inputs: inputs):
-    """Return the Case of a likelihood's methods, with gradients for the decoder's output and for log_sigma, if any."""
+    """Return the Case of a likelihood's methods, with gradients for the decoder's output and, if there is one, log_sigma."""
     scales = len(kind.scale)
     inputs = "BD LBD" + " ." * scales
     return Case(kind.log_prob, kind.log_prob_backward, inputs, tuple(range(1, 2 + scales)), fit)
@@ -106,7 +107,7 @@ def loss_case(loss, loss_backward, inputs, beta):
 def whole_model_case(**settings):
     """Return the Case of a whole model as a function of its P parameters; test_vae.py checks more settings."""
     vae, x, eps = random_problem(1, samples=2, features=3, **settings)
-    models = {}                                             # dtype -> model; cached, because making a model is slow
+    models = {}                                             # {dtype: model}; cached, because making a model is slow
 
     def at(flat):
         if flat.dtype not in models:
@@ -122,7 +123,7 @@ def whole_model_case(**settings):
     return Case(lambda flat: at(flat).forward(x, eps).loss, backward, "P", (0,))
 
 
-P = 49                                                      # number of parameters of a model 3 - 3 - 2 - 3 - 3
+P = 49                                                      # number of parameters of a model with layers 3 - 3 - 2 - 3 - 3
 TABLE = {
     "ops.affine_backward": Case(ops.affine, ops.affine_backward, "BI IO O", (0, 1, 2)),
     "ops.affine_backward: into": Case(ops.affine, affine_into, "BI IO O", (0, 1, 2)),
@@ -175,11 +176,11 @@ TABLE = {
     "likelihood.Bernoulli.log_prob_backward": log_prob_case(likelihood.Bernoulli(), counts(1)),
     "likelihood.Binomial.log_prob_backward": log_prob_case(likelihood.Binomial(16), counts(16)),
     "likelihood.Gaussian.log_prob_backward": log_prob_case(likelihood.Gaussian("learned")),
-    "objective.kl_analytic_backward": Case(             # the analytic KL does not depend on z
+    "objective.kl_analytic_backward": Case(             # without d_z: the analytic KL does not depend on z
         objective.kl_analytic, lambda *inputs: objective.kl_analytic_backward(*inputs)[1:], "LBJ BJ BJ", (1, 2)
     ),
     "objective.kl_sampled_backward": Case(objective.kl_sampled, objective.kl_sampled_backward, "LBJ BJ BJ", (0, 1, 2)),
-    "objective.kl_path_backward": Case(                 # the gradients for mu and log_var are 0
+    "objective.kl_path_backward": Case(                 # only d_z: the gradients for mu and log_var are 0
         objective.kl_sampled, lambda *inputs: objective.kl_path_backward(*inputs)[:1], "LBJ BJ BJ", (0,)
     ),
     "objective.elbo_loss_backward: analytic": loss_case(objective.elbo_loss, objective.elbo_loss_backward, "LB B", 0.5),
@@ -264,7 +265,7 @@ def test_gradient_table_has_a_row_for_every_backward_in_the_source():
 
 
 DIFFERENT = dict(zip("LBDIHJO", range(2, 9))) | {"P": 49}
-# Some rows of TABLE accept an axis of length one: {row: {index of the input array: letters of the accepted axes}}
+# In some cases of TABLE, an axis of length one is allowed: {name of the case: {index of the input: letters of such axes}}
 MAY_BE_ONE = {
     "gaussian.reparameterize_backward": {2: "B"},
     "likelihood.bernoulli_log_prob_backward": {1: "B"},
@@ -273,8 +274,9 @@ MAY_BE_ONE = {
     "likelihood.Bernoulli.log_prob_backward": {1: "B"},
     "likelihood.Binomial.log_prob_backward": {1: "B"},
     "likelihood.Gaussian.log_prob_backward": {1: "B"},
-    "objective.kl_analytic_backward": {0: "LBJ"},           # the analytic KL does not depend on z
+    "objective.kl_analytic_backward": {0: "LBJ"},           # input 0 is z, which the analytic KL does not use
 }
+# The backwards of these cases combine no arrays, so the axes of their arguments cannot contradict each other.
 COMBINES_NOTHING = {"objective.elbo_loss_backward: analytic", "objective.elbo_loss_backward: sampled"}
 
 
@@ -309,10 +311,10 @@ REPORTED = ONES | {"B": 3, "I": 3, "H": 3}
 
 
 @pytest.mark.parametrize("name", TABLE)
-@settings(max_examples=settings.default.max_examples // 5)  # a fifth of the usual number, for each case in TABLE
+@settings(max_examples=settings.default.max_examples // 5)  # a fifth of the usual number of examples for each case
 @given(seed=st.integers(0, 2**32 - 1), sizes=SIZES)
 @example(seed=0, sizes=ONES)                                # all sizes are 1
-@example(seed=2_318_184_297, sizes=REPORTED)                # failed once: see below
+@example(seed=2_318_184_297, sizes=REPORTED)                # failed once: see the next test
 def test_every_backward_is_the_gradient_of_its_forward(name, seed, sizes):
     case = TABLE[name]
     inputs, d_out = draw(case, seed, sizes)
@@ -323,7 +325,10 @@ def test_every_backward_is_the_gradient_of_its_forward(name, seed, sizes):
 
 
 def test_gradient_smaller_than_rounding_errors_is_reported_as_not_resolvable():
-    """This draw failed once: the gradient in input 6, the last bias, is -0.01, but the absolute terms add up to 1060."""
+    """The check failed once for these inputs: the gradient for input 6, the last bias, is -0.01.
+
+    The absolute terms add up to 1060, so the rounding error of the central difference is larger than the tolerance.
+    """
     layers = [[[4, 2, 4], [-4, -4, -2], [2, 2, -2]], [1.5, 0.5, 1.5], [[2], [2], [2]], [-0.5], [[2]], [2.5]]
     inputs = [np.array(a, float) for a in ([[2, -6, -2], [2, -2, 2], [4, -4, 4]], *layers)]
     case, d_out = TABLE["ops.mlp_backward: relu"], np.array([[0.9102284], [0.77149715], [-1.69217503]])
@@ -332,7 +337,7 @@ def test_gradient_smaller_than_rounding_errors_is_reported_as_not_resolvable():
     with pytest.raises(AssertionError, match="input 6, by central difference"):
         check_gradient(number(case, d_out), inputs, {6: gradients[6]}, "central difference")
     assert not resolvable(case, inputs, d_out, dict(zip(case.wrt, gradients)))
-    d_out = np.abs(d_out)                                   # now all rows are positive, and their sum is far from 0
+    d_out = np.abs(d_out)                                   # their sum, the gradient for the last bias, is now far from 0
     check(case, inputs, d_out, case.backward(d_out, *inputs), "central difference")
 
 
@@ -375,7 +380,7 @@ def test_forward_and_backward_do_not_write_into_their_arguments(name):
 PLANTS = {
     "scaled by 1 + 1e-4": lambda d: d * (1 + 1e-4),
     "sign flipped": lambda d: -d,
-    "transposed": lambda d: d.T if d.ndim > 1 else d[::-1] if d.ndim else None,     # reverse a vector
+    "transposed": lambda d: d.T if d.ndim > 1 else d[::-1] if d.ndim else None,     # a vector is reversed
     "dropped": lambda d: 0 * d,
 }
 
@@ -384,7 +389,7 @@ PLANTS = {
 @pytest.mark.parametrize("name", TABLE)
 def test_planted_error_in_any_backward_is_noticed(name, oracle):
     case = TABLE[name]
-    inputs, d_out = draw(case, 3, SQUARE)                   # square, so that a transpose has the same shape
+    inputs, d_out = draw(case, 3, SQUARE)                   # all sizes are 3: a transposed matrix has the same shape
     right = list(case.backward(d_out, *inputs))
     check(case, inputs, d_out, right, oracle)
     for index, gradient in zip(case.wrt, right):

@@ -1,6 +1,6 @@
-"""Wrong input is refused with a message; right input of any type and layout gives the same numbers.
+"""Invalid input is refused with a message; valid input gives the same results in every type and memory layout.
 
-A refusal is a ValueError with argument, rule, value and remedy; `refused` checks all four.
+A refusal is a ValueError. Its message has four parts: argument, rule, value and remedy; `refused` checks all four.
 """
 
 import warnings
@@ -81,9 +81,9 @@ def test_bad_data_are_refused_by_loss_gradient_elbo_and_encode(likelihood, metho
         (Binomial(16), 0.5, "whole numbers 0..16 for Binomial(16)", "not all whole", "counts"),
     ],
 )
-def test_data_of_another_likelihood_are_refused(method, likelihood, value, rule, got, remedy):
+def test_data_that_do_not_fit_the_likelihood_are_refused(method, likelihood, value, rule, got, remedy):
     vae = random_vae(np.random.default_rng(0), likelihood, features=3)
-    assert {0, 1} == set(np.delete(coins().ravel(), 7))     # all data except entry 7, which `spoilt` replaces
+    assert {0, 1} == set(np.delete(coins().ravel(), 7))     # `spoilt` replaces entry 7; all other entries are 0 or 1
     for dtype in (np.float64, np.float32) if value % 1 else (np.float64, np.float32, np.int16):
         bad = spoilt(value).astype(dtype)
         refused(lambda bad=bad: METHODS[method](vae, bad), "x", rule, got, remedy)
@@ -102,7 +102,7 @@ def test_data_too_large_for_the_dtype_of_the_model_are_refused(method):
         refused(lambda: METHODS[method](vae, spoilt(1e300)), "x", "range of float32", "beyond", "float64")
 
 
-def test_message_for_counts_out_of_range_does_not_call_them_fractions():
+def test_message_for_whole_counts_out_of_range_does_not_mention_fractions():
     vae = random_vae(np.random.default_rng(0), Binomial(16), features=3)
     with pytest.raises(ValueError) as info:
         vae.encode(spoilt(17.0))
@@ -229,7 +229,7 @@ def test_astype_refuses_unsupported_dtypes(bad):
 
 
 @pytest.mark.parametrize("bad", [0, -1, 1.5, 1.0, True, "1", None, np.nan])
-def test_noise_needs_whole_numbers_of_rows_and_samples(bad):
+def test_draw_noise_accepts_only_whole_numbers_of_rows_and_samples(bad):
     vae, rng = random_vae(np.random.default_rng(0)), np.random.default_rng(0)
     refused(lambda: vae.draw_noise(rng, 3, bad), "samples", "a whole number >= 1", repr(bad), "samples=1")
     refused(lambda: vae.draw_noise(rng, bad), "rows", "a whole number >= 1", repr(bad), "rows=1")
@@ -244,8 +244,8 @@ def read_only(x):
 TYPES = ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?", "f2", "f4", "longdouble", ">f8", ">f2", ">i4"]
 SAME_DATA = {dtype: lambda x, dtype=dtype: x.astype(dtype) for dtype in TYPES} | {
     "Fortran order": np.asfortranarray,
-    "every other column of more": lambda x: np.repeat(x, 2, axis=1)[:, ::2],
-    "every other row of more": lambda x: np.repeat(x, 2, axis=0)[::2],
+    "every other column of a wider array": lambda x: np.repeat(x, 2, axis=1)[:, ::2],
+    "every other row of a longer array": lambda x: np.repeat(x, 2, axis=0)[::2],
     "negative strides": lambda x: x[::-1, ::-1].copy()[::-1, ::-1],
     "big-endian and reversed": lambda x: x.astype(">f8")[::-1].copy(order="F")[::-1],
     "lists": lambda x: x.tolist(),
@@ -276,7 +276,7 @@ def test_equal_data_of_other_types_give_equal_results_and_stay_unchanged(likelih
 @every_likelihood
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_model_never_writes_into_its_arguments(likelihood, dtype):
-    """Arrays of the model's dtype are not copied, so a write into them would reach the caller."""
+    """Arrays of the model's dtype are not copied, so writing into them would change the caller's arrays."""
     vae, x, eps = random_problem(16, likelihood, dtype=dtype, samples=2)
     for array in (x, eps, vae.params.flat, *vae.params.values()):
         array.flags.writeable = False
@@ -290,7 +290,7 @@ def test_model_never_writes_into_its_arguments(likelihood, dtype):
         close(array, same, rel=0)
 
 
-def test_a_model_without_noise_refuses_noise():
+def test_a_model_without_noise_accepts_only_noise_of_zero():
     vae = random_vae(np.random.default_rng(0), noise=False)
     x, eps = np.ones((2, 4)), np.zeros((1, 2, 2))
     assert np.isfinite(vae.loss(x, eps))
@@ -311,7 +311,7 @@ def test_optimal_sigma_of_a_perfect_fit_is_refused():
     refused(lambda: vae.loss(np.zeros((2, 4)), np.zeros((1, 2, 2))), "sigma", "above zero", "0", "Give sigma a number")
 
 
-def test_wrong_params_and_a_set_of_widths_are_refused():
+def test_wrong_params_and_layer_widths_in_a_python_set_are_refused():
     refused(lambda: VAE(params=None), "params", "a Params", "NoneType", "VAE.init")
     refused(lambda: VAE(Params({"a": (2,)}, np.zeros(2))), "params", "an encoder and a decoder", "['a']", "VAE.init")
     refused(lambda: VAE.init(np.random.default_rng(0), 4, hidden={4, 3}), "hidden", "a tuple", "{3, 4}", "hidden=(128,)")

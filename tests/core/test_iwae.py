@@ -38,8 +38,8 @@ def test_iwae_with_one_draw_equals_the_sampled_elbo_bit_for_bit(likelihood, dtyp
     assert np.array_equal(vae.gradient(x, eps).flat, elbo.gradient(x, eps).flat)
 
 
-def test_more_draws_do_not_lower_the_iwae_bound_on_average():
-    """Compare the weighted mean over all pairs of quadrature nodes with the mean over single nodes; both are exact."""
+def test_two_draws_give_a_higher_mean_iwae_bound_than_one_draw():
+    """Compare the mean loss over all pairs of quadrature nodes (two draws) with the mean loss over the nodes (one draw)."""
     vae, x, _ = random_problem(2, Gaussian("learned"), rows=2, latent=1, **IWAE)
     eps, weights = noise_nodes(1, 2, nodes=40)              # (K, B, 1), (K,)
     one = sum(w * vae.loss(x, e[None]) for e, w in zip(eps, weights))
@@ -48,7 +48,7 @@ def test_more_draws_do_not_lower_the_iwae_bound_on_average():
 
 
 def jensen_gain(log_w):
-    """Return the difference between the importance-weighted bound and the mean of log_w (L, B), averaged over data."""
+    """Return the importance-weighted bound minus the mean of log_w (L, B) over the draws, averaged over the data."""
     return (iw_bound(log_w) - log_w.mean(axis=0)).mean()
 
 
@@ -75,7 +75,7 @@ def test_iwae_gradient_is_the_gradient_of_its_loss(likelihood, depth, samples):
 WRONG = {
     "equal weights": lambda log_px_z, kl: np.full(kl.shape, 1 / len(kl)),
     "weights not divided by their sum": lambda log_px_z, kl: np.exp(log_px_z - kl),
-    "weights over the data": lambda log_px_z, kl: np.exp(log_px_z - kl) / np.exp(log_px_z - kl).sum(),
+    "weights divided by a sum over all data": lambda log_px_z, kl: np.exp(log_px_z - kl) / np.exp(log_px_z - kl).sum(),
     "inverse weights": lambda log_px_z, kl: (s := np.exp(kl - log_px_z)) / s.sum(axis=0),
     "log q left out of the weights": lambda log_px_z, kl: (s := np.exp(log_px_z)) / s.sum(axis=0),
 }

@@ -1,4 +1,4 @@
-"""Every likelihood sums or integrates to one, and its mean and samples agree with its density."""
+"""Every likelihood sums or integrates to one over x, and its mean and samples agree with its probabilities."""
 
 import dataclasses
 import functools
@@ -33,7 +33,7 @@ LOGITS = np.array([[0.3, -1.7, 4.0], [-6.0, 0.0, 2.2]])
 
 
 def every_x(n, features):
-    """Return all possible data, (rows, features)."""
+    """Return all rows of data whose features are whole numbers 0..n, (rows, features)."""
     return np.array(list(itertools.product(range(n + 1), repeat=features)), float)
 
 
@@ -52,7 +52,7 @@ def test_bernoulli_probability_is_a_product_over_pixels_and_sums_to_one():
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 16, 255])
-def test_binomial_probability_equals_that_of_coin_tosses_and_sums_to_one(n):
+def test_binomial_probability_equals_the_textbook_formula_and_sums_to_one(n):
     x = every_x(n, 1)
     for logit, p in zip(LOGITS.ravel(), probabilities(LOGITS).ravel()):
         expected = np.array([math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)])
@@ -63,13 +63,13 @@ def test_binomial_probability_equals_that_of_coin_tosses_and_sums_to_one(n):
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 16, 255])
-def test_binomial_coefficients_are_exact_to_rounding(n):
+def test_binomial_coefficients_are_exact_except_for_rounding_errors(n):
     exact = [math.log(math.comb(n, k)) for k in range(n + 1)]
     close(log_binomials(n), exact, rel=1e-14)
     close(log_binomials(n, np.dtype(np.float32)), exact, rel=1e-7)
 
 
-def test_binomial_of_several_features_is_the_product_over_features():
+def test_binomial_probability_of_several_features_is_a_product():
     x = every_x(3, 2)
     logits = np.repeat(LOGITS[:, None, :2], len(x), axis=1)
     both = binomial_log_prob(x, logits, 3)
@@ -111,7 +111,7 @@ def test_broadcast_decoder_output_has_the_same_log_prob_as_repeated_output(likel
     close(likelihood.log_prob(x, out, *scale_values), copies, rel=1e-13)
 
 
-def test_sigma_given_per_row_applies_only_to_its_row():
+def test_gaussian_log_prob_uses_the_sigma_of_each_data_row():
     rng = np.random.default_rng(2)
     x, mean, log_sigma = rng.normal(size=(5, 4)), rng.normal(size=(3, 1, 4)), rng.normal(size=5)
     rows = [gaussian_log_prob(x[[b]], mean, log_sigma[b]) for b in range(5)]
@@ -209,7 +209,7 @@ SAMPLES = 40000
 
 @every_likelihood
 def test_sampled_data_have_the_mean_and_variance_of_the_likelihood(likelihood):
-    """Moments may be off by 6 standard errors; with random seeds, a right sampler would fail once in 10^8.
+    """Moments may be off by 6 standard errors; with random seeds, a correct sampler would fail in one of 10^8 runs.
 
     A standard error is 1/200 of a standard deviation, so a sigma that is wrong by 5 % is noticed.
     """
@@ -313,11 +313,11 @@ def test_cached_coefficients_cannot_be_changed_and_samples_keep_the_dtype():
     assert Gaussian(1.0).sample(np.random.default_rng(0), out, np.float32(0)).dtype == np.float32
 
 
-# Rounding. The expected numbers were computed once from the definition, with 60 digits of Python's module decimal.
+# Rounding errors. The expected numbers were computed once from the definition, with 60 digits of Python's module decimal.
 
 HALF_LOG_2PI = 0.91893853320467274178
-EIGHT = np.array([20.25, -20.25, 0.5, -3.125, 104, -60.5, 7.75, -(2.0**-10)])           # logits, exact in float32
-SEEN = {                                                    # {number of trials: (x for these logits, sum of log p(x|z))}
+EIGHT = np.array([20.25, -20.25, 0.5, -3.125, 104, -60.5, 7.75, -(2.0**-10)])           # eight logits, exact in float32
+SEEN = {                                                    # {number of trials: (x for the logits EIGHT, sum of log p(x|z))}
     1: ([1, 0, 0, 0, 1, 0, 1, 1], -1.7111422974365195489),
     16: ([16, 0, 9, 2, 16, 0, 16, 7], -5.6422534238346890027),
 }
@@ -325,7 +325,7 @@ DTYPES = pytest.mark.parametrize("dtype, rel", [(np.float32, 2e-6), (np.float64,
 
 
 def by_every_route(log_prob, x, out):
-    """Return log p(x|z), (3, 3), of three rows: one at a time, with a copy of `out` for each, and with one shared `out`."""
+    """Return log p(x|z) of three data, (3, 3), in three ways: one by one, with a copy of `out` for each, with one `out`."""
     alone = np.concatenate([log_prob(row[None], out) for row in x], axis=1)
     return np.concatenate([alone, log_prob(x, np.repeat(out, 3, axis=1)), log_prob(x, out)])
 
@@ -367,7 +367,7 @@ OFF = np.array([3, -1, 0, 5, -2, 1, 0, -4.0])
 )
 def test_gaussian_log_prob_is_accurate_far_from_zero(dtype, rel, offset, unit, log_sigma, right, times):
     mean = np.tile(np.arange(8.0), times)
-    x = (offset + unit * (mean + np.tile([OFF, -OFF, OFF[::-1]], times))).astype(dtype)     # rows of equal squared error
+    x = (offset + unit * (mean + np.tile([OFF, -OFF, OFF[::-1]], times))).astype(dtype)     # equal squared error in each row
     out, log_sigma = (offset + unit * mean).astype(dtype)[None, None], np.array(log_sigma, dtype)
     log_prob = functools.partial(gaussian_log_prob, log_sigma=log_sigma)
     close(by_every_route(log_prob, x, out), np.full((3, 3), times * right, dtype), rel=rel)

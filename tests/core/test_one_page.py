@@ -60,7 +60,7 @@ def close_lists(actual, desired, rel):
 
 @cache
 def problem(seed):
-    """Return five things: a random model, data, noise, (reconstruction, KL, loss), the gradient. All sizes differ."""
+    """Return a random model, data, noise, a tuple (reconstruction, KL, loss), and the gradient; B, D, H and J all differ."""
     vae, x, eps = random_problem(seed, Binomial(16), rows=5, features=6, latent=2, hidden=(3,))
     kl = kl_standard_normal(*vae.encode(x)).sum(axis=-1)
     return vae, x, eps, (vae.elbo(x, eps) + kl, kl, vae.loss(x, eps)), page_arrays(vae.gradient(x, eps))
@@ -90,7 +90,7 @@ def adam_steps(scale):
 
 
 def compare_adam(page):
-    """Raise AssertionError unless one_page.py and Adam make the same steps. Gradients of 1e-6 test the effect of `tiny`."""
+    """Raise AssertionError unless one_page.py and Adam make the same steps; gradients of size 1e-6 test `tiny`."""
     for scale in (1.0, 1e-6):
         start, path = adam_steps(scale)
         params, m, v = copy.deepcopy(start), [np.zeros(a.shape) for a in start], [np.zeros(a.shape) for a in start]
@@ -136,8 +136,8 @@ trained_on_few = cache(lambda epochs: train_the_model(FEW, epochs))
 def compare_training(page, data=FEW, epochs=11, rel=1e-10):
     """Raise AssertionError unless training with one_page.py and with VAE gives the same parameters and the same text.
 
-    `page` must be a copy of the module, because this function replaces the data and the number of epochs of `page`. The
-    module prints a line every ten epochs.
+    `page` must be a copy of the module, because this function replaces the data and the number of epochs of `page`. By
+    default, training takes 11 epochs: the module prints a line every ten epochs, and another line at the end.
     """
     page.digits, page.EPOCHS = (lambda: data), epochs
     with contextlib.redirect_stdout(io.StringIO()) as printed:
@@ -178,7 +178,7 @@ def test_one_page_and_the_package_print_the_same_numbers_during_training():
     compare_training(executed(ast.parse(SOURCE)))
 
 
-# Planted errors
+# Planted errors: a slip is a small mistake in one syntax node
 
 OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 OPERATORS |= {ast.Pow: ast.Mult, ast.MatMult: ast.Mult}
@@ -208,7 +208,7 @@ CONFUSED_NAMES = {a: b for names in map(str.split, SAME_SHAPE) for a, b in zip(n
 
 
 def slips(node):
-    """Yield changed copies of a syntax node: another operator, number, function or name, or a swap in a tuple."""
+    """Yield copies of a syntax node with one slip each: another operator, number, function or name, or a swap in a tuple."""
     match node:
         case ast.BinOp(left, op, right) if type(op) in OPERATORS:
             yield ast.BinOp(left, OPERATORS[type(op)](), right)
@@ -238,7 +238,7 @@ def with_slips(function):
     for parent in [function, *(node for statement in function.body for node in ast.walk(statement))]:
         for field, value in list(ast.iter_fields(parent)):
             if parent is function and field != "body":
-                continue                                    # do not change arguments and type hints
+                continue                                    # plant no slips in arguments and type hints
             for i, node in enumerate(value if isinstance(value, list) else [value]):
                 for slip in slips(node):
                     ast.fix_missing_locations(ast.copy_location(slip, node))
@@ -250,7 +250,7 @@ def with_slips(function):
 
 
 def set_node(parent, field, i, node):
-    """Set a field of a syntax node, or entry i of the field if that is a list."""
+    """Set a field of a syntax node, or entry i of the field if the field is a list."""
     value = getattr(parent, field)
     if isinstance(value, list):
         value[i] = node
@@ -266,7 +266,7 @@ def executed(tree):
 
 
 def survivors(name):
-    """Plant all slips in a function. Return the numbers of all lines with slips, and the lines whose slips are unnoticed."""
+    """Plant each slip in a function. Return the numbers of the changed lines, and the changed lines that no test notices."""
     tree = ast.parse(SOURCE)
     numbers, unnoticed = set(), set()
     for number, line in with_slips(function_in(tree, name)):
@@ -288,7 +288,7 @@ def function_in(tree, name):
 EQUIVALENT = {                                              # slips that do not change the result
     "d_kl, d_log_px_z = (1 / len(logits), -1 / len(x))",    # logits and x have the same length, the batch size
     "d_kl, d_log_px_z = (1 / len(x), -1 / len(logits))",
-    "v, m, t = ([0.0] * len(params), [0.0] * len(params), 0)",                              # m and v begin with equal zeros
+    "v, m, t = ([0.0] * len(params), [0.0] * len(params), 0)",                              # m and v are both zeros at first
 }
 
 
@@ -296,7 +296,7 @@ EQUIVALENT = {                                              # slips that do not 
 def test_every_error_planted_in_a_function_of_one_page_is_noticed(name):
     numbers, unnoticed = survivors(name)
     assert unnoticed <= EQUIVALENT
-    if name in ("forward", "backward", "adam"):             # every line except the docstring was changed
+    if name in ("forward", "backward", "adam"):             # slips were planted in every line except the docstring
         first, *body = function_in(ast.parse(SOURCE), name).body
         statements = [node for statement in body for node in ast.walk(statement) if isinstance(node, ast.stmt)]
         assert numbers == {node.lineno for node in statements}
