@@ -76,7 +76,7 @@ class Table:
     """Measurements of one kind: `measure(sizes, rounds, seconds)` returns {column: {n: one value per round}}."""
 
     title: str
-    n: str
+    n: str                                                  # heading of the column with the size n
     sizes: tuple[int, ...]
     measure: Callable[[tuple[int, ...], int, float], dict[str, dict[int, list[float]]]]
     growth: dict[str, Growth]

@@ -323,7 +323,7 @@ def test_one_page_has_at_most_120_lines_two_imports_and_no_class():
 
 
 def numbered(function):
-    """Return (line number, code, step, comment) for every line of a function that has a step number."""
+    """Return (line number, code, step, comment) for every line with a step number in a function."""
     lines, start = inspect.getsourcelines(function)
     found = [(n, re.fullmatch(r" +(\S.*?) +# (\d)  (\(.*)\n", line)) for n, line in enumerate(lines, start)]
     return [(n, match[1], int(match[2]), match[3]) for n, match in found if match]
