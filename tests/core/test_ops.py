@@ -1,4 +1,4 @@
-"""The operations equal their definitions to the stated precision, also for very large inputs."""
+"""The operations of minivae.ops equal their definitions up to rounding, also for very large inputs."""
 
 import decimal
 import math
@@ -13,11 +13,11 @@ from tests.helpers.numeric import close, complex_step
 
 EDGES = [0.0, 1e-300, 1e-9, 0.5, 1.0, 17.0, 36.7, 40.0, 700.0, 745.0, 1e4, 1e38, 1e308]
 EDGES = np.array(EDGES + [-a for a in EDGES])
-NEVER_OVERFLOWS = {"over": "raise", "invalid": "raise", "divide": "raise"}      # underflow to 0 is right
+NEVER_OVERFLOWS = {"over": "raise", "invalid": "raise", "divide": "raise"}      # a result may underflow to 0
 
 
 def exact(function, a):
-    """Return function(a), computed with 90 digits and rounded once, to a float."""
+    """Compute function(a) with 90 digits and round the result to a float."""
     with decimal.localcontext(decimal.Context(prec=90, Emin=-(10**9), Emax=10**9)):
         return float(function(decimal.Decimal(a)))
 
@@ -48,7 +48,7 @@ def test_relu_backward_is_zero_at_the_kink():
 
 
 @given(st.floats(-800, 800))
-def test_softplus_has_full_precision_in_its_tail(a):
+def test_softplus_keeps_full_precision_where_it_is_nearly_zero(a):
     close(ops.softplus(np.array(a)), exact(exact_softplus, a), rel=1e-15, abs_=5e-324)
 
 
@@ -95,7 +95,7 @@ def test_log_sum_exp_backward_is_the_softmax_along_its_axis(axis):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("shift", [0.0, 1e4, -1e4])
 def test_log_sum_exp_and_its_backward_do_not_overflow(dtype, shift):
-    """The four columns: equal entries; weights in the ratio 3:1 (or e:1); a weight of 0; a weight that underflows to 0."""
+    """Columns of `a`: equal entries; softmax weights in the ratio 3:1 (or e:1); a weight of 0; one that underflows to 0."""
     log_3 = 1.0 if shift else math.log(3)                   # 1e4 + log 3 is rounded in float32; 1e4 + 1 is not
     three = math.exp(log_3)
     a = np.array([[0, log_3, -np.inf, -2e4], [0, 0, 0, 0]], dtype) + dtype(shift)
@@ -113,7 +113,7 @@ def random_layers(rng, *widths):
 
 
 @pytest.mark.parametrize("activation, act", [("tanh", np.tanh), ("relu", lambda a: a * (a > 0))])
-def test_mlp_returns_all_layers_and_the_last_one_is_linear(activation, act):
+def test_mlp_returns_the_outputs_of_all_layers_and_the_last_is_linear(activation, act):
     rng = np.random.default_rng(1)
     x, layers = rng.normal(size=(3, 4)), random_layers(rng, 4, 5, 6, 2)
     (w1, b1), (w2, b2), (w3, b3) = layers

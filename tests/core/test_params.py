@@ -1,4 +1,4 @@
-"""The named arrays and the flat vector share their memory, also in every kind of copy."""
+"""The named arrays of a Params object share their memory with its flat vector, also in every kind of copy of the object."""
 
 import copy
 import pickle
@@ -38,7 +38,7 @@ def test_every_entry_of_the_flat_vector_belongs_to_one_array(shapes):
 
 
 def shares_one_memory(params):
-    """Return True if a write into an array changes the vector, and a write into the vector changes the array."""
+    """Return True if a write into any array changes `params.flat`, and a write into `params.flat` changes every array."""
     for name, array in params.items():
         params.flat[...] = 0
         array[...] = 7
@@ -105,7 +105,7 @@ def test_zeros_like_and_astype_keep_names_and_shapes():
 
 
 @pytest.mark.parametrize("flat", [np.zeros(9), np.zeros(11), np.zeros((10, 1)), np.zeros(())])
-def test_a_vector_of_the_wrong_size_is_refused(flat):
+def test_params_refuse_a_flat_vector_of_the_wrong_shape(flat):
     with pytest.raises(ValueError, match=r"flat must be an ndarray of shape \(10,\) .*; got ndarray of shape"):
         Params(SHAPES, flat)
 

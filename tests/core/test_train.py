@@ -52,7 +52,7 @@ def peak_bytes(call):
 
 
 def many_bytes():
-    """Return images as bytes, 0 to 200; as float32, all rows together take 4 MB and a part of 250 rows takes 0.05 MB."""
+    """Return 20,000 images whose pixels are bytes from 0 to 200. As float32, all images take 4 MB; 250 take 0.05 MB."""
     levels = (np.arange(10**6) % 201).astype(np.uint8).reshape(-1, 50)
     return Dataset("many", Grey(levels), Grey(levels[:9]))
 
@@ -66,15 +66,15 @@ def many_bytes():
     ],
     ids=["Training", "extremes", "checksum"],
 )  # fmt: skip
-def test_only_a_part_of_the_images_is_float_at_once(monkeypatch, reader):
+def test_images_are_converted_to_floats_chunk_by_chunk(monkeypatch, reader):
     monkeypatch.setattr(module, "CHUNK", 250)
-    monkeypatch.setattr(module, "keep_freed_memory", lambda: None)              # it allocates a large block, never used
+    monkeypatch.setattr(module, "keep_freed_memory", lambda: None)              # its block of 31 MiB would be measured, too
     data = many_bytes()
-    reader(data)                                            # before the measurement, in case a first call allocates more
+    reader(data)                                            # not measured, because a first call may allocate more
     assert peak_bytes(lambda: reader(data)) < 1e6
 
 
-def test_measured_memory_includes_all_parts_that_are_kept(monkeypatch):
+def test_measured_memory_is_large_if_all_chunks_are_kept(monkeypatch):
     monkeypatch.setattr(module, "CHUNK", 250)
     data = many_bytes()
     assert peak_bytes(lambda: list(module.in_chunks(data.train_x))) > 4e6
@@ -93,7 +93,7 @@ def test_epoch_means_give_every_training_row_equal_weight(monkeypatch):
 
     def spy(self, x, eps, **how):
         f = forward(self, x, eps, **how)
-        if not how:                                         # only evaluation passes an option here (fit=False)
+        if not how:                                         # a training step; evaluation passes the option fit=False
             batches.append(f)
         return f
 
@@ -112,7 +112,7 @@ def test_means_of_held_out_rows_do_not_depend_on_the_chunk_size(chunk, monkeypat
     monkeypatch.setattr(module, "CHUNK", chunk)
     (record,) = train(vae, data, rng, epochs=1, batch=8)
     reconstruction, kl, elbo = evaluate(vae, data.test_x, np.random.default_rng(0))
-    eps = vae.draw_noise(np.random.default_rng(0), 15)      # drawn row by row, so chunks get the same noise
+    eps = vae.draw_noise(np.random.default_rng(0), 15)      # drawn row by row, so `evaluate` drew the same noise
     f = vae.forward(data.test_x, eps, fit=False)
     agree("reconstruction of held-out rows", reconstruction, sum(f.log_px_z[0]) / 15)
     agree("KL of held-out rows", kl, sum(f.kl) / 15)
@@ -186,7 +186,7 @@ def test_order_of_rows_changes_every_epoch():
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(45)) and (orders[0] != orders[1]).any()
 
 
-def test_held_out_evaluation_in_chunks_equals_one_pass(monkeypatch):
+def test_evaluation_in_chunks_equals_evaluation_in_one_pass(monkeypatch):
     vae, data, _ = small(2)
     monkeypatch.setattr(VAE, "draw_noise", lambda vae, rng, rows: np.zeros((1, rows, vae.latent), vae.dtype))
     whole = evaluate(vae, data.train_x, np.random.default_rng(0))
@@ -219,7 +219,7 @@ def test_evaluation_uses_the_sigma_of_training_and_does_not_change_it():
     assert vae.params["log_sigma"] == 1
 
 
-def test_optimal_sigma_is_right_where_float32_squares_underflow():
+def test_optimal_sigma_is_correct_even_if_squares_underflow_in_float32():
     vae, data, rng = small(5, Gaussian("optimal"))
     vae.params.flat[...] = 0                                # the decoder outputs 0 for every pixel
     sigma, mse = module.update_sigma(vae, 1e-25 * data.train_x, rng)
@@ -318,7 +318,7 @@ def test_bad_settings_are_refused_before_the_first_epoch(settings, message):
         train(vae, data, rng, **settings)
 
 
-def test_data_of_another_likelihood_is_refused_before_the_first_epoch():
+def test_data_that_do_not_fit_the_likelihood_are_refused_before_training():
     vae, data, rng = small()
     with pytest.raises(ValueError, match="within 0..1 for the Bernoulli.*Divide by 255"):
         train(vae, dataclasses.replace(data, train_x=data.train_x * 255), rng)
@@ -338,7 +338,7 @@ def test_uint8_data_and_equal_floats_train_the_same_model():
 
 
 @pytest.mark.slow
-def test_autoencoder_without_noise_reconstructs_better_and_ignores_the_prior():
+def test_autoencoder_reconstructs_better_than_a_vae_and_ignores_the_prior():
     digits = trained()[1]
     kinds = {}
     for name, settings in {"vae": {}, "autoencoder": {"beta": 0.0, "noise": False}}.items():
@@ -366,7 +366,7 @@ def test_every_mini_batch_of_binarized_data_is_a_fresh_draw(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="keep_freed_memory has no effect without glibc")
 def test_malloc_reuses_freed_memory_after_a_call_of_keep_freed_memory():
-    """Fill and free arrays thirty times. With the function, a page of memory causes one page fault instead of thirty."""
+    """Fill and free arrays thirty times. With kept memory, a page of memory causes one page fault instead of thirty."""
     code = (
         "import resource, sys, numpy as np; from minivae.train import keep_freed_memory\n"
         "if sys.argv[1] == 'kept': keep_freed_memory()\n"
@@ -394,7 +394,7 @@ def test_first_step_with_a_non_finite_result_is_named():
         assert module.first_bad(f) == names[step]
 
 
-def test_nan_is_attributed_to_the_step_that_made_it():
+def test_error_for_non_finite_parameters_mentions_the_last_training_step():
     x = np.random.default_rng(0).integers(0, 2, (60, 4))
     vae, dataset = VAE.init(np.random.default_rng(0), 4), Dataset("", x[:50], x[50:])
     training = Training(vae, dataset, np.random.default_rng(0), epochs=2, batch=20)

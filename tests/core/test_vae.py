@@ -1,8 +1,8 @@
-"""The whole model: the loss equals its formula, and the gradient is the loss's gradient, in both precisions.
+"""The whole model: the loss equals its formula, and `vae.gradient` is the gradient of the loss, in float32 and in float64.
 
-Every entry of the gradient is checked, to 1e-12 of the largest entry, for every likelihood, activation and depth, several
-numbers of draws and betas, and the estimators analytic and sampled. The same check notices planted errors like those found
-in public VAEs. test_input.py tests bad arguments.
+Every entry of the gradient is checked, to 1e-12 of the largest entry, for every likelihood, activation and depth of the
+networks, several numbers of draws, several values of beta, and the estimators analytic and sampled. The same check notices
+planted errors like those found in public VAEs. test_input.py tests bad arguments.
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ from tests.helpers.numeric import (
 )
 
 HIDDEN = {0: (), 1: (3,), 2: (4, 3), 3: (4, 3, 3)}
-EXACT = ("analytic", "sampled")  # the gradient is exact for any noise values; for "path" it is right only on average
+EXACT = ("analytic", "sampled")  # their gradients are exact for any noise; that of "path" is correct only on average
 ESTIMATORS = tuple(estimator for objective, estimator in OBJECTIVES if objective == "elbo")
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
 every_exact_estimator = pytest.mark.parametrize("estimator", EXACT)
@@ -57,7 +57,7 @@ def log_likelihood_of_one(likelihood, x, out, sigma):
 
 
 def layers_one_by_one(params, part, row, activation):
-    """Return the output of an MLP for one row, number by number."""
+    """Return the output of the encoder or decoder (`part`) for one row of inputs, computed number by number."""
     weights = [name for name in params if name.startswith(part) and name.endswith("weight")]
     for name in weights:
         weight, bias = params[name], params[name.replace("weight", "bias")]
@@ -88,7 +88,7 @@ def test_loss_equals_the_result_of_a_plain_loop(likelihood, activation):
 @every_estimator
 def test_loss_at_beta_one_is_minus_the_mean_elbo(likelihood, estimator):
     vae, x, eps = random_problem(1, likelihood, samples=3, estimator=estimator)
-    if likelihood.scale:                                      # the loss may re-estimate sigma, the bound does not
+    if likelihood.scale:                                      # `loss` may re-estimate sigma, `elbo` does not
         vae.params["log_sigma"][...] = vae.forward(x, eps).scale[0]
     assert vae.elbo(x, eps).shape == (3,)
     close(vae.loss(x, eps), -vae.elbo(x, eps).mean(), rel=1e-14)
@@ -154,7 +154,7 @@ def test_elbo_of_a_datum_does_not_depend_on_its_batch(likelihood):
 
 
 @every_likelihood
-def test_log_likelihood_equals_the_reconstruction_and_accepts_codes_shared_by_data(likelihood):
+def test_log_likelihood_equals_the_reconstruction_and_accepts_one_code_for_all_data(likelihood):
     vae, x, eps = random_problem(7, likelihood, samples=4)
     f = vae.forward(x, eps, fit=False)
     close(vae.log_likelihood(x, f.z), f.log_px_z, rel=1e-14)
@@ -191,7 +191,7 @@ def test_vae_gradient_is_the_gradient_of_its_loss(likelihood, activation, depth)
 @every_likelihood
 @every_estimator
 def test_gradient_for_an_unused_parameter_is_exactly_zero(likelihood, estimator):
-    """The gradient for a sigma that is not learned is 0, whatever the buffer contained before."""
+    """The gradient for a sigma that is not learned is 0, even if its array contained NaN before the call."""
     vae, x, eps = random_problem(8, likelihood, estimator=estimator)
     buffer = vae.params.like(np.full_like(vae.params.flat, np.nan))
     assert vae.backward(x, eps, vae.forward(x, eps), buffer) is buffer
@@ -204,7 +204,7 @@ def test_gradient_for_an_unused_parameter_is_exactly_zero(likelihood, estimator)
 @pytest.mark.parametrize("samples", [1, 3])
 def test_optimal_sigma_needs_no_gradient_through_its_estimate(estimator, samples):
     """The envelope theorem: three gradients are equal. They are the total derivative of a loss that re-estimates sigma,
-    the gradient of the model, and the gradient for a sigma fixed at the optimum."""
+    the gradient that the model returns, and the gradient for a sigma fixed at the optimum."""
     vae, x, eps = random_problem(9, Gaussian("optimal"), samples=samples, estimator=estimator)
     learned = dataclasses.replace(vae, likelihood=Gaussian("learned"), params=vae.params.copy())
     learned.params["log_sigma"][...] = vae.forward(x, eps).scale[0]
@@ -246,7 +246,7 @@ def encoder_given_the_gradient_of_the_decoder(monkeypatch):
     right, decoder_gradients = vae_module.mlp_backward, []
 
     def wrong(d_out, *inputs, wrt_x=True):
-        if not wrt_x:                                       # only the encoder needs no gradient for its input
+        if not wrt_x:                                       # the encoder's backward: no gradient for x is needed
             d_out = np.concatenate([decoder_gradients[0]] * 2, axis=1)
         decoder_gradients.append(right(d_out, *inputs, wrt_x=wrt_x))
         return decoder_gradients[-1]
@@ -288,7 +288,7 @@ PLANTS = {
     "d_log_var from z dropped": replace_result(DRAW, lambda d_mu, d_v: (d_mu, 0 * d_v)),
     "1/2 dropped in d_log_var from z": replace_result(DRAW, lambda d_mu, d_v: (d_mu, 2 * d_v)),
     "d_mu from the KL dropped": replace_result(KL, lambda d_mu, d_v: (0 * d_mu, d_v)),
-    "d_mu from the KL of the wrong sign": replace_result(KL, lambda d_mu, d_v: (-d_mu, d_v)),
+    "d_mu from the KL has the wrong sign": replace_result(KL, lambda d_mu, d_v: (-d_mu, d_v)),
     "d_log_var from the KL dropped": replace_result(KL, lambda d_mu, d_v: (d_mu, 0 * d_v)),
     "1/2 dropped in d_log_var from the KL": replace_result(KL, lambda d_mu, d_v: (d_mu, 2 * d_v)),
     "d_z from log q dropped": replace_result(LOG_Q, lambda d_z, d_mu, d_v: (0 * d_z, d_mu, d_v)),
@@ -335,7 +335,7 @@ def test_planted_error_in_forward_or_backward_is_noticed(plant, oracle, monkeypa
 # Fresh models, randomness, precision
 
 
-def test_fresh_model_has_mirrored_layers_zero_biases_and_documented_variances():
+def test_fresh_model_has_mirrored_layers_zero_biases_and_documented_weight_variances():
     for activation, variance in (("tanh", lambda i, o: 2 / (i + o)), ("relu", lambda i, o: 2 / i)):
         vae = VAE.init(np.random.default_rng(0), 300, 100, (400, 200), activation=activation)
         parts = itertools.product(["encoder", "decoder"], "123", ["weight", "bias"])
@@ -353,7 +353,7 @@ def test_fresh_model_has_mirrored_layers_zero_biases_and_documented_variances():
             close((array.astype(float) ** 2).mean(), spread, rel=6 * math.sqrt(2 / n))
 
 
-def test_fresh_model_defaults_to_tanh_bernoulli_and_two_latents():
+def test_fresh_model_defaults_to_tanh_bernoulli_and_two_latent_coordinates():
     vae = VAE.init(np.random.default_rng(0), 5)
     assert (vae.latent, vae.hidden, vae.activation, vae.beta) == (2, (128,), "tanh", 1)
     assert (vae.likelihood, vae.estimator, vae.noise) == (Bernoulli(), "analytic", True)
@@ -432,7 +432,7 @@ def test_every_result_has_the_dtype_of_the_model(likelihood, estimator, dtype):
 @every_likelihood
 @every_estimator
 def test_backward_in_float32_never_uses_float64(likelihood, estimator, monkeypatch):
-    """Check the arrays of every step, because the gradient is float32 even if a step computes with float64."""
+    """Check the arrays in every step: the array for the gradient stays float32, even if a step computes with float64."""
     seen = []
 
     def spied_on(function):
@@ -494,7 +494,7 @@ def extreme_problem(likelihood, dtype, out, log_var, depth, estimator):
 @every_likelihood
 @every_estimator
 @pytest.mark.parametrize("dtype, rel", [(np.float32, 1e-5), (np.float64, 1e-13)])
-def test_extreme_outputs_give_finite_and_right_losses_without_a_warning(likelihood, estimator, dtype, rel):
+def test_extreme_network_outputs_give_finite_correct_losses_without_a_warning(likelihood, estimator, dtype, rel):
     for out, log_var, depth in itertools.product([-1e4, 1e4], [-80.0, 80.0], [0, 2]):
         vae, x, eps = extreme_problem(likelihood, dtype, out, log_var, depth, estimator)
         with warnings.catch_warnings(), np.errstate(over="raise", divide="raise", invalid="raise"):
@@ -524,7 +524,7 @@ def check_extreme_kl(f, d_heads, eps, log_var, estimator, rel):
 
 
 def check_extreme_counts(f, d_out, x, out, n, rel):
-    """Check log p at logits of +-10^4 and its gradient: every trial with the improbable result costs 10^4 nats."""
+    """Check log p(x|z) and its gradient at logits of +-10^4: every trial with the improbable result costs 10^4 nats."""
     expected = n * float(out > 0)
     log_coefficient = np.array([sum(math.log(math.comb(n, int(value))) for value in row) for row in x])
     log_px_z = log_coefficient - 1e4 * np.abs(expected - x.astype(float)).sum(axis=1)

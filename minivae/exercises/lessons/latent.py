@@ -60,7 +60,7 @@ def collapse(setup: Setup) -> Finding:
     answer=0,
     code=("minivae.vae:VAE.forward", "minivae.vae:VAE.decode", "minivae.vae:VAE.sample"),
     ledger="odaibo.t34",
-    test="test_autoencoder_without_noise_reconstructs_better_and_ignores_the_prior",
+    test="test_autoencoder_reconstructs_better_than_a_vae_and_ignores_the_prior",
 )
 def mean_or_sample(setup: Setup) -> Finding:
     """Compare log p(x|z) at z = mu(x) with its mean over z ~ q(z|x); decode mu, z ~ q and z ~ p."""
