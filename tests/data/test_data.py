@@ -1,4 +1,4 @@
-"""Files are read back exactly, the split is fixed, stratified and without overlap, and bad files are refused."""
+"""Files are read exactly, bad files are refused, and the split into training and held-out rows is fixed and stratified."""
 
 import gzip
 import struct
@@ -115,7 +115,7 @@ def test_indexing_grey_bytes_returns_fractions():
 
 
 def frequency_error(draw, draws=20_000):
-    """Return the largest error of the frequency of ones at any grey level 1 to 254, in units of its standard error."""
+    """Compare the frequency of ones with level / 255, for levels 1 to 254; return the largest error, in standard errors."""
     levels = np.tile(np.arange(256, dtype=np.uint8), (draws, 1))
     p = np.arange(1, 255) / 255
     x = draw(levels)
@@ -130,7 +130,7 @@ def test_binarized_grey_level_is_1_with_probability_level_divided_by_255():
 
 
 def test_dividing_grey_levels_by_256_instead_of_255_is_noticed_when_binarizing():
-    def biased(levels):                                     # level / 256 instead of level / 255
+    def biased(levels):                                     # draws 1 with probability level / 256
         u = np.random.default_rng(1).integers(0, 256, levels.shape, dtype=np.uint8)
         return np.where(levels == 255, 1, u < levels)
 
@@ -154,7 +154,7 @@ def test_binarize_refuses_data_outside_0_to_1(tmp_path):
 
 
 @pytest.mark.parametrize("most, kept", [(1, 1), (2, 2), (100, 89), (355, 355), (1000, 355)])
-def test_a_limit_keeps_evenly_spaced_held_out_rows_with_their_labels(most, kept):
+def test_limit_on_held_out_rows_keeps_evenly_spaced_rows_with_labels(most, kept):
     digits = data.digits()
     limited = digits.few(most)
     assert len(limited.test_x) == len(limited.test_y) == kept and limited.train_x is digits.train_x
@@ -273,7 +273,7 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
-def test_error_for_a_file_without_data_mentions_the_file(tmp_path, name):
+def test_error_for_a_missing_or_damaged_file_mentions_the_file(tmp_path, name):
     path = tmp_path / name
     if BAD_FILES[name] is not None:
         path.write_bytes(BAD_FILES[name])
@@ -358,8 +358,11 @@ def test_nan_in_a_file_is_refused(tmp_path):
         data.load(str(tmp_path / "nan.npy"))
 
 
-def test_digits_have_more_variance_than_the_binomial():
-    """Divide squared errors by `n p (1 - p)`, where p is not near 0 or 1: the mean is 1 for samples of the model."""
+def test_digits_have_more_variance_than_the_binomial_likelihood():
+    """Divide each squared error by the binomial variance n p (1 - p), for pixels whose p is not near 0 or 1.
+
+    The mean of these ratios is 1 for samples of the model; for the digits it is above 2.
+    """
     vae, digits, _ = trained()
     mu, _ = vae.encode(digits.test_x)
     mean = vae.decode(mu).astype(float)                     # n p

@@ -1,6 +1,7 @@
-"""Readers return the right array or raise the documented error; the size in a file's header limits the memory they use.
+"""The readers of IDX, .npy and .npz files return the right array, or raise `Damaged` for a damaged file.
 
-Some damaged files are written by hand, one for each known kind of damage; others are random.
+Some damaged files are written by hand, one for each known kind of damage; others have random changes. The size in the header
+of a file limits the memory that a reader uses.
 """
 
 import gzip
@@ -39,7 +40,7 @@ def npy(array=None, header=None, version=1, data=None):
 
 
 def npz(members, **settings):
-    """Return the bytes of an .npz file of (name, content) pairs; names may be repeated."""
+    """Return the bytes of an .npz file with one member for each (name, content) pair; names may be repeated."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", **settings) as archive:
         for name, content in members:
@@ -209,7 +210,7 @@ BAD_NPY = {
     "invalid Unicode": npy(header=head("'<U1'", shape="()"), data=b"\xff" * 4),
     "invalid Unicode, big-endian": npy(header=head("'>U1'", shape="()"), data=b"\0\x11\0\0"),
 } | {f"header: {name}": npy(header=text, version=2, data=TWO.tobytes()) for name, text in BAD_HEADERS.items()}
-NO_ARRAY = (10**30, 2**63, f"{2**62}, {2**62}")             # too long for NumPy, although no rows are stored
+NO_ARRAY = (10**30, 2**63, f"{2**62}, {2**62}")             # too long for NumPy, even in an array without rows
 BAD_NPY |= {f"no rows, and axes of length {n}": npy(header=head(shape=f"(0, {n})"), data=b"") for n in NO_ARRAY}
 BAD_NPY |= {f"cut after {n} bytes": WHOLE[:n] for n in (1, 5, 6, 7, 8, 9, 10, 30)}
 
@@ -226,7 +227,7 @@ ARCHIVE = npz([("x.npy", WHOLE)])
 
 
 def with_bytes_before(content, before):
-    """Return the archive with eight bytes inserted where `before` first occurs, and with the right directory offset."""
+    """Insert eight bytes into the archive `content` where `before` first occurs; correct the offset of its directory."""
     place, end = content.index(before), content.rindex(b"PK\5\6")
     start = struct.pack("<I", struct.unpack_from("<I", content, end + 16)[0] + 8)
     return content[:place] + b"8 bytes!" + content[place : end + 16] + start + content[end + 20 :]
@@ -286,7 +287,7 @@ def test_reading_a_directory_or_a_missing_file_raises_an_os_error(tmp_path):
 
 
 def test_an_npz_that_was_written_to_a_pipe_is_read(tmp_path):
-    """In such a file, the size and the checksum of each member come after it."""
+    """In such a file, the size and the checksum of each member stand behind the content of the member."""
 
     class Pipe(io.BytesIO):
         def seekable(self):
@@ -318,7 +319,7 @@ def test_pipes_and_devices_are_refused_without_waiting(tmp_path, reader):
 
 
 def edits(content):
-    """Strategy for one to three changes: flip bits, cut or insert bytes, or copy bytes within the file."""
+    """Return a hypothesis strategy for one to three changes: flip bits, cut or insert bytes, copy bytes within the file."""
     place = st.integers(0, len(content))
     length = st.integers(1, 40)
     flip = st.tuples(st.just("flip"), place, st.integers(1, 255))
@@ -380,7 +381,7 @@ def test_edited_gzip_gives_the_right_array_or_is_refused(file, changes):
 @pytest.mark.parametrize("content", [STORED, DEFLATED], ids=["stored", "deflated"])
 @given(data=st.data())
 def test_edited_npz_gives_the_right_arrays_or_is_refused(file, content, data):
-    """Names have no checksum, so a member may be renamed, but its numbers must be right."""
+    """The names of members have no checksum, so a change may rename a member. But its numbers must be right."""
     file.write_bytes(edited(content, data.draw(edits(content))))
     try:
         found = formats.read_npz(file)
@@ -419,7 +420,7 @@ def cost(path, reader):
 
 
 def bomb(announced, content):
-    """Return a function that makes a gzipped IDX file: it announces `announced` bytes and has `content` zeros."""
+    """Return a function that makes a gzipped IDX file: its header announces `announced` bytes; `content` zeros follow."""
     return lambda: gzip.compress(bytes([0, 0, 8, 1]) + struct.pack(">I", announced) + bytes(content))
 
 
@@ -457,7 +458,7 @@ def test_size_in_the_header_limits_the_memory_that_reading_needs(tmp_path, reade
     assert ended == end and memory < most and time.perf_counter() - start < 5
 
 
-def test_memory_measurement_notices_a_larger_array(tmp_path):
+def test_memory_measurement_notices_an_array_of_32_mib(tmp_path):
     (tmp_path / "file").write_bytes(idx(np.zeros(MANY // 2, np.uint8)))
     ended, memory = cost(tmp_path / "file", formats.read_idx)
     assert ended == "read" and memory >= MANY / 2**21

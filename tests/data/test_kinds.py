@@ -1,4 +1,4 @@
-"""Common kinds of files: each gives the right data, or an error with a remedy that works when typed."""
+"""Common kinds of files: each is read correctly, or refused with a remedy that works if the user types it."""
 
 import gzip
 import json
@@ -50,8 +50,8 @@ def mnist(path, prefix="", **left_out):
     return str(path)
 
 
-# Kinds of files that minivae reads: a function that writes the file, arguments of `data.load`, and the expected result:
-# rows to train on, rows held out, features, classes, shape of a picture, meaning of the values.
+# For each kind of file that minivae reads: a function that writes the file, arguments of `data.load`, and the expected
+# result: numbers of training rows, held-out rows, features and classes, shape of a picture, meaning of the values.
 WHITE, COUNTS = "grey levels of bytes, divided by 255", "counts of 6 trials"
 KAGGLE = csv_of(FLAT, header=["label", *PIXELS], label=Y)
 READ = {
@@ -138,7 +138,8 @@ def test_file_in_a_public_format_is_interpreted_correctly(kind, tmp_path):
     assert part in about.line() and "\n" not in about.line() and json.dumps(about.document())
 
 
-# Kinds that are refused, and a pattern that the message must match.
+# For each kind of file that is refused: a function that writes the file, arguments of `data.load`, and a pattern that the
+# error message must match.
 H5, SPARSE = b"\x89HDF\r\n\x1a\n" + bytes(99), dict(indices=[0], indptr=[0, 1], shape=[1, 1], data=[1.0], format=b"csr")
 REFUSED = {
     "text column": (lambda p: write(p / "a.csv", csv_of(TABLE, header=[*"abcdefghi", "kind"], label=NAMES, at=-1)), {},
@@ -271,7 +272,7 @@ def test_labels_of_every_kind_are_accepted(y, numbers, names, tmp_path):
     assert len(read.about.classes) == len(np.unique(numbers))
 
 
-def test_equal_text_labels_have_the_same_number_in_both_parts(tmp_path):
+def test_equal_text_labels_have_equal_numbers_in_training_and_test_data(tmp_path):
     read = data.load(savez(tmp_path / "a.npz", x=TABLE, y=NAMES, x_test=TABLE[:3], y_test=["cat", "cat", "emu"]))
     assert read.classes == ("a dog", "cat", "emu") and read.test_y.tolist() == [1, 1, 2] and set(read.train_y) == {0, 1}
 
@@ -335,7 +336,7 @@ def test_transpose_swaps_height_and_width_of_pictures(tmp_path):
     np.testing.assert_allclose(flat.train_x[0].reshape(9, 6), x[0].T / 255)
 
 
-# The command
+# The commands `data`, `train` and `plot`
 
 
 def run(words, capsys):
@@ -349,14 +350,14 @@ def test_data_command_prints_what_it_reads_and_draws_a_sheet_of_samples(tmp_path
         words = ["data", make(tmp_path), *options, "--out", str(sheet := tmp_path / f"of{len(options)}")]
         code, printed = run(words, capsys)
         assert code == 0 and "32 rows to train on, 8 held out" in printed.out
-        assert run(words, capsys)[0] == 2                   # the first command has written the sheet
+        assert run(words, capsys)[0] == 2                   # refused: the sheet exists, and --overwrite is missing
         document = json.loads(run([*words, "--overwrite", "--json"], capsys)[1].out)
         assert document["train"] == 32 and document["files"][0]["alt"] and document["line"].startswith("read ")
         assert list(sheet.iterdir()) == [sheet / "data.png"]
 
 
 @pytest.mark.slow
-def test_saved_run_contains_the_options_that_read_its_data(tmp_path, capsys, monkeypatch):
+def test_saved_run_contains_the_options_with_which_its_data_were_read(tmp_path, capsys, monkeypatch):
     end_quickly(monkeypatch)
     path, out = write(tmp_path / "a.csv", csv_of(TABLE, ";", label=NAMES)), str(tmp_path / "run")
     words = ["train", "--data", path, "--delimiter", ";", "--label", "0", "--image", "3x3", "--epochs", "1", "--hidden", "4"]
@@ -404,14 +405,14 @@ def test_refusal_of_a_table_mentions_the_label_column(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("kind", ["hdf5", "pickle", "libsvm", "sparse npz", "json"])
-def test_printed_code_that_converts_a_file_is_valid_python(kind, tmp_path):
+def test_conversion_code_in_an_error_message_is_valid_python(kind, tmp_path):
     with pytest.raises(DataError) as refused:
         data.load(REFUSED[kind][0](tmp_path))
     lines = [line.strip() for line in str(refused.value).split("\n")[1:]]
     assert len(lines) == 2 and compile("\n".join(lines), kind, "exec")
 
 
-def test_printed_code_that_converts_json_or_npz_writes_a_readable_file(tmp_path):
+def test_conversion_code_in_an_error_message_writes_a_readable_file(tmp_path):
     for make in (lambda p: write(p / "a.json", json.dumps(TABLE.tolist())), REFUSED["unknown names"][0]):
         with pytest.raises(DataError) as refused:
             data.load(make(tmp_path))
@@ -426,7 +427,7 @@ def test_printed_code_that_converts_json_or_npz_writes_a_readable_file(tmp_path)
 
 
 class Frame:
-    """The part of pandas' DataFrame that is used here."""
+    """Imitation of pandas' DataFrame, with only the methods that these tests need."""
 
     def __init__(self, **columns):
         self.columns, self.held = list(columns), list(map(np.asarray, columns.values()))
@@ -521,7 +522,7 @@ def test_refusal_of_a_wrong_object_suggests_a_call_that_works():
     VAE.init(np.random.default_rng(0), 9, likelihood=Gaussian("optimal")).encode(TABLE - 5)
 
 
-def test_arrays_need_labels_for_both_parts_or_for_neither():
+def test_from_arrays_needs_labels_for_both_training_and_test_data_or_neither():
     assert data.from_arrays(TABLE.astype(np.float16), Y, TABLE[:5], Y[:5]).test_y.tolist() == Y[:5].tolist()
     assert data.from_arrays(TABLE, Y.astype(object)).train_y.dtype == np.int64
     with pytest.raises(ValueError, match="test_y must be given together with y"):
@@ -548,11 +549,11 @@ def test_reading_raises_no_warnings(tmp_path):
 
 
 def coloured(figure):
-    """Return {text: colours} of the texts in a figure and of the class names above its columns."""
+    """Return {text: its colours} for every text in a figure, also for the class names above columns."""
     figure.draw_without_rendering()
     found = {}
     for axes in figure.axes:
-        above = [] if axes.get_xlabel() else axes.get_xticklabels()                 # no x label: the ticks are class names
+        above = [] if axes.get_xlabel() else axes.get_xticklabels()             # no x label: the tick labels are class names
         for text in (*axes.texts, *above):
             found.setdefault(text.get_text(), set()).add(text.get_color())
     return found
@@ -578,7 +579,7 @@ def test_class_has_the_same_name_and_colour_in_every_figure(kind):
     assert len({one.name for one in drawn.values()}) == len(names)
     assert max(len(one.name) for one in drawn.values()) <= 18
     assert len({one.colour for one in drawn.values()}) == min(10, len(names))
-    some = read.test_y != min(read.test_y)                  # without the first class, the others keep their colours
+    some = read.test_y != min(read.test_y)                  # the first class is left out; the others must keep their colours
     x, part = read.test_x[some], read.test_y[some]
     two, one = (VAE.init(rng, 9, J) for J in (2, 1))
     latent_map, pictures_of = figures.latent_map(two, x, part, classes)[0], figures.reconstructions
@@ -599,6 +600,6 @@ def test_class_names_are_short_and_distinct_and_the_font_can_draw_them():
     assert shown(["\u304a", "a$b", " ", "\n"]) == ["#1", r"a\$b", "#3", "#4"]
 
 
-def test_names_must_cover_all_labels():
+def test_class_names_must_cover_all_labels():
     with pytest.raises(ValueError, match="classes must be names of all labels; got none for 1"):
         classes_of(np.array([0, 1]), 2, {0: "cat"})

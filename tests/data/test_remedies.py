@@ -19,9 +19,9 @@ from minivae.evidence.rates import ACTIVE
 from tests.helpers.samples import csv_of, idx, pictures, write
 from tests.helpers.trained import draw_nothing
 
-GREY = pictures(60)                                         # bytes (60, 8, 8): bright on the left or on the right
+GREY = pictures(60)                                         # 60 pictures of 8x8 bytes, bright on the left or on the right
 FLAT, Y = GREY.reshape(60, 64), np.arange(60) % 2
-TABLE = (FLAT[:, 2:60:7] / 255).round(3)                    # (60, 9): large on the left or on the right
+TABLE = (FLAT[:, 2:60:7] / 255).round(3)                    # 9 pixels of each picture, divided by 255
 KIND = np.where(Y, "cat", "dog")
 HEAD = list("abcdefghi")
 COLUMNS = [f"{a},{b}" for a, b in TABLE[:, [0, 8]]]
@@ -61,7 +61,7 @@ def mnist(*prefixes, left_out=(), room="d"):
 def photographs(*rooms):
     """Return a function that writes pictures of two kinds into directories: bright on the left or on the right."""
     def make():
-        image = pytest.importorskip("PIL.Image")            # matplotlib requires Pillow
+        image = pytest.importorskip("PIL.Image")            # Pillow, which matplotlib requires
         for i, picture in enumerate(GREY):
             room = Path("d", rooms[i % len(rooms)])
             room.mkdir(parents=True, exist_ok=True)
@@ -211,7 +211,7 @@ def room(tmp_path, monkeypatch):
 
 
 def trained(path, options):
-    """Return the exit code of the train command."""
+    """Train on the data file `path`; return the exit code of the train command."""
     settings = ["--hidden", "8", "--epochs", "25", "--batch", "12", "--lr", "0.02", "-q", "--out", "run"]
     return cli.main(["train", *settings, "--data", path, *options])
 
