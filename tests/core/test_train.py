@@ -107,7 +107,7 @@ def test_epoch_means_give_every_training_row_equal_weight(monkeypatch):
 
 
 @pytest.mark.parametrize("chunk", [7, 15, 4096])            # 15 rows in three chunks or in one
-def test_means_of_held_out_rows_do_not_depend_on_the_chunk_size(chunk, monkeypatch):
+def test_held_out_elbo_does_not_depend_on_the_chunk_size(chunk, monkeypatch):
     vae, data, rng = small(2, Gaussian("learned"), dtype=np.float64)
     monkeypatch.setattr(module, "CHUNK", chunk)
     (record,) = train(vae, data, rng, epochs=1, batch=8)
@@ -259,10 +259,10 @@ def test_history_records_sigma_and_the_mean_squared_error(kind, noise, monkeypat
 
 
 PLANTED = {
-    "sigma^2 for sigma": lambda sigma, mse: (sigma**2, mse),
-    "log sigma for sigma": lambda sigma, mse: (math.log(sigma), mse),
-    "the sum over features for their mean": lambda sigma, mse: (sigma, 6 * mse),
-    "the root of the error": lambda sigma, mse: (sigma, mse**0.5),
+    "sigma^2 instead of sigma": lambda sigma, mse: (sigma**2, mse),
+    "log sigma instead of sigma": lambda sigma, mse: (math.log(sigma), mse),
+    "the sum over features instead of their mean": lambda sigma, mse: (sigma, 6 * mse),
+    "the root of the error instead of the error": lambda sigma, mse: (sigma, mse**0.5),
     "sigma^2 instead of the error": lambda sigma, mse: (sigma, sigma**2),
 }
 

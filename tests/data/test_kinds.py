@@ -297,7 +297,7 @@ def test_equal_text_labels_have_equal_numbers_in_training_and_test_data(tmp_path
         (csv_of(TABLE, label=Y), None),
     ],
 )
-def test_suspicious_column_gives_a_warning(content, warned, tmp_path):
+def test_suspicious_column_or_header_gives_a_warning(content, warned, tmp_path):
     how = {"delimiter": ";"} if ";" in content else {}
     notes = data.load(write(tmp_path / "a.csv", content), **how).about.notes
     assert re.search(warned, notes[0]) if warned else notes == ()

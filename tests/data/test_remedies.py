@@ -76,7 +76,7 @@ def home():
     return text("a.csv", csv_of(TABLE))() and "~/a.csv"
 
 
-ADD = r"(?P<add>--[a-z]+ ('[^']+'|[^\s.:;,')]+|,))"          # an option and its value
+ADD = r"(?P<add>--[a-z]+ ('[^']+'|[^\s.:;,')]+|,))"          # matches an option with its value, such as --label 0
 OPTIONS, SHELL = rf"(Add|add|Write|Try|use) {ADD}", r"(?P<shell>\b(cut|sed|tr|gunzip|iconv|grep|bunzip2|tar) .*)$"
 LINES, ROW, LEFT = r"n Python:\s+(?P<python>.*)$", r"(?P<row>line \d+).*leave the row out", r"(?P<left>Leave \S+ out)"
 GAUSSIAN, IN_LINE = r"or use (?P<add>--likelihood gaussian)", r"(?P<python>np\.save\('{}', .*?\))[;.]( |$)"

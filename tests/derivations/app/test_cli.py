@@ -1,6 +1,7 @@
 """The command `derivations`: its output, refused input, and planted faults that the command must notice.
 
-An entry of the ledger has one or more rows. A row is one link of the entry, or the whole entry, with a verdict of its own.
+An entry of the ledger has one or more rows. A row is one link of the entry, such as the second = in a = b = c, or the whole
+entry. Each row has a verdict.
 """
 
 import io
@@ -36,7 +37,7 @@ LATEX += [symbol.latex for entry in EVERYTHING for symbol in entry.printed.input
 
 
 def derivations(*arguments, **environment):
-    """Run the command in a new process."""
+    """Run the command `derivations` in a new process."""
     command = [sys.executable, "-m", "derivations", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
@@ -94,7 +95,7 @@ def planted():
 
 
 def plant(id, function, **settings):
-    """Add one entry to the ledger."""
+    """Add an entry with the formula t = t to the ledger; `function` computes its sides."""
     equation(id, "l.999 (999)", "t = t", (T,), says="Planted.", **settings)(function)
 
 
@@ -134,11 +135,11 @@ def test_unicode_writes_formulas_as_readable_text(latex, text):
     assert unicode(latex) == text
 
 
-def test_chain_is_split_at_its_relations_outside_brackets():
+def test_formula_is_split_at_relation_signs_outside_brackets():
     assert sides(r"a = \sum_{j=1}^J b \leq p(X = x)") == [("", "a"), ("=", "∑ⱼ₌₁ᴶ b"), ("≤", "p(X = x)")]
 
 
-def test_formula_of_every_form_has_as_many_sides_as_its_code():
+def test_every_formula_has_as_many_sides_as_its_function_returns():
     for entry in EVERYTHING:
         for form in (entry.printed, *(row.repair for row in entry.rows if row.repair)):
             if not form.free:
@@ -146,7 +147,7 @@ def test_formula_of_every_form_has_as_many_sides_as_its_code():
                 assert not values or len(sides(form.latex)) == len(values), f"{entry.id}: {form.latex}"
 
 
-def test_sample_point_gives_at_least_one_side_that_is_not_zero():
+def test_every_entry_has_a_nonzero_side_at_its_sample_point():
     always_zero = set()
     for entry in EVERYTHING:
         if not entry.printed.free and (values := records.sides_at(entry.printed, records.sample(entry.printed))):
@@ -157,11 +158,11 @@ def test_sample_point_gives_at_least_one_side_that_is_not_zero():
 # list
 
 
-def test_list_all_prints_every_entry_once_in_printed_order(capsys):
+def test_list_all_prints_every_entry_once_in_the_order_of_sources(capsys):
     code, out, err = run(capsys, "list", "--all")
     ids = [line.split()[0] for line in out.splitlines()]
     assert code == 0 and err.startswith(f"{len(ids)} entries; filter: ") and ids == [entry.id for entry in EVERYTHING]
-    assert sorted(ids) == sorted(LEDGER)                    # LEDGER is in import order
+    assert sorted(ids) == sorted(LEDGER)                    # sorted, because LEDGER is in import order
     assert all(terminal.columns(line) <= 100 for line in out.splitlines())
     rows = json.loads(run(capsys, "list", "--json")[1])
     assert len(rows) == sum(len(entry.rows) for entry in EVERYTHING)
@@ -212,7 +213,7 @@ def test_list_prints_all_entries_of_a_source(capsys):
 
 def test_check_finds_every_verdict_as_expected(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    code, out, err = run(capsys, "check", "--draws", 100)  # engine/test_ledger.py uses 1000 draws, the default
+    code, out, err = run(capsys, "check", "--draws", 100)  # fast; engine/test_ledger.py uses the default, 1000 draws
     assert code == 0, "\n".join(line for line in out.splitlines() if "MISMATCH" in line)
     assert "no unexpected verdict; 100 draws, seed 0" in out and "s in all" in err
     count = sum(len(entry.rows) for entry in EVERYTHING)
@@ -224,7 +225,7 @@ def test_check_finds_every_verdict_as_expected(capsys, monkeypatch):
 
 
 @pytest.mark.slow
-def test_check_prints_the_table_if_it_is_short_or_all_is_given(planted, capsys):
+def test_check_prints_a_long_table_only_with_the_option_all(planted, capsys):
     rows = {source: [row.id for entry in ledger.entries(source) for row in entry.rows] for source in ("hong", "lm")}
     for arguments, ids in ((("hong",), rows["hong"]), (("lm", "--all"), rows["lm"]), (("lm",), [])):
         out = run(capsys, "check", *arguments, "--draws", 50)[1]
@@ -385,7 +386,7 @@ def test_show_lists_undefined_letters_and_computes_the_intended_form(planted, ca
 
 @pytest.fixture
 def one_parser(monkeypatch):
-    """Build the parser of the command only once for many calls in one test."""
+    """Build the parser of the command only once, which saves time in a test that calls the command hundreds of times."""
     parser = cli.make_parser()
     monkeypatch.setattr(cli, "make_parser", lambda: parser)
 
@@ -396,7 +397,7 @@ def test_show_prints_every_entry_within_80_columns(one_parser, capsys, monkeypat
     for entry in EVERYTHING:
         code, out, err = run(capsys, "show", entry.id, "--draws", 10)
         assert code == 0 and err == "" and "\x1b" not in out, entry.id
-        prose = re.split(r"\n\S+\.py:\d+\n", out)[0]        # without the code, which may be wider
+        prose = re.split(r"\n\S+\.py:\d+\n", out)[0]        # the printed code may have wider lines
         too_long = [
             line
             for line in prose.splitlines()
@@ -508,7 +509,7 @@ def test_errata_full_prints_fault_and_example_and_corrected_form(planted, capsys
 
 @pytest.fixture
 def claims():
-    """Replace the entries of hong by six: a loose claim, two slips, a damaged copy, two that hold under an assumption."""
+    """Replace the entries of hong by six: a loose claim, two slips, a damaged copy, and two entries with an assumption."""
     before = dict(LEDGER)
 
     def plant(id, function=lambda t: (t, "=", 2 * t), latex="t = 2t", letter=T, **settings):
@@ -577,7 +578,7 @@ def test_numbers_get_more_digits_if_different_sides_look_equal():
     assert terminal.link_text(link(-2.2655121, 1 / 3)) == "-2.265512 = 0.3333333"
 
 
-def test_markdown_output_of_check_has_numbers_of_faults_and_of_true_rows(claims, capsys):
+def test_check_markdown_counts_the_faults_and_the_true_rows(claims, capsys):
     code, out, _ = run(capsys, "check", "hong", "--markdown", "-q")
     table, summary = out.split("\n\n")
     assert code == 0 and table.splitlines()[2] == "| Hong | 6 | 2 | 2 | 1 | 1 | 1 | 0 |"
