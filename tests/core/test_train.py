@@ -366,7 +366,7 @@ def test_every_mini_batch_of_binarized_data_is_a_fresh_draw(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="keep_freed_memory has no effect without glibc")
 def test_malloc_reuses_freed_memory_after_a_call_of_keep_freed_memory():
-    """Fill and free arrays thirty times. With kept memory, a page of memory causes one page fault instead of thirty."""
+    """Fill and free arrays 30 times. With keep_freed_memory, each page of memory causes one page fault instead of 30."""
     code = (
         "import resource, sys, numpy as np; from minivae.train import keep_freed_memory\n"
         "if sys.argv[1] == 'kept': keep_freed_memory()\n"
