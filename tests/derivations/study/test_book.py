@@ -1,4 +1,4 @@
-"""The book: formulas as MathML, links, pictures, planted faults, and the page in a real browser."""
+"""The book, one HTML page with the whole ledger: its MathML formulas, links and pictures, also in a real browser."""
 
 import base64
 import contextlib
@@ -32,7 +32,7 @@ MORE_THAN_LETTERS = {"lm.34", "beyond.57"}                  # `unicode` writes a
 
 
 class Page(HTMLParser):
-    """All elements of a page, with their attributes."""
+    """The elements of a page, with their attributes; `inside` has the names of all elements within formulas."""
 
     def __init__(self, text):
         super().__init__()
@@ -70,7 +70,7 @@ def page(text):
 
 @pytest.fixture
 def command(monkeypatch, capsys, tmp_path):
-    """Return a function that runs `derivations book` with a short text as the page; it returns code, stdout and stderr."""
+    """Return a function that runs `derivations book` with a fake page and returns the exit code, stdout and stderr."""
     monkeypatch.setattr(cli, "judged_items", lambda options, found: [])
     monkeypatch.setattr(book, "book", lambda items, draws, seed: "a page")
 
@@ -203,7 +203,7 @@ def test_missing_row_of_the_museum_matrix_stops_the_build(monkeypatch, tmp_path)
     assert book_study.matrix() == []
 
 
-def test_museum_matrix_in_the_book_has_as_many_marks_as_its_readme():
+def test_museum_matrix_has_as_many_marks_in_the_book_as_in_markdown():
     table = re.search("<table.*</table>", "".join(book_study.matrix()))[0]
     rows = [re.findall(r"<td>(?:<b>)?(X|x|)(?:</b>)?</td>", row) for row in table.split("<tr>")[2:]]
     (counts,) = re.findall(r"^\| bugs noticed, of \d+ \|  ?\|(.*)\|$", book_study.MATRIX.read_text(encoding="utf-8"), re.M)
@@ -225,7 +225,7 @@ def test_sides_of_a_faulty_formula_differ_at_the_shown_point(text):
         article = re.search(rf'<article id="{re.escape(entry.id)}".*?</article>', text, re.S)[0]
         chain = article[article.index('<div class="chain"') : article.index("Numbers at")] if "Numbers at" in article else ""
         values = re.findall(r'<span class="value">(.*?)</span>', chain)
-        if len(values) > 1 and not re.search(r"\\neq?\b|[<>]", entry.printed.latex):      # a != b fails for equal numbers
+        if len(values) > 1 and not re.search(r"\\neq?\b|[<>]", entry.printed.latex):      # a false inequality can have equal sides
             assert len(set(values)) > 1, entry.id
             shown += 1
     assert shown > 25

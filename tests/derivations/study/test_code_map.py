@@ -1,4 +1,4 @@
-"""The map contains every public function, names only existing functions, and links functions and entries both ways.
+"""The code map lists all public functions of minivae, and no others, with the ledger entries and test files of each.
 
 A function is tied to an entry of the ledger if the entry calls the function and compares the result with its own numbers.
 """
@@ -31,7 +31,7 @@ def run(capsys, *arguments):
 
 
 def test_map_has_the_forward_function_of_every_backward_function():
-    """No function is called `kl_path`: `kl_path_backward` and `kl_sampled_backward` are gradients of `kl_sampled`."""
+    """`kl_path_backward` is the exception: it is a second gradient of `kl_sampled`, and there is no function `kl_path`."""
     for name in set(places()) - {"minivae.objective.kl_path_backward"}:
         if name.endswith("_backward") and not inspect.isclass(records.fetch(name.rpartition(".")[0])):
             assert name.removesuffix("_backward") in places()

@@ -1,4 +1,4 @@
-"""Flashcards: every row with a short answer has a card; exports keep every character; the quiz ends without errors."""
+"""Flashcards: ledger rows with a short answer have a card; exports keep every character; the quiz ends without errors."""
 
 import csv
 import html
@@ -42,7 +42,7 @@ def judged_items():
 
 
 def judged_before(found, *_):
-    """Replace records.judged by a look-up of the earlier judgements."""
+    """Stand-in for records.judged: return the stored judgements of the entries in `found`."""
     ids = {entry.id for entry, _ in found}
     return [item for item in judged_items() if item.entry.id in ids]
 
@@ -129,10 +129,10 @@ def test_cards_ask_only_what_a_person_can_answer():
 @pytest.mark.parametrize(
     "latex, expected",
     [
-        (r"\mathcal{L}(\theta, \phi) = 0", True),             # arguments, not a tuple
+        (r"\mathcal{L}(\theta, \phi) = 0", True),             # theta and phi are arguments, not a tuple
         ("a = (b, c)", False),
         ("(a, b) = c", True),                               # the question shows the tuple; the answer is c
-        ("a = " + " + ".join("b" * 30), False),             # 117 columns
+        ("a = " + " + ".join("b" * 30), False),             # an answer of 117 characters is too long
         ("a = b = [" + " + ".join("b" * 30) + "]", True),   # a side in square brackets is not part of the answer
         ("a = a", False),
     ],
@@ -190,7 +190,7 @@ def test_obsidian_export_has_all_cards():
     assert len(list(from_obsidian(flashcards.obsidian(all_cards(), "Title")))) == len(all_cards())
 
 
-def test_chain_has_the_same_sides_in_latex_and_in_unicode():
+def test_formula_has_the_same_sides_in_latex_and_in_unicode():
     for item in judged_items():
         latex = item.entry.printed.latex
         assert len(latex_sides(latex)) == len(sides(latex)), latex
@@ -250,7 +250,7 @@ def asked(answers):
     return quiz.ask(all_cards()[:3], out, read), out.getvalue()
 
 
-def test_quiz_shows_the_answer_after_return_and_counts_known_cards():
+def test_quiz_shows_the_answer_after_the_return_key_and_counts_known_cards():
     tally, text = asked(["", "y", "", "what?", "N", "", "y"])
     assert tally == (2, [all_cards()[1].id]) and "3 of 3" in text
     _, text = asked([EOFError()])
@@ -289,7 +289,7 @@ def test_quiz_ends_at_an_interrupt():
     assert asking.returncode == 0 and out.endswith("0 known, 0 missed\n") and err == ""
 
 
-def test_quiz_repeats_with_the_same_seed(capsys, monkeypatch):
+def test_quiz_prints_the_same_text_if_the_seed_is_the_same(capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     command = ("quiz", "cards", "-n", 1, "--draws", 20, "--seed")
     once, again, other = (run(capsys, *command, seed)[1] for seed in (3, 3, 4))

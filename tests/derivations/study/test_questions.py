@@ -1,4 +1,4 @@
-"""The numbers of the answers are correct, and a figure with numbers that contradict its answer is refused."""
+"""`derivations questions`: the numbers in its answers are correct; a figure whose numbers contradict its answer is refused."""
 
 import functools
 import json
@@ -26,14 +26,14 @@ def pair():
 
 
 @pytest.mark.slow
-def test_every_answer_cites_existing_rows(pair):
+def test_every_answer_cites_existing_rows_of_the_ledger(pair):
     for answer in [*ANSWERS, questions.autoencoder_or_vae(pair)]:
         for id in answer.ids:
             assert ledger.find(id)
         assert all(len(row) == len(answer.columns) for row in answer.rows)
 
 
-def test_needed_draws_grow_exponentially_and_agree_with_an_experiment():
+def test_needed_draws_grow_exponentially_with_dimension_and_agree_with_an_experiment():
     """In one dimension, the stated number of draws estimates p(x) with a relative standard deviation of 1/10."""
     (rows,) = (answer.rows for answer in ANSWERS if "prior" in answer.says or "draw z" in answer.question)
     needed = dict(rows)
@@ -43,10 +43,10 @@ def test_needed_draws_grow_exponentially_and_agree_with_an_experiment():
     z = rng.standard_normal((repeats, draws))
     estimate = (np.exp(-((z / 0.5) ** 2) / 2) / (0.5 * np.sqrt(2 * np.pi))).mean(axis=1)
     exact = np.exp(linear_log_evidence(1.0, 0.5, 0.0))
-    assert estimate.std() / exact == pytest.approx(0.1, rel=0.03)          # five standard errors are 0.025
+    assert estimate.std() / exact == pytest.approx(0.1, rel=0.03)          # five standard errors are 2.5 %
 
 
-def test_gap_equals_the_reverse_divergence_and_not_the_forward_divergence():
+def test_gap_of_the_elbo_equals_the_reverse_but_not_the_forward_kl():
     (rows,) = (answer.rows for answer in ANSWERS if "reverse" in answer.question)
     for _, _, gap, reverse, forward in rows:
         assert gap == pytest.approx(reverse, abs=1e-12)
@@ -66,7 +66,7 @@ def test_autoencoder_reconstructs_better_but_generates_worse_samples(pair):
     assert (auto[0], vae[0]) == ("autoencoder", "VAE")
     assert auto[1] > vae[1] + 2                             # log p(x|z)
     assert auto[2] < 0.3 < 0.45 < vae[2]                    # fraction of codes in the circle with 95 % of p(z)
-    assert auto[3] > 0.5 > 0.4 > vae[3] and auto[4] < vae[4]                # largest class of images, number of classes
+    assert auto[3] > 0.5 > 0.4 > vae[3] and auto[4] < vae[4]                # share of the largest class, number of classes
 
 
 def test_nearest_training_digit_of_a_training_digit_is_itself(pair):

@@ -1,6 +1,6 @@
-"""The trace shows every line that computes a number.
+"""`derivations trace` shows every line of a training step that computes a number.
 
-The four gradients agree, and they differ if the gradient by hand is wrong.
+It computes the gradient of the step in four ways. The four gradients agree, unless the gradient by hand is wrong.
 """
 
 import ast
@@ -36,7 +36,7 @@ def step_numbers(given):
     return tuple(trace.numbers(lines) for lines in trace.training_step(given))
 
 
-# Line by line
+# The training step, line by line
 
 
 @each_likelihood
@@ -98,7 +98,7 @@ def test_trace_copies_numbers_before_they_change():
     assert first.value.tolist() == [2, 2] and second.value.tolist() == [3, 3]
 
 
-def test_trace_cites_the_ids_of_the_called_function():
+def test_trace_cites_the_ledger_ids_of_the_called_function():
     made = {one.name: one for part in step_numbers(fourways.problem()) for one in part if one.depth == 0}
     assert made["z"].ids == ("cards.29", "odaibo.t31") and "beyond.14" in made["d_mu_kl"].ids
     assert made["kl"].ids == ("odaibo.40c", "beyond.51") and made["log_px_z"].ids == ("beyond.18",)
@@ -184,7 +184,7 @@ def test_trace_shows_a_reused_array_under_its_new_variable(tmp_path, monkeypatch
     ]  # fmt: skip
 
 
-# Four ways
+# The gradient, computed in four ways
 
 
 @each_likelihood
@@ -197,7 +197,7 @@ def test_four_ways_give_the_same_gradient(likelihood, estimator, seed):
     least = {way: min(found) for way, found in fourways.agreement(gradients).items()}
     ways = fourways.ENOUGH if estimator != "path" else {"integral over z": 11}
     assert all(least[way] >= enough for way, enough in ways.items()) and fourways.agrees(given, gradients), least
-    assert estimator != "path" or least["complex step"] < 3                     # by hand: correct only on average
+    assert estimator != "path" or least["complex step"] < 3   # the gradient by hand is correct only on average over the noise
 
 
 def test_random_numbers_of_the_small_problem_have_one_decimal():
@@ -224,7 +224,7 @@ def test_four_gradients_disagree_if_the_gradient_by_hand_is_wrong(wrong, monkeyp
 
 
 def test_only_the_integral_notices_a_wrong_standard_deviation_of_the_draws(monkeypatch):
-    """Use exp(log_var) as standard deviation in forward and backward. At the given noise, all gradients still agree."""
+    """The forward and backward pass use exp(log_var) as standard deviation. At the given noise, the gradients still agree."""
     monkeypatch.setattr(vae, "reparameterize", lambda mu, log_var, eps: mu + np.exp(log_var) * eps)
     monkeypatch.setattr(
         vae, "reparameterize_backward", lambda d, mu, log_var, eps: (d.sum(0), (d * eps).sum(0) * np.exp(log_var))
@@ -237,11 +237,11 @@ AGREEING_DIGITS = [(1, 1, 16), (1, 1 + 1.1e-5, 4), (1, -1, 0), (0, 0, 16), (1, n
 
 
 @pytest.mark.parametrize("a, b, expected", AGREEING_DIGITS)
-def test_number_of_agreeing_digits_is_returned_by_digits(a, b, expected):
+def test_function_digits_returns_the_number_of_agreeing_digits(a, b, expected):
     assert fourways.digits(a, b, 1.0) == expected
 
 
-# The command
+# The command `derivations trace`
 
 
 @each_likelihood
