@@ -2,7 +2,7 @@
 
 from minivae.doctor import examine
 
-REPORTS = {}                                                # id of the functions -> (the functions, their report)
+REPORTS = {}  # {id of a dict: (the dict, its report)}; the dict is stored, so no other dict can get its id
 
 
 def report_of(functions):

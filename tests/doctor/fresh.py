@@ -155,7 +155,7 @@ def linear_vae():
 
 
 def with_gradient(change):
-    """Return the model of linear_vae with a changed gradient."""
+    """Return the model of linear_vae, but `change(gradient, x)` replaces arrays of its gradient."""
     made = linear_vae()
     right = made["loss_and_gradient"]
 
@@ -262,7 +262,7 @@ def in_place(x, output, mu, log_var):
 
 
 def cost(kl, recon=bce):
-    """Return a loss with a right reconstruction and this KL of each entry."""
+    """Return a loss with a right reconstruction and the given KL; `kl(m, v)` has a number for each row and latent."""
     return {"loss": lambda x, o, m, v: (recon(x, o).sum(1) + kl(m, v).sum(1)).mean()}
 
 

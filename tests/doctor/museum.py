@@ -7,7 +7,7 @@ from minivae.museum.problems import likelihood_of
 
 
 def callables(changes, likelihood="bernoulli", sigma="learned", **settings):
-    """Return the functions of a changed copy of minivae, with the arguments that the doctor passes."""
+    """Return functions that take the arguments which the doctor passes, and call a changed copy of minivae."""
     copy, samples = patched.package(changes), settings.get("samples", 1)
     settings = {name: value for name, value in settings.items() if name not in ("samples", "white", "data")}
     kind = likelihood_of(copy, "bernoulli" if likelihood == "binomial" else likelihood, sigma)

@@ -1,6 +1,6 @@
 """Losses and samplers found in public code, rewritten in NumPy. The doctor was not developed with them.
 
-`PUBLIC[name] = (callables, keys)`: the keys of the expected findings, without those in FINE and those with the verdict "is".
+`PUBLIC[name]` is (functions, keys). `keys` are those of the expected findings, except FINE and findings with verdict "is".
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""The command doctor: exit codes, errors with the line in the user's file, the timeout; it writes no files."""
+"""The command `minivae doctor`: exit codes, line numbers of errors in the user's file, the timeout; it writes no files."""
 
 import json
 import sys
@@ -28,7 +28,7 @@ def doctor(tmp_path, capfd, source, *more):
 
 @pytest.fixture
 def report_on(tmp_path, monkeypatch):
-    """Return a function that examines a source in this process and returns the report as JSON."""
+    """Return a function that examines a source in this process, not in a new one, and returns the report as a dict."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setitem(sys.modules, "my_vae", None)
 
@@ -87,7 +87,7 @@ def test_error_in_the_users_file_is_reported_with_its_line_number(tmp_path, repo
         ("def kl(m, v):\n    raise KeyboardInterrupt\n", "ended Python with exit code 130"),
     ],
 )
-def test_file_without_a_report_gives_exit_code_two(tmp_path, capfd, source, words):
+def test_file_that_cannot_be_examined_gives_exit_code_two(tmp_path, capfd, source, words):
     code, out, err = doctor(tmp_path, capfd, source, "-q")
     assert code == 2 and out == "" and words in err and err.count("\n") == 1 and "Traceback" not in err
 
@@ -100,13 +100,13 @@ def test_function_that_never_returns_is_reported_with_its_line_number(tmp_path, 
     assert "my_vae.py, line " in err and "in kl: not finished after 0.3" in err
 
 
-def test_report_does_not_wait_for_a_thread_of_the_file(tmp_path, capfd):
+def test_report_does_not_wait_for_a_thread_that_the_examined_file_started(tmp_path, capfd):
     source = "import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()\n" + RIGHT
     start = time.perf_counter()
     assert doctor(tmp_path, capfd, source, "-q")[0] == 0 and time.perf_counter() - start < 30
 
 
-def test_numpy_settings_of_the_file_do_not_change_the_report(tmp_path, capfd, report_on):
+def test_numpy_settings_in_the_examined_file_do_not_change_the_report(tmp_path, capfd, report_on):
     settings = "import warnings\nimport numpy as np\nwarnings.simplefilter('error')\nnp.seterr(all='raise')\n"
     code, out, err = doctor(tmp_path, capfd, settings + RIGHT, "-q", "--json")
     assert code == 0 and err == "printed by the file\n"
@@ -132,7 +132,7 @@ def test_report_does_not_wait_for_a_process_that_the_examined_file_started(tmp_p
     assert doctor(tmp_path, capfd, source, "-q")[0] == 0 and time.perf_counter() - start < 15
 
 
-def test_main_block_of_the_file_is_not_executed(report_on):
+def test_main_block_of_the_examined_file_is_not_executed(report_on):
     source = RIGHT + "if __name__ == '__main__':\n    raise ValueError('training')\n"
     assert report_on(source)["wrong"] == 0
 

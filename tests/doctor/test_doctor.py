@@ -82,11 +82,11 @@ def test_every_museum_exhibit_has_a_recorded_verdict():
 @pytest.mark.parametrize("name", [*VISIBLE, *(name for name in INVISIBLE if INVISIBLE[name] != OUTSIDE)])
 def test_museum_exhibit_gets_exactly_its_recorded_findings(name):
     bug = find(name)
-    unchanged = {"beta"} if "beta" in bug.settings else set()            # the unchanged model has this finding, too
+    unchanged = {"beta"} if "beta" in bug.settings else set()            # as in the unchanged model, with these settings
     assert keys_of(examine(**museum.callables(bug.changes, **bug.settings))) == VISIBLE.get(name, set()) | unchanged
 
 
-def test_museum_without_a_change_has_nothing_wrong():
+def test_unchanged_minivae_gets_only_findings_with_the_verdict_is():
     assert keys_of(examine(**museum.callables(()))) == set()
 
 
@@ -137,7 +137,7 @@ def test_loss_with_kl_weight_0_00025_is_translated_for_the_given_sizes():
     assert report.rosetta["elbo"]["sigma"] == pytest.approx(1.2394, abs=1e-4)
 
 
-def test_every_finding_with_a_formula_has_two_numbers_that_agree():
+def test_measured_and_expected_number_agree_in_every_finding_with_a_formula():
     for name in ("bce-sums", "mse-mean-0.00025", "softplus", "gaussian-0.1"):
         formula = next(found for found in report_of(fresh.RIGHT[name]).findings if found.key == "formula")
         assert formula.measured == pytest.approx(formula.expected, rel=1e-9)
@@ -151,7 +151,7 @@ def test_another_seed_gives_the_same_findings(seed):
 
 def test_doctor_restores_the_global_random_state():
     np.random.seed(5)
-    np.random.standard_normal()                             # NumPy now has a second normal number cached
+    np.random.standard_normal()                             # NumPy makes normal numbers in pairs: the second is now cached
     before = np.random.get_state(legacy=False)
     examine(**fresh.RIGHT["global-noise"])
     after = np.random.get_state(legacy=False)
@@ -235,7 +235,7 @@ def test_doctor_measures_functions_that_accept_only_one_latent_dimension(sample)
     assert report.wrong == []
 
 
-def test_kl_that_is_constant_at_all_measured_points_is_unknown():
+def test_kl_that_is_constant_at_all_measured_points_is_reported_as_unknown():
     named = {finding.key: finding.verdict for finding in report_of(STYLES["free-bits-8"]).findings}
     assert named["unknown-kl"] == "cannot tell" and "free-bits" not in named
 
@@ -262,7 +262,7 @@ def test_reconstruction_weight_d_becomes_50_for_50_features():
 
 
 def two_latents(kl):
-    """Return a model with two latent dimensions and this KL."""
+    """Return a model with two latent dimensions whose loss contains the given KL."""
     decoder = np.random.default_rng(5).normal(size=(2, 6))
     return fresh.whole(fresh.right_draw, lambda x, o, m, v: (fresh.stable(x, o).sum(1) + kl(m, v)).mean()) | {
         "encode": lambda x: (0.2 * (x - 0.5) @ decoder.T, np.full((len(x), 2), -1.0)),
@@ -276,7 +276,7 @@ def bound_of(functions):
 
 def test_bound_does_not_change_if_the_kl_lacks_its_minus_one():
     [right] = bound_of(two_latents(fresh.kl_rows))
-    [dropped] = bound_of(two_latents(lambda m, v: (m**2 + np.exp(v) - v).mean(1)))    # two latents: mean = sum / 2
+    [dropped] = bound_of(two_latents(lambda m, v: (m**2 + np.exp(v) - v).mean(1)))    # for two latents, mean = sum / 2
     assert right.verdict == dropped.verdict == "is"
     assert [dropped.measured, dropped.expected] == pytest.approx([right.measured, right.expected])
 
@@ -330,7 +330,7 @@ def test_bound_is_the_same_for_every_shape_of_log_px(log_px):
     assert [found.measured, found.expected] == pytest.approx([right.measured, right.expected])
 
 
-def test_bound_is_the_same_for_a_loss_with_a_factor():
+def test_bound_is_the_same_if_the_loss_is_multiplied_by_a_factor():
     [right] = bound_of(fresh.whole(fresh.right_draw))
     [found] = bound_of(fresh.whole(fresh.right_draw, lambda *a: -3 * named_loss(*a)))
     assert [found.measured, found.expected] == pytest.approx([right.measured, right.expected])
@@ -354,7 +354,7 @@ def test_loss_with_half_the_kl_is_not_compared_with_log_px():
     assert (found.verdict, found.measured, found.expected) == ("cannot tell", 0.5, 1) and "beta is below 1" in found.words
 
 
-def test_bound_is_not_compared_if_the_integrals_do_not_converge():
+def test_bound_is_not_compared_with_log_px_if_the_integrals_do_not_converge():
     sharp = {"decode": lambda z: 4000 * np.sin(40 * z) @ fresh.DECODER}
     [found] = bound_of(fresh.whole(fresh.right_draw) | sharp)
     assert found.verdict == "cannot tell" and "did not converge" in found.words
@@ -370,7 +370,7 @@ def test_kl_that_accepts_only_one_batch_size_is_measured_at_that_size():
     assert ("kl", "formula", "is") in named(examine(kl=thousand_rows, batch=1000))
 
 
-def test_gradient_in_a_scalar_parameter_is_compared_with_differences():
+def test_gradient_in_a_scalar_parameter_is_compared_with_finite_differences():
     def squares(p, x, eps):
         return p["a"] ** 2 + (p["b"] ** 2).sum(), {"a": 2 * p["a"], "b": 2.5 * p["b"]}
 
@@ -414,7 +414,7 @@ def test_clipped_probabilities_are_reported_once():
     assert keys.count("clipped-probabilities") == 1
 
 
-def test_error_of_a_function_in_python_gives_its_file_and_line():
+def test_error_in_a_function_passed_to_examine_names_file_and_line():
     def kl(mu, log_var):
         raise ZeroDivisionError("a reason")
 
@@ -474,7 +474,7 @@ def test_nan_in_a_gradient_is_reported_as_wrong():
     assert len(wrong) == 1 and "the gradient in mu" in wrong[0].words and "NaN or infinite entries" in wrong[0].words
 
 
-def test_changed_argument_is_shown_with_the_entry_that_changed():
+def test_changed_argument_is_reported_with_its_entry_before_and_after_the_call():
     def changed(m, v):
         m[1, 1] += 1
         return fresh.kl_rows(m, v)
@@ -591,7 +591,7 @@ def test_minus_the_importance_weighted_bound_is_named_with_its_sign():
     assert words[1].endswith(": minus the importance-weighted bound")
 
 
-def test_two_readings_that_agree_with_the_argument_names_are_not_wrong():
+def test_loss_and_kl_may_parametrise_sigma_differently_if_argument_names_say_so():
     def log_sigma_kl(mu, log_sigma):
         return (0.5 * (mu**2 + np.exp(2 * log_sigma) - 1) - log_sigma).sum(1)
 
@@ -602,7 +602,7 @@ def test_two_readings_that_agree_with_the_argument_names_are_not_wrong():
     assert found.verdict == "cannot tell" and found.expected == pytest.approx(np.exp(0.65))
 
 
-def test_one_float64_number_makes_a_function_double_precision():
+def test_one_result_that_float32_cannot_represent_marks_a_function_as_double_precision():
     call = Call("kl", lambda a: a)
     call.raw(np.array([0.5, 0.25]))
     assert call.single

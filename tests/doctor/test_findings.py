@@ -1,4 +1,4 @@
-"""For every key, the doctor reports the finding for one function and does not report it for a similar one."""
+"""For every key, the doctor reports the finding for one function, and does not report it for a similar function."""
 
 import json
 from pathlib import Path
@@ -58,7 +58,7 @@ def smooth(x, o):
 
 
 def unchanged(m, v):
-    """Return the KL of each entry. The function overwrites its argument with the same numbers."""
+    """Return the KL of each entry. The function overwrites m with the same numbers."""
     m[...] = -(-m)
     return 0.5 * (m**2 + np.exp(v) - 1 - v)
 
@@ -91,7 +91,7 @@ ONE_EPS, DOUBLED = (sampler(lambda m, v, eps: m + np.exp(v / 2) * eps[:1]),
 STATEFUL, HELD = {"loss": Stateful(3)}, PUBLIC["iw-held-weights"][0]
 TIMES_K = {"iw_bound": lambda w: -held_weights(w) * len(w)}
 MODEL = {"loss_and_gradient": lambda p, x, e: (float(p @ p), 2 * p), "params": np.ones(3), "features": 6, "latent": 2}
-PAIRS = {                                                   # key -> (a function with this finding, a similar one without it)
+PAIRS = {                                                   # {key: (functions with this finding, similar ones without it)}
     "all-entries": (STYLES["weights-of-one-data-point"], {"iw_bound": lambda w: np.log(np.exp(w).sum())}),
     "arguments-exchanged": (FAULTY["swapped"], loss(lambda x, o: (bce(o, x) + bce(x, o)).sum(1))),
     "beta": (loss(kl=lambda m, v: 2 * kl_rows(m, v)), loss(square, lambda m, v: 2 * kl_rows(m, v))),
@@ -204,7 +204,7 @@ PAIRS = {                                                   # key -> (a function
 
 
 RECORDED = json.loads((Path(__file__).parent / "shown.json").read_text(encoding="utf-8"))
-DRAWN = {"noise-inside", "not-normal"}             # their numbers are different in each run
+DRAWN = {"noise-inside", "not-normal"}             # the numbers in these findings are different in each run
 
 
 def shown(finding):

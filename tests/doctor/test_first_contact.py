@@ -1,8 +1,8 @@
 """Run the doctor on files whose author did not know the doctor.
 
-It reports no mistake in a right file, and its findings agree with the recorded ones. Before the doctor was improved with
-these files, it named the fault in 24 of 36 faulty files. In 4 files it pointed to the faulty part without naming the fault,
-in 1 it named another fault, and it missed 7. It reported no mistake in any of the 24 right files.
+The doctor reports no mistake in a right file, and its findings agree with the recorded ones. Before the doctor was improved
+with these files, it named the fault in 24 of 36 faulty files. In 4 files it pointed to the faulty part without naming the
+fault, in 1 it named another fault, and it missed 7. It reported no mistake in any of the 24 right files.
 `recorded.json` has the keys of all findings whose verdict is not "is". `truth.json` has the fault of each file.
 """
 

@@ -57,7 +57,7 @@ RECIPE = PAGE[PAGE.index("```python\nimport torch\n"):].split("```")[1].removepr
 LINES = re.findall(r"^\| [^|]* \| `(import [^`]*)` \| `([^`]*)` \|$", PAGE, re.MULTILINE)
 
 
-def test_doctor_readme_has_the_lines_of_every_framework():
+def test_doctor_readme_has_the_import_line_of_every_framework():
     assert [line for line, _ in LINES] == [*FRAMEWORKS]
     assert RECIPE.startswith(LINES[0][0]) and RECIPE.count(LINES[0][1]) == 1
 

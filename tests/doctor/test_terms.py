@@ -1,4 +1,4 @@
-"""The terms that the doctor knows have the right names, and a fit has few terms and an error for each coefficient."""
+"""Each term that the doctor fits equals the formula in its name; a fit has few terms, and an error for each coefficient."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_each_term_of_the_doctor_equals_the_formula_in_its_name():
 
 
 @pytest.mark.parametrize("reading", terms.READINGS, ids=lambda reading: reading.name)
-def test_each_reading_gives_the_kl_of_its_own_sigma(reading):
+def test_each_reading_of_the_second_argument_gives_the_kl_of_its_sigma(reading):
     known, sigma = terms.kl_terms(M, S), reading.sigma(S).ravel()
     assert known[reading.spread] == pytest.approx(sigma**2)
     assert reading.factor * known[reading.log] == pytest.approx(np.log(sigma))
@@ -44,7 +44,7 @@ def test_each_reading_gives_the_kl_of_its_own_sigma(reading):
     assert terms.kl_of(reading, M, S).ravel() == pytest.approx((M.ravel() ** 2 + sigma**2 - 1) / 2 - np.log(sigma))
 
 
-def test_cost_that_is_not_finite_at_one_draw_is_left_out():
+def test_cost_term_that_is_not_finite_at_one_draw_is_left_out():
     o = np.stack([O, -O])
     found = terms.cost_terms(np.stack([X, X]).reshape(2, 1, 1), o.reshape(2, 1, 1))
     assert "BCE(x, o)" not in found and "-x log o" not in found and "(x - o)^2" in found

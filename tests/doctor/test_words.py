@@ -1,4 +1,4 @@
-"""A known difference between two arrays is described in words; a difference that only resembles it gets no description."""
+"""The doctor describes a known difference from the right array in words; a merely similar difference is not described."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_constant_ratio_to_the_correct_array_is_described_in_words(change, said)
     assert words.describe(probes(change)) == said
 
 
-def test_ratio_two_is_not_named_as_a_batch_size():
+def test_ratio_is_called_b_only_if_it_equals_two_different_batch_sizes():
     one = [(2.0, {"B": 2})]
     assert words.name_ratio(one) == "2"
     assert words.name_ratio([(2.0, {"B": 2}), (3.0, {"B": 3})]) == "B"
@@ -46,7 +46,7 @@ def test_ratio_two_is_not_named_as_a_batch_size():
     assert words.name_ratio([(2.0, {"B": 2}), (3.1, {"B": 3})]) is None
 
 
-def test_variants_of_an_array_are_told_apart():
+def test_transposed_and_clipped_and_partly_right_arrays_are_named():
     right = np.arange(1.0, 7.0).reshape(2, 3)
     assert words.variant(right.T, right, {}) == "the right array, transposed"
     assert words.variant(np.clip(right, -4, 4), right, {}) == "the right array, clipped to +-4"

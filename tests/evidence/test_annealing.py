@@ -73,14 +73,14 @@ def check_transition():
     assert 0.2 < accepted.mean() < 0.95
     for a, b in zip(there, annealing._densities(vae, x, path, moved)):
         close(a, b, rel=1e-12)                              # the cached densities are those at the new point
-    u = (moved - mean) @ np.linalg.inv(root).T              # standard normal
+    u = (moved - mean) @ np.linalg.inv(root).T              # standard normal if z has not changed its distribution
     assert np.abs(u.mean(axis=0)).max() <= 6 / draws**0.5
     second = np.einsum("lni,lnj->nij", u, u) / draws
     assert np.abs(second - np.eye(2)).max() <= 6 * (2 / draws) ** 0.5
     assert np.abs(np.corrcoef(z[:, 0, 0], moved[:, 0, 0])[0, 1]) < 0.95                     # the draws have moved
 
 
-def test_annealed_transition_keeps_its_distribution():
+def test_annealed_transition_does_not_change_the_tempered_posterior():
     check_transition()
 
 
@@ -93,7 +93,7 @@ def test_annealing_with_one_distribution_is_importance_sampling():
 
 
 def test_annealing_underestimates_the_error_only_if_it_starts_from_a_narrow_encoder():
-    """q(z|x) has the exact posterior mean and 1/30 of its sigma: all chains stay near the mean, so their spread is small."""
+    """q(z|x) has the posterior's mean but 1/30 of its sigma: all chains stay near the mean, so their weights vary too little."""
     vae, x = linear_model(3, 2, sigma=1.0, rows=50)
     W, b = vae.layers("decoder")[0]
     cov = np.linalg.inv(W @ W.T + np.eye(2))
@@ -104,7 +104,7 @@ def test_annealing_underestimates_the_error_only_if_it_starts_from_a_narrow_enco
     missed = {}
     for name, start in (("encoder", {"start": "encoder"}), ("default", {})):
         found = annealed(vae, x, np.random.default_rng(0), distributions=30, **start)
-        missed[name] = (closed_log_px(vae, x) - found.log_px) / found.error                 # in standard errors
+        missed[name] = (closed_log_px(vae, x) - found.log_px) / found.error                 # in stated standard errors
         assert found.acceptance.min() > 0.6                 # high even where the stated error is far too small
     assert np.median(missed["encoder"]) > 4 and missed["encoder"].max() > 15
     assert abs(np.median(missed["default"])) < 0.5 and np.abs(missed["default"]).max() < 5
@@ -156,7 +156,7 @@ def test_annealing_reports_minus_infinity_if_all_weights_are_zero():
     assert (found.log_px == -np.inf).all() and (found.error == np.inf).all()
 
 
-def test_annealing_survives_a_range_of_ten_thousand_nats():
+def test_annealing_survives_log_likelihoods_that_vary_by_ten_thousand_nats():
     """The noise is so small that log p(x|z) varies by more than 10,000 nats over draws from the prior."""
     vae, x = linear_model(1, 1, sigma=0.02, spread=1.0)
     (weight, bias), = vae.layers("encoder")
@@ -191,7 +191,7 @@ def accept_every_proposal(vae, x, path, beta, size, z, here, rng):
 
 
 class AlwaysAccepting:
-    """A random generator whose uniform numbers accept every proposal."""
+    """A random generator whose uniform numbers are so small that every proposal is accepted."""
 
     def __init__(self, rng):
         self.standard_normal = rng.standard_normal

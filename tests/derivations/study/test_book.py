@@ -225,7 +225,8 @@ def test_sides_of_a_faulty_formula_differ_at_the_shown_point(text):
         article = re.search(rf'<article id="{re.escape(entry.id)}".*?</article>', text, re.S)[0]
         chain = article[article.index('<div class="chain"') : article.index("Numbers at")] if "Numbers at" in article else ""
         values = re.findall(r'<span class="value">(.*?)</span>', chain)
-        if len(values) > 1 and not re.search(r"\\neq?\b|[<>]", entry.printed.latex):      # a false inequality can have equal sides
+        # a false inequality can have equal sides
+        if len(values) > 1 and not re.search(r"\\neq?\b|[<>]", entry.printed.latex):
             assert len(set(values)) > 1, entry.id
             shown += 1
     assert shown > 25

@@ -1,4 +1,4 @@
-"""`derivations questions`: the numbers in its answers are correct; a figure whose numbers contradict its answer is refused."""
+"""`derivations questions`: the numbers in its answers are correct; a figure that contradicts its answer is refused."""
 
 import functools
 import json

@@ -197,7 +197,7 @@ def test_four_ways_give_the_same_gradient(likelihood, estimator, seed):
     least = {way: min(found) for way, found in fourways.agreement(gradients).items()}
     ways = fourways.ENOUGH if estimator != "path" else {"integral over z": 11}
     assert all(least[way] >= enough for way, enough in ways.items()) and fourways.agrees(given, gradients), least
-    assert estimator != "path" or least["complex step"] < 3   # the gradient by hand is correct only on average over the noise
+    assert estimator != "path" or least["complex step"] < 3     # the gradient by hand is correct only on average over eps
 
 
 def test_random_numbers_of_the_small_problem_have_one_decimal():
@@ -224,7 +224,7 @@ def test_four_gradients_disagree_if_the_gradient_by_hand_is_wrong(wrong, monkeyp
 
 
 def test_only_the_integral_notices_a_wrong_standard_deviation_of_the_draws(monkeypatch):
-    """The forward and backward pass use exp(log_var) as standard deviation. At the given noise, the gradients still agree."""
+    """Both passes use exp(log_var) as standard deviation. At the given noise, all gradients still agree."""
     monkeypatch.setattr(vae, "reparameterize", lambda mu, log_var, eps: mu + np.exp(log_var) * eps)
     monkeypatch.setattr(
         vae, "reparameterize_backward", lambda d, mu, log_var, eps: (d.sum(0), (d * eps).sum(0) * np.exp(log_var))
