@@ -2,7 +2,8 @@
 
 from minivae.doctor import examine
 
-REPORTS = {}  # {id of a dict: (the dict, its report)}; the dict is stored, so no other dict can get its id
+# the dict is stored, too, so that no other dict can get its id
+REPORTS = {}                                                # {id of a dict of functions: (the dict, its report)}
 
 
 def report_of(functions):

@@ -354,7 +354,7 @@ def test_loss_with_half_the_kl_is_not_compared_with_log_px():
     assert (found.verdict, found.measured, found.expected) == ("cannot tell", 0.5, 1) and "beta is below 1" in found.words
 
 
-def test_bound_is_not_compared_with_log_px_if_the_integrals_do_not_converge():
+def test_bound_is_not_compared_with_log_px_if_integrals_do_not_converge():
     sharp = {"decode": lambda z: 4000 * np.sin(40 * z) @ fresh.DECODER}
     [found] = bound_of(fresh.whole(fresh.right_draw) | sharp)
     assert found.verdict == "cannot tell" and "did not converge" in found.words

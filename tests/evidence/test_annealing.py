@@ -93,7 +93,7 @@ def test_annealing_with_one_distribution_is_importance_sampling():
 
 
 def test_annealing_underestimates_the_error_only_if_it_starts_from_a_narrow_encoder():
-    """q(z|x) has the posterior's mean but 1/30 of its sigma: all chains stay near the mean, so their weights vary too little."""
+    """q(z|x) has the posterior's mean but 1/30 of its sigma: all chains stay near the mean, so their weights agree."""
     vae, x = linear_model(3, 2, sigma=1.0, rows=50)
     W, b = vae.layers("decoder")[0]
     cov = np.linalg.inv(W @ W.T + np.eye(2))
