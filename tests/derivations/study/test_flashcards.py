@@ -106,7 +106,7 @@ def test_card_of_a_claim_reports_what_the_source_says():
 
 
 def sides_to_answer(card):
-    """Return the sides of the formula that are only in the answer; [] if the answer is a sentence."""
+    """Return the sides of the formula that the learner must write; [] if the question does not ask for a formula."""
     asks_for_sides = card.question[-2] in ("How does the line continue?", "How is it defined?")
     (formula,) = [line for line in card.answer if isinstance(line, Formula)]
     return [side for _, side in sides(formula)[1:] if not side.startswith("[")] if asks_for_sides else []
