@@ -1,6 +1,7 @@
-"""Every figure shows the numbers of the model, at the right places and sizes, and its text states them.
+"""Every figure shows the numbers of the model at the right places and sizes, and the text of the figure states them.
 
-No test compares a picture with a stored one; the tests read the numbers of the artists (lines, texts, patches) in a figure.
+No test compares a figure with a stored picture. The tests read the numbers from the artists (lines, texts, patches) of a
+figure.
 """
 
 import dataclasses
@@ -56,7 +57,7 @@ def history(epochs=20):
 
 
 def with_sigma(variances, errors, held_out):
-    """Return records of a Gaussian likelihood with these sigma^2 and mean squared errors per feature, (epochs,) each."""
+    """Return one record per epoch: sigma^2, and the mean squared errors of training data and of held-out data."""
     records = []
     for epoch, (variance, error, other) in enumerate(zip(variances, errors, held_out), start=1):
         reconstruction = -D / 2 * (math.log(2 * math.pi * variance) + other / variance)
@@ -66,13 +67,13 @@ def with_sigma(variances, errors, held_out):
 
 
 def decreasing_sigma(epochs=30):
-    """Return records: sigma^2 falls from 1 to about 0.0515, 3 % above the training error of 0.05; held-out error 0.06."""
+    """Return records: sigma^2 falls to 0.0515, and the mean squared errors fall to 0.05 (training) and 0.06 (held out)."""
     down = np.exp(-np.arange(epochs) / 3)
     return with_sigma(0.0515 + 0.95 * down, 0.05 + 0.02 * down, 0.06 + 0.02 * down)
 
 
 def points():
-    """Return a sweep over beta in which two points are very near each other."""
+    """Return the points of a sweep over beta. Beta 1 and 1.1 give points that are very near each other in the figure."""
     rows = [(0.25, 170.0, (6.0, 4.5)), (1.0, 180.0, (3.0, 2.9)), (1.1, 180.5, (2.9, 2.8)), (64.0, 250.0, (0.001, 0.0))]
     return [
         Point(beta, beta, 2, distortion, 0.01, sum(kls), -distortion - sum(kls), kls, 2 * (beta < 64), 0.5)
@@ -85,7 +86,7 @@ def noise():
 
 
 def draw(name):
-    """Return the figure of this name and its alt text, for the small problem."""
+    """Draw the figure with this name for the model and data of `problem`; return the figure and its alt text."""
     vae, x, y = problem({"latent_line": 1, "traversals": 13}.get(name, 2))
     return {
         "loss_curves": lambda: training.loss_curves(history(), -50.0),
@@ -103,7 +104,7 @@ def draw(name):
     }[name]()
 
 
-drawn = functools.cache(draw)                               # for tests that do not change the figure
+drawn = functools.cache(draw)                               # caches every figure; for tests that do not change it
 
 NAMES = [
     *("loss_curves", "sigma_and_error", "kl_per_dimension", "reconstructions", "prior_samples", "traversals"),
@@ -124,7 +125,7 @@ def texts(figure):
 
 
 def tiles(axes, columns, shape=SHAPE, gap=0):
-    """Return the images in a picture, (rows * columns, D), in reading order."""
+    """Cut the picture in these axes into its small images; return them row by row, (rows * columns, D)."""
     H, W = shape[0] + 2 * gap, shape[1] + 2 * gap
     picture = np.ma.filled(axes.images[0].get_array(), np.nan)
     rows = picture.shape[0] // H
@@ -144,7 +145,7 @@ def test_rate_distortion_figure_marks_beta_1_and_shows_stacked_kls():
     ring = left.collections[1].get_offsets()
     np.testing.assert_allclose(ring, [rates[1]])
     dashed = next(line for line in left.lines if line.get_linestyle() == "--")
-    np.testing.assert_allclose(np.sum(dashed.get_xydata(), axis=1), 180.5)      # the best ELBO: 170 + 10.5
+    np.testing.assert_allclose(np.sum(dashed.get_xydata(), axis=1), 180.5)      # minus the best ELBO: 170 + 10.5
     bars = np.array([[bar.get_y(), bar.get_height()] for bar in right.patches]).reshape(4, 2, 2)
     for stack, point in zip(bars, points()):
         np.testing.assert_allclose(stack, [[0, point.kls[0]], [point.kls[0], point.kls[1]]])
@@ -171,7 +172,7 @@ def test_rate_distortion_labels_do_not_cover_points_or_each_other():
         assert min(np.hypot(*(dot - corner)) for corner in box.corners()) < 0.5 * figure.dpi
 
 
-def test_rate_distortion_figure_marks_no_point_when_sigma_is_swept():
+def test_rate_distortion_figure_draws_no_ring_in_a_sweep_over_sigma():
     figure, alt = training.rate_distortion(points(), "sigma")
     assert len(figure.axes[0].collections) == 1 and "beta = 1" not in alt
 
@@ -220,7 +221,7 @@ def test_png_contains_the_alt_text_and_is_reproducible(name, tmp_path):
 
 @pytest.mark.slow
 def test_save_writes_the_same_bytes_twice(tmp_path):
-    figure, alt = draw("loss_curves")                       # the layout of this figure needs more than one pass
+    figure, alt = draw("loss_curves")                       # a second layout of this figure would move its parts
     for copy in ("a.png", "b.png"):
         style.save(figure, alt, tmp_path / copy)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
@@ -231,7 +232,7 @@ def test_alt_text_keeps_letters_outside_latin_1(tmp_path):
     assert png_texts(tmp_path / "a.png")["Description"] == "E\u2097 \u2265 \u2212\u221e"
 
 
-def test_save_refuses_other_formats(tmp_path):
+def test_save_refuses_every_format_except_png(tmp_path):
     with pytest.raises(ValueError, match="path must be the name of a .png file"):
         style.save(Figure(), "alt", tmp_path / "figure.svg")
     assert not list(tmp_path.iterdir())
@@ -312,7 +313,7 @@ def test_loss_curves_leave_out_a_very_low_start_and_state_its_elbo():
     figure, _ = training.loss_curves(history(200))
     low, high = figure.axes[0].get_ylim()
     settled = [record.test_elbo for record in history(200)[20:]]
-    assert low < min(settled) and max(settled) < high and high - low < 20       # the first ELBO is 400 nats lower
+    assert low < min(settled) and max(settled) < high and high - low < 20       # the first ELBO is about 400 lower
     assert f"\u2193 starts at \u2212{-history(200)[0].test_elbo:.1f}" in [text for text, _ in texts(figure)]
 
 
@@ -323,7 +324,7 @@ def test_loss_curves_state_if_the_elbo_is_below_or_above_log_px():
     assert "0.250 above the exact" in training.loss_curves(history(), last, last + 0.25)[1]
 
 
-def test_loss_curves_state_the_measured_elbo_instead_of_the_last_record():
+def test_loss_curves_state_the_measured_elbo_not_the_last_recorded_elbo():
     figure, alt = drawn("measured_curves")
     assert "ends at -58.0 nats, 8.04 below the exact log p(x)" in alt and "began at" in alt
     assert figure.get_suptitle() == "The held-out ELBO ends at \u221258.0 nats, 8.04 below the exact log p(x)"
@@ -331,7 +332,8 @@ def test_loss_curves_state_the_measured_elbo_instead_of_the_last_record():
     (dot,) = [line.get_xydata() for line in elbo.lines if line.get_marker() == "o"]
     np.testing.assert_array_equal(dot, [[20, -58.04]])
     assert "held out \u221258.0" in [text.get_text() for text in elbo.texts]
-    for axes in parts:                                      # no numbers: estimates from one draw do not add up to the ELBO
+    # The labels of the two parts have no numbers, because parts from one draw do not add up to the measured ELBO.
+    for axes in parts:
         assert {text.get_text() for text in axes.texts if "starts" not in text.get_text()} == {"training", "held out"}
     assert not any(line.get_marker() == "o" for line in drawn("loss_curves")[0].axes[0].lines)
 
@@ -373,7 +375,7 @@ def test_sigma_figure_draws_the_recorded_values_and_its_text_compares_them():
     finding = "sigma\u00b2 ends at 0.0516, 3.12 % above the mean squared error of 0.0500"
     assert finding in alt and figure.get_suptitle().replace("\u00a0", " ") == f"The decoder's {finding}"
     assert "begins at 1.00, the error at 0.0700" in alt
-    assert "On held-out data, the mean squared error ends at 0.0600." in alt    # found from log p(x|z)
+    assert "On held-out data, the mean squared error ends at 0.0600." in alt    # computed from log p(x|z)
     written = [text for text, _ in texts(figure)]
     assert "mean squared error\n0.0500" in written and "sigma\u00b2 of the decoder\n0.0516" in written
 
@@ -382,12 +384,12 @@ def test_sigma_figure_draws_the_recorded_values_and_its_text_compares_them():
     "times, words",
     [(1.0, "the mean squared error, 0.500"), (0.9, "10.0 % below"), (2.0, "100.0 % above"), (10.1, "10.1 times")],
 )
-def test_sigma_is_compared_with_the_error_in_percent_or_as_a_factor(times, words):
+def test_sigma_squared_is_compared_with_the_error_in_percent_or_as_a_multiple(times, words):
     assert words in training.compared(0.5 * times, 0.5)
 
 
 def test_stated_held_out_error_is_the_error_of_the_model():
-    """Without noise, every data point has one reconstruction and one error. A wrong sigma changes the stated error."""
+    """Without noise, reconstructions are not random, so the error is exact. A wrong sigma changes the stated error."""
     vae, x, _ = problem(2, Gaussian("learned"))
     vae = dataclasses.replace(vae, noise=False, beta=0.0)
     data = Dataset("rows", x[:20], x[20:])
@@ -443,8 +445,8 @@ def test_kl_bars_are_sorted_and_only_active_dimensions_are_filled(J):
 def test_reconstructions_show_the_mean_and_a_sample_decoded_from_the_same_z():
     vae, x, y = problem()
     (axes,) = figures.reconstructions(vae, x, noise(), SHAPE, y, n=6)[0].axes
-    chosen = [np.flatnonzero(y == label)[0] for label in range(4)]      # the first of each class, then a second
-    chosen += [np.flatnonzero(y == label)[1] for label in range(2)]
+    chosen = [np.flatnonzero(y == label)[0] for label in range(4)]      # the first image of each class
+    chosen += [np.flatnonzero(y == label)[1] for label in range(2)]     # the second image of the classes 0 and 1
     rng = noise()
     mu, log_var = vae.encode(x)
     z = mu + np.exp(log_var / 2) * vae.draw_noise(rng, N)[0]
@@ -474,7 +476,7 @@ def test_prior_samples_show_means_and_samples_decoded_from_the_same_z():
     assert np.isnan(tiles(left, 3, gap=1)[7:]).all()        # two of the 3 x 3 places are empty
 
 
-def test_traversals_vary_one_coordinate_per_row_of_images_by_decreasing_kl():
+def test_traversals_vary_one_coordinate_per_row_of_images_largest_kl_first():
     vae, x, _ = problem(13)
     figure, alt = figures.traversals(vae, x, SHAPE, n=5)
     kl = kl_standard_normal(*vae.encode(x)).mean(axis=0)
@@ -496,7 +498,7 @@ def test_manifold_shows_decoded_normal_quantiles_with_z_1_on_the_horizontal_axis
     np.testing.assert_allclose(tiles(axes, 5), expected, rtol=1e-12)
     assert axes.images[0].origin == "upper" and axes.images[0].get_extent() == [0, 5, 0, 5]
     assert not np.ma.getmaskarray(axes.images[0].get_array()).any()             # no gaps
-    for axis in (axes.xaxis, axes.yaxis):                   # the position of tick z is the probability below z
+    for axis in (axes.xaxis, axes.yaxis):                   # tick z is at 5 times the prior probability below z
         mass = [NormalDist().cdf(float(name.replace("\u2212", "-"))) for name in names(axis)]
         np.testing.assert_allclose(axis.get_ticklocs(), 5 * np.array(mass), rtol=1e-12)
     white, black = axes.images[0].get_clim()
@@ -527,9 +529,9 @@ def test_latent_map_shows_codes_and_prior_circles_on_axes_of_equal_scale():
 
 
 @pytest.mark.parametrize("end", [(9, 0), (-9, 1), (0, 9), (0, -9), (1, 1), (5, -4)])
-def test_latent_map_leaves_little_space_around_codes_and_circles_unless_too_narrow(end):
+def test_latent_map_has_small_margins_unless_one_side_would_be_too_short(end):
     low, high = latent.limits(np.array([[0.0, 0.0], end]))
-    first, last = np.minimum(-3, end), np.maximum(3, end)   # the range of all circles and the code `end`
+    first, last = np.minimum(-3, end), np.maximum(3, end)   # corners of a box around all circles and `end`
     assert (low < first).all() and (high > last).all()
     free = 1 - (last - first) / (high - low)
     assert free.max() < 0.1 or (high - low).min() == pytest.approx(0.6 * (high - low).max())
@@ -549,7 +551,7 @@ def test_ellipses_show_encoder_gaussians_out_to_two_sigma():
 
 
 def overlapping_clusters(seed):
-    """Return codes (300, 2) in ten overlapping clusters, and their labels."""
+    """Return latent codes (300, 2) in ten overlapping clusters, and the labels of the codes."""
     rng = np.random.default_rng(seed)
     y = np.repeat(np.arange(10), 30)
     return rng.normal(0, 1.2, (10, 2))[y] + rng.normal(0, 0.4, (300, 2)), y
@@ -588,7 +590,8 @@ def test_class_name_is_near_the_class_median_or_connected_by_a_line():
     for label, centre, place, distance in zip((0, 1, 7), centres, places, away):
         if distance > 0.33:
             np.testing.assert_allclose(lines[style.CLASSES[label]], [centre, place], atol=0.01)
-    assert 0.33 < right < 1                                 # class 0 is separate, the other two overlap
+    # `right` is the fraction of codes nearest to the median of their class: all of class 0; classes 1 and 7 overlap.
+    assert 0.33 < right < 1
 
 
 def test_percentages_at_the_circles_do_not_cover_points():
@@ -656,7 +659,7 @@ def test_figures_of_the_smallest_models_and_data_can_be_drawn():
         figures.kl_per_dimension(two, x),
         training.loss_curves(history(1)),
     ]:
-        figure.draw_without_rendering()                     # a warning would be an error
+        figure.draw_without_rendering()                     # a warning would fail the test
 
 
 def test_latent_line_shows_codes_by_class_below_decoded_images():
@@ -757,7 +760,7 @@ def test_refusal_of_a_bad_argument_states_the_rule(name):
 
 
 def linear(colours):
-    """Return sRGB hex codes as linear light (n, 3)."""
+    """Convert n colours from sRGB hex codes to linear light, (n, 3)."""
     c = np.array([[int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)] for code in colours])
     return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
 
@@ -789,7 +792,7 @@ def closest(colours, eyes=EYES):
 
 
 def test_colour_blind_readers_can_distinguish_the_class_colours():
-    contrast = 1.05 / (linear(style.CLASSES) @ [0.2126, 0.7152, 0.0722] + 0.05)      # WCAG 2
+    contrast = 1.05 / (linear(style.CLASSES) @ [0.2126, 0.7152, 0.0722] + 0.05)      # with white, by WCAG 2
     assert contrast.min() > 3
     petroff10 = "#3f90da #ffa90e #bd1f01 #94a4a2 #832db6 #a96b59 #e76300 #b9ac70 #717581 #92dadd".split()
     assert closest(style.CLASSES) / closest(petroff10) == pytest.approx(1.9, abs=0.05)

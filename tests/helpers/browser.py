@@ -1,7 +1,8 @@
 """Drive Chromium with the standard library: open a page, evaluate JavaScript, press keys, move the mouse, take pictures.
 
-The browser reads commands of the DevTools protocol from file descriptor 3 and answers on 4: JSON texts that end in a zero
-byte. Without a browser, tests that need it are skipped; they fail if MINIVAE_BROWSER_REQUIRED is set.
+The browser reads commands of the DevTools protocol from file descriptor 3 and writes answers to file descriptor 4. Commands
+and answers are JSON texts that end in a zero byte. Without a browser, tests that need a browser are skipped; they fail if
+MINIVAE_BROWSER_REQUIRED is set.
 """
 
 import base64
@@ -24,7 +25,7 @@ QUIET = (
     *("--disable-component-update", "--disable-sync", "--disable-extensions", "--hide-scrollbars"),
     "--disable-dev-shm-usage",
 )
-SECONDS = 60                                                # longest wait for an answer
+SECONDS = 60                                                # longest wait for an answer of the browser
 
 
 @functools.cache
@@ -40,7 +41,7 @@ def need_browser():
 
 
 class Browser:
-    """A headless browser with one page. `errors` collects exceptions, and errors and warnings on the console."""
+    """A headless browser with one page. `errors` collects exceptions of the page, and errors and warnings in its console."""
 
     def __init__(self):
         self.home = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
@@ -116,7 +117,7 @@ class Browser:
         features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.call("Emulation.setEmulatedMedia", media=media, features=features)
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500)
-        self.call("Page.navigate", url="about:blank")       # loads the file again, even if only the fragment changes
+        self.call("Page.navigate", url="about:blank")       # so the file loads again even if only the fragment changes
         self.errors, self.loaded = [], False
         self.call("Page.navigate", url=Path(path).resolve().as_uri() + fragment)
         while not (self.loaded and self.evaluate("document.readyState") == "complete"):

@@ -16,7 +16,7 @@ def drawn(name):
 
 
 def line(axes, label):
-    """Return the line with this label as (x, y)."""
+    """Return the coordinates (x, y) of the line with this label."""
     return next(artist.get_data() for artist in axes.lines if artist.get_label() == label)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def run_forked(main: Callable, arguments: list[str], directory: Path, **environment: str) -> tuple[int, str, str]:
-    """Return exit code, stdout and stderr of main(arguments) in this directory, with an empty stdin."""
+    """Run main(arguments) in this directory, with an empty stdin; return its exit code, stdout and stderr."""
     sys.stdout.flush()
     sys.stderr.flush()
     with open(os.devnull) as empty, tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:

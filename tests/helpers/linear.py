@@ -1,4 +1,4 @@
-"""Linear-Gaussian models and their closed forms, computed in other ways than in minivae."""
+"""Linear-Gaussian models, and closed forms of log p(x) and the ELBO, computed in other ways than in minivae."""
 
 import math
 from dataclasses import replace
@@ -33,7 +33,7 @@ linear_models = st.builds(
 
 
 def log_density(x, mean, cov):
-    """Return log N(x; mean, cov) for rows x, mean (N, D), by eigenvalues."""
+    """Return log N(x; mean, cov) of every row of x (N, D), computed from the eigenvalues of cov; mean is (N, D) or (D,)."""
     values, vectors = np.linalg.eigh(cov)
     u = (x - mean) @ vectors
     return -(u * u / values + np.log(2 * math.pi * values)).sum(axis=-1) / 2
@@ -57,13 +57,16 @@ def closed_elbo(vae, x):
 
 
 def sigma_points(latent, rows):
-    """Return eps (2J, rows, J), the points +-sqrt(J) e_j: mean 0, covariance I, so a linear model's mean loss is exact."""
+    """Return noise eps (2J, rows, J): for every row, the points +-sqrt(J) e_j.
+
+    The points have mean 0 and covariance I, so their mean loss is the exact mean loss of a linear model over the noise.
+    """
     points = np.sqrt(latent) * np.concatenate([np.eye(latent), -np.eye(latent)])
     return np.repeat(points[:, None, :], rows, axis=1)
 
 
 def fit_linear(vae, x, tolerance=1e-13):
-    """Minimise the exact mean loss of a linear VAE by BFGS, with the VAE's gradients. Change the VAE; return its ELBO."""
+    """Minimise the exact mean loss of a linear VAE by BFGS, with `vae.backward`. Change its parameters; return its mean ELBO."""
     eps = sigma_points(vae.latent, len(x))
 
     def loss(flat, _):

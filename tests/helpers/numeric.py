@@ -1,4 +1,4 @@
-"""Common helpers: a strict comparison, numerical gradients by two methods, exact means, random models.
+"""Common helpers: a strict comparison, numerical gradients by two methods, exact means over the noise, random models.
 
 tests/house/test_numeric.py shows that each check can fail.
 """
@@ -27,12 +27,12 @@ def close(actual, desired, *, rel, abs_=0.0):
     if actual.size == 0:
         return
     if actual.dtype.kind in "biu":
-        actual, desired = actual.astype(float), desired.astype(float)   # unsigned integers have no negative difference
+        actual, desired = actual.astype(float), desired.astype(float)   # unsigned differences would wrap around
     finite = np.isfinite(desired)
     bound = rel * np.abs(desired[finite]).max(initial=0) + abs_
     with np.errstate(invalid="ignore", over="ignore"):
         error = np.where(finite, np.abs(actual - desired), np.where(actual == desired, 0, np.inf))
-    bad = ~(error <= bound)                                 # also true for NaN
+    bad = ~(error <= bound)                                 # also true if the error is NaN
     if bad.any():
         worst = np.unravel_index(np.where(bad, np.nan_to_num(error, nan=np.inf), -1).argmax(), bad.shape)
         raise AssertionError(
@@ -58,7 +58,7 @@ def _entry_by_entry(arrays, index, slope):
     for place in np.ndindex(gradient.shape):
 
         def moved(by, place=place):
-            copies = [a.astype(type(by)) if a.dtype.kind == "f" else a for a in arrays]    # keep integer data
+            copies = [a.astype(type(by)) if a.dtype.kind == "f" else a for a in arrays]    # leave integer data as they are
             copies[index][place] += by
             return copies
 
@@ -97,7 +97,7 @@ def check_model_gradient(vae, x, eps, oracle):
 
     desired = vae.params.like(slope(loss, [vae.params.flat], 0))
     if has_fixed_sigma(vae.likelihood):
-        desired["log_sigma"][...] = 0                       # sigma is fixed by the user
+        desired["log_sigma"][...] = 0                       # a fixed sigma has no gradient
     for name in vae.params:
         try:
             close(actual[name], desired[name], rel=rel)
@@ -106,9 +106,9 @@ def check_model_gradient(vae, x, eps, oracle):
 
 
 def noise_nodes(latent, rows, nodes=5):
-    """Return eps (L, rows, J) and weights (L,); the weighted sum is the exact mean over standard normal noise.
+    """Return eps (L, rows, J) and weights (L,): a weighted sum over L is the mean over standard normal noise.
 
-    It is exact for polynomials in eps of degree below 2 * nodes in every coordinate (Gauss-Hermite quadrature).
+    The mean of a polynomial in eps is exact if its degree is below 2 * nodes in every coordinate (Gauss-Hermite quadrature).
     """
     points, weights = np.polynomial.hermite_e.hermegauss(nodes)
     eps = np.stack(np.meshgrid(*[points] * latent, indexing="ij"), axis=-1).reshape(-1, 1, latent)

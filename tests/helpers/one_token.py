@@ -37,7 +37,7 @@ def mutants(module: str, source: str) -> Iterator[Mutant]:
     """
     lines, tree = source.splitlines(keepends=True), ast.parse(source)
     unchanged_rows = {row for node in ast.walk(tree) for row in _rows_to_leave(node)}
-    ends = [0, *(node.end_lineno for node in tree.body)]    # compile only one statement, because the module takes longer
+    ends = [0, *(node.end_lineno for node in tree.body)]    # to compile only the changed statement, which is faster
     before = None
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         (row, start), (_, end) = token.start, token.end
@@ -63,7 +63,8 @@ def _rows_to_leave(node):
 
 def _replacement(token, before):
     """Return the token that replaces this one, or None."""
-    if token.type == tokenize.OP and token.string != "-":   # binary operators follow a term; the * of *args does not
+    # Replace an operator other than "-" only if it stands after a term: the * of *args is not a multiplication.
+    if token.type == tokenize.OP and token.string != "-":
         is_name = before.type == tokenize.NAME and not keyword.iskeyword(before.string)
         if not (is_name or before.type == tokenize.NUMBER or before.string in (")", "]")):
             return None

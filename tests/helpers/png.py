@@ -6,7 +6,7 @@ import struct
 def png_texts(path):
     """Return {key: text} of the tEXt chunks (Latin 1) and the uncompressed iTXt chunks (UTF-8)."""
     content, texts = path.read_bytes(), {}
-    start = 8                                               # after the signature
+    start = 8                                               # the chunks begin after the signature of 8 bytes
     while start < len(content):
         length, kind = struct.unpack_from(">I4s", content, start)
         body = content[start + 8 : start + 8 + length]

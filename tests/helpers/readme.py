@@ -48,12 +48,12 @@ class Shown(NamedTuple):
 
 
 def fences(page: str, language: str) -> Iterator[re.Match]:
-    """Return the fenced texts of one language, in order."""
+    """Return a match for every code fence of this language on the page, in order."""
     return re.finditer(rf"^```{language}\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
 
 
 def found(kind: str, pattern: str, page: str, start: int = 0, end: int | None = None, flags=re.MULTILINE) -> Iterator[Shown]:
-    """Yield every match of a pattern with the groups `command` and `text`."""
+    """Yield a `Shown` for every match of the pattern on the page. The pattern has the groups `command` and `text`."""
     for match in re.compile(pattern, flags).finditer(page, start, len(page) if end is None else end):
         yield Shown(kind, match["command"], match["text"], match.span("text"))
 
@@ -80,7 +80,7 @@ def blocks(page: str) -> list[Shown]:
 
 
 def pictures(page: str) -> list[Shown]:
-    """Return the alt texts of a page's pictures. The field `command` of each holds the path of its picture."""
+    """Return the alt texts of a page's pictures. The field `command` holds the path of the picture."""
     return list(found("alt", r"!\[(?P<text>.*?)\]\((?P<command>.*?)\)", page, flags=re.DOTALL))
 
 
@@ -93,7 +93,7 @@ def alt_text(name: str, picture: str) -> str:
 
 
 def run_command(command: str, directory: Path) -> tuple[int, str, str]:
-    """Run a shell command with this checkout's `minivae`, `derivations`, `python`; return exit code, stdout and stderr.
+    """Run a shell command that may use minivae and derivations of this checkout; return its exit code, stdout and stderr.
 
     A simple command of `minivae` or `derivations`, alone or before a pipe, runs in a fork, which saves the time of imports.
     """

@@ -24,7 +24,7 @@ def trained():
 
 
 def measure_few(patch):
-    """Let the train command measure on 10 held-out rows instead of all."""
+    """Let the train command measure on 10 held-out data points instead of all of them."""
     measure = app_train.measure
 
     def measure_ten(vae, data, *rest):
@@ -35,7 +35,7 @@ def measure_few(patch):
 
 
 def end_quickly(patch):
-    """Let the train command measure on 10 held-out rows only, and draw no figures and write no explorer."""
+    """Let the train command measure on 10 held-out data points only, draw no figures and write no explorer."""
     measure_few(patch)
     draw_nothing(patch)
     patch.setattr(app_train, "explore", lambda *_: None)
@@ -49,7 +49,7 @@ def draw_nothing(patch):
 
 
 def draw_in_this_process(patch):
-    """Let the train command draw its figures in this process, so that other patches have an effect on them."""
+    """Let the train command draw its figures in this process, because patches have no effect in other processes."""
     patch.setattr(app_train, "other_processes", lambda count: contextlib.nullcontext(SameProcess()))
 
 

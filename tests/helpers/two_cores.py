@@ -65,8 +65,8 @@ def queue_of(count: int) -> int:
 def tests_to_run(files: list[list], queue: int) -> Iterator[tuple]:
     """Yield every test that this process takes from the queue, with the next test of the same file, or None.
 
-    After None, pytest ends all fixtures, also those of the session. So a process takes the next file only when the
-    current one is done.
+    A process takes its next file only when all tests of the current file are done. So the next test after the last test
+    of a file is not known yet, and None stands for it: pytest then ends all fixtures, also those of the session.
     """
     for index in iter(lambda: os.read(queue, 1), b""):
         file = files[index[0]]
@@ -98,7 +98,7 @@ class Second:
         """Run tests in the child until the queue is empty or the first process is gone; never return."""
         config, status = self.session.config, 1
         try:
-            signal.signal(signal.SIGINT, signal.default_int_handler)    # a shell may have disabled Ctrl-C
+            signal.signal(signal.SIGINT, signal.default_int_handler)    # `stop` sends SIGINT, but a shell may have disabled it
             config._tmp_path_factory._basetemp = self.directory  # the parent removes this directory
             config.pluginmanager.register(Reporter(self.reports))
             try:

@@ -1,4 +1,4 @@
-"""Benchmarks run, and notice planted faults: too large exponents, and values that are off by more than their error."""
+"""Benchmarks run and notice planted faults: too large exponents, and values that are off by more than their stated error."""
 
 import json
 import math
@@ -19,7 +19,7 @@ SIZES = (1, 10, 100, 1000)
 
 
 def planted(cost, growth):
-    """Return a table in which every round measures cost(n)."""
+    """Return a scaling table whose three rounds all measure cost(n) for the size n."""
     return scaling.Table("plant", "n", SIZES, lambda sizes, *_: {"s": {n: [cost(n)] * 3 for n in sizes}}, {"s": growth})
 
 
@@ -52,10 +52,10 @@ def test_linear_cost_stays_within_its_bound(capsys):
     "cost, growth",
     [
         (lambda n: 2e-3 * n * n, scaling.Growth("linear", 10)),
-        (lambda n: 1 + 1e-3 * n * n, scaling.Growth("linear", 10)),             # with a constant cost
+        (lambda n: 1 + 1e-3 * n * n, scaling.Growth("linear", 10)),             # plus a constant cost
         (lambda n: 1 + 1e-3 * n * n, scaling.Growth("affine", 1, above_first=True)),
         (lambda n: 50 + 8 * 100 * n / 2**20, scaling.Growth("constant", 10, 1e-4)),
-        (lambda n: 1 / n, scaling.Growth("affine", 1, above_first=True)),       # no growth to fit
+        (lambda n: 1 / n, scaling.Growth("affine", 1, above_first=True)),       # falling: no exponent can be fitted
     ],
 )
 def test_cost_that_grows_faster_than_its_bound_is_noticed(cost, growth, capsys):
@@ -72,7 +72,7 @@ class Work:
         self.clock, self.cost = clock, n**p
 
     def restart(self):
-        self.clock.now += 1000.0                            # must not be timed
+        self.clock.now += 1000.0                            # the time of a restart must not be counted
 
     def steps(self, count):
         self.clock.now += count * self.cost
@@ -104,7 +104,8 @@ def test_every_scaling_table_runs_and_states_its_theory(monkeypatch, capsys):
     out = capsys.readouterr().out
     assert all(table.title in out and each.theory.split("\n")[0] in out
                for table in tables.values() for each in table.growth.values())
-    assert [code for name, code in zip(tables, codes) if name != "depth"] == [0] * 6    # timing noise may hide the growth
+    # The exit code of `depth` may be 1: these steps are so short that timing noise can hide the growth with the depth.
+    assert [code for name, code in zip(tables, codes) if name != "depth"] == [0] * 6
 
 
 @pytest.mark.parametrize("name", scaling.TABLES)
@@ -145,7 +146,7 @@ def test_contender_with_a_wrong_loss_or_gradient_is_noticed(other, message):
     assert message in model.disagreement(other, contender(2.0, [[1.0, -2.0]], [0.5]))
 
 
-# Common kinds of files
+# The benchmark of common kinds of data files
 
 def test_format_of_every_benchmark_data_file_is_recognised(tmp_path):
     rng = np.random.default_rng(0)
@@ -178,7 +179,7 @@ def test_benchmark_measures_time_memory_and_exit_code_of_a_process(tmp_path):
 @pytest.mark.parametrize("latent", [1, 2])
 @pytest.mark.parametrize("accuracy", [1e-7, 1e-4])
 def test_reference_of_the_exact_benchmark_equals_the_closed_form(latent, accuracy):
-    vae, x = linear_model(0, latent, sigma=0.02)            # a posterior far narrower than the first cells
+    vae, x = linear_model(0, latent, sigma=0.02)            # posteriors far narrower than the first cells of the grid
     assert np.abs(exact.reference(vae, x, accuracy) - exact_linear(vae, x).log_px).max() < accuracy
 
 

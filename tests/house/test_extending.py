@@ -278,7 +278,7 @@ ADDED = {
 
 
 def check_gradient(name):
-    """Compare the backward that has this name in the gradient table with both numerical gradients."""
+    """Compare the backward function that has this name in the gradient table with both numerical gradients."""
     from tests.core import test_gradients as table
 
     case = table.TABLE[name]
@@ -377,7 +377,7 @@ def test_extension_checks_fail_without_the_extension(check):
 
 
 @pytest.mark.slow
-def test_copy_with_all_extensions_passes_the_rules_about_tests_and_docstrings(tracebacks):
+def test_gradient_table_ledger_and_train_help_contain_all_extensions(tracebacks):
     assert tracebacks["rules"] == ""
 
 

@@ -1,4 +1,4 @@
-"""One-token mutants differ in the token stated by their name, and only code with an effect is changed."""
+"""A one-token mutant differs from its source in the token that its name states; only code with an effect is changed."""
 
 import io
 import tokenize

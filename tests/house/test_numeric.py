@@ -95,7 +95,7 @@ def test_the_gradient_checker_accepts_the_right_gradient(oracle):
     "spoil",
     [
         lambda g: g * (1 + 1e-4),
-        lambda g: g + 1e-4 * np.abs(g).max() * (np.arange(g.size) == 0).reshape(g.shape),   # in one entry
+        lambda g: g + 1e-4 * np.abs(g).max() * (np.arange(g.size) == 0).reshape(g.shape),   # wrong in one entry
         lambda g: -g,
         lambda g: 0 * g,
         lambda g: np.nan * g,
@@ -119,7 +119,7 @@ def test_the_gradient_checker_notices_that_a_tiny_gradient_is_wrong(oracle):
 
 
 @pytest.mark.parametrize("oracle", ORACLES)
-def test_the_model_checker_reports_the_one_wrong_parameter(oracle, monkeypatch):
+def test_checker_of_model_gradients_reports_which_parameter_is_wrong(oracle, monkeypatch):
     vae, x, eps = random_problem(0)
     right = vae.gradient(x, eps)
     check_model_gradient(vae, x, eps, oracle)

@@ -11,14 +11,14 @@ from tests.benchmarks import published
 from tests.data.test_data import mnist
 
 
-def test_each_of_eight_stages_is_three_times_as_long_as_the_previous():
+def test_each_training_stage_is_three_times_as_long_as_the_previous_stage():
     assert published.BURDA.epochs == 3280 and published.stage_of(3280) == 7
     assert [published.stage_of(epoch) for epoch in (1, 2, 4, 5, 13, 14, 40, 41, 364, 365)] == [0, 1, 1, 2, 2, 3, 3, 4, 5, 6]
     assert published.BURDA.rate(1) == 1e-3 and published.BURDA.rate(3280) == pytest.approx(1e-4)
     assert published.SETTINGS["grey"].rate(10) == 1e-3
 
 
-def test_two_hour_schedule_is_a_cosine_with_a_warm_up_of_beta():
+def test_two_hour_schedule_has_a_cosine_learning_rate_and_increases_beta():
     setting = published.SETTINGS["vae-2h"]
     assert [setting.rate(epoch) for epoch in (1, 501)] == pytest.approx([1e-3, 5e-4]) and setting.rate(1000) < 1e-8
     assert [setting.beta(epoch) for epoch in (1, 50, 100, 1000)] == [0.01, 0.5, 1, 1]
@@ -44,7 +44,7 @@ def test_stopped_and_resumed_published_run_equals_an_uninterrupted_run(tmp_path,
     assert f"{one['measured']:.2f}" in published.table([one]) and str(one["published"]) in published.table([one])
 
 
-def test_measured_nats_and_their_error_decrease_with_more_importance_weights(tmp_path):
+def test_estimate_of_minus_log_px_and_its_error_decrease_with_k(tmp_path):
     dataset = data.load(mnist(tmp_path)).binarized()
     training, _ = published.train_or_resume("vae", dataset, 1, options(tmp_path, "out").out)
     found = {k: published.nll(training.vae, dataset.test_x, k) for k in (2, 2000)}

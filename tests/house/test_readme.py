@@ -22,7 +22,7 @@ every_page = pytest.mark.parametrize("name", PAGES)
 
 
 def same(printed, shown):
-    """Return True if words and whole numbers are equal and decimal numbers are close.
+    """Return True if both texts have the same words and whole numbers, and their decimal numbers are close.
 
     Two decimal numbers are close if they differ by at most 5 %. For numbers from -20 to 20, a difference of 50 % is allowed.
     """
@@ -90,10 +90,10 @@ def test_ci_runs_the_setup_commands_for_train_and_pytest():
     lines = [line[2:] for line in shown if line.startswith("$ " + SETUP)]
     assert [line.split()[-1] for line in lines] == ["train", "pytest"]
     ci = (ROOT / ".ci" / "run").read_text()
-    assert "README.md" in ci and "-m pytest -m slow $slow)" in ci            # a plain pytest leaves out the slow tests
+    assert "README.md" in ci and "-m pytest -m slow $slow)" in ci            # because a plain pytest leaves out slow tests
 
 
-MATRIX = "minivae museum --matrix --markdown"                # tests/museum/test_museum.py tests this command
+MATRIX = "minivae museum --matrix --markdown"                # compared in tests/museum/test_museum.py, not here
 
 
 BLOCKS = [block for page in PAGES.values() for block in blocks(page)]
@@ -177,7 +177,7 @@ def test_front_page_states_the_number_of_exhibits_and_default_hidden_units():
 
 
 def rows_between(first, last):
-    """Return the rows of the numbered equations from `first` to `last`, in the order of the source."""
+    """Return the ledger rows of the numbered equations from `first` to `last`, in the order of the source."""
     entries = [entry for entry in ledger.entries(first.split(".")[0]) if entry.id.split(".")[1].isdigit()]
     ids = [entry.id for entry in entries]
     return [row for entry in entries[ids.index(first) : ids.index(last) + 1] for row in entry.rows]
@@ -202,7 +202,7 @@ def test_front_page_stays_within_its_length_limit():
 
 
 def resolved(name):
-    """Return the object of a dotted name, with or without the package name in front."""
+    """Return the object with this dotted name; the package may be left out: `ops.relu` is `minivae.ops.relu`."""
     module, *attributes = name.split(".")
     for package in ("minivae.", "derivations.", ""):
         try:
@@ -255,7 +255,7 @@ def test_package_docstring_lists_every_module_of_the_package(package):
     assert modules - set(re.findall(r"\w+", entrance)) == set()
 
 
-def test_readme_of_the_ledger_states_its_size():
+def test_ledger_readme_states_the_numbers_of_statements_and_equations():
     page = PAGES["derivations/README.md"]
     stated = {source: int(rows) for source, rows in re.findall(r"^\| `(\w+)` \|.*\| (\d+) \|$", page, re.MULTILINE)}
     sources = [source for source in ledger.SOURCES if source != "beyond"]
