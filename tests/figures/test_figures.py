@@ -57,7 +57,7 @@ def history(epochs=20):
 
 
 def with_sigma(variances, errors, held_out):
-    """Return one record per epoch: sigma^2, and the mean squared errors of training data and of held-out data."""
+    """Return one record per epoch, from sigma^2 and the mean squared errors of training data and of held-out data."""
     records = []
     for epoch, (variance, error, other) in enumerate(zip(variances, errors, held_out), start=1):
         reconstruction = -D / 2 * (math.log(2 * math.pi * variance) + other / variance)
@@ -384,7 +384,7 @@ def test_sigma_figure_draws_the_recorded_values_and_its_text_compares_them():
     "times, words",
     [(1.0, "the mean squared error, 0.500"), (0.9, "10.0 % below"), (2.0, "100.0 % above"), (10.1, "10.1 times")],
 )
-def test_sigma_squared_is_compared_with_the_error_in_percent_or_as_a_multiple(times, words):
+def test_text_compares_sigma_squared_with_the_error_by_percent_or_factor(times, words):
     assert words in training.compared(0.5 * times, 0.5)
 
 

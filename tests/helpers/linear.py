@@ -59,14 +59,14 @@ def closed_elbo(vae, x):
 def sigma_points(latent, rows):
     """Return noise eps (2J, rows, J): for every row, the points +-sqrt(J) e_j.
 
-    The points have mean 0 and covariance I, so their mean loss is the exact mean loss of a linear model over the noise.
+    The points have mean 0 and covariance I, so a linear model has the same mean loss for them as for standard normal noise.
     """
     points = np.sqrt(latent) * np.concatenate([np.eye(latent), -np.eye(latent)])
     return np.repeat(points[:, None, :], rows, axis=1)
 
 
 def fit_linear(vae, x, tolerance=1e-13):
-    """Minimise the exact mean loss of a linear VAE by BFGS, with `vae.backward`. Change its parameters; return its mean ELBO."""
+    """Minimise the exact mean loss of a linear VAE by BFGS with `vae.backward`; return its mean ELBO. This changes `vae`."""
     eps = sigma_points(vae.latent, len(x))
 
     def loss(flat, _):

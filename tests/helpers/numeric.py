@@ -97,7 +97,7 @@ def check_model_gradient(vae, x, eps, oracle):
 
     desired = vae.params.like(slope(loss, [vae.params.flat], 0))
     if has_fixed_sigma(vae.likelihood):
-        desired["log_sigma"][...] = 0                       # a fixed sigma has no gradient
+        desired["log_sigma"][...] = 0                       # the gradient of a fixed sigma must be 0
     for name in vae.params:
         try:
             close(actual[name], desired[name], rel=rel)
@@ -106,9 +106,9 @@ def check_model_gradient(vae, x, eps, oracle):
 
 
 def noise_nodes(latent, rows, nodes=5):
-    """Return eps (L, rows, J) and weights (L,): a weighted sum over L is the mean over standard normal noise.
+    """Return eps (L, rows, J) and weights (L,): the weighted sum of f(eps) over L is the mean of f over standard normal noise.
 
-    The mean of a polynomial in eps is exact if its degree is below 2 * nodes in every coordinate (Gauss-Hermite quadrature).
+    If f is a polynomial, the mean is exact for degrees below 2 * nodes in every coordinate (Gauss-Hermite quadrature).
     """
     points, weights = np.polynomial.hermite_e.hermegauss(nodes)
     eps = np.stack(np.meshgrid(*[points] * latent, indexing="ij"), axis=-1).reshape(-1, 1, latent)

@@ -44,7 +44,7 @@ def test_stopped_and_resumed_published_run_equals_an_uninterrupted_run(tmp_path,
     assert f"{one['measured']:.2f}" in published.table([one]) and str(one["published"]) in published.table([one])
 
 
-def test_estimate_of_minus_log_px_and_its_error_decrease_with_k(tmp_path):
+def test_estimate_of_minus_log_px_and_its_error_fall_with_more_draws(tmp_path):
     dataset = data.load(mnist(tmp_path)).binarized()
     training, _ = published.train_or_resume("vae", dataset, 1, options(tmp_path, "out").out)
     found = {k: published.nll(training.vae, dataset.test_x, k) for k in (2, 2000)}
