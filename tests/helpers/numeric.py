@@ -106,7 +106,7 @@ def check_model_gradient(vae, x, eps, oracle):
 
 
 def noise_nodes(latent, rows, nodes=5):
-    """Return eps (L, rows, J) and weights (L,): the weighted sum of f(eps) over L is the mean of f over standard normal noise.
+    """Return eps (L, rows, J) and weights (L,): the weighted sum of f(eps) over L is the mean of f for standard normal eps.
 
     If f is a polynomial, the mean is exact for degrees below 2 * nodes in every coordinate (Gauss-Hermite quadrature).
     """

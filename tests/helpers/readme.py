@@ -110,7 +110,7 @@ def run_command(command: str, directory: Path) -> tuple[int, str, str]:
 
 @functools.cache
 def main_of(program: str) -> Callable:
-    """Return the main function of a program, after importing large modules that its commands import late."""
+    """Return the main function of a program; first import the large modules of its commands, once for all forks."""
     late = ("matplotlib.backends.backend_agg", "minivae.figures", "minivae.museum.command", "derivations.figures")
     for name in (*late, f"{program}.app.cli"):
         importlib.import_module(name)

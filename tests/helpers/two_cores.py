@@ -38,7 +38,7 @@ def run_on_two_cores(session: pytest.Session, slow_fixtures: frozenset) -> bool 
 
 
 def can_use_two_processes(session: pytest.Session, files: list) -> bool:
-    """Return True for many or slow tests in 2 to 256 files, with two cores, a safe fork, no debugger and no failure."""
+    """Return True if there are many or slow tests in 2 to 256 files, two cores, no debugger, no failure, and a safe fork."""
     option = session.config.option
     alone = option.collectonly or option.usepdb or option.trace or option.capture != "fd" or session.testsfailed
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1      # on other systems threads make a fork unsafe

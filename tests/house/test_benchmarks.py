@@ -66,7 +66,7 @@ def test_cost_that_grows_faster_than_its_bound_is_noticed(cost, growth, capsys):
 
 
 class Work:
-    """A contender whose step advances a fake clock by n^p seconds."""
+    """A contender (object to be timed) whose step advances a fake clock by n^p seconds."""
 
     def __init__(self, clock, n, p):
         self.clock, self.cost = clock, n**p
