@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCE = ("minivae", "derivations")
 OURS = (*SOURCE, "tests")
-LAYERS = (                                                  # a module imports from its own layer and earlier ones
+LAYERS = (                                                  # a module may import from its layer and from earlier layers
     # The core: a student reads these files.
     {"__init__", "_moved", "checks"},
     {"divergences", "ops", "gaussian", "likelihood", "params"},
@@ -23,7 +23,7 @@ LAYERS = (                                                  # a module imports f
     {"train"},
     # Folders: a user calls their functions, but need not read their code.
     {"data"},
-    {"one_page"},                                           # a student reads this file, too; it imports `data`
+    {"one_page"},                                           # a student reads this file, too; it is here because it imports `data`
     {"runs", "evidence"},
     {"figures"},
     {"rosetta", "museum", "doctor", "explorer", "exercises", "app"},
@@ -33,7 +33,7 @@ LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in mod
 
 
 def files_of(*packages):
-    """Return all source files except the benchmarks, which may import any installed library."""
+    """Return the Python files of these packages without the benchmarks, which may import any installed library."""
     found = [path for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
     return [path for path in found if "benchmarks" not in path.parts]
 
@@ -49,7 +49,7 @@ def nodes_of(tree):
 
 
 def imported(tree, package):
-    """Yield the dotted name and the line of every import, also inside functions."""
+    """Yield the dotted name and the line of every import, also inside functions; `package` resolves relative imports."""
     for node in nodes_of(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
@@ -60,9 +60,9 @@ def imported(tree, package):
 
 
 def module_of(dotted, modules):
-    """Return the module with this dotted name. For another name, return the module that defines it, if any, else None.
+    """Return the module with this dotted name. For a function or class, return the module that defines it.
 
-    For a package, return its __init__.
+    For a package, return its __init__. Return None if `modules` has no such module.
     """
     while dotted:
         for module in (dotted, f"{dotted}.__init__"):
@@ -85,11 +85,11 @@ def wrong_imports(module, tree):
             yield f"minivae/{module}.py:{line} imports {dotted}"
 
 
-def test_every_module_has_a_layer():
+def test_every_module_of_minivae_is_listed_in_layers():
     assert {place_of(path) for path in files_of("minivae")} <= set(LEVEL)
 
 
-def test_imports_inside_minivae_go_one_way():
+def test_no_module_of_minivae_imports_from_a_later_layer():
     assert [wrong for path in files_of("minivae") for wrong in wrong_imports(place_of(path), tree_of(path))] == []
 
 
@@ -119,7 +119,7 @@ MAY_IMPORT = {
     "derivations": {"numpy", "minivae", "derivations"},
     "tests": {"numpy", "pytest", "hypothesis", *OURS},
 }
-DRAWS = ("figures", "test_figures")                         # names of files or packages that draw
+DRAWS = ("figures", "test_figures")                         # files and packages with these names draw figures
 
 
 def foreign_imports(package, path, tree):
@@ -159,7 +159,7 @@ def test_lines_have_at_most_125_columns():
 
 
 def asserts(path, tree):
-    """Return the place of every `assert`: python -O removes it, and its message does not help users."""
+    """Return the file and line of every `assert`. The source has none: python -O removes it, and its message helps no user."""
     found = [node.lineno for node in nodes_of(tree) if isinstance(node, ast.Assert)]
     return [f"{path.parent.name}/{path.name}:{line}" for line in found]
 
@@ -170,7 +170,8 @@ def test_no_error_is_raised_with_assert():
 
 # The names of np.random that the source may use. None of them uses the global state of np.random.
 PASSED_ALONG = {"Generator", "default_rng", "SeedSequence", "BitGenerator", "PCG64"}
-RESTORED = {"doctor/calls.py": {"get_state", "set_state", "RandomState"}}    # the user's functions may use the global state
+# The doctor seeds the global state, because the user's functions may use it, and restores it afterwards.
+RESTORED = {"doctor/calls.py": {"get_state", "set_state", "RandomState"}}
 
 
 def global_randomness(path, tree):
@@ -185,7 +186,7 @@ def global_randomness(path, tree):
             yield f"{path.parent.name}/{path.name}:{line} imports random"
 
 
-def test_random_generator_is_always_an_argument():
+def test_source_never_uses_the_global_state_of_random_generators():
     assert [found for path in files_of(*SOURCE) for found in global_randomness(path, tree_of(path))] == []
 
 
@@ -201,7 +202,7 @@ def public_definitions(tree):
 
 
 def documented_methods(tree):
-    """Return {class: its methods with a docstring} of one module."""
+    """Return {class: names of its public methods that have a docstring} for one module."""
     documented = {}
     for owner, node in public_definitions(tree):
         if owner and ast.get_docstring(node):
@@ -210,7 +211,7 @@ def documented_methods(tree):
 
 
 def without_docstring(path, tree):
-    """Yield public names without docstring; a method may inherit the docstring of a base class of the same module."""
+    """Yield public definitions without docstring; a method may inherit it from a base class in the same module."""
     documented = documented_methods(tree)
     for owner, node in public_definitions(tree):
         bases = [ast.unparse(base) for base in owner.bases] if owner else []
@@ -218,7 +219,7 @@ def without_docstring(path, tree):
             yield f"{path.parent.name}/{path.name}:{node.lineno} {node.name}"
 
 
-OPENERS = {                                                 # words with which no docstring begins
+OPENERS = {                                                 # words with which no docstring may begin
     "What", "Whatever", "Whether", "Who", "Whoever", "Whom", "Whose", "Which", "How", "Why", "When", "Where", "That",
     "If", "Because", "So", "And", "But", "Or", "Otherwise", "Also", "Not", "It", "They", "We", "You", "This", "These",
     "There", "Is", "Are", "Was", "Were", "Has", "Have", "Does", "By", "For", "In", "Inside", "On", "At", "With", "Without",
@@ -239,7 +240,7 @@ def test_docstrings_begin_with_a_verb_or_a_noun():
     assert [found for path in files_of(*SOURCE) for found in without_verb_or_noun(path, tree_of(path))] == []
 
 
-ENOUGH = 5                                                  # lines: for a sentence, a formula, a reason, ids of equations
+ENOUGH = 5                                                  # lines that any docstring may have: sentence, formula, reason, ids
 
 
 def long_docstrings(path, tree):
@@ -264,9 +265,9 @@ def test_public_names_have_docstrings():
 def without_hints(path, tree):
     """Yield public functions and methods that lack a type hint, for the result or for an argument without default.
 
-    Four cases are exempt. A backward has the arguments of the forward above it. For methods of a likelihood, the
-    base class `Likelihood` has the hints. An argument `value` may have any type. Users do not import the functions of
-    commands.
+    Four cases are exempt. A backward function has the arguments of the forward function above it. For methods of a
+    likelihood, the base class `Likelihood` has the hints. An argument `value` may have any type. From the folder `app`,
+    users import only `main`.
     """
     for owner, node in public_definitions(tree):
         inherits = owner and "Likelihood" in [ast.unparse(base) for base in owner.bases]
@@ -314,7 +315,7 @@ def test_test_names_are_unique_and_have_at_most_twelve_words():
 # Every rule notices a violation
 
 def applied(rule, module):
-    """Return a function that applies the rule to a source code, given as text, as if it were minivae/module.py."""
+    """Return a function that applies the rule to source code (a string), as if it were the file `module`.py of minivae."""
     path = Path(f"{module}.py")
     first = {wrong_imports: [module], foreign_imports: ["minivae", path]}.get(rule, [path])
     return lambda source: list(rule(*first, ast.parse(source)))
@@ -353,7 +354,7 @@ METHOD = "class B:\n    'b'\n    def f(self): {}\nclass C(B):\n    'c'\n    def 
         (without_hints, "vae", "def f(*, x) -> int: pass"),
     ],
 )
-def test_broken_house_rule_is_noticed(rule, module, source):
+def test_code_that_breaks_a_house_rule_is_reported(rule, module, source):
     assert len(applied(rule, module)(source)) == 1
 
 

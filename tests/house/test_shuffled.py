@@ -1,4 +1,4 @@
-"""Runs in random order: every test runs, the seed decides the order, and a test that depends on the order is found."""
+"""tests/shuffled.py runs every test, in an order that the seed decides, and finds tests that depend on the order."""
 
 import subprocess
 import sys

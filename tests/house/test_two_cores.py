@@ -1,4 +1,4 @@
-"""Two processes report failures like one process, and if one of the two ends, the other one ends too."""
+"""pytest in two processes reports failures like pytest in one process; if one process ends, the other process ends too."""
 
 import os
 import re
@@ -62,7 +62,7 @@ needs_two_cores = pytest.mark.skipif(
 
 
 def start(room, files, *options):
-    """Start pytest on these files in the directory `room`; it uses two processes for two or more tests."""
+    """Write the files {name: content} into the directory `room` and start pytest there; HOOK lets it use two processes."""
     for name, content in {"conftest": HOOK, **files}.items():
         (room / f"{name}.py").write_text(content)
     (room / "pytest.ini").write_text("[pytest]\n")
@@ -125,7 +125,7 @@ def test_option_x_stops_both_processes_at_the_first_failure(tmp_path):
 @pytest.mark.slow
 @needs_two_cores
 @pytest.mark.parametrize("end, status", [("os._exit(3)", "3"), ("os.kill(os.getpid(), 9)", "-9")])
-def test_error_for_a_dead_second_process_mentions_the_test(end, status, tmp_path):
+def test_error_for_a_dead_second_process_mentions_its_last_test(end, status, tmp_path):
     dies = f"import os\ndef test_first(meet):\n    if meet: {end}\ndef test_second(): pass\n"
     code, printed = run(tmp_path, {"test_a": dies, "test_b": dies})
     assert code == 1 and re.search(rf"the second process ended with {status} in test_[ab]\.py::test_first", printed)
@@ -156,7 +156,7 @@ def test_few_tests_or_a_failure_or_a_debugger_prevent_a_second_process():
         return SimpleNamespace(items=[item] * tests, testsfailed=failed, config=SimpleNamespace(option=option))
 
     assert two_cores.can_use_two_processes(session(), [[], []])
-    assert not two_cores.can_use_two_processes(session(), [[]])        # a single file
+    assert not two_cores.can_use_two_processes(session(), [[]])        # all tests are in one file
     assert not two_cores.can_use_two_processes(session(tests=two_cores.MANY - 1), [[], []])
     assert two_cores.can_use_two_processes(session(tests=100, marker="slow"), [[], []])
     assert not two_cores.can_use_two_processes(session(tests=10, marker="slow"), [[], []])
@@ -165,7 +165,7 @@ def test_few_tests_or_a_failure_or_a_debugger_prevent_a_second_process():
         assert not two_cores.can_use_two_processes(session(**{name: value}), [[], []]), name
 
 
-def test_files_with_a_slow_fixture_run_first_and_stay_together():
+def test_file_with_a_slow_fixture_comes_first_and_its_tests_stay_together():
     a, b, c, d = (SimpleNamespace(path=path, fixturenames=names) for path, *names in ("x", "y", ["y", "slow"], "x"))
     assert two_cores.grouped_by_file([a, b, c, d], frozenset({"slow"})) == [[b, c], [a, d]]
 

@@ -1,4 +1,4 @@
-"""The benchmark of waiting times measures commands in new processes and reports those that are too slow."""
+"""The benchmark of waiting times runs each command in a new process and reports the commands that are too slow."""
 
 import importlib
 import json
@@ -14,7 +14,7 @@ CHEAP = Wait("derivations --version", 10.0, {"parser": ["derivations.app.cli.mak
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """Run the benchmark for one round of a cheap command; return the exit code and the numbers."""
+    """Run the benchmark for one round of a cheap command; return the exit code and the measured numbers."""
     file = tmp_path_factory.mktemp("waiting") / "waiting.json"
     code = waiting.main(["--rounds", "1", "--json", str(file)], [CHEAP])
     return code, json.loads(file.read_text(encoding="utf-8"))
@@ -35,7 +35,7 @@ def test_benchmark_of_waiting_times_measures_the_parts_of_a_command(measured):
 
 
 @pytest.mark.slow
-def test_benchmark_of_waiting_times_measures_the_process_that_draws(tmp_path):
+def test_benchmark_of_waiting_times_includes_the_process_that_draws_the_figures(tmp_path):
     training = Wait("minivae train --epochs 1 --out run -q", 10.0, {"bounds": ["minivae.app.results.lower_bounds"]})
     assert waiting.parts_of(training, tmp_path)["other processes"] > 0.3
 

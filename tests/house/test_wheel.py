@@ -54,7 +54,7 @@ print(json.dumps({"ended": ended, "homes": homes}))
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """Let setuptools copy, from the tracked files, everything that a wheel contains; return the directory."""
+    """Let setuptools build the packages of a wheel from the files that git tracks; return the directory of the packages."""
     if importlib.util.find_spec("setuptools") is None or not (ROOT / ".git").exists():
         pytest.skip("needs setuptools and a git checkout")
     source, target = (tmp_path_factory.mktemp(name) for name in ("source", "built"))
@@ -68,7 +68,10 @@ def built(tmp_path_factory):
 
 
 def run_in(directory, built, commands):
-    """Run `python -m` for each command in one process that imports the built packages; return its report."""
+    """Run `python -m COMMAND` for all commands, in one process that imports the built packages.
+
+    Return what RUN prints: the exit code and outputs of every command, and the files of the imported packages.
+    """
     np.save(directory / "x.npy", np.random.default_rng(0).random((15, 5)))
     environment = os.environ | {"PYTHONPATH": str(built), "PYTHONDONTWRITEBYTECODE": "1"}
     quiet = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
@@ -80,7 +83,7 @@ def run_in(directory, built, commands):
 @pytest.mark.slow
 def test_built_packages_run_every_command_without_a_checkout(built, tmp_path):
     assert {path.name for path in built.iterdir()} == {"minivae", "derivations"}
-    assert (built / "minivae" / "museum" / "README.md").exists()       # `derivations book` copies a table from this file
+    assert (built / "minivae" / "museum" / "README.md").exists()       # `derivations book` needs a table of this page
     found = run_in(tmp_path, built, COMMANDS)
     assert len(found["homes"]) == 2 and all(Path(home).is_relative_to(built) for home in found["homes"])
     for command, (code, printed, err) in found["ended"].items():
@@ -89,7 +92,7 @@ def test_built_packages_run_every_command_without_a_checkout(built, tmp_path):
 
 
 @pytest.mark.slow
-def test_built_package_without_its_data_is_noticed(built, tmp_path):
+def test_built_package_that_lacks_its_data_ends_with_an_error(built, tmp_path):
     broken = shutil.copytree(built, tmp_path / "broken")
     (broken / "minivae" / "data" / "digits.npz").unlink()
     command = "minivae sweep --latent 1,2 --epochs 1"
