@@ -1,4 +1,4 @@
-"""Change one place of the code, run the tests, and see whether one fails ("kills" the changed code, a mutant).
+"""Change one place of the code, run the tests, and see whether a test fails ("kills" the mutant: the changed code).
 
     python -m tests.mutants                        all bugs that `minivae museum` lists
     python -m tests.mutants exp-log-var -j 2       chosen bugs, two at a time
@@ -31,7 +31,7 @@ from tests.helpers import one_token
 ROOT = Path(__file__).parents[1]
 TIMEOUT = 200                                               # seconds for all tests of one mutant
 TREE = ("minivae", "derivations", "tests", "setup.cfg", "README.md")
-TESTS = {                                                   # module -> its tests; those that fail soonest come first
+TESTS = {                                                   # module -> files of its tests; the first file fails soonest
     "checks": ("core/test_input", "core/test_likelihood"),
     "divergences": ("core/test_gaussian", "core/test_gradients"),
     "ops": ("core/test_ops", "evidence/test_quadrature", "core/test_gradients", "core/test_vae"),
@@ -78,19 +78,19 @@ TESTS = {                                                   # module -> its test
 }
 EVIDENCE = tuple(module for module in TESTS if module.startswith(("evidence.", "rosetta.")))
 DOCTOR = tuple(module for module in TESTS if module.startswith("doctor."))
-MORE_TESTS = {                                                 # tests that run if those of the module pass
+MORE_TESTS = {                                              # tests that run if the tests of the changed module pass
     "core": ("tests/core",),
     "evidence": ("tests/evidence", "tests/rosetta", "tests/app/test_sweep.py", "tests/app/test_evaluate.py"),
     "doctor": ("tests/doctor",),
 }
 CORE = ("ops", "gaussian", "likelihood", "objective", "params", "vae", "adam", "train")
-NO_COPY = "equivalent: the copy has the same numbers"
+NO_COPY = "equivalent: a copy of the array has the same numbers"
 SECOND_OF_TWO = "equivalent: axis 1 is the last axis of this array"
 OVERWRITTEN = "equivalent: the changed values are never used"
 CHUNKS = "equivalent: changes only the size of chunks"
 AT_THE_LIMIT = "equivalent: differs only at the limit itself, which is arbitrary"
 SHAPE = "equivalent: mu and log_var have the same shape"
-EQUIVALENT = {                                              # end of a mutant's name -> why it does not change the results
+EQUIVALENT = {                                              # end of a mutant's name -> why its results do not change
     "1 -> 2  in  log_factorial = [math.lgamma(k + 1) for k in range(n + 1)]": "equivalent: one more entry, never used",
     "- -> +  in  return log_coefficient.sum(axis=-1) + n * bernoulli_log_prob(x / n, logits)": SECOND_OF_TWO,
     "False -> True  in  x = self.data.take(rows, self.rng).astype(self.vae.dtype, copy=False)": NO_COPY,
@@ -172,7 +172,7 @@ def plant(changes, copy_of_tree: Path) -> None:
 
 
 def tests_of(changes) -> list[str]:
-    """Return the tests of the changed modules, without repetitions."""
+    """Return the names of the test files of the changed modules, without repetitions."""
     return list(dict.fromkeys(name for change in changes for name in TESTS[change.module]))
 
 

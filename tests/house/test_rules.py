@@ -23,7 +23,7 @@ LAYERS = (                                                  # a module may impor
     {"train"},
     # Folders: a user calls their functions, but need not read their code.
     {"data"},
-    {"one_page"},                                           # a student reads this file, too; it is here because it imports `data`
+    {"one_page"},                                           # students read this file, too; it needs `data`, so it is here
     {"runs", "evidence"},
     {"figures"},
     {"rosetta", "museum", "doctor", "explorer", "exercises", "app"},
@@ -159,7 +159,7 @@ def test_lines_have_at_most_125_columns():
 
 
 def asserts(path, tree):
-    """Return the file and line of every `assert`. The source has none: python -O removes it, and its message helps no user."""
+    """Return the file and line of every `assert`, which is forbidden: python -O removes it, and users need a message."""
     found = [node.lineno for node in nodes_of(tree) if isinstance(node, ast.Assert)]
     return [f"{path.parent.name}/{path.name}:{line}" for line in found]
 
@@ -240,7 +240,7 @@ def test_docstrings_begin_with_a_verb_or_a_noun():
     assert [found for path in files_of(*SOURCE) for found in without_verb_or_noun(path, tree_of(path))] == []
 
 
-ENOUGH = 5                                                  # lines that any docstring may have: sentence, formula, reason, ids
+ENOUGH = 5                                                  # lines that every docstring may have: for formulas, reasons, ids
 
 
 def long_docstrings(path, tree):

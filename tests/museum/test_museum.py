@@ -71,7 +71,7 @@ def test_common_mistakes_are_listed_as_a_separate_group(capsys):
     assert not [name for name in common if f"  {name} " in listed]
 
 
-def test_pattern_that_does_not_occur_exactly_once_is_refused():
+def test_change_whose_original_text_does_not_occur_exactly_once_is_refused():
     twice, never = (Change("gaussian", right, "pass") for right in ("np.exp(log_var / 2)", "np.exp(log_var / 3)"))
     for change, count in ((twice, "2 times"), (never, "0 times")):
         refused(lambda change=change: package([change]), "right", "exactly once in minivae/gaussian.py", count, "The source")
@@ -81,7 +81,7 @@ def test_unknown_exhibit_is_refused_with_the_nearest_names():
     refused(lambda: find("exp-logvar"), "NAME", "the name of an exhibit", "'exp-logvar'", "exp-log-var")
 
 
-# Copies
+# Copies of minivae, with or without a bug
 
 
 def digest():
@@ -102,7 +102,7 @@ def test_broken_copy_leaves_the_imported_package_unchanged():
     assert not [name for name in sys.modules if "_copy" in name.partition(".")[0]]
 
 
-def test_copy_contains_nothing_of_the_original():
+def test_modules_of_a_copy_contain_no_object_of_the_original_package():
     copy = package()
     for name in CORE:
         for value in [value for key, value in vars(vars(copy)[name]).items() if not key.startswith("__")]:
@@ -135,7 +135,7 @@ def test_every_bug_is_noticed_by_at_least_one_group_of_checks(found, bug):
 
 
 @pytest.mark.slow
-def test_every_group_of_checks_notices_a_bug_that_all_others_miss(found):
+def test_every_group_of_checks_notices_a_bug_that_all_other_groups_miss(found):
     assert all(tour.alone(found).values())
     assert list(layers()) == list(MEANING)
 
@@ -153,7 +153,7 @@ def test_gradient_check_misses_bug_exp_log_var_but_joint_check_notices_it(found)
     assert all(found[bug.name]["loop"] for bug in bugs() if bug.changes[0].module in ("adam", "train", "data"))
 
 
-def test_error_raised_by_a_broken_copy_counts_as_noticed():
+def test_bug_that_makes_the_copy_raise_an_error_counts_as_noticed():
     copy = package([Change("gaussian", "u * u + log_var + LOG_2PI", "u * u + log_var + missing")])
     assert message_of(layers()["joint"], copy) == "NameError: name 'missing' is not defined"
 
@@ -166,8 +166,8 @@ def test_ledger_checks_notice_the_bug_in_a_changed_copy_of_minivae():
     ties.ties(package())
 
 
-# {bug: function that the ledger checks name in place of the changed function}
-# The first two functions call the changed function; `ops.tanh` is called by the changed function.
+# For these bugs, the ledger checks name another function in place of the changed function: {bug: named function}.
+# The first two named functions call the changed function; `ops.tanh` is called by the changed function.
 CALLERS = {
     "kl-sum-over-batch": "vae.VAE.loss",
     "nll-of-the-wrong-sign": "evidence.quadrature.exact_log_px",
@@ -198,7 +198,7 @@ def test_ledger_checks_report_the_wrong_sampler_and_not_the_correct_density(foun
     assert ": minivae.gaussian.reparameterize_backward gives" in found["noise-not-in-gradient"]["ledger"]
 
 
-def test_code_tied_to_an_entry_runs_the_function_that_the_tie_names():
+def test_check_of_a_ledger_tie_runs_the_function_that_the_tie_names():
     ran = ties.functions_run()
     names = {(id, number): tie.name for id in ties.computed() for number, tie in enumerate(LEDGER[id].ties)}
     assert ran.keys() == names.keys() and not [key for key, name in names.items() if name not in ran[key]]
@@ -219,7 +219,7 @@ def test_faults_of_the_museum_itself_are_reported():
     ]
 
 
-# Side by side
+# Reports of the right and the broken model side by side
 
 
 @pytest.mark.slow
@@ -255,7 +255,7 @@ def test_training_that_ends_with_an_error_reports_no_loss_or_log_px(name, side, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["activation-skipped", "weights-upside-down", "softened-sigma", "prior-too-wide"])
-def test_exhibits_of_every_kind_can_be_trained(name):
+def test_models_with_bugs_of_every_kind_can_be_trained(name):
     report = tour.trained(package(find(name).changes), find(name), epochs=1)
     assert not report.words and None not in report[:-1]
 
@@ -280,7 +280,7 @@ def test_museum_list_contains_every_exhibit_and_every_group_of_checks(capsys):
 
 @pytest.fixture
 def trained_once(monkeypatch):
-    """Cache the two trained models of the command for each bug, seed and number of epochs."""
+    """Let `tour.exhibit` train the two models only once for each bug, seed and number of epochs."""
     exhibit = functools.cache(lambda name, *rest, real=tour.exhibit: real(find(name), *rest))
     monkeypatch.setattr(tour, "exhibit", lambda bug, *rest: exhibit(bug.name, *rest))
 
@@ -299,7 +299,7 @@ def test_exhibit_shows_its_change_its_numbers_and_the_checks_that_notice_it(caps
 
 @every_bug
 def test_diff_of_an_exhibit_applied_to_the_source_gives_the_broken_file(bug):
-    """Replace the `-` lines by the `+` lines. Each `-` line must be in the file, with the same indentation."""
+    """Replace the `-` lines of the diff by its `+` lines. Each `-` line must be in the file, with the same indentation."""
     for file in {change.file for change in bug.changes}:
         changes = [change for change in bug.changes if change.file == file]
         source = (SOURCE.parent / file).read_text(encoding="utf-8")
@@ -393,7 +393,7 @@ def test_matrix_figure_marks_the_bugs_that_each_group_of_checks_notices(found):
 
 @pytest.mark.slow
 def test_figure_says_that_every_bug_is_noticed_despite_a_false_alarm():
-    """If all groups of checks also report a fault in the right package, the figure still says that every bug is noticed."""
+    """A false alarm is a fault that a group of checks reports in the right package; here, every group reports one."""
     found = dict.fromkeys(["", *NAMES], dict.fromkeys(layers(), "5 instead of 4"))
     assert "Every bug is noticed; " in figures.matrix(found)[1]
     found[NAMES[0]] = dict.fromkeys(layers())

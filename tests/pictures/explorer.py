@@ -26,7 +26,7 @@ def with_text(png, key, text):
     """Return a PNG with a text in its metadata."""
     body = b"tEXt" + key.encode() + b"\0" + text.encode("latin-1")
     chunk = (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
-    return png[:33] + chunk + png[33:]                      # after the signature and the header
+    return png[:33] + chunk + png[33:]                      # the text follows the signature and the header
 
 
 def main(run):

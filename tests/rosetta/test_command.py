@@ -1,4 +1,4 @@
-"""The command rosetta prints the numbers of `translate`; the command that it suggests has the same beta and sigma."""
+"""`minivae rosetta` prints the numbers of `translate`, and a training command with the beta and sigma of the translation."""
 
 import json
 import re
@@ -43,7 +43,7 @@ def test_preset_and_equal_options_give_the_same_translation(capsys):
     assert by_name == by_hand and by_name["reading"]["beta"] == pytest.approx(1.536)
 
 
-def test_preset_with_a_changed_option_has_no_source(capsys):
+def test_rosetta_names_no_source_for_a_preset_with_changed_options(capsys):
     found = document(capsys, "--preset keras-blog --latent 20")
     assert found["reading"]["beta"] == pytest.approx(784 / 20) and found["source"] is None
 

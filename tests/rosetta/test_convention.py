@@ -35,7 +35,7 @@ REDUCE = {"sum": np.sum, "mean": np.mean}
 
 
 def loss_terms(c, costs, kls):
-    """Return the two terms of the loss: from costs (L, B, D), with the mean over the L draws, and from KLs (B, J)."""
+    """Return the two terms of the loss: one from costs (L, B, D), as a mean over the L draws, the other from KLs (B, J)."""
     reconstruction = REDUCE[c.batch_reduce](REDUCE[c.reduce](costs, axis=-1), axis=-1).mean()
     return c.recon_weight * reconstruction, c.kl_weight * REDUCE[c.kl_batch_reduce](REDUCE[c.kl_reduce](kls, axis=-1))
 
@@ -73,7 +73,7 @@ def loss_weights(c, costs, kls):
 
 
 def gradient_by_hand(c, vae, x, eps):
-    """Return the gradient of the loss: from d loss / d cost and d loss / d KL, go back with minivae's backward functions."""
+    """Return the gradient of the loss: pass d loss / d cost and d loss / d KL through minivae's backward functions."""
     f, gradient = vae.forward(x, eps), vae.params.zeros_like()
     d_cost, d_each_kl = loss_weights(c, costs_of(c, x, f), kl_standard_normal(f.mu, f.log_var))
     if c.reconstruction == "mse":
@@ -119,7 +119,7 @@ def problem(c, seed, samples=1):
 
 
 def canonical(vae, reading):
-    """Return the model with the canonical loss at this beta and sigma, and the same weights."""
+    """Return a model with the weights of `vae` and the beta and sigma of `reading`; its loss is called canonical."""
     if reading.sigma is None:
         return dataclasses.replace(vae, beta=reading.beta)
     vae = dataclasses.replace(vae, beta=reading.beta, likelihood=Gaussian(reading.sigma), params=vae.params.copy())
@@ -151,7 +151,7 @@ def test_gradient_of_a_convention_is_its_factor_times_the_canonical_gradient(c, 
 
 
 @given(conventions(), SEEDS)
-def test_printed_loss_can_be_converted_to_nats(c, seed):
+def test_loss_of_a_convention_can_be_converted_to_nats(c, seed):
     vae, x, eps = problem(c, seed)
     for reading in readings(c):
         nats = loss_of(c, vae, x, eps) / reading.factor + reading.constant * c.features
@@ -162,7 +162,7 @@ def test_printed_loss_can_be_converted_to_nats(c, seed):
 def test_translation_that_is_wrong_by_one_percent_is_noticed(c, seed, part):
     vae, x, eps = problem(c, seed)
     reading = translate(c).reading
-    assume(1e-3 < reading.beta < 1e3)                       # otherwise rounding loses one of the terms
+    assume(1e-3 < reading.beta < 1e3)                       # otherwise rounding can hide one term of the loss
     if part == "sigma" and not c.has_fixed_sigma:
         part = "factor"
     wrong = reading._replace(**{part: getattr(reading, part) * 1.01})
@@ -188,7 +188,7 @@ def test_loss_with_the_recommended_kl_weight_is_an_elbo(c):
     assert better.bound == "elbo" and better.reading.beta == 1 and better.reading == better.elbo
 
 
-# Hong's beta for sums, and beta J / D for means (entry hong.11 of the ledger)
+# Entry hong.11 of the ledger: weight the KL with beta in a loss of sums, but with beta J / D in a loss of means
 
 
 @given(powers_of_ten(-3, 3), st.integers(1, 5000), st.integers(1, 200))
@@ -216,7 +216,7 @@ def test_rosetta_agrees_with_both_sides_of_equation_hong_11(seed):
             close(reading.factor * np.concatenate([d_mu, 2 * d_log_var]), side[0], rel=1e-9)
 
 
-# Bounds
+# Bounds on log p(x)
 
 
 def linear_model(w, s, beta, variance):
@@ -228,7 +228,7 @@ def linear_model(w, s, beta, variance):
     return vae
 
 
-AT_ZERO, ONE_SIGMA = np.zeros((1, 1)), np.array([[[1.0]], [[-1.0]]])    # two draws with mean 0 and variance 1
+AT_ZERO, ONE_SIGMA = np.zeros((1, 1)), np.array([[[1.0]], [[-1.0]]])    # x = 0; two noise draws, with mean 0 and variance 1
 
 
 @given(powers_of_ten(-1, 1), powers_of_ten(-1, 1), powers_of_ten(-2, 2), powers_of_ten(-3, 1))
@@ -335,7 +335,7 @@ def test_extreme_weights_give_finite_numbers_or_are_refused(u, v, sigma, kind):
         assert all(map(math.isfinite, reading)) and reading.factor > 0 and (reading.beta > 0) == (v > 0)
 
 
-# Means over features and over latent dimensions, with D = 64 and J = 2
+# Training on a loss with means over features and latent dimensions in place of sums, with D = 64 and J = 2
 
 
 def trained_on(c, epochs=30, batch=128):
@@ -351,7 +351,7 @@ def trained_on(c, epochs=30, batch=128):
 
 
 @pytest.mark.slow
-def test_loss_with_means_collapses_and_loss_with_sums_does_not():
+def test_posterior_collapses_with_a_loss_of_means_but_not_of_sums():
     sizes = {"features": 64, "latent": 2}
     sums, means = Convention("bce", **sizes), Convention("bce", reduce="mean", kl_reduce="mean", **sizes)
     beta = translate(means).reading.beta

@@ -1,4 +1,4 @@
-"""A saved model is loaded bit for bit or refused."""
+"""A saved model is loaded bit for bit; a damaged or foreign file is refused."""
 
 import json
 import os
@@ -74,7 +74,7 @@ def test_error_for_an_incomplete_model_file_mentions_the_file(tmp_path, member, 
 
 
 STATE = {"m": np.zeros(3), "order": np.arange(3)}
-NOT_LOADED = {                                              # arrays and numbers that `read` refuses, and words of the error
+NOT_LOADED = {                                              # arrays and numbers that `read` would refuse; words of the error
     "object": ({"m": np.array([1, None])}, {"epoch": 1}, "training/m holds Python objects"),
     "unpicklable": ({"m": np.array([lambda: 0])}, {"epoch": 1}, "training/m holds Python objects"),
     "structured": ({"m": np.zeros(3, "f4,i4")}, {"epoch": 1}, "m: an array of numbers is expected"),
@@ -110,7 +110,7 @@ def test_save_refuses_a_likelihood_that_load_could_not_find(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_newer_format_and_unknown_model_are_reported(tmp_path):
+def test_newer_file_format_and_unknown_activation_are_reported(tmp_path):
     with pytest.raises(CheckpointError, match="newer minivae"):
         checkpoint.load(saved(tmp_path, about=about(tmp_path, format=checkpoint.FORMAT + 1)))
     with pytest.raises(CheckpointError, match="activation must be one of relu, tanh; got 'sine'"):
@@ -183,7 +183,7 @@ def test_failed_write_keeps_the_old_file_and_leaves_no_temporary_file(tmp_path, 
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["model.npz"]
 
 
-def test_failed_write_mentions_the_file_and_not_the_temporary_file(tmp_path):
+def test_error_of_a_failed_write_mentions_the_file_not_the_temporary_file(tmp_path):
     path = tmp_path / "nowhere" / "model.npz"
     with pytest.raises(FileNotFoundError) as info:
         checkpoint.save(path, VAE.init(np.random.default_rng(0), 4))

@@ -30,7 +30,7 @@ def test_run_survives_write_and_read(tmp_path):
 
 
 def with_sigma(path, *cells):
-    """Write a run of three epochs; only the second has values of sigma and train_mse."""
+    """Write a run of three epochs. Only the second epoch has sigma and train_mse; `cells` has these two values."""
     run = a_run(path)
     run.history[1] = run.history[1]._replace(**dict(zip(("sigma", "train_mse"), cells)))
     runs.write(run)
@@ -69,7 +69,7 @@ def test_history_with_damaged_sigma_or_squared_error_is_refused(tmp_path, old, n
 
 
 @pytest.mark.parametrize("column", ["kl", "elbo"])
-def test_history_row_that_lacks_only_some_of_its_means_is_refused(tmp_path, column):
+def test_history_row_with_only_some_kl_and_elbo_means_is_refused(tmp_path, column):
     run = a_run(tmp_path)
     run.history[1] = run.history[1]._replace(**{f"test_{column}": None})
     runs.write(run)
@@ -114,7 +114,7 @@ def test_a_directory_without_a_run_cannot_be_read(tmp_path):
 
 
 def test_directory_with_a_foreign_config_is_not_a_run(tmp_path):
-    """Other programs use the name config.json as well."""
+    """Other programs also write files with the name config.json, so the name is not enough."""
     for name, text in {"config.json": '{"name": "my app"}', "model.npz": "mine", "cat.png": "mine"}.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match="is not empty"):
@@ -213,7 +213,7 @@ def test_run_with_damaged_history_is_refused_and_not_listed(tmp_path, old, new):
 
 
 @pytest.mark.parametrize("name", ["config.json", "history.csv", "model.npz"])
-def test_run_with_a_pipe_is_refused_without_waiting(tmp_path, name):
+def test_run_with_a_pipe_in_place_of_a_file_is_refused_without_waiting(tmp_path, name):
     runs.write(a_run(tmp_path))
     (tmp_path / name).unlink()
     os.mkfifo(tmp_path / name)

@@ -54,7 +54,7 @@ def fresh(name="bernoulli", **changes):
 
 
 def run_on(training, steps=None):
-    """Run this many steps, or all that are left; return the records of the finished epochs."""
+    """Run this number of steps (None: all steps that are left); return the records of the finished epochs."""
     return [record for record in itertools.islice(training.steps(), steps) if record is not None]
 
 
@@ -96,7 +96,7 @@ def test_training_interrupted_at_every_step_equals_uninterrupted_training(tmp_pa
 
 @pytest.mark.parametrize("reset", ["m", "v", "t", "rng", "order", "done", "reconstruction", "kl", "epoch"])
 def test_resume_needs_every_part_of_the_state(reset):
-    """Each part changes the result if it is reset to its initial value."""
+    """Reset one part of the state to its initial value: the resumed training gives another result."""
     whole, training, start = fresh(), fresh(), fresh()
     records = run_on(whole)
     before = run_on(training, 4)
@@ -106,7 +106,7 @@ def test_resume_needs_every_part_of_the_state(reset):
         if reset in state:
             state[reset] = first[reset]
     if reset == "order":
-        numbers["done"] = 0                                 # before the order of rows is drawn, done must be 0
+        numbers["done"] = 0                                 # `restore` refuses an empty order of rows unless done is 0
     again = Training(training.vae, whole.data, np.random.default_rng(0), **SETTINGS)
     again.restore(arrays, numbers)
     assert (before + run_on(again), everything(again)) != (records, everything(whole))
@@ -182,7 +182,7 @@ def test_silent_overflow_is_never_saved():
         training.state()
 
 
-def test_non_finite_model_never_replaces_a_good_one(tmp_path):
+def test_non_finite_model_never_replaces_a_finite_saved_model(tmp_path):
     path, vae = tmp_path / "model.npz", fresh().vae
     checkpoint.save(path, vae)
     before = path.read_bytes()
@@ -210,7 +210,7 @@ def test_run_on_disk_survives_any_failing_call(tmp_path, monkeypatch, call, nth)
     before = everything(training)
     history += run_on(training, 4)
     count = itertools.count(1)
-    nth = 2 * nth - 1 if call == "fsync" else nth           # every second fsync is for the directory and may fail
+    nth = 2 * nth - 1 if call == "fsync" else nth           # every second fsync is of the directory; its error is ignored
 
     def failing(function):
         def called(*arguments, **settings):
@@ -458,7 +458,7 @@ def copy(tmp_path, uninterrupted):
 
 
 def changed(path, **changes):
-    """Change these values in the config of a run; the value None removes its entry."""
+    """Change these entries in the config of a run; the value None removes an entry."""
     config = json.loads((path / "config.json").read_text()) | changes
     config = {name: value for name, value in config.items() if value is not None}
     (path / "config.json").write_text(json.dumps(config))
@@ -496,7 +496,7 @@ def test_resume_refuses_a_damaged_config(copy, text, capsys):
 
 
 def test_resume_refuses_another_number_of_trials(copy, capsys):
-    """If a file could set any number of trials, the tables for them could fill the memory."""
+    """If a model file could set any number of binomial trials, tables of the log-factorials could fill the memory."""
     saved = checkpoint.read(copy / "model.npz")
     vae = dataclasses.replace(saved.vae, likelihood=Binomial(10**12))
     checkpoint.save(copy / "model.npz", vae, saved.arrays, saved.numbers)
@@ -514,7 +514,7 @@ def test_results_of_an_earlier_model_are_removed_before_the_model_changes(copy, 
 
     monkeypatch.setattr(train, "measure", interrupted)
     assert cli.main(["train", "--resume", str(copy), "-q"]) == 130
-    assert (copy / "results.json").exists()                 # training was already complete
+    assert (copy / "results.json").exists()                 # no step was left, so the model is unchanged
     assert cli.main(["train", "--resume", str(copy), "-q", "--epochs", "7"]) == 130
     assert not (copy / "results.json").exists() and len(runs.read(copy).history) == 7
 
@@ -646,7 +646,7 @@ def test_unwritable_directory_gives_a_one_line_error(tmp_path, capsys):
         assert err.count("\n") == 1 and str(tmp_path / "file") in err
 
 
-def test_clock_going_backwards_changes_nothing(tmp_path, monkeypatch, uninterrupted):
+def test_clock_that_goes_backwards_does_not_change_a_run(tmp_path, monkeypatch, uninterrupted):
     ticks = itertools.count(1e9, -7.5)
     monkeypatch.setattr(time, "monotonic", lambda: next(ticks))
     monkeypatch.setattr(time, "perf_counter", lambda: next(ticks))

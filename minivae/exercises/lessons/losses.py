@@ -24,7 +24,7 @@ from minivae.rosetta import Convention, translate
     answer=2,
     code=("minivae.rosetta.convention:translate", "minivae.objective:elbo_loss"),
     ledger="hong.11",
-    test="test_loss_with_means_collapses_and_loss_with_sums_does_not",
+    test="test_posterior_collapses_with_a_loss_of_means_but_not_of_sums",
 )
 def reductions(setup: Setup) -> Finding:
     """Train once for each choice of sums and means, with the beta that this choice implies."""
