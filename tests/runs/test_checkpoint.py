@@ -68,7 +68,7 @@ def about(tmp_path, **changes):
         ("about", np.array([1, 2], dtype=object), "not a model written by minivae"),
     ],
 )
-def test_error_for_an_incomplete_model_file_mentions_the_file(tmp_path, member, array, message):
+def test_error_for_a_damaged_model_file_mentions_the_file(tmp_path, member, array, message):
     with pytest.raises(CheckpointError, match=rf"model\.npz: .*{message}"):
         checkpoint.load(saved(tmp_path, **{member: array}))
 

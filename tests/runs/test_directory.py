@@ -213,7 +213,7 @@ def test_run_with_damaged_history_is_refused_and_not_listed(tmp_path, old, new):
 
 
 @pytest.mark.parametrize("name", ["config.json", "history.csv", "model.npz"])
-def test_run_with_a_pipe_in_place_of_a_file_is_refused_without_waiting(tmp_path, name):
+def test_run_with_a_pipe_instead_of_a_file_is_refused_without_waiting(tmp_path, name):
     runs.write(a_run(tmp_path))
     (tmp_path / name).unlink()
     os.mkfifo(tmp_path / name)
