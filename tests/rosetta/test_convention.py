@@ -220,7 +220,10 @@ def test_rosetta_agrees_with_both_sides_of_equation_hong_11(seed):
 
 
 def linear_model(w, s, beta, variance):
-    """Return a model with p(x|z) = N(x; w z, s^2) and q(z|x) = N(0, variance); log p(x) and ELBO are known at x = 0."""
+    """Return a model with p(x|z) = N(x; w z, s^2) and q(z|x) = N(0, variance).
+
+    At x = 0, the noise ONE_SIGMA gives the exact mean of the squared error over z, so the loss has no random error.
+    """
     vae = VAE.init(np.random.default_rng(0), 1, 1, (), dtype=np.float64, likelihood=Gaussian(s), beta=beta)
     vae.params.flat[:] = 0
     vae.params["encoder.1.bias"][1], vae.params["decoder.1.weight"][...] = np.log(variance), w

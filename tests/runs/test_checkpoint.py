@@ -101,7 +101,7 @@ def test_save_refuses_what_load_would_refuse_and_keeps_the_old_file(tmp_path, ar
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["model.npz"]
 
 
-def test_save_refuses_a_likelihood_that_load_could_not_find(tmp_path):
+def test_save_refuses_a_likelihood_that_minivae_does_not_define(tmp_path):
     class Mine(Bernoulli):
         name = "mine"
 

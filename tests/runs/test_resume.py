@@ -495,7 +495,7 @@ def test_resume_refuses_a_damaged_config(copy, text, capsys):
     assert "config.json is damaged" in err and err.count("\n") == 1
 
 
-def test_resume_refuses_another_number_of_trials(copy, capsys):
+def test_commands_refuse_a_model_file_with_a_changed_number_of_trials(copy, capsys):
     """If a model file could set any number of binomial trials, tables of the log-factorials could fill the memory."""
     saved = checkpoint.read(copy / "model.npz")
     vae = dataclasses.replace(saved.vae, likelihood=Binomial(10**12))
