@@ -1,4 +1,4 @@
-"""Lower bounds for several numbers of draws are right, in order, and never NaN for weights of any size."""
+"""Lower bounds of log p(x) agree with exact values, increase with the number of draws, and are never NaN."""
 
 import math
 import sys
@@ -15,7 +15,7 @@ from minivae.vae import VAE
 from tests.helpers.linear import closed_elbo, closed_log_px, linear_model, linear_models
 from tests.helpers.numeric import close, gaussian_line, random_data, random_vae, refused
 
-LIMIT = 8                                                   # in standard errors; correct bounds fail in 1 of 10^12 runs
+LIMIT = 8                                                   # largest accepted error, in standard errors; correct bounds exceed it in 1 of 10^12 runs
 
 
 @settings(max_examples=60)
@@ -26,14 +26,14 @@ def test_every_bound_of_a_linear_model_agrees_with_its_closed_form(model, seed):
     elbo, log_px = closed_elbo(vae, x), closed_log_px(vae, x)
     assert (np.abs(found.elbo - elbo) <= LIMIT * found.elbo_se + 1e-9).all()
     assert (np.abs(found.iw_bound[0] - elbo) <= LIMIT * found.iw_bound_se[0] + 1e-9).all()
-    assert (found.iw_bound[0] <= found.iw_bound[1] + 1e-9).all()
-    assert (found.iw_bound[1] <= found.iw_bound[2] + 1e-9).all()        # exact: both bounds use all 1000 draws
+    assert (found.iw_bound[0] <= found.iw_bound[1] + 1e-9).all()        # true for any draws: all k use the same 1000 draws
+    assert (found.iw_bound[1] <= found.iw_bound[2] + 1e-9).all()
     assert (found.iw_bound[2] <= log_px + LIMIT * found.iw_bound_se[2] + 1e-9).all()
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_importance_bound_converges_to_log_px_if_q_is_the_prior(seed):
-    """The weights are bounded, so the error is nearly normal; the bias is about half the squared standard error."""
+    """The weights are bounded, so the error of the bound is nearly normal. Its bias is about half the squared standard error."""
     vae, x = linear_model(seed, 2)
     vae.layers("encoder")[0][0][...] = 0
     vae.layers("encoder")[0][1][...] = 0                    # q is the prior
@@ -57,13 +57,13 @@ def test_importance_bound_of_two_draws_equals_its_double_integral():
     exact = (np.exp(log_q[:, None] + log_q[None, :]) * both).sum(axis=(0, 1)) * h[:, 0] ** 2
     found = lower_bounds(vae, x, (1, 2, 60_000), np.random.default_rng(1))
     assert (np.abs(found.iw_bound[1] - exact) <= 7 * found.iw_bound_se[1]).all()
-    assert (found.iw_bound_se[1] < 0.1 * (exact - found.iw_bound[0])).all()       # much less than the gain of a second draw
+    assert (found.iw_bound_se[1] < 0.1 * (exact - found.iw_bound[0])).all()       # far less than the gain from a second draw
 
 
 @pytest.mark.parametrize("at_once", [40, 2_000, 2_000_000])
-def test_bound_of_k_draws_is_the_mean_over_blocks_of_k_draws(at_once, monkeypatch):
+def test_importance_bound_averages_over_blocks_of_k_draws(at_once, monkeypatch):
     vae, x = linear_model(3, 2)
-    monkeypatch.setattr("minivae.evidence.sums.AT_ONCE", at_once)       # 40: one draw at a time
+    monkeypatch.setattr("minivae.evidence.sums.AT_ONCE", at_once)       # 40 numbers: one draw at a time
     found = lower_bounds(vae, x, (3, 7, 50), np.random.default_rng(5))
     eps = np.random.default_rng(5).standard_normal((50, len(x), 2))
     mu, log_var = vae.encode(x)
@@ -89,7 +89,7 @@ def test_standard_errors_of_bounds_match_repeated_runs():
     assert (0.7 < stated / spread).all() and (stated / spread < 1.4).all()
 
 
-# Log weights of any size. q is the prior, so the weight is p(x|z), and p(x|z) comes from a table.
+# Log weights of any size: q is the prior, so an importance weight is p(x|z). The tests take log p(x|z) from a table.
 
 
 def bounds_of_log_weights(table, monkeypatch, k):
@@ -103,7 +103,7 @@ def bounds_of_log_weights(table, monkeypatch, k):
     return lower_bounds(vae, x, k, np.random.default_rng(0))
 
 
-def test_bounds_survive_a_range_of_ten_thousand_nats(monkeypatch):
+def test_bounds_survive_log_weights_that_differ_by_ten_thousand_nats(monkeypatch):
     table = [[0.0, -1e4], [-1e4, -2e4], [-5e3, -1e4], [1.0, -3e4]]
     found = bounds_of_log_weights(table, monkeypatch, (1, 2, 4))
     expected = [
@@ -129,7 +129,7 @@ def test_bounds_accept_some_weights_of_zero(monkeypatch):
     assert not np.isnan(found.iw_bound_se).any()
 
 
-def test_bounds_of_all_zero_weights_are_minus_infinity(monkeypatch):
+def test_bounds_are_minus_infinity_if_all_weights_are_zero(monkeypatch):
     found = bounds_of_log_weights([[-INF, 0.0]] * 6, monkeypatch, (2, 6))
     close(found.iw_bound, [[-INF, 0.0], [-INF, 0.0]], rel=0, abs_=1e-15)
     assert (found.iw_bound_se[:, 0] == INF).all() and (found.iw_bound_se[:, 1] < 1e-6).all()
@@ -141,12 +141,12 @@ def test_log_weights_of_nan_or_infinity_are_refused(value, monkeypatch):
     refused(lambda: bounds_of_log_weights([[0.0, 1.0], [value, 0.0]], monkeypatch, 2), "log p(x|z)", *rule, "overflows")
 
 
-def test_overflowing_decoder_is_reported_without_a_warning():
+def test_bounds_of_an_overflowing_decoder_are_minus_infinity_without_a_warning():
     vae, x = linear_model(0, 1)
     vae.layers("decoder")[0][0][...] = 1e200                # squares overflow: p(x|z) is 0
     assert (lower_bounds(vae, x, 5, np.random.default_rng(0)).iw_bound == -INF).all()
     vae.layers("decoder")[0][0][...] = 1e308
-    vae.layers("encoder")[0][1][...] = 20.0                 # now the means overflow, too
+    vae.layers("encoder")[0][1][...] = 20.0                 # now the decoder's means overflow, too
     bound = lower_bounds(vae, x, 5, np.random.default_rng(0)).iw_bound
     assert (bound == -INF).all()
 
@@ -184,7 +184,7 @@ def test_bounds_refuse_too_many_draws(k):
 
 
 @pytest.mark.parametrize("k", [[1, [2]], [[1], [2, 3]]])
-def test_bounds_refuse_nested_lists_of_numbers_of_draws(k):
+def test_bounds_refuse_nested_lists_as_k(k):
     vae, x = linear_model(0, 1)
     refused(lambda: lower_bounds(vae, x, k, np.random.default_rng(0)), "k", "a whole number, or several", str(k), "Try k=")
 
@@ -195,7 +195,7 @@ class ShiftedByOne(bounds._Blocks):
 
 
 PLANTED = {
-    "the mean is a sum": lambda k: WithoutDivision(k),
+    "the sum of the weights for their mean": lambda k: WithoutDivision(k),
     "blocks begin one draw late": ShiftedByOne,
 }
 
@@ -209,4 +209,4 @@ class WithoutDivision(bounds._Blocks):
 def test_planted_error_in_the_blocks_of_draws_is_noticed(fault, monkeypatch):
     monkeypatch.setattr(bounds, "_Blocks", PLANTED[fault])
     with pytest.raises(AssertionError):
-        test_bound_of_k_draws_is_the_mean_over_blocks_of_k_draws(2_000_000, monkeypatch)
+        test_importance_bound_averages_over_blocks_of_k_draws(2_000_000, monkeypatch)

@@ -44,8 +44,8 @@ def test_gap_parts_of_a_linear_model_agree_with_their_closed_forms(model):
 
 @pytest.mark.slow
 @settings(max_examples=20)
-@example(1, Binomial(5), 2)                                 # a node next to the outermost layer is left out
-@example(200327, Binomial(5), 2)                            # a search on few nodes ends 1.7e-4 nats below the best
+@example(1, Binomial(5), 2)                                 # a node next to the border of the grid is left out
+@example(200327, Binomial(5), 2)                            # a search with few nodes ends 1.7e-4 nats below the best ELBO
 @given(st.integers(0, 2**32 - 1), st.sampled_from([Bernoulli(), Binomial(5), Gaussian(0.5)]), st.integers(1, 2))
 def test_gap_parts_of_a_nonlinear_model_are_consistent(seed, likelihood, latent):
     vae, x, _ = random_problem(seed, likelihood, latent=latent, rows=2)
@@ -131,7 +131,7 @@ def test_gap_refuses_bad_arguments():
 
 PLANTED = {
     "exp(log_var) as standard deviation": ("reparameterize", lambda mu, log_var, eps: mu + np.exp(log_var) * eps),
-    "KL without its half": ("kl_standard_normal", lambda mu, log_var: mu * mu + np.expm1(log_var) - log_var),
+    "KL without the factor 1/2": ("kl_standard_normal", lambda mu, log_var: mu * mu + np.expm1(log_var) - log_var),
     "the prior left out": ("log_standard_normal", lambda z: np.zeros(z.shape[:-1])),
     "marginal variances for the best Gaussian": (
         "_matching", lambda mean, cov: np.concatenate([mean, np.log(np.diagonal(cov, axis1=1, axis2=2))], axis=1)
@@ -144,7 +144,7 @@ PLANTED = {
 @pytest.mark.parametrize("fault", PLANTED)
 def test_planted_error_in_the_gap_is_noticed(fault, monkeypatch):
     monkeypatch.setattr(gaps, *PLANTED[fault])
-    if fault.startswith("marginal"):                        # without the descent, which would repair this fault
+    if fault.startswith("marginal"):                        # the descent would repair this fault, so it is left out
         monkeypatch.setattr(gaps, "_descend", lambda vae, x, start, nodes, tolerance: start)
     with pytest.raises(AssertionError):
         test_gap_parts_of_a_linear_model_agree_with_their_closed_forms.hypothesis.inner_test(linear_model(2, 2))

@@ -1,4 +1,4 @@
-"""Compare means and variances of gradient estimators with exact values; check how more draws change their ratio."""
+"""Compare means and variances of gradient estimators with exact values, and signal-to-noise ratios for several k."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from minivae.vae import VAE
 from tests.helpers.linear import linear_model, linear_models
 from tests.helpers.numeric import LIKELIHOODS, central_difference, close, noise_nodes, random_problem, refused
 
-LIMIT = 8                                                   # in standard errors
+LIMIT = 8                                                   # largest accepted error, in standard errors
 
 
 def exact_gradient(vae, x):
@@ -29,9 +29,9 @@ def exact_gradient(vae, x):
 
 
 def exact_variances(vae, x):
-    """Return the exact variance of one draw, (N, 2J), for each of the three estimators.
+    """Return, for each of the three estimators, the exact variance of the gradient from one draw, (N, 2J).
 
-    The squares are polynomials in the noise of degree 8 at most, so 5 nodes are exact.
+    The squared gradients are polynomials of degree 8 at most in the noise, so quadrature with 5 nodes is exact.
     """
     W, b = vae.layers("decoder")[0]
     precision = np.exp(-2 * vae.params["log_sigma"])

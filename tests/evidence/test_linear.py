@@ -1,4 +1,4 @@
-"""The linear-Gaussian model: closed forms by two routes, and a VAE trained to the analytic optimum."""
+"""The linear-Gaussian model: closed forms computed in two ways, and training that reaches the analytic optimum."""
 
 import math
 
@@ -17,7 +17,7 @@ from tests.helpers.numeric import close, random_vae, refused
 @settings(max_examples=100)
 @given(linear_models)
 def test_linear_log_px_and_posterior_agree_with_the_joint_covariance(model):
-    """x and z are jointly Gaussian; conditioning on x is a second route to the posterior."""
+    """x and z are jointly Gaussian; conditioning on x is a second way to compute the posterior."""
     vae, x = model
     found = exact_linear(vae, x)
     W, b = vae.layers("decoder")[0]
@@ -63,12 +63,12 @@ def test_gap_of_the_best_encoder_equals_its_formula_and_is_smallest(model):
     assert (closed_elbo(vae, x) <= closed_elbo(best, x) + 1e-10).all()
 
 
-def test_best_encoder_is_the_posterior_for_orthogonal_decoder_rows():
+def test_best_encoder_equals_the_posterior_if_decoder_weight_rows_are_orthogonal():
     vae, x = linear_model(0, 3, features=6)
     weight = vae.layers("decoder")[0][0]
     weight[...] = np.linalg.qr(weight.T)[0].T
     found = lower_bounds(with_best_encoder(vae), x, 5, np.random.default_rng(0))
-    close(found.iw_bound, exact_linear(vae, x).log_px, rel=1e-12)       # every weight is p(x) itself
+    close(found.iw_bound, exact_linear(vae, x).log_px, rel=1e-12)       # every importance weight is p(x)
 
 
 def spread_data(seed, scales, rows=60):
@@ -121,10 +121,10 @@ def test_trained_linear_vae_reaches_the_analytic_optimum(sigma, collapsed, seed)
     close(exact_linear(vae, x).log_px.mean(), best.log_px, rel=0, abs_=1e-6)
     close(np.exp(vae.params["log_sigma"]), best.sigma, rel=1e-4)
     weight = vae.layers("decoder")[0][0]
-    close(weight.T @ weight, best.weight.T @ best.weight, rel=1e-3)     # the same subspace; the rotation may differ
+    close(weight.T @ weight, best.weight.T @ best.weight, rel=1e-3)     # the weights may differ by a rotation of z
     lengths = np.sort(np.linalg.norm(weight, axis=1))[::-1]
     close(lengths, np.linalg.norm(best.weight, axis=1), rel=1e-3)
-    assert (lengths < 1e-3).sum() == collapsed                          # the same number of dimensions collapses
+    assert (lengths < 1e-3).sum() == collapsed                          # as many dimensions collapse as in the optimum
     mu, log_var = vae.encode(x)
     unused = np.linalg.norm(weight, axis=1) < 1e-3
     assert np.abs(mu[:, unused]).max(initial=0) < 1e-2 and np.abs(log_var[:, unused]).max(initial=0) < 1e-2

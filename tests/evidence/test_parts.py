@@ -1,4 +1,4 @@
-"""Parts of the estimators that hardly change the final results: first grids, chunks, first steps, step sizes, limits."""
+"""Parts of the estimators where a bug would hardly change the results: first grids, chunks, steps, step sizes, limits."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def test_first_grid_covers_eight_standard_deviations_of_prior_and_encoder_gaussi
     low, spacing, shape = quadrature._first_grid(mu, log_var, 64)
     close(low, [-17.0, -8.0], rel=1e-15)
     close(spacing, 35 / 64, rel=1e-15)
-    assert shape == (65, 31)                                # -8 to 8: 16 / spacing = 29.3, rounded up to 30 steps
+    assert shape == (65, 31)                                # second axis, -8 to 8: 16 / spacing = 29.3 intervals, rounded up to 30
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_nodes_are_decoded_in_chunks_that_fit_in_memory(n, chunks, monkeypatch, 
 
 def test_box_contains_nodes_near_the_maximum_and_a_margin_of_one_node():
     index = np.array([[3, 5], [4, 5], [9, 9], [0, 2]])
-    log_joint = np.array([0, -7.9, -8.1, -3])               # the third node is negligible; the fourth has another datum
+    log_joint = np.array([0, -7.9, -8.1, -3])               # the third node is negligible; the fourth belongs to another datum
     box = quadrature._box(log_joint, index, np.array([0, 3]), np.array([0, 0, 0, 1]))
     assert box.tolist() == [[[2, 4], [5, 6]], [[-1, 1], [1, 3]]]
 
@@ -103,7 +103,7 @@ def test_descent_with_a_scale_limits_the_length_of_its_first_step():
 
 
 @pytest.mark.parametrize("taken", [1.0, 0.5, 0.25])
-def test_step_with_just_enough_descent_is_taken(taken):
+def test_descent_accepts_a_step_that_lowers_the_value_just_enough(taken):
     """The slope is -1. At one point, `taken`, the value falls by just enough: SUFFICIENT times the predicted amount."""
 
     def f(points, which):
@@ -145,7 +145,7 @@ def test_reverse_chains_make_the_forward_steps_in_reverse_order(monkeypatch):
     assert len(set(forward)) == 4 and steps == forward[::-1]
 
 
-def test_tuning_takes_ten_steps_at_the_first_beta_and_one_at_others(monkeypatch):
+def test_tuning_makes_ten_transitions_at_the_first_beta_and_one_at_others(monkeypatch):
     betas, transition = [], annealing._transition
 
     def recorded(vae, x, path, beta, *rest):
@@ -187,7 +187,7 @@ def test_coordinate_is_active_only_above_the_threshold(monkeypatch):
     assert list(active) == [False, spread[1] > spread[0]]
 
 
-def test_log_integral_of_minus_infinity_on_both_grids_has_error_zero():
+def test_integral_that_is_minus_infinity_on_both_grids_has_error_zero():
     vae, x, _ = small_model()
     rules = [gaps.gauss_hermite(nodes, 2) for nodes in (4, 8)]
     values, error = gaps._refine(vae, x, rules, lambda rows, eps: np.full((len(eps), len(rows)), -np.inf), 1e-9)
@@ -205,8 +205,8 @@ def test_probability_outside_the_grid_is_extrapolated_from_border_nodes_and_thei
     right = np.array([2 * (0.02**2 / 0.08 + 0.01**2 / 0.06), np.inf, 0, np.inf])
     close(quadrature._outside(*pairs_of(np.array(lines)), (6,), np.zeros(4)), right, rel=1e-14)
     some_left_out = quadrature._outside(*pairs_of(np.array(lines)), (6,), np.array([0, 0.25, 0.25, 0.25]))
-    # In the last line, p = 1 at the border node is above left_out = 0.25, so the function extrapolates p beyond the border.
-    # p grows from 0 to 1 towards the border, so the extrapolated p does not fall, and the sum is infinite.
+    # The last of the `lines` has p = 1 at its border node. This is above left_out = 0.25, so the function extrapolates p
+    # beyond the border. p grows from 0 to 1 towards the border, so the extrapolated p does not fall, and its sum is infinite.
     close(some_left_out, np.array([right[0], 2 * 0.2, 0, np.inf]), rel=1e-14)
     square = np.outer([0.1, 0.4, 0.3, 0.2], [0.2, 0.3, 0.4, 0.1])
     right = 2 * (0.1**2 / 0.3 + 0.2**2 / 0.1 + 0.2**2 / 0.1 + 0.1**2 / 0.3)
