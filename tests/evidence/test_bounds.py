@@ -15,7 +15,8 @@ from minivae.vae import VAE
 from tests.helpers.linear import closed_elbo, closed_log_px, linear_model, linear_models
 from tests.helpers.numeric import close, gaussian_line, random_data, random_vae, refused
 
-LIMIT = 8                                                   # largest accepted error, in standard errors; correct bounds exceed it in 1 of 10^12 runs
+# Largest accepted error, in standard errors. A correct bound exceeds it in only 1 of 10^12 runs of these tests.
+LIMIT = 8
 
 
 @settings(max_examples=60)
@@ -33,7 +34,7 @@ def test_every_bound_of_a_linear_model_agrees_with_its_closed_form(model, seed):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_importance_bound_converges_to_log_px_if_q_is_the_prior(seed):
-    """The weights are bounded, so the error of the bound is nearly normal. Its bias is about half the squared standard error."""
+    """The weights are bounded, so the bound is nearly normal. Its bias is about half the squared standard error."""
     vae, x = linear_model(seed, 2)
     vae.layers("encoder")[0][0][...] = 0
     vae.layers("encoder")[0][1][...] = 0                    # q is the prior

@@ -15,7 +15,7 @@ def test_first_grid_covers_eight_standard_deviations_of_prior_and_encoder_gaussi
     low, spacing, shape = quadrature._first_grid(mu, log_var, 64)
     close(low, [-17.0, -8.0], rel=1e-15)
     close(spacing, 35 / 64, rel=1e-15)
-    assert shape == (65, 31)                                # second axis, -8 to 8: 16 / spacing = 29.3 intervals, rounded up to 30
+    assert shape == (65, 31)                                # -8 to 8: 16 / spacing = 29.3, rounded up to 30 intervals
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_nodes_are_decoded_in_chunks_that_fit_in_memory(n, chunks, monkeypatch, 
 
 def test_box_contains_nodes_near_the_maximum_and_a_margin_of_one_node():
     index = np.array([[3, 5], [4, 5], [9, 9], [0, 2]])
-    log_joint = np.array([0, -7.9, -8.1, -3])               # the third node is negligible; the fourth belongs to another datum
+    log_joint = np.array([0, -7.9, -8.1, -3])               # node 3 is negligible; node 4 belongs to another datum
     box = quadrature._box(log_joint, index, np.array([0, 3]), np.array([0, 0, 0, 1]))
     assert box.tolist() == [[[2, 4], [5, 6]], [[-1, 1], [1, 3]]]
 
@@ -206,7 +206,7 @@ def test_probability_outside_the_grid_is_extrapolated_from_border_nodes_and_thei
     close(quadrature._outside(*pairs_of(np.array(lines)), (6,), np.zeros(4)), right, rel=1e-14)
     some_left_out = quadrature._outside(*pairs_of(np.array(lines)), (6,), np.array([0, 0.25, 0.25, 0.25]))
     # The last of the `lines` has p = 1 at its border node. This is above left_out = 0.25, so the function extrapolates p
-    # beyond the border. p grows from 0 to 1 towards the border, so the extrapolated p does not fall, and its sum is infinite.
+    # beyond the border. p grows from 0 to 1 towards the border, so the extrapolated p does not fall: its sum is infinite.
     close(some_left_out, np.array([right[0], 2 * 0.2, 0, np.inf]), rel=1e-14)
     square = np.outer([0.1, 0.4, 0.3, 0.2], [0.2, 0.3, 0.4, 0.1])
     right = 2 * (0.1**2 / 0.3 + 0.2**2 / 0.1 + 0.2**2 / 0.1 + 0.1**2 / 0.3)

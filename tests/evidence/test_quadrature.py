@@ -1,4 +1,4 @@
-"""The bounds have the order that the theory states, and quadrature equals log p(x) where a closed form is known."""
+"""ELBO, importance-weighted bound and log p(x) have the right order, and quadrature agrees with closed forms of log p(x)."""
 
 import math
 
@@ -45,7 +45,7 @@ def test_every_draw_from_the_exact_posterior_gives_log_px(latent):
         close(vae.elbo(x, vae.draw_noise(rng, len(x))), log_px, rel=1e-10)
     bounds = lower_bounds(vae, x, 50, rng)
     close(bounds.iw_bound, log_px, rel=1e-10)
-    assert (np.abs(bounds.elbo - log_px) <= 6 * bounds.elbo_se).all()   # not equal, because the ELBO uses the analytic KL
+    assert (np.abs(bounds.elbo - log_px) <= 6 * bounds.elbo_se).all()   # the ELBO uses the analytic KL, so it varies
 
 
 @pytest.mark.parametrize("latent", [1, 2])
@@ -58,7 +58,7 @@ def test_quadrature_agrees_with_the_closed_form_at_every_posterior_width(latent,
 
 
 def narrow_posterior(sd, mean):
-    """Return a linear model and one datum with this two-dimensional posterior. The encoder always returns N(0, I)."""
+    """Return a linear model and a datum whose 2-d posterior has this mean and sd. The encoder always returns N(0, I)."""
     vae = VAE.init(np.random.default_rng(0), 2, 2, (), dtype=np.float64, likelihood=Gaussian(1.0))
     slope = np.sqrt(1 / np.square(sd) - 1)
     vae.params.flat[...] = 0
@@ -130,7 +130,7 @@ def test_quadrature_error_is_large_enough_if_coarse_grids_agree_by_chance(seed, 
 
 
 def test_quadrature_error_covers_rounding_far_from_zero():
-    """A shift of data and decoder by a million changes only the precision: numbers become multiples of 2^-33."""
+    """A shift of data and decoder by a million changes only the precision: numbers near 10^6 are multiples of 2^-33."""
     rng = np.random.default_rng(0)
     for sigma in (0.01, 1.0):
         vae = VAE.init(rng, 4, 2, (5,), dtype=np.float64, likelihood=Gaussian(sigma))
@@ -151,19 +151,19 @@ def test_quadrature_reports_an_infinite_error_for_an_unresolved_posterior():
 
 @pytest.fixture
 def refinements(monkeypatch):
-    """Return a list that grows by one element when a grid is refined."""
+    """Return a list that grows by one element each time a grid is refined."""
     found, refine = [], quadrature._with_neighbours
     monkeypatch.setattr(quadrature, "_with_neighbours", lambda *rest: (found.append(1), refine(*rest))[1])
     return found
 
 
 @pytest.mark.parametrize("finest, expected", [(255, 0), (256, 1), (511, 1), (512, 2)])
-def test_grid_has_at_most_the_finest_number_of_intervals(finest, expected, refinements):
+def test_grid_never_has_more_intervals_than_the_argument_finest(finest, expected, refinements):
     exact_log_px(*narrow_posterior((0.004, 0.004), (0.06, 0.06)), finest=finest)
     assert len(refinements) == expected
 
 
-def test_grid_is_refined_only_if_its_nodes_can_be_afforded(refinements, monkeypatch):
+def test_grid_is_refined_only_if_the_finer_grid_has_few_enough_nodes(refinements, monkeypatch):
     vae, x = narrow_posterior((0.004, 0.004), (0.06, 0.06))
     low, spacing, shape = quadrature._first_grid(*vae.encode(x), 128)
     nodes = len(quadrature._near_on_first_grid(vae, x, low, spacing, shape, quadrature.SPARE - np.log(1e-3))[0])
@@ -176,7 +176,7 @@ def test_grid_is_refined_only_if_its_nodes_can_be_afforded(refinements, monkeypa
 
 def test_quadrature_ignores_the_width_of_an_encoder_wider_than_the_prior():
     vae, x = narrow_posterior((0.1, 0.06), (0.5, 0.3))
-    vae.layers("encoder")[0][1][2:] = 12                    # sd 400
+    vae.layers("encoder")[0][1][2:] = 12                    # the encoder's sd is 400
     exact = exact_log_px(vae, x, tolerance=1e-8)
     close(exact.log_px, exact_linear(vae, x).log_px, rel=1e-9)
     assert exact.error < 1e-8
@@ -221,7 +221,7 @@ def test_quadrature_error_covers_the_distance_from_a_finer_quadrature():
     assert rough.error.max() > fine.error.max()
 
 
-def test_quadrature_and_bounds_in_chunks_give_equal_numbers(monkeypatch):
+def test_quadrature_and_bounds_give_equal_numbers_if_computed_in_chunks(monkeypatch):
     vae, data, _ = trained()
     x = data.test_x[:12]
     whole = exact_log_px(vae, x), lower_bounds(vae, x, 60, np.random.default_rng(1))
@@ -246,14 +246,14 @@ PLANTED = {
 def test_planted_error_in_the_importance_weights_is_noticed(fault, monkeypatch):
     rng = np.random.default_rng(8)
     vae, x, log_px = linear_gaussian(rng, 2, 6, 0.6)
-    vae.layers("encoder")[0][1][2:] += 1.0                  # too wide: with the exact posterior, no fault would show
+    vae.layers("encoder")[0][1][2:] += 1.0                  # q is too wide: with an exact q, two faults would not show
     close(lower_bounds(vae, x, 20_000, rng).iw_bound, log_px, rel=3e-3)
     monkeypatch.setattr(f"minivae.evidence.bounds.{PLANTED[fault][0]}", PLANTED[fault][1])
     with pytest.raises(AssertionError):
         close(lower_bounds(vae, x, 20_000, rng).iw_bound, log_px, rel=3e-3)
 
 
-def test_standard_error_of_a_wide_q_matches_repeated_runs():
+def test_standard_errors_match_repeated_runs_if_q_is_too_wide():
     """The spread of 200 runs is uncertain by 5 %; the tolerance, 30 %, is six times as large."""
     vae, x, _ = linear_gaussian(np.random.default_rng(6), 2, 5, 1.0)
     vae.layers("encoder")[0][1][2:] += 0.3                  # q is a little too wide
@@ -294,7 +294,7 @@ def test_quadrature_refuses_bad_arguments():
 def far_from_the_encoder(latent, mean):
     """Return three things: a linear model whose encoder outputs 0; data; and their log p(x).
 
-    The posteriors have this `mean` and sd 0.4.
+    The posterior of data point i has the mean `mean[i]` and sd 0.4.
     """
     rng = np.random.default_rng(4)
     vae, _, _ = linear_gaussian(rng, latent, 6, sigma=1.0)
@@ -309,7 +309,7 @@ def far_from_the_encoder(latent, mean):
 
 @pytest.mark.parametrize("latent", [1, 2])
 def test_quadrature_error_includes_the_posterior_outside_the_grid(latent):
-    """The grid ends at 8; the posteriors have from 1e-9 to one half of their mass beyond it."""
+    """The grid ends at 8; the posteriors have from 1e-9 to one half of their mass outside the grid."""
     mean = np.zeros((9, latent))
     mean[:, 0] = [-5.6, 5.6, 5.8, -5.9, -6.4, 6.8, -7.2, 7.6, 8.0]
     vae, x, log_px = far_from_the_encoder(latent, mean)

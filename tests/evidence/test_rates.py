@@ -14,7 +14,7 @@ from tests.helpers.linear import closed_elbo, linear_model, linear_models
 from tests.helpers.numeric import close, gaussian_density, random_problem, refused
 from tests.helpers.trained import trained
 
-LIMIT = 8                                                   # in standard errors
+LIMIT = 8                                                   # largest accepted error, in standard errors
 
 
 @settings(max_examples=40)
@@ -53,7 +53,7 @@ def test_decomposition_of_the_mean_kl_agrees_with_integrals_over_the_aggregate_p
 
 
 def model_with_codes(mu, log_var):
-    """Return a linear model and unit vectors that it encodes as mu and log_var."""
+    """Return a linear model and unit vectors; the model encodes vector i as N(mu[i], exp(log_var[i]))."""
     mu, log_var = np.array(mu, float), np.array(log_var, float)
     vae, _ = linear_model(0, mu.shape[1], features=len(mu))
     (weight, bias), = vae.layers("encoder")
@@ -70,7 +70,7 @@ def test_identical_codes_have_zero_mutual_information():
     assert not found.active.any()
 
 
-def test_disjoint_codes_have_full_mutual_information():
+def test_mutual_information_is_log_n_if_codes_do_not_overlap():
     vae, x = model_with_codes([[-90, 0], [-30, 0], [30, 0], [90, 0]], [[-40, 0]] * 4)
     found = rate_distortion(vae, x, np.random.default_rng(0), 5)
     close(found.mutual_information, math.log(4), rel=1e-12)
@@ -79,7 +79,7 @@ def test_disjoint_codes_have_full_mutual_information():
     close(found.kl_per_dimension[1], 0.0, rel=0, abs_=1e-12)
 
 
-def test_aggregate_posterior_in_chunks_gives_equal_numbers(monkeypatch):
+def test_aggregate_posterior_is_the_same_if_computed_in_chunks(monkeypatch):
     rng = np.random.default_rng(0)
     z, mu, log_var = rng.normal(size=(50, 3)), rng.normal(size=(20, 3)), rng.normal(size=(20, 3))
     densities = gaussian_density(z[:, None], mu, np.exp(log_var / 2)).prod(axis=2)

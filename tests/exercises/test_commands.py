@@ -92,7 +92,7 @@ def test_check_returns_exit_code_0_only_for_a_passed_exercise(folder, run):
 
 
 @pytest.mark.slow
-def test_check_without_numbers_counts_14_exercises_and_prints_the_begun_ones(folder, run):
+def test_check_without_numbers_counts_14_exercises_and_prints_only_begun_exercises(folder, run):
     fill(folder, RIGHT)
     code, out, _ = run("check", "--out", folder, "-q")
     assert code == 1 and out.splitlines()[0] == "02_tanh_backward: passed" and "1 of 14 passed" in out
@@ -154,7 +154,7 @@ def test_bonus_exercise_passes_only_if_its_check_notices_the_planted_bugs(folder
     whole = "import numpy as np\n" + RIGHT_SOLUTIONS[-1][1]
     fill(folder, whole, "15_write_the_check.py")
     assert run("check", "15", "--out", folder)[0] == 0
-    fill(folder, whole.split("    eps, step =")[0], "15_write_the_check.py")      # checks no gradients
+    fill(folder, whole.split("    eps, step =")[0], "15_write_the_check.py")      # this check computes no gradients
     code, out, _ = run("check", "write_the_check", "--out", folder)
     assert code == 1 and "+ check, exp-log-var" in out and "x check, half-forgotten" in out and "not noticed" in out
     assert run("check", "--out", folder, "--json")[1].count('"wrong"') >= 1
@@ -207,12 +207,12 @@ def test_exception_in_the_judge_affects_only_one_exercise(folder, run, monkeypat
     assert table[1].split()[:3] == ["ada", ".", "e"]
 
 
-# A class
+# Grading the submissions of a class
 
 
 @pytest.fixture(scope="module")
 def submissions(tmp_path_factory):
-    """Return a folder of submissions: folders, files with the student's name first or last, copies, notebooks."""
+    """Return a folder of submissions: folders of students, files named after exercise and student, copies, notebooks."""
     top = tmp_path_factory.mktemp("class")
     fill(top / "ada" / "exercises", RIGHT)
     fill(top / "ada", WRONG, "02_tanh_backward (1).py")
@@ -235,7 +235,7 @@ def submissions(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def graded(submissions, tmp_path_factory):
-    """Return the seconds of a grading, its JSON document and the folder with JUnit and feedback."""
+    """Grade `submissions`; return the seconds this took, the printed JSON, and the folder of JUnit file and feedback."""
     out, begin, printed = tmp_path_factory.mktemp("graded"), time.monotonic(), []
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("builtins.print", lambda *texts, **how: printed.append(" ".join(map(str, texts))))
@@ -261,7 +261,7 @@ def test_endless_loop_gives_one_error_after_its_time_limit(graded):
     seconds, found, _ = graded
     (eve,) = [each for each in found["students"] if each["student"] == "eve"]
     first, second = eve["exercises"][5]["findings"]
-    assert (first["function"], first["status"]) == ("reparameterize", "right")     # judged before the loop
+    assert (first["function"], first["status"]) == ("reparameterize", "right")     # judged before the endless loop
     assert second["function"] == "reparameterize_backward" and "no result after 4 seconds" in second["words"][0]
     assert seconds < 30
 

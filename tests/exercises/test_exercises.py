@@ -20,13 +20,13 @@ HEAD = "import math\nimport numpy as np\nfrom minivae.exercises.given import *\n
 
 
 def own_source(exercise):
-    """Return a submission that consists of the package's own lines."""
+    """Return a submission whose functions are copied from minivae."""
     functions = [ast.unparse(cut.tree_of(piece)) if piece.lines else cut.source_of(piece) for piece in exercise.pieces()]
     return HEAD + "".join(OWN.format(piece.module) for piece in exercise.pieces()) + "\n\n".join(functions)
 
 
 def statuses(folder, code, capsys):
-    """Check all; return (status, flagged) of each of the fourteen exercises. `code` is the expected exit code."""
+    """Check all; return (status, True if it has a flag) of the fourteen exercises. `code` is the expected exit code."""
     assert cli.main(["exercises", "check", "--out", str(folder), "--json", "--timeout", "60"]) == code
     return [(each["status"], bool(each["flags"])) for each in json.loads(capsys.readouterr().out)["exercises"][:14]]
 
@@ -56,7 +56,7 @@ WRONG = {
 def test_hostile_submission_fails_without_harm(source, tmp_path):
     file = tmp_path / "02_tanh_backward.py"
     file.write_text(source)
-    verdict = judge.check(find("2"), file, timeout=1.5 if "while" in source else 60)      # a busy machine starts slowly
+    verdict = judge.check(find("2"), file, timeout=1.5 if "while" in source else 60)      # Python may start slowly
     status, words = WRONG[source]
     assert verdict.status == status
     assert any(words in said for finding in verdict.findings for said in finding.words)
@@ -87,7 +87,7 @@ def test_readme_lists_each_exercise_with_ledger_entries_that_check_its_equation(
 
 
 def printed_by(document, code, capsys):
-    """Execute the cells of a notebook, with this code instead of the blank; return the printed text."""
+    """Execute the cells of a notebook, with `code` instead of the blank unless it is ""; return the printed text."""
     names, cells = {}, [cell for cell in document["cells"] if cell["cell_type"] == "code"]
     sources = ["".join(cell["source"]) for cell in cells]
     for source in [sources[0], code or sources[1], *sources[2:]]:
@@ -113,7 +113,7 @@ def test_notebook_prints_the_cause_of_wrong_numbers_and_of_exceptions(capsys):
     assert "ZeroDivisionError" in printed_by(document, "def tanh_backward(d_h, h): return 1 / 0", capsys)
     assert "there is no function tanh_backward" in printed_by(document, "pass", capsys)
     source = find("1").file().replace("d_x = ...", "d_x = d_y @ weight").replace("d_weight = ...", "d_weight = x.T @ d_y")
-    linecache.cache["<cell>"] = (len(source), None, source.splitlines(keepends=True), "<cell>")      # like IPython
+    linecache.cache["<cell>"] = (len(source), None, source.splitlines(keepends=True), "<cell>")      # IPython does this, too
     printed = printed_by(notebook.of_exercise(find("1")), compile(source, "<cell>", "exec"), capsys)
     assert "In `d_x = d_y @ weight`, d_y is (5, 3)" in printed and "+ affine_backward, d_weight" in printed
     assert "Next: correct your cell" in printed

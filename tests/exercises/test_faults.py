@@ -218,7 +218,7 @@ def test_same_error_in_loops_of_forward_and_backward_is_named(tmp_path):
     assert "central differences" not in printed_lines(6, other)
 
 
-def test_factor_forgotten_in_one_array_is_named_only_as_missing_factor():
+def test_message_about_a_forgotten_factor_says_only_that_it_is_missing():
     source = SCALE.replace("D_LOG_SIGMA", "(d * (u**2 - 1)).sum()")
     said = words_on(10, source.replace("d * u / sigma", "d * u"))
     assert "gives the same numbers: a factor is missing" in said and "read as" not in said
@@ -231,7 +231,7 @@ def test_line_that_computes_a_correct_array_is_not_blamed():
     assert "in the line of `d_z`" not in words_on(12, source)
 
 
-def test_new_arrays_put_into_d_layers_do_not_count_as_written():
+def test_replacing_arrays_in_d_layers_does_not_count_as_filling_them():
     source = "def mlp_backward(d_out, hs, layers, activation, d_layers):\n    d = d_out\n    for i in (2, 1, 0):\n" \
              "        d, *d_layers[i] = affine_backward(d, hs[i], *layers[i])\n" \
              "        d = d * (1 - hs[i]**2) if i else d\n    return d"
@@ -275,7 +275,7 @@ def test_first_wrong_line_of_a_long_function_is_named_once(tmp_path):
     assert "backward, d_heads" in text and text.count("the two heads are exchanged") == 1
 
 
-# Files: blanks, names, lines
+# A learner's file: blanks, variable names, line numbers
 
 
 def test_filled_blank_is_judged_while_other_blanks_are_left(tmp_path):
@@ -290,7 +290,7 @@ def test_filled_blank_is_judged_while_other_blanks_are_left(tmp_path):
     assert text.count("bernoulli_log_prob_backward") == 1 and ". bernoulli_log_prob_backward" in text
 
 
-def test_step_of_a_wrong_shape_is_reported_while_a_blank_is_left(tmp_path):
+def test_array_of_wrong_shape_is_reported_while_a_blank_is_left(tmp_path):
     source = TWO_PATHS.replace("ROWS", "d_z_px.reshape(L, B, J)").replace("d_mu, d_log_var = rep", "_, d_log_var_z = rep")
     lines = "    d_mu_z, d_mu, d_log_var = d_z[:, 0], 2 * d_mu_kl, ...\n    return d_z, d_mu, d_log_var"
     source = source.replace("    return d_z, d_mu + d_mu_kl, d_log_var + d_log_var_kl", lines)

@@ -1,4 +1,4 @@
-"""The judge passes right solutions in every form, names the error of wrong solutions, and names no false error."""
+"""The judge passes correct solutions, however they are written. In wrong solutions it names the error and no other error."""
 
 import cProfile
 import profile
@@ -28,7 +28,7 @@ def words_on(number, source):
     return " ".join(word for finding in verdict.findings for word in finding.words)
 
 
-RIGHT = [                                                   # exercise, a solution in another form
+RIGHT = [                                                   # exercise, a correct solution, unlike the code of minivae
     (1, """
 def affine_backward(d_y, x, weight, bias):
     return np.einsum("bo,io->bi", d_y, weight), np.einsum("bi,bo->io", x, d_y), np.einsum("bo->o", d_y)
@@ -323,7 +323,7 @@ def test_judge_restores_an_earlier_profiler_and_sends_it_all_events():
     finally:
         sys.setprofile(before)
     calls = [events.count((event, "gaussian_log_prob_backward")) for event in ("call", "return")]
-    assert calls[0] == calls[1] >= 4                        # two draws, each judged twice
+    assert calls[0] == calls[1] >= 4                        # two draws of inputs, two calls with each
     assert [finding.array for finding in verdict.findings][0] == "sigma"
 
 

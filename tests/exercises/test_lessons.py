@@ -39,7 +39,7 @@ def main(words):
 
 @functools.cache
 def names_of_tests():
-    """Return the names of all test functions. They are found in the text, because parsing the files takes longer."""
+    """Return the names of all test functions. A regular expression finds them, because parsing is slower."""
     files = Path(__file__).parents[1].rglob("test_*.py")
     return {name for file in files for name in re.findall(r"^def (test_\w+)", file.read_text(encoding="utf-8"), re.M)}
 
@@ -126,7 +126,7 @@ def test_log_variance_lesson_does_not_hold_if_it_trains_with_another_bug(monkeyp
     assert not broken.holds and broken.number < 0.3
 
 
-# The command
+# The command `minivae exercises lesson`
 
 
 def test_lesson_list_has_every_name_and_its_json_every_number(capsys):
@@ -248,7 +248,7 @@ def test_first_code_cell_says_how_to_install_minivae_if_its_import_fails(kind, m
     code = next("".join(cell["source"]) for cell in document["cells"] if cell["cell_type"] == "code")
     for name in [name for name in sys.modules if name.partition(".")[0] == "minivae"]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "minivae", None)       # so Python raises ModuleNotFoundError
+    monkeypatch.setitem(sys.modules, "minivae", None)       # None makes Python raise ModuleNotFoundError
     with pytest.raises(ImportError, match=r"minivae.* run `%pip install PATH` in a new cell"):
         exec(code, {})
 

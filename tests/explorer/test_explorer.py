@@ -190,7 +190,7 @@ def run(tmp_path_factory):
 
 
 def measure_few(patch):
-    """Let train measure ten held-out rows and draw no figures."""
+    """Make `minivae train` measure only ten held-out rows and draw no figures."""
     for module in (train, results):
         patch.setattr(module, "MEASURED", 10)
     draw_nothing(patch)
@@ -199,7 +199,7 @@ def measure_few(patch):
 def test_train_writes_the_explorer_among_its_files(run):
     page = run / "explorer.html"
     found = content_of(page.read_text("utf-8"))
-    assert len(found["labels"]) == 10 and found["step"] == 36           # every 36th of 355 rows
+    assert len(found["labels"]) == 10 and found["step"] == 36           # the page has every 36th of 355 rows
     assert json.loads((run / "results.json").read_text())["explorer"] == str(page)
 
 
@@ -223,7 +223,7 @@ def test_explore_writes_the_chosen_rows_and_refuses_to_overwrite(run, tmp_path, 
     assert cli.main(command) == 0
     document = json.loads(capsys.readouterr().out)
     page = Path(document["file"]).read_text("utf-8")
-    assert content_of(page)["step"] == 1                    # the first rows, and no row is skipped
+    assert content_of(page)["step"] == 1                    # the page has the first rows, without a gap
     assert document["rows"] == 5 == len(unpacked(content_of(page)["x"])) and document["bytes"] == len(page.encode())
     assert cli.main(command) == 2 and "--overwrite" in capsys.readouterr().err
     assert cli.main([*command, "--overwrite"]) == 0 and cli.main(["explore", str(run), "--rows", "0"]) == 2
@@ -232,7 +232,7 @@ def test_explore_writes_the_chosen_rows_and_refuses_to_overwrite(run, tmp_path, 
 
 def test_explore_refuses_a_plain_autoencoder_and_train_writes_no_page(tmp_path, monkeypatch, capsys):
     measure_few(monkeypatch)
-    quick = ["train", "-q", "--epochs", "1", "--hidden", "8", "--latent", "3"]          # without an exact log p(x)
+    quick = ["train", "-q", "--epochs", "1", "--hidden", "8", "--latent", "3"]          # three dimensions: no exact log p(x)
     for name, option in (("plain", "--autoencoder"), ("without", "--no-explorer")):
         assert cli.main([*quick, option, "--out", str(tmp_path / name)]) == 0
         assert not (tmp_path / name / "explorer.html").exists()
@@ -314,7 +314,7 @@ GLYPHS = "Object.assign(proto, {fillText, ellipse}); return glyphs; })()"
 
 
 def wrongly_drawn(browser, vae, data, exact, chosen):
-    """Check the drawings (glyphs, ellipses, posterior, moments, crop); return those that do not agree with the model."""
+    """Return which drawings (glyphs, ellipses, posterior, moments, crop) do not agree with the model."""
     drawn, found = browser.evaluate(DRAWN), []
     colours = [builder.readable(colour, "#ffffff", 4.5) for colour in style.CLASSES]
     wanted = [[str(label), *place, colours[label]] for label, place in zip(data.test_y, drawn["places"])]
@@ -394,7 +394,7 @@ def test_separate_pieces_of_a_posterior_are_counted_and_contours_are_closed(show
     assert "exact \u22120.996" in page.evaluate("$('why').textContent")
 
 
-# a posterior that is one curved ridge: z1 ~ N(0, 1), z2 ~ N(0.7 z1^2, sd^2); log p(x) = 0
+# A posterior that is one curved ridge: z1 ~ N(0, 1), z2 ~ N(0.7 z1^2, sd^2); log p(x) = 0
 RIDGE = """{
   const sd = %s, area = 2 * Math.PI * sd;
   decoderOutput = z => z;
@@ -409,7 +409,7 @@ VERDICT = "$('verdict').textContent + $('why').textContent"
 def test_narrow_posterior_is_not_cut_into_pieces_or_judged_on_coarse_cells(shown):
     page = wait(shown("#datum=7"))
     at_row_ends = "piecesOf({n: 24, density: Float64Array.from({length: 576}, (_, k) => Number(k === 287 || k === 288))})"
-    assert page.evaluate(at_row_ends) == [0.5, 0.5]         # two cells on opposite borders
+    assert page.evaluate(at_row_ends) == [0.5, 0.5]         # the end of a row of cells and the start of the next row
     for sd, mass in ((0.06, 1), (0.03, 1), (0.01, None), (0.0001, None)):
         page.evaluate(RIDGE % sd + "choose(0)")
         found, verdict = wait(page).evaluate("[exact.mass, exact.n]"), page.evaluate(VERDICT)
@@ -438,7 +438,7 @@ def test_planted_fault_in_pieces_or_outlines_is_noticed(right, wrong, browser, d
 
 
 @pytest.mark.slow
-def test_labels_of_the_axes_are_whole_and_do_not_touch(shown):
+def test_labels_of_the_axes_are_not_cut_off_and_do_not_touch(shown):
     page = wait(shown("#datum=7"))
     labels = page.evaluate("""(() => {
       const found = [], proto = CanvasRenderingContext2D.prototype, {fillText} = proto;
@@ -579,7 +579,7 @@ def test_other_mouse_buttons_do_nothing_and_drawings_fit_beside_a_scrollbar(show
     assert page.evaluate("[chosen, ...z]") == [3, 0.5, -1.25]
     mouse(type="mousePressed", button="left", buttons=1, clickCount=1)
     place = page.evaluate("[...z]")
-    x += 50                                                 # a release outside the window is not reported
+    x += 50                                                 # the page gets no event if a button is released outside it
     mouse(type="mouseMoved", button="none", buttons=0)
     assert page.evaluate("[...z]") == place != [0.5, -1.25]
 
@@ -622,7 +622,7 @@ def test_page_announces_choices_once_and_keeps_the_focus(shown, digits):
     assert page.evaluate("heard.length") == 2 and f"z = {place};" in page.evaluate("heard[1]")
     names = page.evaluate("['map', 'mean', 'original'].map(id => $(id).getAttribute('aria-label'))")
     assert place in names[0] and place in names[1] and f"data point {i}, class" in names[2]
-    page.evaluate("repaint()")                              # a new size of the window: the page announces nothing
+    page.evaluate("repaint()")                              # as after a new window size: nothing is announced
     page.evaluate(pause)
     assert page.evaluate("heard.length") == 2
     names = "[$('posterior').getAttribute('aria-label'), $('judged').ariaBusy]"
@@ -631,7 +631,7 @@ def test_page_announces_choices_once_and_keeps_the_focus(shown, digits):
     assert label.startswith("Exact posterior of data point 5 ") and busy == "false"
     page.evaluate(f"choose({i}); moveTo(mu[{i}].map(v => v + 1e-5))")
     z = wait(page).evaluate(f"{pause}.then(() => [...z])")
-    page.evaluate("recall()")                               # a reload
+    page.evaluate("recall()")                               # as after a reload
     assert page.evaluate("[...z]") == pytest.approx(z, abs=1e-8)
     page.evaluate(f"choose({i})")
     wait(page).evaluate(pause)
@@ -649,7 +649,7 @@ def test_change_of_colours_restarts_unfinished_tiles(shown):
 @pytest.mark.slow
 def test_back_button_returns_to_the_previous_data_point(shown):
     page, pause = wait(shown("#datum=3&order=lowest")), "new Promise(done => setTimeout(done, 450))"
-    page.call("Page.resetNavigationHistory")                # the history has at most 50 entries
+    page.call("Page.resetNavigationHistory")                # at 50 entries the history is full and would not grow
     first = page.evaluate("[chosen, history.length]")
     page.evaluate("$('next').click()")
     page.evaluate(pause)
@@ -785,11 +785,11 @@ def test_page_shows_an_elbo_estimated_from_draws_if_latent_dimensions_are_many(b
     rows = page.evaluate("[...$('nats').rows].map(row => row.cells[1].textContent.replaceAll('\u2212', '-'))")
     elbo, error = map(float, rows[2].split(" \u00b1 "))
     assert (elbo, error) == pytest.approx((evidence.elbo[2], evidence.elbo_error[2]), abs=0.0051)
-    assert rows[4].startswith("0.00 ")                      # the page shows a negative lower limit as 0
+    assert rows[4].startswith("0.00 ")                      # the page shows a negative lower limit of the gap as 0
     words = f"{evidence.weights} importance-weighted draws of z for each data point"
     assert words in page.evaluate("$('unknown').textContent")
     assert page.evaluate("inputs.every(({slider}) => slider.value === '9')")
-    page.evaluate("moveTo(z.map(() => 7.5))")               # the range stays when the value decreases
+    page.evaluate("moveTo(z.map(() => 7.5))")               # the slider's range stays when its value decreases
     assert page.evaluate("inputs.every(({slider}) => slider.value === '7.5' && slider.max === '9')")
     assert page.evaluate("location.hash = '#datum=2&tiles=1'; recall(); !running.tiles && !$('tiles').checked")
     mu, log_var = vae.astype(np.float64).encode(data.test_x)
@@ -827,7 +827,7 @@ def test_table_shows_the_values_of_each_column(browser, tmp_path):
 
 
 @pytest.mark.slow
-def test_draws_of_counts_have_the_moments_of_the_binomial(shown):
+def test_counts_drawn_by_the_page_have_the_moments_of_the_binomial(shown):
     page, cases = shown(), [(1, 0.3), (60, 0.02), (60, 0.9), (5, 0), (5, 1), (7, 1e-300)]
     draw = "(random => %s.map(([n, p]) => Array.from({length: 4000}, () => binomial(n, p, random))))(randomFrom(1))"
     for (n, p), x in zip(cases, np.array(page.evaluate(draw % json.dumps(cases))), strict=True):
@@ -836,7 +836,7 @@ def test_draws_of_counts_have_the_moments_of_the_binomial(shown):
 
 
 @pytest.mark.slow
-def test_page_of_one_tiny_data_point_has_readable_numbers(browser, tmp_path):
+def test_page_of_one_data_point_with_tiny_values_has_readable_numbers(browser, tmp_path):
     vae, data = model("fixed")
     x = data.test_x[:1] * np.float32(1e-8)
     (tmp_path / "a.html").write_text(build(vae, Dataset("tiny.csv", x, x), "x"), encoding="utf-8")
@@ -892,7 +892,7 @@ def test_map_colours_have_contrast_on_light_and_dark_background():
 
 
 @pytest.mark.slow
-def test_sliders_are_sorted_by_their_kl(browser, tmp_path):
+def test_sliders_are_sorted_by_the_kl_of_their_dimension(browser, tmp_path):
     vae, data = model("iwae")
     (tmp_path / "a.html").write_text(build(vae, data, "x"), encoding="utf-8")
     names = "[...document.querySelectorAll('.slider .name')].map(e => e.textContent)"
@@ -902,7 +902,7 @@ def test_sliders_are_sorted_by_their_kl(browser, tmp_path):
     assert [int(name[1:].translate(digits)) for name in order] == list(np.argsort(-kl) + 1)
 
 
-def test_tests_without_a_browser_are_skipped_unless_a_browser_is_required(monkeypatch):
+def test_browser_tests_are_skipped_without_a_browser_or_fail_if_required(monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: None)
     executable.cache_clear()
     monkeypatch.delenv(REQUIRED, raising=False)
