@@ -46,7 +46,7 @@ def names_of_tests():
 
 @pytest.fixture(scope="module")
 def found():
-    """Return the result of every lesson by name, with short trainings."""
+    """Run every lesson with short trainings; return the results by name."""
     return {each.name: run(each, QUICK) for each in lessons()}
 
 

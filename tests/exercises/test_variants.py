@@ -86,7 +86,7 @@ def test_replacing_a_line_that_the_function_lacks_raises_lookup_error(monkeypatc
         variants.__wrapped__(piece)
 
 
-def test_first_wrong_step_is_computed_by_the_changed_line():
+def test_first_array_reported_as_wrong_is_computed_by_the_changed_line():
     exercise, steps = find("10"), set()
     for variant in variants(exercise.pieces()[0])[::7]:
         verdict = judge.check_names(exercise, {exercise.pieces()[0].function: variant.function})

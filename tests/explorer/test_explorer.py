@@ -1,4 +1,4 @@
-"""The page of the explorer contains the run, agrees with NumPy, and works with mouse and keys, on a phone and in print."""
+"""The explorer page contains model and data, agrees with NumPy, and works with mouse and keys, on a phone and in print."""
 
 import base64
 import json
@@ -130,7 +130,7 @@ def test_fault_in_the_explorer_page_is_noticed(digits, fault):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_explorer_page_contains_the_run(name):
+def test_explorer_page_contains_the_model_and_the_data_of_a_run(name):
     vae, data = model(name)
     found = content_of(build(vae, data, name))
     for pair, packed in zip(vae.layers("decoder"), found["decoder"], strict=True):
@@ -223,7 +223,7 @@ def test_explore_writes_the_chosen_rows_and_refuses_to_overwrite(run, tmp_path, 
     assert cli.main(command) == 0
     document = json.loads(capsys.readouterr().out)
     page = Path(document["file"]).read_text("utf-8")
-    assert content_of(page)["step"] == 1                    # the page has the first rows, without a gap
+    assert content_of(page)["step"] == 1                    # the page has rows 0 to 4
     assert document["rows"] == 5 == len(unpacked(content_of(page)["x"])) and document["bytes"] == len(page.encode())
     assert cli.main(command) == 2 and "--overwrite" in capsys.readouterr().err
     assert cli.main([*command, "--overwrite"]) == 0 and cli.main(["explore", str(run), "--rows", "0"]) == 2
@@ -669,7 +669,7 @@ def test_back_button_returns_to_the_previous_data_point(shown):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["digits", "bernoulli", "iwae"])
-def test_page_fits_a_phone_in_light_and_dark(name, browser, digits, tmp_path):
+def test_page_fits_a_phone_in_light_and_dark_mode(name, browser, digits, tmp_path):
     (tmp_path / "a.html").write_text(digits[2] if name == "digits" else build(*model(name), name), encoding="utf-8")
     papers = []
     for dark in (False, True):
