@@ -144,7 +144,7 @@ PLANTED = {
 @pytest.mark.parametrize("fault", PLANTED)
 def test_planted_error_in_the_gap_is_noticed(fault, monkeypatch):
     monkeypatch.setattr(gaps, *PLANTED[fault])
-    if fault.startswith("marginal"):                        # the descent would repair this fault, so it is left out
+    if fault.startswith("marginal"):                        # skip the descent, which would repair this fault
         monkeypatch.setattr(gaps, "_descend", lambda vae, x, start, nodes, tolerance: start)
     with pytest.raises(AssertionError):
         test_gap_parts_of_a_linear_model_agree_with_their_closed_forms.hypothesis.inner_test(linear_model(2, 2))

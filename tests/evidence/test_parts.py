@@ -15,7 +15,7 @@ def test_first_grid_covers_eight_standard_deviations_of_prior_and_encoder_gaussi
     low, spacing, shape = quadrature._first_grid(mu, log_var, 64)
     close(low, [-17.0, -8.0], rel=1e-15)
     close(spacing, 35 / 64, rel=1e-15)
-    assert shape == (65, 31)                                # -8 to 8: 16 / spacing = 29.3, rounded up to 30 intervals
+    assert shape == (65, 31)                                # axis 2: 16 / spacing = 29.3, rounded up to 30 intervals
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ WRONG = {
 def test_hostile_submission_fails_without_harm(source, tmp_path):
     file = tmp_path / "02_tanh_backward.py"
     file.write_text(source)
-    verdict = judge.check(find("2"), file, timeout=1.5 if "while" in source else 60)      # Python may start slowly
+    verdict = judge.check(find("2"), file, timeout=1.5 if "while" in source else 60)      # 60 s: Python may start slowly
     status, words = WRONG[source]
     assert verdict.status == status
     assert any(words in said for finding in verdict.findings for said in finding.words)

@@ -314,7 +314,7 @@ GLYPHS = "Object.assign(proto, {fillText, ellipse}); return glyphs; })()"
 
 
 def wrongly_drawn(browser, vae, data, exact, chosen):
-    """Return which drawings (glyphs, ellipses, posterior, moments, crop) do not agree with the model."""
+    """Return the names of the drawings (glyphs, ellipses, posterior, moments, crop) that do not agree with the model."""
     drawn, found = browser.evaluate(DRAWN), []
     colours = [builder.readable(colour, "#ffffff", 4.5) for colour in style.CLASSES]
     wanted = [[str(label), *place, colours[label]] for label, place in zip(data.test_y, drawn["places"])]
@@ -622,7 +622,7 @@ def test_page_announces_choices_once_and_keeps_the_focus(shown, digits):
     assert page.evaluate("heard.length") == 2 and f"z = {place};" in page.evaluate("heard[1]")
     names = page.evaluate("['map', 'mean', 'original'].map(id => $(id).getAttribute('aria-label'))")
     assert place in names[0] and place in names[1] and f"data point {i}, class" in names[2]
-    page.evaluate("repaint()")                              # as after a new window size: nothing is announced
+    page.evaluate("repaint()")                              # as after a change of the window's size: no announcement
     page.evaluate(pause)
     assert page.evaluate("heard.length") == 2
     names = "[$('posterior').getAttribute('aria-label'), $('judged').ariaBusy]"
