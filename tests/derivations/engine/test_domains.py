@@ -1,4 +1,7 @@
-"""Every value of a Symbol satisfies the rule of this Symbol: random values, simple values and examples of Hypothesis."""
+"""All values of a letter satisfy the rule of its Symbol: random values, simple values and examples from Hypothesis.
+
+A Symbol describes the values that a letter of a tutorial can have. For example, the rule of a `positive` symbol is > 0.
+"""
 
 import numpy as np
 import pytest
@@ -53,7 +56,7 @@ def satisfies_rule(kind, values):
 
 
 @pytest.mark.parametrize("kind", SYMBOLS)
-def test_draws_and_simple_values_obey_the_rule(kind):
+def test_draws_and_simple_values_satisfy_the_rule_of_their_symbol(kind):
     symbol = SYMBOLS[kind]
     values = draw((symbol,), np.random.default_rng(0), 500)["a"]
     assert len(values) == 500 and values.ndim == 1 + as_drawn(symbol.simple[0]).ndim
@@ -82,7 +85,7 @@ def test_hypothesis_examples_obey_the_rule_and_have_the_shape_of_a_draw(kind):
         ("real", [[np.nan]]),
     ],
 )
-def test_broken_domain_rule_is_noticed(kind, bad):
+def test_rule_check_rejects_values_that_break_the_rule(kind, bad):
     assert not satisfies_rule(kind, np.array(bad))
 
 
@@ -120,13 +123,13 @@ def test_simplest_points_come_first():
     assert list(zip(values["a"].ravel(), values["b"].ravel())) == [(0, 5), (0, 6), (1, 5), (1, 6), (2, 5), (2, 6)]
 
 
-def test_every_letter_varies_even_if_there_are_too_many_combinations():
+def test_every_letter_varies_among_the_first_200_combinations_of_simple_values():
     inputs = tuple(real(f"a{i}", "a", simple=tuple(range(9))) for i in range(8))
     values = simple_points(inputs)
     assert all(len(np.unique(column)) > 2 and len(column) == domains.MOST_SIMPLE for column in values.values())
 
 
-def test_statement_without_letters_has_one_empty_point():
+def test_points_and_draws_of_a_statement_without_letters_are_empty():
     assert simple_points(()) == {} == draw((), np.random.default_rng(0), 5)
 
 

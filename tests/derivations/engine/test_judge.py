@@ -1,6 +1,8 @@
 """The judge accepts true statements and rejects false statements.
 
-A link is one relation with its two sides. A row is a part of an entry with its own verdict: one link, or the whole entry.
+An entry of the ledger is a statement of a tutorial, often a chain such as a = b <= c. A link of this chain is one relation
+with its two sides. A row is a part of an entry with its own verdict: one link, or the whole entry. A tie compares the result
+of a minivae function with the last side of an entry.
 """
 
 import itertools
@@ -21,7 +23,7 @@ NUMBERS = itertools.count(100)
 
 @pytest.fixture(autouse=True)
 def empty_ledger(monkeypatch):
-    """Use an empty ledger, so that these tests add no entries to the real one."""
+    """Use an empty ledger, so that these tests add no entries to the real ledger."""
     monkeypatch.setattr("derivations.engine.equation.LEDGER", {})
 
 
@@ -31,7 +33,7 @@ def enter(function, inputs=(A,), id="test.1", **options):
 
 
 def judged(function, inputs=(A,), **options):
-    """Return the judgement of a new entry that has a single verdict."""
+    """Return the judgement of a new entry that has a single row."""
     (judgement,) = judge(enter(function, inputs, f"test.{next(NUMBERS)}", **options))
     return judgement
 
@@ -91,7 +93,7 @@ def test_swapping_different_sides_breaks_every_relation_except_unequal(relation,
     "error, expected",
     [(0, "holds"), (1e-12, "holds"), (1e-7, "undecided"), (9e-7, "undecided"), (2e-6, "fails"), (1e-4, "fails")],
 )
-def test_verdict_depends_only_on_the_relative_error(size, error, expected):
+def test_state_of_a_link_depends_only_on_the_relative_error(size, error, expected):
     for sign in (1, -1):
         assert state(size * (1 + sign * error), "=", size) == state(size, "=", size * (1 + sign * error)) == expected
 
@@ -182,7 +184,7 @@ def test_undecided_is_refused_as_an_expected_verdict():
 
 
 @pytest.mark.parametrize("expected", ["holds-if", "slip", "wrong", "defines"])
-def test_true_statement_with_another_expected_verdict_is_a_mismatch(expected):
+def test_true_statement_does_not_match_an_expected_verdict_other_than_holds(expected):
     judgement = judged(lambda a: ((a + 1) ** 2, "=", a**2 + 2 * a + 1), verdict=expected)
     assert judgement.verdict == "holds" and not judgement.ok
 
@@ -235,13 +237,13 @@ def test_statement_with_verdict_figure_or_prose_fails_if_a_link_is_false(expecte
     assert judged(lambda a: (a + 1, "<", a), verdict=expected).verdict == "fails"
 
 
-def test_identical_computations_are_undecided():
+def test_statement_whose_sides_are_computed_identically_is_undecided():
     same = judged(lambda a: (np.exp(a), "=", np.exp(a)))
     assert same.verdict == "undecided" and "in another way" in same.why
     assert judged(lambda a: (np.exp(a), "=", np.exp(a), "=", np.exp(a / 2) ** 2)).ok
 
 
-def test_exactly_equal_sides_at_few_draws_are_not_refused():
+def test_judge_accepts_sides_that_are_exactly_equal_by_chance():
     entry = enter(lambda a: (a / 10 * 10, "=", a))
     assert all(judge(entry, 1, seed)[0].ok for seed in range(10))
 
@@ -259,8 +261,8 @@ def test_true_identity_holds_for_one_draw_and_for_many(draws):
 
 
 @pytest.mark.parametrize("at", [0, 999, 1000, 2499])
-def test_one_false_draw_in_any_block_is_noticed(at):
-    """The statement is false at one of 2,500 draws; the witness is that draw."""
+def test_judge_notices_a_single_draw_at_which_the_statement_is_false(at):
+    """The judge computes 500 draws at a time. The statement is false at one of 2,500 draws, and this draw is the witness."""
     (a,) = draw((A,), np.random.default_rng(0), 2500)["a"][at]
     entry = enter(
         lambda a_: (a_ + 3, "=", np.where(a_ == a, 9, 6) / 2 + a_), (replace(A, name="a_", rule="", simple=(50,)),)
@@ -270,7 +272,7 @@ def test_one_false_draw_in_any_block_is_noticed(at):
 
 
 @pytest.mark.parametrize("draws, at, noticed", [(None, 0, True), (None, 2499, True), (50, 49, True), (50, 50, False)])
-def test_tied_function_is_compared_at_all_draws_or_the_stated_number(draws, at, noticed):
+def test_tied_function_is_compared_at_all_draws_or_the_first_50(draws, at, noticed):
     (bad,) = draw((A,), np.random.default_rng(0), 2500)["a"][at]
     entry = enter(lambda a: ((a + 3) ** 2, "=", a**2 + 6 * a + 9))
     entry.tied("minivae.ops.relu", draws)(lambda a: (a + 3) ** 2 + (a == bad))
@@ -338,7 +340,8 @@ def test_tight_point_that_lacks_the_value_of_a_letter_is_refused():
         judged(SQUARE, (A, B), tight={"a": 1})
 
 
-# Assumptions
+# Assumptions. `needs` states the assumption of an entry; at the points in `outside`, this assumption is false. If the entry
+# fails at such a point, the entry needs its assumption and gets the conditional verdict, `holds-if`.
 
 
 def log_square(s):
@@ -365,7 +368,7 @@ def test_conditional_verdict_needs_points_at_which_the_statement_fails(outside):
     assert judgement.verdict == "holds" and not judgement.ok
 
 
-def test_outside_point_without_a_stated_assumption_is_a_mismatch():
+def test_outside_point_without_a_stated_assumption_gives_an_unexpected_verdict():
     judgement = judged(log_square, (S,), outside={"s": -1}, undefined="log s has no value")
     assert judgement.verdict == "holds-if" and not judgement.ok
 
@@ -472,12 +475,12 @@ def test_link_that_also_holds_outside_the_assumption_gets_the_verdict_holds():
     ]
 
 
-def test_conditional_verdict_needs_a_false_link_at_every_outside_point():
+def test_conditional_verdict_requires_at_least_one_false_link_at_every_outside_point():
     bounds = lambda a: (np.minimum(a + 9, 18), "=", (a**2 - 81) / (a - 9), "=", np.maximum(a + 9, 0))  # noqa: E731
     outside = ({"a": 10}, {"a": -10})
     entry = enter(bounds, rows="ab", needs="|a| < 9", outside=outside)
     assert [judgement.verdict for judgement in judge(entry)] == ["holds-if"] * 2
-    entry.outside = (*outside, {"a": 8})
+    entry.outside = (*outside, {"a": 8})                    # at a = 8, both links hold
     assert [judgement.verdict for judgement in judge(entry)] == ["holds"] * 2
 
 
@@ -486,7 +489,7 @@ def test_link_that_needs_no_assumption_can_have_the_verdict_holds():
     assert all(judgement.ok for judgement in judge(entry))
 
 
-# Witnesses
+# Witnesses: points at which a link fails
 
 
 def test_witness_is_the_simplest_point_where_the_sides_differ():
@@ -540,7 +543,7 @@ def test_witness_is_found_for_tables_and_vectors_and_constant_sides():
 @pytest.mark.parametrize(
     "error, verdict", [(0, "holds"), (1e-12, "holds"), (1e-7, "undecided"), (1e-4, "undecided"), (NAN, "undecided")]
 )
-def test_tied_function_must_return_the_same_numbers(error, verdict):
+def test_tied_function_must_return_the_last_side_of_its_entry(error, verdict):
     entry = enter(lambda a: ((a + 3) ** 2, "=", a**2 + 6 * a + 9))
     entry.tied("minivae.ops.relu")(lambda a: (a + 3) ** 2 * (1 + error))
     (judgement,) = judge(entry)
@@ -576,7 +579,7 @@ def test_loose_verdict_needs_a_false_literal_reading_and_a_true_precise_form():
     assert judge(true)[0].verdict == "holds"
 
 
-def test_copy_verdict_needs_a_failing_line_but_no_corrected_form():
+def test_copy_verdict_needs_a_failing_statement_but_no_corrected_form():
     assert judged(lambda a: (a * a, "=", a), verdict="copy").verdict == "copy"
     assert judged(lambda a, j: (a[j], "=", a), verdict="copy").verdict == "copy"
     assert judged(lambda a: (a * a - a, "=", a * (a - 1)), verdict="copy").verdict == "holds"

@@ -1,8 +1,8 @@
 """The ledger is complete, every verdict is as expected, and every check can fail.
 
-Every entry is judged once for all tests. Some tests plant an error in a link, which is one relation between two sides of a
-formula, and check that the error is noticed. In the printed form of an entry, these tests use only the links that hold. In
-a corrected, intended or precise form, they use all links.
+Every entry is judged only once, and all tests use the result. Some tests plant an error in a link, which is one relation
+between two sides of a formula, and check that the error is noticed. If the formula is printed in a source, these tests use
+only the links that hold. If the formula is a corrected, intended or precise form of ours, they use all links.
 """
 
 import ast
@@ -52,7 +52,7 @@ def judgements(id):
 
 
 def forms(entry):
-    """Yield every form that can be computed, with the indices of its links that hold."""
+    """Yield every form of an entry that can be computed, with the indices of the links that must hold."""
     if not entry.printed.free:
         yield entry.printed, [i for i, link in enumerate(computed(entry.printed, entry.tolerance).links) if link.ok]
     for form in repairs(entry):
@@ -67,12 +67,12 @@ shared = cache(Computed)
 
 
 def computed(form, tolerance):
-    return shared(form, tolerance, 1000, 0)                 # draws and seed as in `judge`
+    return shared(form, tolerance, 1000, 0)                 # 1000 draws and seed 0: the defaults of `judge`
 
 
 @pytest.fixture(scope="module", autouse=True)
 def compute_every_form_once():
-    """Cache the computed forms: the judge and the tests use the same draws."""
+    """Compute every form only once: the judge and the tests use the same draws, so they can share the numbers."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(judge_module, "Computed", shared)
         yield
@@ -105,7 +105,7 @@ def test_reference_of_a_numbered_equation_contains_its_number():
 
 
 def cited():
-    """Yield every cited id, with the file that cites it."""
+    """Yield every id of a row or an entry that a file cites, with the name of this file."""
     id = r"(?:odaibo|lm|hong|cards|beyond)\.(?:[tTF]?\d+\w*)"
     for path in [*ROOT.glob("minivae/**/*.py"), *ROOT.glob("derivations/**/*.py"), *FILES]:
         for found in re.findall(rf"(?<![\w.]){id}", path.read_text(encoding="utf-8")):
@@ -158,7 +158,7 @@ def test_loose_row_has_a_true_precise_form_and_a_false_literal_reading():
 
 
 def test_verbal_statements_have_a_claim_and_printed_formulas_do_not():
-    """A claim reports the source in our own sentence and quotes at most ten words, because long quotes need a permission."""
+    """A claim says in our words what the source says. It quotes at most ten words, because long quotes need a permission."""
     for entry in ENTRIES:
         for row in entry.rows:
             assert bool(row.claim) == (entry.kind in ("claim", "table") and ledger.source_of(entry) != "beyond"), row.id
@@ -168,7 +168,7 @@ def test_verbal_statements_have_a_claim_and_printed_formulas_do_not():
                 assert row.claim.count('"') == 2 * len(quoted) and sum(quoted) <= MOST_QUOTED, (row.id, quoted)
 
 
-MOST_QUOTED = 10                                            # words quoted in one claim
+MOST_QUOTED = 10                                            # largest number of quoted words in one claim
 # {verdict: ids of rows}. If several rows have the same fault, only the first of them is in this list. The list is written by
 # hand: a list computed from the ledger would always agree with the ledger.
 FAULTS = {
@@ -186,7 +186,7 @@ def test_rows_of_a_group_have_one_source_and_one_verdict():
 
 
 @pytest.mark.parametrize("verdict", ERRATA)
-def test_sources_have_five_slips_and_seven_wrong_statements(verdict):
+def test_tutorials_have_five_slips_and_seven_wrong_statements(verdict):
     found = {row.group for entry in ENTRIES for row in entry.rows if row.expected == verdict}
     assert {group for group in found if not group.startswith("beyond")} == FAULTS[verdict]
 
@@ -196,17 +196,18 @@ def used_letters(function):
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
 
-def test_every_undefined_letter_occurs_in_the_code():
+def test_every_undefined_letter_of_a_formula_occurs_in_its_code():
     forms_with_free = {entry.id: entry.printed for entry in ENTRIES if entry.printed.free}
     unused = {id: {*form.free} - used_letters(form.function) for id, form in forms_with_free.items()}
     assert len(unused) >= 2 and not any(unused.values()), unused
 
 
+# {relation in a printed formula: the same relation in the code}
 WRITTEN = {"≤": "<=", "≥": ">=", "≠": "!=", "→": ":="}
 
 
 def relations_of(form, tolerance):
-    """Return the relations of a form: from its return value or, if it cannot be called, from its source."""
+    """Return the relations of a form: from the result of its function or, if letters are undefined, from its code."""
     if not form.free:
         return computed(form, tolerance).relations
     tree = ast.parse(textwrap.dedent(inspect.getsource(form.function)))
@@ -225,7 +226,7 @@ def test_every_formula_has_the_same_relations_as_its_code():
 
 
 def moved(side, other, by):
-    """Return a side with the relative error `by`.
+    """Return the numbers of a side, changed by the relative error `by`.
 
     Where the side is 0, the error is `by` times the larger scale of the two sides, or `by` if both scales are 0.
     """
@@ -294,7 +295,7 @@ def test_no_link_becomes_undecided_or_false_with_other_seeds(id):
             assert all(links[i].ok for i in holding), f"seed {seed}"
 
 
-def test_ledger_checks_notice_planted_errors():
+def test_unnoticed_lists_errors_below_the_tolerance_and_calls_lists_called_functions():
     assert len(list(unnoticed(1.0, "=", 1.0, 1e-3))) == 4 and len(list(unnoticed(0.0, "=", Zero(1.0), 1e-3))) == 2
     assert (
         list(unnoticed(1.0, "=", 1.0, 1e-9))
@@ -307,7 +308,7 @@ def test_ledger_checks_notice_planted_errors():
     assert log_normal not in calls(gaussian.log_standard_normal, {"z": np.zeros((1, 1))})
 
 
-# Ties
+# Ties. A tie compares the result of a minivae function with the last side of an entry.
 
 
 TIES = [(entry.id, tie.name, tie.function) for entry in ENTRIES for tie in entry.ties]

@@ -15,17 +15,19 @@ from derivations.engine.equation import LEDGER, equation
 from derivations.engine.judge import UNDECIDED, scaled_error, sides_of
 from derivations.engine.numerics import need_positive
 
-SEED, POINTS, ROUNDS, KEPT = 20, 64, 5, 8                   # 64 first points; 5 times 64 neighbours of the worst 8
-ROUNDING = 1e-10                                            # smaller differences may be rounding errors of large terms
-MODERATE = 3                                                # raw numbers with a larger absolute value are extreme
+# The search tries 64 first points. Then it tries 64 neighbours of the 8 points that are nearest to a failure, 5 times.
+SEED, POINTS, ROUNDS, KEPT = 20, 64, 5, 8
+ROUNDING = 1e-10                                            # smaller differences of two sides may be rounding errors
+MODERATE = 3                                                # raw numbers (inputs of Symbol.make) above 3 in size are extreme
 STRICT = ("<", ">", "!=")
+# {relation: a function of both sides that is larger if the relation is nearer to a failure}
 SLACK = {
     "<": lambda left, right: left - right,
     "<=": lambda left, right: left - right,
     "!=": lambda left, right: -abs(left - right),
     ">": lambda left, right: right - left, ">=": lambda left, right: right - left,
 }  # fmt: skip
-CORNERS = (-8, -5, -3, -1e-9, 1e-9, 1e-9, 3, 5, 8)          # raw numbers; `Symbol.make` turns them into values of a letter
+CORNERS = (-8, -5, -3, -1e-9, 1e-9, 1e-9, 3, 5, 8)          # raw numbers of the corners
 
 
 JOINT_ASSUMPTIONS = {                                       # {id: condition on several letters together}
@@ -66,6 +68,7 @@ def neighbours(raws, worst, rng, n=POINTS):
 
 
 def by_point(array, n):
+    """Return the largest number at each of n points, (n,). An array without an axis of length n counts for all points."""
     return np.asarray(array).reshape(n, -1).max(axis=1) if np.ndim(array) and len(array) == n else np.full(n, np.max(array))
 
 
@@ -122,7 +125,7 @@ def counterexample(entry, seed=SEED):
     return ""
 
 
-def test_no_conditional_statement_fails_at_a_point_that_satisfies_its_assumption():
+def test_conditional_statements_hold_at_all_points_that_satisfy_their_assumption():
     found = {entry.id: counterexample(entry) for entry in conditional_entries()}
     assert len(found) > 10 and {id: point for id, point in found.items() if point} == {}
 

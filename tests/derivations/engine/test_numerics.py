@@ -116,7 +116,7 @@ def test_kl_is_infinite_only_where_p_is_zero_and_q_is_not():
 
 @pytest.mark.parametrize("denominator", [10, 1000])
 def test_small_divergences_are_accurate(denominator):
-    """The exact value is a power series in d, the sum over even n of (2d)^n / n."""
+    """The exact KL is the sum of (2d)^n / n over all even n >= 2."""
     d = Fraction(1, denominator)
     exact = sum(Fraction(2 * d) ** n / n for n in range(2, 60, 2))
     found = kl((0.5, 0.5), (0.5 + float(d), 0.5 - float(d))).item()
@@ -174,7 +174,7 @@ def test_standard_normal_density_has_the_known_digits():
     assert normal(1.0, 0.0, 1.0) == pytest.approx(0.24197072451914337, rel=1e-15)
 
 
-# Slopes
+# Derivatives
 
 
 @pytest.mark.parametrize(
@@ -186,11 +186,11 @@ def test_numerical_slopes_agree_with_known_derivatives(f, slope):
     assert np.abs(numerics.central_difference(f, at) - slope(at)).max() < 1e-8
 
 
-# `noise` returns quadrature nodes for several independent draws of noise
+# `noise(L)` returns nodes and weights for expectations over L independent standard normal numbers
 
 
 @pytest.mark.parametrize("L", [0, -1, 1.5, True, None])
-def test_a_number_of_draws_that_is_not_whole_and_positive_is_refused(L):
+def test_noise_refuses_a_number_of_draws_that_is_not_whole_and_positive(L):
     refused(lambda: noise(L), "the number of draws", "a whole number >= 1", repr(L), "")
 
 

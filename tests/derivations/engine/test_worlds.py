@@ -1,4 +1,4 @@
-"""Tables and events satisfy the axioms of probability; linear models agree with numerical integrals."""
+"""Tables of probabilities and events satisfy the axioms of probability; linear models agree with numerical integrals."""
 
 import numpy as np
 import pytest
@@ -139,7 +139,7 @@ def test_linear_model_refuses_noise_that_is_not_positive_and_finite(bad):
 
 
 @given(points(worlds.VECTOR_LINEAR))
-def test_prior_times_likelihood_is_posterior_times_evidence_at_every_code(values):
+def test_prior_times_likelihood_equals_posterior_times_evidence_for_every_z(values):
     """Six values determine a quadratic function of z = (z_1, z_2), so the equation holds for every z."""
     z = np.array([[[0, 0], [1, 0], [0, 1], [1, 1], [-1, 0], [0, -1]]], float)
     prior = log_density_full(z, np.zeros((1, 2)), np.eye(2)[None])

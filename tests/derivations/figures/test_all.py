@@ -1,4 +1,4 @@
-"""Tests of all redrawn figures: every check can fail, the page is readable, the files are complete."""
+"""Tests of all redrawn figures: every check of a figure can fail, all texts are readable, and the files are complete."""
 
 import ast
 import itertools
@@ -30,11 +30,11 @@ def test_figures_are_listed_in_the_order_of_their_sources():
     assert tuple(figures.FIGURES) == NAMES
 
 
-# Claims
+# Claims. A figure calls `shows` for each of its claims; `shows` raises an error if the claim is false.
 
 
 def claims():
-    """Yield every call of `shows` in the source, as (name of the file, lines of the call)."""
+    """Yield every call of `shows` in the code of the figures, as (name of the file, numbers of the lines of the call)."""
     for path in sorted(Path(figures.__file__).parent.glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "shows":
@@ -58,7 +58,7 @@ def test_every_check_of_a_figure_fails_for_some_planted_fault():
     assert unseen == [] and len(found) > 60
 
 
-# The page
+# Texts on the figures
 
 
 @cache
@@ -69,7 +69,7 @@ def written_on(name):
 
 @pytest.mark.slow
 @every_figure
-def test_every_text_is_inside_the_page_and_large_enough(name):
+def test_every_text_is_inside_its_figure_and_large_enough(name):
     figure, written = drawn(name)[0], written_on(name)
     right, top = figure.bbox.max
     boxes = [(text, artist.get_window_extent()) for text, artist in written]
@@ -88,11 +88,11 @@ def test_texts_do_not_overlap(name):
 def test_letters_are_large_enough_on_a_narrow_page(name):
     width = drawn(name)[0].get_figwidth()
     smallest = min(artist.get_fontsize() for _, artist in written_on(name))
-    assert smallest * min(1, 830 / 72 / width) > 7          # points, on a page 830 pixels wide
+    assert smallest * min(1, 830 / 72 / width) > 7          # font size in points, if the page is 830 pixels wide
 
 
 @every_figure
-def test_alt_text_is_short_and_the_page_has_title_and_caption(name):
+def test_alt_text_is_short_and_the_figure_has_title_and_caption(name):
     figure, alt = drawn(name)
     assert 150 < len(alt) <= 250 and alt.endswith(".") and "  " not in alt and not re.search(r"[\\$]", alt)
     assert figure.get_suptitle() and figure.get_supxlabel()
@@ -133,7 +133,7 @@ def test_figures_are_reproducible(written, figures_again):
 
 
 @pytest.mark.slow
-def test_figure_drawn_alone_has_the_same_bytes(written, tmp_path):
+def test_figures_drawn_without_the_others_have_the_same_bytes(written, tmp_path):
     out, _ = written
     files = figures.write_all(tmp_path, overwrite=False, names=["hong-10", "odaibo-F1", "hong-10"])
     assert [Path(file["path"]).name for file in files] == [

@@ -1,4 +1,4 @@
-"""Tests of the flashcards' figures: the page shows the checked numbers, and faulty figures are refused."""
+"""Tests of the flashcards' figures: each figure shows the numbers that were checked, and faulty figures are refused."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from minivae.gaussian import kl_standard_normal, reparameterize, reparameterize_
 from minivae.vae import VAE, Forward
 from tests.helpers.drawn import by_gid, drawn, line, refused, words
 
-FAULTS = {}
+FAULTS = {}                                                 # {fault: (call that draws it, part of the error message)}
 
 # cards-15
 
@@ -46,7 +46,7 @@ def test_arrows_of_figure_cards_15_lead_from_letter_to_letter():
 
 
 class ReplaceableSteps(VAE):
-    """A correct model whose forward can be changed in one place."""
+    """A correct model; a subclass can replace one step of its forward pass."""
 
     def forward(self, x, eps, fit=True):
         hs = self._encode(x)
@@ -88,7 +88,7 @@ class DrawsFromThePrior(ReplaceableSteps):
 
 
 class WeightsActOnZ(ReplaceableSteps):
-    """Wrong: the decoder's weights act on z."""
+    """Wrong: the sampled z depends on the decoder's weights."""
 
     def draw(self, mu, log_var, eps, x):
         return super().draw(mu, log_var, eps, x) * self.layers("decoder")[0][0].sum()
@@ -102,7 +102,7 @@ class PriorWithParameters(ReplaceableSteps):
 
 
 class PointsActOnEachOther(ReplaceableSteps):
-    """Wrong: the z of one data point depends on the others."""
+    """Wrong: the z of one data point depends on the other data points."""
 
     def draw(self, mu, log_var, eps, x):
         return super().draw(mu - mu.mean(axis=0), log_var, eps, x)
@@ -120,9 +120,9 @@ FAULTS |= {
     "a decoder that ignores z": (plate(IgnoresZ), "generative model has the edge z -> x"),
     "a decoder that uses x": (plate(DecoderUsesX), "generative model has no edge x -> x"),
     "a z drawn from the prior": (plate(DrawsFromThePrior), "inference model has the edge phi -> z, x -> z"),
-    "weights of the decoder that act on z": (plate(WeightsActOnZ), "inference model has no edge theta -> z"),
+    "a sampled z that depends on the decoder's weights": (plate(WeightsActOnZ), "inference model has no edge theta -> z"),
     "a prior with parameters": (plate(PriorWithParameters), "the prior has no parameters"),
-    "data that act on each other": (plate(PointsActOnEachOther), "only x and z are separate"),
+    "data points that act on each other": (plate(PointsActOnEachOther), "only x and z are separate"),
 }
 
 
@@ -223,7 +223,7 @@ def test_gradients_reach_mu_and_log_var_only_in_the_right_panel():
 
 @pytest.mark.slow
 def test_figures_cards_30_and_odaibo_2_draw_shared_arrows_in_one_style():
-    """Compare names, colours and widths of the arrows into z and of their gradients, colours of legends, texts of nodes."""
+    """Compare the arrows into z and their gradients (names, colours, widths), the colours in the legends, the texts of nodes."""
     pages = drawn("odaibo-F2")[0].axes[0], drawn("cards-30")[0].axes[1]
     inner = {"mu->z", "log_var->z", "eps->z", "gradient z->mu", "gradient z->log_var"}
     arrows = [[patch for patch in axes.patches if patch.get_gid() in inner] for axes in pages]

@@ -1,4 +1,4 @@
-"""Tests of Hong's figure: the page shows the checked numbers, and faulty figures are refused."""
+"""Tests of Hong's figure: it shows the numbers that were checked, and faulty figures are refused."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def sign(**faulty):
 
 
 log, half = np.log(sigma), (sigma**2 - 1) / 2
-FAULTS = {
+FAULTS = {                                                  # {fault: (call that draws it, part of the error message)}
     "no sigma = 1": (lambda: hong.sign({name: v[sigma != 1] for name, v in brackets.items()}), "sigma = 1 and"),
     "correct and printed bracket exchanged": (sign(right=printed, printed=right), "the correct bracket is the KL"),
     "the correct bracket times -1": (sign(right=-printed), "the correct bracket is the KL"),

@@ -30,7 +30,7 @@ def three_lines(change=None, **faulty):
 
 
 posterior_to_prior = lm.kl_diagonal(w / (w**2 + 0.25), np.log(0.25 / (w**2 + 0.25)), 0.0, 0.0)
-FAULTS = {
+FAULTS = {                                                  # {fault: (call that draws it, part of the error message)}
     "no w = 2": (lambda: lm.bias({name: values[w < 2] for name, values in bias.items()}), "w = 0 and w = 2"),
     "the integral of p(x|z) p(z)": (three_lines(printed=bias["evidence"]), "the gap is KL"),
     "the KL in the other direction": (three_lines(kl=posterior_to_prior), "the gap is KL"),
@@ -110,7 +110,7 @@ FAULTS |= {
 # lm-43
 
 
-def test_terms_equal_the_level_on_every_contour_line_of_lm_43():
+def test_loss_terms_equal_the_level_on_every_contour_line_of_lm_43():
     fit = lambda mu, sigma: np.log(2 * np.pi / 4) / 2 + 2 * ((2 - mu) ** 2 + sigma**2)  # noqa: E731
     kl = lambda mu, sigma: (mu**2 + sigma**2 - 1) / 2 - np.log(sigma)  # noqa: E731
     total = lambda mu, sigma: fit(mu, sigma) + kl(mu, sigma)  # noqa: E731
@@ -131,7 +131,7 @@ def test_every_panel_of_lm_43_prints_the_values_at_its_minima():
     assert values <= set(written)
 
 
-def test_lm_43_marks_the_minima_and_the_path_of_beta():
+def test_lm_43_marks_the_minima_and_draws_their_path_over_beta():
     axes = drawn("lm-43")[0].axes
     single = [artist.get_data() for panel in axes for artist in panel.lines if len(artist.get_xdata()) == 1]
     marked = [(float(x[0]), float(y[0])) for x, y in single]

@@ -1,4 +1,4 @@
-"""Tests of Odaibo's figures: the page shows the checked numbers, and faulty figures are refused."""
+"""Tests of Odaibo's figures: each figure shows the numbers that were checked, and faulty figures are refused."""
 
 import dataclasses
 
@@ -34,7 +34,7 @@ def curves(**faulty):
 
 good = odaibo.curves()
 t, log2 = good["t"], good["log2"]
-FAULTS = {
+FAULTS = {                                                  # {fault: (call that draws it, part of the error message)}
     "base 2 instead of e": (curves(log=np.log2(t)), "log t lies below t - 1"),
     "base 10": (curves(log=np.log10(t)), "log t lies below t - 1"),
     "log(1 + t)": (curves(log=np.log1p(t)), "touch at t = 1"),
@@ -112,7 +112,7 @@ def points_along(path):
 
 
 def gap(points, box):
-    """Return the distance in pixels from a box to the nearest point."""
+    """Return the distance in pixels from a box to the nearest of the points."""
     return np.hypot(*np.maximum(0, np.maximum(box.min - points, points - box.max)).T).min()
 
 

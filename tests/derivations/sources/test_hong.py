@@ -1,4 +1,4 @@
-"""Hong's entries: descent reaches the posterior only with the correct sign; correct forms hold at extreme points."""
+"""Hong's entries: descent reaches the posterior only if the sign of log sigma is correct; forms hold at extreme points."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def test_descent_with_the_printed_sign_decreases_sigma_without_limit():
 
 
 def losses(log_sign, rate=0.02):
-    """Return the loss after 0, 1, ..., STEPS steps, for w = 1, sigma_theta^2 = 1/4, x = 1."""
+    """Return the loss after 0, 1, ..., STEPS steps of descent, for w = 1, sigma_theta^2 = 1/4, x = 1."""
     mu, log_sigma = descent(log_sign, STEPS, rate=rate)
     one = np.ones((STEPS + 1, 1))
     return loss(one[..., None], one / 2, one, mu, np.exp(log_sigma), log_sign)[:, 0]

@@ -16,6 +16,7 @@ JOINTS = (
     ((0, 0.4), (0, 0.6)), ((1, 0), (0, 0)), ((1 - 1e-9, 1e-10), (4e-10, 5e-10)),
 )  # fmt: skip
 ENCODERS = tuple(itertools.product(((1, 0), (0, 1), (0.5, 0.5), (1 - 1e-9, 1e-9)), repeat=2))
+# Conditions on a table p = p(x, z) and an encoder q = q(z|x). An entry holds if its condition in ASSUMPTIONS is true.
 POSITIVE_X = lambda p, q: (p.sum(axis=1) > 0).all()  # noqa: E731
 POSITIVE_X_AND_Z = lambda p, q: POSITIVE_X(p, q) and (p.sum(axis=0) > 0).all()  # noqa: E731
 POSITIVE_JOINT = lambda p, q: (p > 0).all()  # noqa: E731
@@ -39,7 +40,7 @@ def tables_where(assumed):
     return [(p, q) for p in JOINTS for q in ENCODERS if assumed(np.array(p), np.array(q))]
 
 
-def test_entries_about_tables_are_tested_on_tables_with_zeros():
+def test_assumptions_list_every_entry_about_tables_that_has_an_assumption():
     letters = {id: {symbol.name for symbol in entry.printed.inputs} for id, entry in ENTRIES.items() if entry.needs}
     assert {id for id, names in letters.items() if names == {"p_xz", "q"}} == set(ASSUMPTIONS)
 
@@ -51,7 +52,7 @@ def test_entries_about_tables_hold_whenever_their_assumption_holds(id):
 
 
 @pytest.mark.parametrize("id", ["lm.16", "lm.17"])
-def test_integrals_of_line_3_are_undefined_if_a_joint_probability_is_0(id):
+def test_lm_16_and_lm_17_are_undefined_if_a_joint_probability_is_0(id):
     assert outside(ENTRIES[id], {"p_xz": JOINTS[1], "q": ((0.5, 0.5), (0.5, 0.5))}).state == "undefined"
 
 
@@ -74,6 +75,6 @@ def test_number_of_needed_samples_agrees_with_quadrature():
     assert np.abs(samples_needed(w, s, x, 3) / samples_by_quadrature(w, s, x, 3) - 1).max() < 1e-12
 
 
-def test_first_point_of_lm_25_has_different_q_and_different_theta():
+def test_first_simple_point_of_lm_25_has_two_q_and_two_theta():
     mu, s = (ENTRIES["lm.25"].printed.inputs[i].simple[0] for i in (0, 3))
     assert mu[0] != mu[1] and s[0] != s[1]

@@ -58,7 +58,7 @@ def pair(raw):
 
 
 def pair_covering(raw):
-    """Return `pair` with q > 0 wherever p > 0."""
+    """Return p and q as `pair` does, but with q > 0 wherever p > 0."""
     q = np.where((both := pair(raw))["p"] > 0, np.maximum(both["q"], 1e-9), both["q"])
     return {"p": both["p"], "q": q / q.sum(axis=-1, keepdims=True)}
 
@@ -119,6 +119,7 @@ def curved_decoder(raw):
     return {name: positive(raw[:, k : k + 1], -0.5, 0.5) for k, name in enumerate("wsc")}
 
 
+# {id: function that turns raw numbers into points at which the assumption of the entry holds}
 INSIDE = (
     {f"odaibo.{id}": tables for id in (17, 18, 19, 20, 21, 22, 23, 24, 26, 28)}
     | {f"odaibo.{id}": events for id in (2, 3, 4, 5)}
@@ -186,6 +187,7 @@ def equal_or_not(raw):
     return {"q": np.hstack([q, 1 - q]), "p": np.hstack([p, 1 - p])}
 
 
+# {id: function that turns raw numbers into points, at some of which the assumption of the entry does not hold}
 OUTSIDE = {
     "odaibo.14": pair,
     "odaibo.17": halved(tables),
