@@ -1,4 +1,7 @@
-"""Hong's entries: descent reaches the posterior only if the sign of log sigma is correct; forms hold at extreme points."""
+"""Tests of Hong's entries. In the loss as Hong prints it, log sigma has the wrong sign.
+
+Gradient descent reaches the posterior only if the sign is correct. The correct forms of the entries hold at extreme points.
+"""
 
 import numpy as np
 import pytest

@@ -52,7 +52,7 @@ def test_entries_about_tables_hold_whenever_their_assumption_holds(id):
 
 
 @pytest.mark.parametrize("id", ["lm.16", "lm.17"])
-def test_lm_16_and_lm_17_are_undefined_if_a_joint_probability_is_0(id):
+def test_lm_16_and_17_are_undefined_if_a_joint_probability_is_0(id):
     assert outside(ENTRIES[id], {"p_xz": JOINTS[1], "q": ((0.5, 0.5), (0.5, 0.5))}).state == "undefined"
 
 
