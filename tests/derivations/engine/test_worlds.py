@@ -107,7 +107,7 @@ def test_linear_evidence_and_posterior_agree_with_grid_integrals(values):
 
 
 @given(points((*LINEAR, MU_Q, SIGMA_Q)))
-def test_linear_model_has_an_exact_elbo_whose_gap_is_a_kl(values):
+def test_log_evidence_minus_exact_elbo_of_a_linear_model_is_a_kl(values):
     mu_q, sigma_q = values.pop("mu_q"), values.pop("sigma_q")
     q = density(GRID, mu_q, sigma_q)[0]
     w, s, x = (values[name].item() for name in "wsx")
