@@ -1,4 +1,4 @@
-"""The doctor describes a known difference from the right array in words; a merely similar difference is not described."""
+"""The doctor describes known differences from the right array in words, but not differences that are only similar."""
 
 import numpy as np
 import pytest

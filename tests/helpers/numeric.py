@@ -58,7 +58,7 @@ def _entry_by_entry(arrays, index, slope):
     for place in np.ndindex(gradient.shape):
 
         def moved(by, place=place):
-            copies = [a.astype(type(by)) if a.dtype.kind == "f" else a for a in arrays]    # leave integer data as they are
+            copies = [a.astype(type(by)) if a.dtype.kind == "f" else a for a in arrays]    # integer data stay integers
             copies[index][place] += by
             return copies
 

@@ -187,7 +187,7 @@ def equal_or_not(raw):
     return {"q": np.hstack([q, 1 - q]), "p": np.hstack([p, 1 - p])}
 
 
-# {id: function that turns raw numbers into points, at some of which the assumption of the entry does not hold}
+# {id: function that turns raw numbers into points; the assumption of the entry is false at some of these points}
 OUTSIDE = {
     "odaibo.14": pair,
     "odaibo.17": halved(tables),
