@@ -39,7 +39,7 @@ def judged_items(options: argparse.Namespace, found: list) -> list:
 def draws_and_seed(options: argparse.Namespace) -> tuple[int, int]:
     """Check and return `--draws` and `--seed`.
 
-    Too many draws are refused before judging: while an entry is judged, the error would look like a fault of the entry.
+    Too many draws are refused before judging: an error that they cause later would look like a fault of the entry.
     """
     from minivae.checks import refuse, whole_number
 

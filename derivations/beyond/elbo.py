@@ -225,7 +225,7 @@ def draws_of(K, J):
 
 
 def chances_of(K, q):
-    """Return the probability of each row of counts if z ~ q, (..., M)."""
+    """Return the probability of each row of counts if each draw is from q, (..., M)."""
     counts, orders = draws_of(K, q.shape[-1])
     return orders * np.prod(q[..., None, :] ** counts, axis=-1)
 
@@ -236,7 +236,7 @@ def mean_weights(K, w):
 
 
 def bound_of(K, q, w):
-    """Return L_K, the mean of `log(1/K sum_k w_k)` over K draws z_k ~ q, (..., 1)."""
+    """Return L_K, the expectation of `log(1/K sum_k w_k)`, where each of z_1 to z_K is drawn from q; (..., 1)."""
     return total(times(chances_of(K, q), log(mean_weights(K, w))))
 
 

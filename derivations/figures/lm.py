@@ -124,7 +124,7 @@ def check_ring(z: NDArray, g: NDArray, area: NDArray, density: NDArray) -> None:
 
 @styled
 def doersch_ring(drawn: dict[str, NDArray] | None = None) -> Drawn:
-    """lm-11: draw z ~ N(0, I) in the plane, and the points g(z)."""
+    """lm-11: plot samples z ~ N(0, I) in the plane, and the points g(z)."""
     drawn = drawn or ring()
     check_ring(**drawn)
     z, g, _, density = drawn.values()

@@ -336,7 +336,7 @@ EXPANDED = (
     rf" = {RATIO} - \frac{{\sigma_q^2 + (\mu_q-\mu_p)^2}}{{2\sigma_p^2}} + \frac{{1}}{{2}}",
     TWO, rows="abcdef",
     says={
-        "a": "This repeats the last line of (37). Here a is x - mu_q, and b is mu_q - mu_p.",
+        "a": "This repeats the last line of (37). In the square of (38), a is x - mu_q, and b is mu_q - mu_p.",
         "b": "By (38), the square of the sum has three terms.",
         "c": "This repeats the right side of step b. (Perhaps the source has braces under the three terms. Our copy has no "
         "braces.)",

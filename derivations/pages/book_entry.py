@@ -25,7 +25,7 @@ class Around(NamedTuple):
     targets: Targets
     figures: dict[str, tuple[str, str]]                     # {name: (address of the picture, alt text)}
     related: dict[str, list[tuple[str, str]]]               # {id: (anchor, title) of questions, lessons, conventions, bugs}
-    groups: dict[str, list[str]]                            # {group of faults: ids of its rows}
+    groups: dict[str, list[str]]                            # {group of faults: ids of the ledger rows in it}
     first: dict[str, str]                                   # {name of a figure: id of the entry that shows it}
 
 

@@ -19,7 +19,7 @@ TYPED = {"\t": "tab", " ": "space", ";": "';'", "|": "'|'"}                     
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-"}
 LOOKED_AT = 20                                              # lines read to find the separator, a header, columns of text
 MOST_NAMED = 6                                              # an error message names at most this many columns
-SEVERAL = 5                                                 # rows needed to guess that a column of text names the rows
+SEVERAL = 5                                                 # with fewer rows, a column of text is not taken for names
 
 Line = tuple[int, str]                                      # number of the line, from 1, and its text
 

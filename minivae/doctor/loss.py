@@ -166,7 +166,10 @@ def near_the_prior(result: Measured, known: KnownKL, terms: Fit, rng: np.random.
 
 
 def at_two_sizes(found: Mapping, part: str, term: str) -> tuple[float, float]:
-    """Return the coefficient of a term at the base sizes, and at the first other sizes at which it is different."""
+    """Return the coefficient of a term at the base sizes, and the first different coefficient at the other sizes.
+
+    If the coefficient is the same at all sizes, it is returned twice.
+    """
     fits = [getattr(terms, part) for _, terms in found.values()]
     values = [fit.coefficients.get(term, 0.0) if fit else math.nan for fit in fits]
     return values[0], next((c for c in values[1:] if c != values[0]), values[0])

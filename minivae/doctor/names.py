@@ -238,7 +238,7 @@ def other_prior(weights: Mapping[str, float], reading: Reading, error: float) ->
 
 
 def of_prior(mean: float, variance: float, weight: float, about: str, mistake: Finding) -> Variant:
-    """Return a Variant: either a right KL to the prior N(mean, variance), or the `mistake`."""
+    """Return a Variant with two explanations of a term: a right KL to the prior N(mean, variance), or the `mistake`."""
     words = (f"it is the KL to a prior N({mean:.6g}, {variance:.6g}), not to N(0, 1): right if new z are drawn from this "
              "prior")
     finding = Finding("unusual", about, "other-prior", words, variance, 1.0,
@@ -247,7 +247,7 @@ def of_prior(mean: float, variance: float, weight: float, about: str, mistake: F
 
 
 def scaled_spread(factor: float, weight: float, reading: Reading, about: str, mistake: Finding) -> Variant:
-    """Return a Variant: either a right KL whose sigma^2 is `factor` times that of `reading`, or the `mistake`."""
+    """Return a Variant with two explanations: a right KL whose sigma^2 is `factor` times that of `reading`, or `mistake`."""
     name, root = f"{reading.name} with sigma^2 multiplied by {factor:.6g}", math.sqrt(factor)
     scaled = reading._replace(name=name, sigma=lambda s: root * reading.sigma(s), code=f"{root:.6g} * {reading.code}")
     words = (f"the KL is right for sigma = {root:.6g} * {reading.code}: sigma^2 is {factor:.6g} x that of the reading "

@@ -44,8 +44,8 @@ def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 
     All data points share the first grid. A posterior can be a thousand times narrower than the prior, so a finer grid has,
     for each data point, only the nodes that may matter. A node may matter if its log p(x, z) is at most SPARE -
     log(tolerance) nats below the maximum over the nodes. But log p(x, z) can be higher between two nodes than at both.
-    Therefore, before this comparison, the largest difference between the node and a neighbour is added to the log p(x, z)
-    of the node. `error` includes the nodes that are left out, an estimate for z outside the grid, and rounding, which
+    Therefore, log p(x, z) of a node is first raised by its largest difference to a neighbour, and then compared with the
+    maximum. `error` includes the nodes that are left out, an estimate for z outside the grid, and rounding, which
     dominates if data are far from zero. A peak between the nodes of the first grid is missed if it is far narrower than
     their spacing and the density around it is flat.
 

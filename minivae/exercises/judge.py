@@ -36,7 +36,7 @@ class Verdict(NamedTuple):
 
 
 class Learner(NamedTuple):
-    """The lines of each function of a learner that are still `...`, and all names in these functions."""
+    """The functions of a learner: for each, the lines that are still `...`; and all names that occur in the functions."""
 
     left: Mapping[str, list[int]]
     names: frozenset[str]

@@ -58,7 +58,7 @@ def stop(child: subprocess.Popen) -> None:
 
 
 def judged(data: bytes, code: int | None, printed: str, timeout: float) -> Ran:
-    """Read the results from the output of the process. The first line has the error of the file, if any."""
+    """Read the results from the output of the process. If the learner's file raised an error, the first line has it."""
     results: list[dict] = []
     with contextlib.suppress(ValueError):                   # the last line may be incomplete
         for line in data.splitlines():

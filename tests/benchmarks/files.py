@@ -73,7 +73,7 @@ def measured(arguments: Sequence[str]) -> tuple[int, float, float]:
 
 
 def size_of(path: Path) -> int:
-    """Return the bytes of a file, or of all files in a directory."""
+    """Return the size in bytes of a file, or of all files in a directory together."""
     return sum(file.stat().st_size for file in path.iterdir()) if path.is_dir() else path.stat().st_size
 
 

@@ -429,7 +429,7 @@ def test_narrow_posterior_is_not_cut_into_pieces_or_judged_on_coarse_cells(shown
     ("of inside ? near.slice(1)", "of true ? near.slice(1)"),
 ])
 @pytest.mark.slow
-def test_planted_fault_in_pieces_or_outlines_is_noticed(right, wrong, browser, digits, tmp_path):
+def test_planted_fault_in_pieces_or_outlines_of_the_posterior_is_noticed(right, wrong, browser, digits, tmp_path):
     assert digits[2].count(right) == 1
     (tmp_path / "a.html").write_text(digits[2].replace(right, wrong), encoding="utf-8")
     two, one, near, _, closed = browser.open(tmp_path / "a.html").evaluate(PIECES)

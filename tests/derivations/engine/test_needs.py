@@ -27,7 +27,7 @@ SLACK = {
     "!=": lambda left, right: -abs(left - right),
     ">": lambda left, right: right - left, ">=": lambda left, right: right - left,
 }  # fmt: skip
-CORNERS = (-8, -5, -3, -1e-9, 1e-9, 1e-9, 3, 5, 8)          # raw numbers of the corners
+CORNERS = (-8, -5, -3, -1e-9, 1e-9, 1e-9, 3, 5, 8)          # raw numbers that the search combines to points
 
 
 JOINT_ASSUMPTIONS = {                                       # {id: condition on several letters together}

@@ -98,7 +98,7 @@ def test_compare_reports_sides_as_equal_only_if_all_bits_are_equal():
     assert compare.compare(quantity._replace(versions=(first, moved)), 50)[0].alike == ()
 
 
-def test_compare_prints_every_group_of_equal_sides():
+def test_compare_prints_every_group_of_formulas_with_equal_values():
     pairs = {"odaibo.1": "odaibo.2", "odaibo.2": "odaibo.1", "lm.3": "lm.4", "lm.4": "lm.3"}
     found = [compare.Compared(name, "x", "holds", 1.0, 0.0, (other,)) for name, other in pairs.items()]
     found.append(compare.Compared("lm.5", "x", "holds", 1.0, 0.0, ()))
