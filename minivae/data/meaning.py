@@ -14,7 +14,7 @@ from minivae.data.raw import Raw, Reading
 
 CLASS_NAMES = {"label", "labels", "class", "classes", "target", "y", "species", "category", "digit", "character"}
 PIXELS = re.compile(r"(pixel|px|p)[-_ ]?\d+([-_x]\d+)?|\d+x\d+", re.IGNORECASE)
-SMALLEST = 64                                               # with fewer numbers in a row, `is_grey` needs other evidence
+SMALLEST = 64                                               # n^2 numbers are taken for a picture only if n^2 >= SMALLEST
 MOST_CLASSES = 100                                          # a column with more different values is not suggested as labels
 SEVERAL = 5                                                 # with fewer rows, a first column 0, 1, 2, ... gives no warning
 
@@ -95,7 +95,7 @@ def rows_of(x: NDArray) -> NDArray:
 
 
 def take_column(x: NDArray, test_x: NDArray | None, label: str | int) -> tuple:
-    """Return x without the column of the labels, and the labels; then the same two for the held-out part."""
+    """Return x without the column of the labels, and the labels; then test_x without this column, and its labels."""
     number = re.fullmatch(r"[+-]?\d{1,9}", str(label))
     if x.ndim != 2 or not number or not -x.shape[1] <= int(label) < x.shape[1] or x.shape[1] == 1:
         known = f"Columns have the numbers 0 to {x[0].size - 1}." if x.ndim == 2 else "Pictures have no columns."
@@ -129,8 +129,9 @@ def is_grey(parts: list[NDArray], raw: Raw, how: Reading) -> bool:
     """Return True if the numbers are grey levels. The result is False if the user gave `trials`.
 
     The bytes of IDX pictures are grey levels, unless all are 0 or 1. In other files, bytes and pictures are grey levels if
-    all numbers are whole and at least 0, and the largest is BRIGHT to 255. Here, pictures are arrays with three axes, rows
-    with an image shape from the user or with pixel names, and rows of n^2 >= SMALLEST numbers.
+    all numbers are whole and at least 0, and the largest number lies between BRIGHT and 255. Here, an array counts as
+    pictures if it has three axes, if the user has given the image shape, if all columns have names of pixels, or if each
+    row has n^2 >= SMALLEST numbers.
     """
     x, (low, high, whole) = parts[0], range_of(parts)
     if how.trials is not None or high <= 1 or low < 0:
@@ -145,13 +146,13 @@ def is_grey(parts: list[NDArray], raw: Raw, how: Reading) -> bool:
 
 
 def square(features: int) -> Shape:
-    """Return (side, side) if this is the number of pixels of a square, else None."""
+    """Return (side, side) if `features` is the square of a whole number `side`, else None."""
     side = math.isqrt(features)
     return (side, side) if side * side == features else None
 
 
 def picture_shape(x: NDArray, grey: bool, how: Reading) -> Shape:
-    """Return (height, width): from the user, from three axes of x, or from rows of n^2 bytes or grey levels; else None."""
+    """Return (height, width): from the user, else from the axes of x, else (n, n) for n^2 bytes or grey levels; or None."""
     features = x[0].size
     if how.image is not None:
         if math.prod(how.image) != features:
@@ -201,7 +202,7 @@ def class_texts(y: NDArray | None, test_y: NDArray | None, classes: tuple[str, .
 
 
 def suspects(x: NDArray, labelled: bool, raw: Raw) -> list[str]:
-    """Return warnings: one if the first column counts the rows, one if a column of unlabelled data looks like classes."""
+    """Return warnings: one if the first column has row numbers, one if a column of unlabelled data looks like labels."""
     found, last = [], x.shape[1] - 1
     first = x[:, 0]
     index = len(x) >= SEVERAL and last > 0 and are_whole(first) and bool((np.diff(first.astype(float)) == 1).all())

@@ -22,13 +22,16 @@ NAME = re.compile(
 class Place(NamedTuple):
     """Parts of the name of an IDX file."""
 
-    prefix: str                 # text before the part, such as "emnist-letters"; "" for MNIST
+    prefix: str                 # such as "emnist-letters" in "emnist-letters-train-..."; "" for MNIST
     part: str                   # "train" or "test"
     kind: str                   # "images" or "labels"
 
 
 def place_of(file: Path) -> Place | None:
-    """Return the parts of an IDX file's name (with - or . or _ before idx, plain or .gz); None for other names."""
+    """Return the parts of the name of an IDX file, which may end in .gz; None for other names.
+
+    The name may have "-", "." or "_" between its parts.
+    """
     found = NAME.fullmatch(file.name)
     if found is None or AXES[found["kind"].lower()] != int(found["axes"]):
         return None
@@ -37,13 +40,14 @@ def place_of(file: Path) -> Place | None:
 
 
 def read_mnist(path: Path, how: Reading) -> Raw:
-    """Read the IDX files in a directory, or those whose prefix is the last part of `path`.
+    """Read the IDX files in the directory `path`, or the files whose prefix is the last part of `path`.
 
-    Without test files, the caller holds out training rows. Either both sets have labels, or neither has.
+    Without test files, the caller holds out training rows. Labels are needed for both the training and the test images, or
+    for neither.
     """
     home = path if path.is_dir() else path.parent
     files = {}
-    for file in sorted(home.iterdir(), reverse=True):       # a plain file comes after its .gz, so the plain one is used
+    for file in sorted(home.iterdir(), reverse=True):       # a plain file comes after its .gz file, and replaces it
         place = place_of(file)
         if place is not None and not file.is_dir() and (path.is_dir() or place.prefix.lower() == path.name.lower()):
             files[place] = file

@@ -20,8 +20,8 @@ class Raw:
     """Arrays as a file stores them. `test_x` is `None` if the file has no test set.
 
     `columns` are the names of the features, from a header. `notes` are sentences for the user. `grey` is True for IDX
-    files of pictures in bytes. `cut` is code that leaves out the first column of x, `unlabelled` one line of Python that
-    leaves out the labels.
+    files that store pictures as bytes. `cut` is a command or Python code that leaves out the first column of x.
+    `unlabelled` is a sentence with Python code that leaves out the labels.
     """
 
     x: NDArray
@@ -53,8 +53,8 @@ class Reading:
     trials : int or None
         n if the numbers are counts 0..n.
     older : bool
-        True for an old run, which does not store these settings. Then only IDX directories give grey levels, and an
-        .npz with an array x gives x and y only.
+        True for an old run, which does not store these settings. Then only directories of IDX files give grey
+        levels, and an .npz with an array x gives x and y only.
     """
 
     label: str | int | None = None
@@ -88,7 +88,7 @@ def reading(function: str, how: dict) -> Reading:
 
 
 def separator_of(word: str) -> str | None:
-    r"""Return the separator that a word names: "\t" for tab, " " for blanks, or the character itself; None if impossible."""
+    r"""Return the separator for a word: "\t" for tab, " " for space, or the word if it can separate cells; else None."""
     word = {"tab": "\t", "\\t": "\t", "space": " "}.get(word, word)
     return word if len(word) == 1 and not re.match(r"[\w.+\-\"#\r\n]", word) else None
 

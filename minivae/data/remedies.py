@@ -8,7 +8,7 @@ from minivae.data.raw import converted_name, quoted
 
 
 def filtered(path: Path, program: str) -> str:
-    """Return the command that sends a file, unpacked if it is gzipped, through a program into a new file."""
+    """Return the command that sends a file through a program into a new file. It first unpacks a gzipped file."""
     with open(path, "rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     new = converted_name(path, ".tsv" if ".tsv" in (suffix.lower() for suffix in path.suffixes) else ".csv")
@@ -16,7 +16,7 @@ def filtered(path: Path, program: str) -> str:
 
 
 def without_columns(path: Path, separator: str, left_out: Sequence[int], width: int) -> str:
-    """Return the command that leaves out columns with these numbers (the first is 0); "" if there is no such command."""
+    """Return the command that leaves out the columns `left_out` (numbers from 0); "" if there is no such command."""
     kept = [i for i in range(width) if i not in left_out]
     if separator == " " or not kept:                        # between two blanks, `cut` would find an empty column
         return ""

@@ -19,7 +19,7 @@ TYPED = {"\t": "tab", " ": "space", ";": "';'", "|": "'|'"}                     
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-"}
 LOOKED_AT = 20                                              # lines read to find the separator, a header, columns of text
 MOST_NAMED = 6                                              # an error message names at most this many columns
-SEVERAL = 5                                                 # with fewer rows, a column of text is not taken for names
+SEVERAL = 5                                                 # with fewer rows, text is not taken for the names of the rows
 
 Line = tuple[int, str]                                      # number of the line, from 1, and its text
 
@@ -56,7 +56,7 @@ def read_table(path: Path, how: Reading) -> Raw:
 
 
 def numbered(text: Iterator[str]) -> Iterator[Line]:
-    """Yield number and text of each line of data. Skips blank lines, comments, and a first line `sep=;` of Excel."""
+    """Yield the number and the text of each line of data. Skips blank lines, comments, and a first line `sep=;` of Excel."""
     for number, line in enumerate(text, 1):
         line = line.rstrip("\r\n")
         if number == 1 and re.fullmatch('"?sep=."?', line):
@@ -66,7 +66,7 @@ def numbered(text: Iterator[str]) -> Iterator[Line]:
 
 
 def table_of(lines: Iterator[Line], path: Path, how: Reading) -> Raw:
-    """Return the table in these lines."""
+    """Return the arrays of the table that `lines` contain."""
     first = list(islice(lines, LOOKED_AT))
     if not first:
         raise Damaged("the file is empty: it holds no line of data.")
@@ -97,7 +97,7 @@ def table_of(lines: Iterator[Line], path: Path, how: Reading) -> Raw:
 
 
 def header_of_numbers(first: list[Line], separator: str, path: Path) -> list[str]:
-    """Return a warning if the first line counts (0, 1, 2, ... or 1999, 2000, 2001, ...) and the second line does not."""
+    """Return a warning if the first line is 0, 1, 2, ... or 1999, 2000, 2001, ..., and the second line is no such series."""
     rows = [cells_of(line, separator) for _, line in first]
     counts = [len(row) > 2 and row[0].isdigit() and row == [str(int(row[0]) + i) for i in range(len(row))] for row in rows]
     if counts != [True, False]:
@@ -114,7 +114,7 @@ def choose_separator(first: list[Line], path: Path, how: Reading) -> str:
     usual = "\t" if ".tsv" in (suffix.lower() for suffix in path.suffixes) else ","
     texts = [line.strip() for _, line in first]
     others = [one for one in (";", "\t", "|", ",", " ") if one != usual and all(one in line for line in texts)]
-    # If every line also has a ; or a tab, this may separate the cells, and the commas may be decimal commas.
+    # If every line also has a ; or a tab, this character may separate the cells, and the commas may be decimal commas.
     if all(usual in line for line in texts) and not set(others) & {";", "\t"}:
         return usual
     for other in others:                                    # spaces separate cells only if they separate numbers
@@ -148,8 +148,8 @@ def is_number(cell: str) -> bool:
 def has_header(first: list[Line], separator: str, path: Path) -> bool:
     """Return True if the first line is a header.
 
-    There are two kinds of header. In the first kind, no cell is a number. In the second kind, one cell is a text above a
-    number, or an empty first cell, and all other cells are consecutive numbers from 0 or 1.
+    There are two kinds of header. In the first kind, no cell is a number. In the second kind, all cells but one are
+    consecutive numbers from 0 or 1. The remaining cell is a text above a number, or it is the first cell and empty.
 
     Raises Damaged if the first line is not a header, but has text above a number.
     """
@@ -211,7 +211,7 @@ def ragged(line: int, cells: int, width: int) -> str:
 
 
 def refuse_shape(first: list[Line], header: int, separator: str, path: Path) -> None:
-    """Refuse a separator at the end of all lines, a first row longer or shorter than the header, and a line of units."""
+    """Refuse lines that all end with a separator, a first row longer or shorter than the header, and a line of units."""
     stripped = "[[:space:]]*" if separator == "\t" else separator
     ends = f"sed 's/{stripped}$//'"
     if separator != " " and all(line.endswith(separator) for _, line in first):
@@ -302,7 +302,7 @@ def feature_lines(
 
 
 def cell_error(error: Exception, names: tuple[str, ...], label: int | None) -> str:
-    """Return a message about the cell that NumPy's error names."""
+    """Return a message about the cell that caused an error of NumPy."""
     found = re.search(r"could not convert string '(.*)' to float64 at row \d+, column (\d+)", str(error), re.DOTALL)
     if not found:
         return f"not rows of numbers ({error})."

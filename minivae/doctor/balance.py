@@ -18,7 +18,7 @@ SECOND = {"loss": 3, "kl": 1}                               # index of log_var i
 
 
 def signs(measured: Mapping[str, Measured]) -> list[Finding]:
-    """Return findings about the signs of the cost and of the KL, and about the weight in the function `kl`."""
+    """Return findings about the signs of the cost and of the KL, and about the factor of the KL in the function `kl`."""
     found = []
     for name, part in measured.items():
         cost, kl = part.cost if part.cost and part.cost.kind != "other" else None, part.kl
@@ -52,8 +52,8 @@ def hidden_weights(whole: Measured) -> list[Finding]:
         return []
     found, sizes = [], whole.sizes
     cost, kl = whole.powers["cost"], whole.powers["kl"]
-    # `exhibit` names a bug of the museum. In a loss with sums, this bug acts like beta = B, D or 1/J: the size to the power
-    # `usual`.
+    # `exhibit` is the name of a bug in the museum. In a loss with sums, this bug acts like beta = B, D or 1/J, which is the
+    # size to the power `usual`.
     for letter, usual, exhibit, over in (
         ("B", 1, "kl-sum-over-batch", "rows"), ("D", 1, "mean-over-pixels", "features"),
         ("J", -1, "kl-mean-over-latents", "latents"),
@@ -72,7 +72,7 @@ def hidden_weights(whole: Measured) -> list[Finding]:
 def weight_of_kl(reconstruction: str, beta: float) -> list[Finding]:
     """Return a finding if the weight of the KL is not that of the ELBO.
 
-    A squared error gives no finding, because any weight of the KL is that of the ELBO for some sigma.
+    There is no finding for a squared error: each weight of the KL is that of the ELBO for one sigma of the decoder.
     """
     if reconstruction == "mse" or beta == 0 or abs(beta - 1) < 1e-6:
         return []

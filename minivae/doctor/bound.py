@@ -110,7 +110,10 @@ def is_density(part: Measured) -> bool:
 
 def against_log_px(calls: Mapping[str, Call], measured: Mapping[str, Measured], latent: int | None, data: Any,
                    rng: np.random.Generator) -> list[Finding]:
-    """Return the finding about minus the loss and log p(x), if the functions that it needs were given and are understood."""
+    """Compare minus the loss with log p(x), and return the finding in a list.
+
+    The list is empty if a function that the comparison needs was not given or is not understood.
+    """
     if not {"loss", "encode", "sample", "decode", "log_px_given_z"} <= set(calls) or not takes_noise(calls["sample"]):
         return []
     density, whole = measured["log_px_given_z"], measured["loss"]
@@ -136,7 +139,7 @@ def against_log_px(calls: Mapping[str, Call], measured: Mapping[str, Measured], 
 
 
 def rows_of_data(given: Any, features: int) -> NDArray:
-    """Return the first rows of the user's data."""
+    """Return the first ROWS rows of the user's data."""
     try:
         x = np.asarray(given, dtype=float)
     except (TypeError, ValueError):

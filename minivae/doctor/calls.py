@@ -83,7 +83,7 @@ class Call:
             came = "None" if value is None else type(value).__name__
             raise Failed(f"{self.name} must return numbers; got {came}. Return an array, a float, or a dict of these.")
         wide = array.astype(np.float64)
-        if self.single:                                     # skipped once `single` is False: it takes 10 % of the run time
+        if self.single:                                     # skipped if `single` is False: the test takes 10 % of the time
             self.single = bool((wide.astype(np.float32) == wide)[np.isfinite(wide)].all())
         return wide
 
@@ -136,7 +136,7 @@ SPELLINGS = {
 
 
 def told(call: Call, place: int) -> tuple[str, str]:
-    """Return an argument's name and its meaning: ("std", "sigma"). The meaning is "" if SPELLINGS lacks the name."""
+    """Return an argument's name and its meaning, such as ("std", "sigma"). The meaning is "" if SPELLINGS lacks the name."""
     if place >= len(call.parameters):
         return "", ""
     name = call.parameters[place].name
@@ -147,8 +147,8 @@ def told(call: Call, place: int) -> tuple[str, str]:
 def in_users_words(error: BaseException, file: str | None, name: str) -> str:
     """Return an error as text: "my_vae.py, line 7, in loss: ValueError: ...".
 
-    The number is that of the line in the user's file where the error occurred. If the error occurred in another file, it is
-    the line in the user's file that called the other file.
+    The number is that of the line in the user's file where the error occurred. If the error occurred in another file, the
+    number is that of the line in the user's file that called the other file.
     """
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     said = " ".join(str(error).split()).rstrip(".")

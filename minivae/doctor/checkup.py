@@ -52,12 +52,12 @@ def examine(seed: int = 0, file: str | None = None, **given: Any) -> Report:
     seed : int
         Random seed of the points at which the functions are measured.
     file : str, optional
-        The file of the functions; error messages give the line in it.
+        The file that contains the functions; error messages give the line in this file.
 
     Raises
     ------
     ValueError
-        If nothing is given, a name is unknown, or a function raises an error or returns no numbers.
+        If no function is given, if a keyword argument is unknown, or if a function raises an error or returns no numbers.
     """
     unknown = sorted(set(given) - {*FUNCTIONS, *SIZES, *DATA})
     if unknown:
@@ -127,7 +127,7 @@ def run(report: Report, calls: Mapping[str, Call], sizes: Mapping[str, int], giv
 
 
 def not_an_elbo(findings: Iterable[Finding]) -> str:
-    """Return the reason why minus the loss is not an ELBO, if a finding shows one, else "".
+    """Return the reason why minus the loss is not an ELBO, or "" if no finding gives such a reason.
 
     Noise that all rows share is not a reason, because this noise does not change the expected loss.
     """
@@ -140,7 +140,7 @@ def not_an_elbo(findings: Iterable[Finding]) -> str:
 
 
 def gradients(calls: Mapping[str, Call], whole: Measured | None, rng: np.random.Generator) -> list[Finding]:
-    """Return the findings about `gradient`, which needs a loss that returns the same finite number twice."""
+    """Return the findings about `gradient`. To measure it, the loss must return the same finite number in each call."""
     if whole is None or any(f.key in ("counter", "noise-inside", "not-repeatable", "not-finite") for f in whole.findings):
         return [Finding("cannot tell", "gradient", "no-loss",
                         "it was not compared: this needs a loss that returns the same finite number twice")]

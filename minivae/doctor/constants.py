@@ -74,9 +74,9 @@ def normalisers(cost: Known | None) -> dict[str, float]:
 
 
 def other_normaliser(result: Measured, of_kl: Mapping[str, float]) -> Finding | None:
-    """Return the finding about a Gaussian with different sigmas in the normaliser and below (x - o)^2, or None.
+    """Return the finding about a Gaussian whose normaliser and whose (x - o)^2 have different sigmas, or None.
 
-    Two mistakes are recognised: the sigma of the normaliser is the square, or the square root, of the other sigma.
+    Two mistakes are recognised: the sigma of the normaliser is the square, or the square root, of the sigma of (x - o)^2.
     """
     sigma, sign = sigma_of(result.cost)
     for other, how in ((sigma**2, "2 sigma"), (math.sqrt(sigma), "2 sigma^4")):

@@ -91,7 +91,7 @@ def _plain(value):
 
 
 def text(document: dict) -> str:
-    """Return the text of a report for a terminal; `document` is its JSON document."""
+    """Return the text of a report for a terminal; `document` is the report as a JSON document."""
     lines = []
     for found in document["findings"]:
         lines.append(f"{found['verdict']:12} {found['about']}: {found['words']}")
