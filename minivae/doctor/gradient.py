@@ -15,14 +15,14 @@ from minivae.ops import sigmoid
 
 NAMES = ("x", "output", "mu", "log_var")
 OTHER = {"B": 5, "D": 11, "J": 2}                           # sizes of the arrays in the second comparison
-MOST = 60                                                   # in an array with more entries, MOST / 2 random ones are tested
+MOST = 60                                                   # in a larger array, only MOST / 2 random entries are tested
 
 
 def slope(f: Callable[[NDArray], float], at: NDArray, step: float, places: Iterable[tuple] = ()) -> NDArray:
     """Return the gradient of f at an array, or only its entries at `places`, by central differences.
 
     The slopes for two step sizes are combined, so that the error is of order step^4. If the two slopes disagree, a kink
-    (ReLU) may be near: then smaller steps are tried, if `step` is below 0.01.
+    (of a ReLU) may be near. Then smaller steps are tried, but only in double precision, where `step` is below 0.01.
     """
     found = []
     for place in places or np.ndindex(at.shape):
@@ -64,7 +64,7 @@ def measure(loss: Call, call: Call, rng: np.random.Generator, known: tuple) -> l
                 return loss.whole(*(arguments | {name: moved}).values()).mean()
 
             whole[name] = slope(f, arguments[name], step)
-        # accept also the gradient of the sum, if `loss` returns B numbers, and of minus the loss, if `loss` is an ELBO
+        # also right: the gradient of the sum if `loss` returns B numbers, the gradient of minus the loss if it is an ELBO
         for factor in [sizes["B"]] * bool(loss.whole(*arguments.values()).ndim) + [-1] * ascends:
             if all(close(given[name], factor * right, rel) for name, right in whole.items()):
                 whole = {name: factor * right for name, right in whole.items()}
@@ -76,7 +76,7 @@ def measure(loss: Call, call: Call, rng: np.random.Generator, known: tuple) -> l
 
 
 def draw(rng: np.random.Generator, sizes: Mapping[str, int], binary: bool) -> list[NDArray]:
-    """Return x, output, mu and log_var. No output is near its x, because |x - output| has a kink there."""
+    """Return x, output, mu and log_var. No output is near its x, because |x - output| has a kink at output = x."""
     x, o = rng.uniform(0.1, 0.9, (2, sizes["B"], sizes["D"]))
     o = np.where(np.abs(x - o) < 0.05, x + 0.08 * np.where(x < 0.5, 1, -1), o)
     shape = sizes["B"], sizes["J"]
@@ -120,9 +120,10 @@ def paths(arguments: Mapping[str, NDArray], name: str, right: NDArray) -> dict[s
 
 
 def compared(gathered: Mapping[str, list], about: str, rel: float) -> list[Finding]:
-    """Return a finding for each array.
+    """Return a finding for each array of the gradient.
 
-    `gathered` maps the name of an array to a list. Each element of the list has the arguments of `describe` for one size.
+    `gathered` maps the name of an array to a list. An element of the list has the arguments that `describe` needs about one
+    measurement; the measurements differ in the sizes of the inputs.
     """
     found = []
     for name, seen in gathered.items():
@@ -179,7 +180,7 @@ def rebuilt(params: Any, arrays: Mapping[str, NDArray], prefix: str = "params") 
 def sizes_of(call: Call, params: Any, given: Mapping) -> tuple[int, int] | None:
     """Return (features, latent) as the user gives them.
 
-    If one of the two is missing, try the sizes of all arrays in params. Return the pair if only one pair works, else None.
+    If one or both are missing, try the sizes of all arrays in params. Return the pair if only one pair works, else None.
     """
     if "features" in given and "latent" in given:
         return given["features"], given["latent"]
@@ -193,7 +194,7 @@ def sizes_of(call: Call, params: Any, given: Mapping) -> tuple[int, int] | None:
 
 
 def measure_model(call: Call, params: Any, features: int, latent: int, rng: np.random.Generator) -> list[Finding]:
-    """Compare loss_and_gradient(params, x, eps) with finite differences, at params plus random numbers."""
+    """Compare the gradient of loss_and_gradient with finite differences of its loss, at params plus random numbers."""
     arrays = {name: np.asarray(array + rng.normal(0, 0.3, array.shape)) for name, array in leaves(params).items()}
     gathered: dict[str, list] = {}
     for rows in (3, 5):

@@ -83,7 +83,10 @@ def of_shape(name: str, value: NDArray, sizes: Mapping[str, int]) -> Finding:
 
 
 def ignored(target: Target, arguments: list[NDArray], others: list[NDArray]) -> list[Finding]:
-    """Return findings about entries of an argument whose change has no effect, neither in `arguments` nor in `others`."""
+    """Return a finding for each argument that has entries without effect.
+
+    A change of such an entry does not change the result, neither at the values `arguments` nor at the values `others`.
+    """
     found = []
     if max(a.size for a in arguments) > 300:                # several calls for each entry would take long
         return found
@@ -114,7 +117,7 @@ def read_part(result: Measured, part: str, rng: np.random.Generator, partial: bo
     """Name the terms of the cost or of the KL, or add a finding that they cannot be named."""
     name, terms, label = result.target.call.name, getattr(result.found[""][1], part), LABELS[part]
     if terms is None:
-        if not partial:                                     # if partial, there is already a finding: "ignored-entries"
+        if not partial:                                     # if `partial`, there is already the finding "ignored-entries"
             result.findings.append(found_outside(result, part, rng))
         return
     result.powers[part] = powers(result.found, part)
@@ -187,7 +190,7 @@ def found_outside(result: Measured, part: str, rng: np.random.Generator) -> Find
 
 
 def moved(result: Measured, part: str, rng: np.random.Generator) -> tuple[float, float]:
-    """Return the function's result at a random point, and after a change of the arguments of the cost or of the KL."""
+    """Return the result at a random point, and the result after a change of the arguments of the cost or of the KL."""
     x, o, m, s = result.target.draw(rng, result.sizes, 2)
     other = (x[1], o[1], m[0], s[0]) if part == "cost" else (x[0], o[0], m[1], s[1])
     return result.target(x[0], o[0], m[0], s[0]), result.target(*other)

@@ -25,7 +25,7 @@ class Known:
     """A cost or a KL: its terms with their coefficients, its kind (a key of FORMULAS, or "other") and its weight."""
 
     weights: dict[str, float]
-    letter: str                                             # number of entries in a row: "D" or "J"
+    letter: str                                             # "D" or "J", the letter for the number of entries in a row
     kind: str = "other"
     weight: float = 1.0
     findings: list[Finding] = field(default_factory=list)
@@ -80,7 +80,7 @@ class KnownKL(Known):
     """
 
     reading: Reading | None = None
-    constant: float = -0.5                                  # what a KL of weight 1 adds to the constant per row and latent
+    constant: float = -0.5                                  # additive constant of a KL of weight 1, per row and latent
     variant: Variant | None = None                          # None if only one case is possible; see `decided`
 
     @property
@@ -257,7 +257,7 @@ def scaled_spread(factor: float, weight: float, reading: Reading, about: str, mi
 
 
 def normalised_mean(weight: float, about: str, mistake: Finding) -> Variant:
-    """Return a Variant: a KL without mu^2, right if mu has a fixed mean square, as after batch normalisation."""
+    """Return a Variant for a KL without mu^2. Such a KL is right if mu has a fixed mean square (batch normalisation)."""
     words = "mu does not change the KL: mu^2 is missing, or mu is normalised first, so that the sum of mu^2 is a constant"
     return Variant(None, Finding("cannot tell", about, "fixed-mean-square", words), mistake, weight)
 

@@ -19,7 +19,10 @@ def rows_of(call: Call, width: int, rng: np.random.Generator) -> NDArray:
 
 
 def widths(calls: Mapping[str, Call], rng: np.random.Generator) -> dict[str, int]:
-    """Return {"features": D, "latent": J}: the first width in each list of TRIED that the function accepts, if any."""
+    """Return {"features": D, "latent": J}: the first width in TRIED that encode accepts, and the first that decode accepts.
+
+    If a function is missing or accepts no width in TRIED, its key is left out.
+    """
     found = {}
     for name in PAIR:
         for width in TRIED[name] if name in calls else ():

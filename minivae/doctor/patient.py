@@ -17,7 +17,7 @@ from minivae.doctor.checkup import DATA, FUNCTIONS, SIZES, examine
 
 
 def names_of(path: Path) -> dict:
-    """Execute a file; return {name: value} for the names that the doctor uses. Raises Failed with the line of an error."""
+    """Execute a file; return {name: value} for the names that the doctor uses. Raises Failed if the file raises an error."""
     try:
         source = path.read_bytes()
         code = compile(source, str(path), "exec")
@@ -62,4 +62,4 @@ def main(path: str, seed: str, timeout: str) -> None:
         json.dump(document, out)
     with contextlib.suppress(Exception):
         sys.stdout.flush()                                  # os._exit does not flush
-    os._exit(0)                                             # threads of the user's file may still run
+    os._exit(0)                                             # also ends threads that the user's file has started

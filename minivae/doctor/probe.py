@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from minivae.doctor.calls import Call, Failed
 from minivae.doctor.terms import FIRST, GUARDED, GUARDS, MOST, Fit, by, cost_terms, fit, kl_terms, noise
 
-SIZES = {"B": 3, "D": 7, "J": 5}                            # three different sizes, so that a shape shows its axes
+SIZES = {"B": 3, "D": 7, "J": 5}                            # three different sizes, to tell the axes of an array apart
 MOVED = {"B": 5, "D": 11, "J": 2}
 DRAWS, FRESH = 48, 8
 
@@ -109,8 +109,8 @@ def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator,
 def at_all_sizes(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> tuple[dict, dict[str, str]]:
     """Fit the terms at the given sizes, and again after a change of one size: B, D or J.
 
-    Return two dictionaries: {letter: (sizes, Terms)} and, if the function raises an error, {letter: error}. The letter names
-    the size that was changed; it is "" for the given sizes.
+    Return two dictionaries: {letter: (sizes, Terms)} and, if the function raises an error, {letter: error}. The letter is
+    that of the changed size, or "" for the given sizes.
     """
     letters = ["B", *({"cost": "D", "kl": "J"}[part] for part in target.parts)]
     found, refused = {"": (sizes, terms_at(target, sizes, rng))}, {}
@@ -173,5 +173,5 @@ def silent(target: Target, arguments: list[NDArray], which: int, among: NDArray,
 
 
 def factor(sizes: Mapping[str, int], powers: Mapping[str, int]) -> float:
-    """Return the product of the sizes, raised to these powers."""
+    """Return the product of all sizes, each raised to its power."""
     return math.prod(float(sizes[letter]) ** power for letter, power in powers.items())

@@ -16,7 +16,7 @@ from minivae.doctor.words import close, ratio
 SHAPES = (3, 5), (5, 4)
 POINTS = "mu in (-2, 2), log_var in (0.3, 2.2)"
 DRAWS, SECONDS, SURE = 1000, 0.5, 6.0                       # number of draws; time limit; tolerance in standard errors
-COUNTED = "; measured "                                     # text after this depends on the tested point
+COUNTED = "; measured "                                     # text after these words depends on the tested point
 WIDTHS = {reading.name: reading.sigma for reading in READINGS} | {
     "exp(2 x second argument)": lambda s: np.exp(2 * s), "(second argument)^2": lambda s: s * s,
     "exp(second argument / 4)": lambda s: np.exp(s / 4), "1": np.ones_like,
@@ -34,16 +34,16 @@ def takes_noise(call: Call) -> bool:
 class Assumed(NamedTuple):
     """The second argument of the KL: how the formula of the KL uses it, and what its name says."""
 
-    reading: Reading | None = None      # as a log-variance, a sigma, ...; None if unknown
+    reading: Reading | None = None      # log-variance, sigma, ...; None if unknown
     sure: bool = False          # True if the KL has no mistake
     name: str = ""
     tells: str = ""             # the reading that the name suggests, or ""
 
 
 def measure(call: Call, rng: np.random.Generator, of_kl: Assumed, latent: int | None = None) -> list[Finding]:
-    """Examine the sampler at two points of different shapes; return the findings, and say if only one point shows them.
+    """Examine the sampler at two points, with arrays of different shapes; return the findings that `confirmed` makes of both.
 
-    If the sampler raises an error at a shape, it is examined with `latent` columns if `latent` is given, else at SHAPES[0].
+    If the sampler raises an error at a shape, another shape is used: with `latent` columns if given, else SHAPES[0].
     """
     found = []
     for shape in SHAPES:
@@ -87,7 +87,7 @@ def shaped(call: Call, *arguments: NDArray) -> NDArray:
 
 
 def with_noise(call: Call, m: NDArray, s: NDArray, eps: NDArray, of_kl: Assumed) -> list[Finding]:
-    """Examine a sampler that takes its noise as an argument, so that mean and width are found without sampling error."""
+    """Examine a sampler that takes its noise as an argument. Its mean and its width are found without sampling error."""
     first, again = shaped(call, m, s, eps), shaped(call, m, s, eps)
     if no_numbers := not_finite(call.name, first, POINTS):
         return no_numbers
@@ -178,7 +178,7 @@ def width_findings(call: Call, width: NDArray, s: NDArray, assumed: Assumed, err
 
 
 def without_noise(call: Call, m: NDArray, s: NDArray, of_kl: Assumed) -> list[Finding]:
-    """Examine the moments of many draws if the sampler draws its own noise.
+    """Examine a sampler that draws its own noise, by the moments of many draws of z.
 
     Draws have sampling errors, so a moment is accepted if it differs from the right value by at most 6 (`SURE`) standard
     errors.
@@ -219,7 +219,7 @@ def related(call: Call, u: NDArray) -> list[Finding]:
     """Return a finding if the first two data points or latents get correlated noise; `u` is the standardised noise."""
     found = []
     for who, pair in (("every row", u[:, :2]), ("every latent", u.swapaxes(1, 2)[:, :2])):
-        correlation = pair.prod(axis=1).mean() if pair.shape[1] == 2 else 0.0         # one latent: no pair
+        correlation = pair.prod(axis=1).mean() if pair.shape[1] == 2 else 0.0         # no pair if J = 1
         if abs(correlation) > SURE / np.sqrt(len(u)):
             words = (f"{who} gets correlated noise, so the draws are not independent; the number is the correlation of two "
                      f"entries{COUNTED}with {len(u)} draws")

@@ -87,7 +87,7 @@ def bent(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> 
     def values_at(means, seconds):
         return target.values(*(np.repeat(a[:1], len(means), axis=0) for a in (x, o)), means, seconds)
 
-    measured = {}                                           # {s where sigma is 1: (results at the draws, on the scan)}
+    measured = {}                                           # {s where sigma is 1: (results at the draws, in the scan of mu)}
     for reading in READINGS:
         s_near = reading.neutral + (s - 1.6) * np.linspace(0, 0.3, DRAWS)[:, None, None]
         scan_s = np.full_like(scan_m, reading.neutral)
@@ -130,7 +130,8 @@ def far_from_the_fit(result: Measured) -> list[Finding]:
 def scan(result: Measured, which: int, points: Iterable[float]) -> dict[float, float]:
     """Call the function with each point as the first entry of one argument, and return {point: result}.
 
-    `which` is the index of this argument in (x, output, mu, log_var). Points that raise an error are left out.
+    `which` is the index of this argument in (x, output, mu, log_var). Points at which the function raises
+    an error are left out.
     """
     found = {}
     for point in points:
@@ -244,7 +245,7 @@ def at_certainty(result: Measured) -> list[Finding]:
 
 def far_logits(result: Measured) -> list[Finding]:
     """Compare a cross-entropy of logits with its formula at logits of +-25, +-60 and +-800."""
-    # In float32, exp(89) overflows, so an overflow is wrong at every tested logit; in float64, only below a logit of 100.
+    # An overflow gets the verdict "wrong": in float32 at each tested logit, in float64 only at logits between -100 and 100.
     reached = 100 if not result.target.call.single else math.inf
     left = departure(scan_cost(result, [25.0, -25.0, 60.0, -60.0, 800.0, -800.0]),
                      lambda o: COSTS[NAMES["logits"]](middle(result), o), 2e-3, 2e-3)

@@ -100,7 +100,7 @@ COSTS = {
     "log C(o)": lambda x, o: np.log(2 * np.arctanh(1 - 2 * o) / (1 - 2 * o)),       # continuous Bernoulli
 }  # fmt: skip
 INNER = (1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)                 # guards: numbers added inside a logarithm
-FIRST = {                                                   # sets of terms that the fit tries before other sets of this size
+FIRST = {                                                   # sets of terms that are tried before other sets of equal length
     "cost": (("o", "-x log o"), ("exp(o)", "x o"), ("BCE(x, o)", "log C(o)"), ("BCE(x, o)", "entropy of x")),
     "kl": tuple((*mean, reading.spread, reading.log) for mean in (("m^2",), ("m^2", "m")) for reading in READINGS),
 }
@@ -110,7 +110,7 @@ GUARDS = {"cost": INNER, "kl": (*INNER, *(-e for e in INNER))}
 
 
 def cost_terms(x: NDArray, o: NDArray, guard: float = 0.0) -> dict[str, NDArray]:
-    """Return the costs, summed over rows and features, without those that are not finite at these points.
+    """Return the terms of a cost, summed over rows and features. Terms that are not finite at these points are left out.
 
     With a guard g, the two halves of the cross-entropy have log(o + g) and log(1 - o + g).
     """
@@ -138,7 +138,7 @@ class Fit(NamedTuple):
 
 
 def noise(values: NDArray, single: bool) -> float:
-    """Return the rounding error that values of this size may have."""
+    """Return the largest rounding error that `values` may have."""
     return NOISE[single] * float(np.abs(values).max(initial=0)) + 1e-14
 
 

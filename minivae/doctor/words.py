@@ -12,7 +12,7 @@ REL = 1e-6
 
 
 class Probe(NamedTuple):
-    """An array from the user's code, the right array, and the sizes of the inputs: {"B": 3, "D": 7, "J": 5}."""
+    """An array from the user's code, the right array, and the sizes of the inputs, such as {"B": 3, "D": 7, "J": 5}."""
 
     given: NDArray
     right: NDArray

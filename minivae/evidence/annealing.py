@@ -66,7 +66,7 @@ def annealed(
     z_0 is drawn from the distribution `start`: "prior" is p(z), "encoder" is q(z|x). One transition of Hamiltonian Monte
     Carlo changes z_(t-1) into z_t and leaves f_t = start^(1 - beta_t) p(x, z)^beta_t invariant. It makes a proposal by
     `leapfrogs` leapfrog steps, and accepts or rejects it. Pilot chains tune a step size for each data point and each f_t.
-    All step sizes are fixed before the chains of the estimate start, so the mean of w is an unbiased estimate of p(x).
+    All step sizes are fixed before the first chain of the estimate runs, so the mean of w is an unbiased estimate of p(x).
     `distributions` is T; a larger T gives a smaller variance.
 
     `error` comes from the variation between chains, so it ignores any part of the posterior that no chain reaches. If q(z|x)
