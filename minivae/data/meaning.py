@@ -14,7 +14,7 @@ from minivae.data.raw import Raw, Reading
 
 CLASS_NAMES = {"label", "labels", "class", "classes", "target", "y", "species", "category", "digit", "character"}
 PIXELS = re.compile(r"(pixel|px|p)[-_ ]?\d+([-_x]\d+)?|\d+x\d+", re.IGNORECASE)
-SMALLEST = 64                                               # n^2 numbers are taken for a picture only if n^2 >= SMALLEST
+SMALLEST = 64                                               # a row of n^2 numbers suggests a picture only if n^2 >= SMALLEST
 MOST_CLASSES = 100                                          # a column with more different values is not suggested as labels
 SEVERAL = 5                                                 # with fewer rows, a first column 0, 1, 2, ... gives no warning
 
@@ -129,9 +129,9 @@ def is_grey(parts: list[NDArray], raw: Raw, how: Reading) -> bool:
     """Return True if the numbers are grey levels. The result is False if the user gave `trials`.
 
     The bytes of IDX pictures are grey levels, unless all are 0 or 1. In other files, bytes and pictures are grey levels if
-    all numbers are whole and at least 0, and the largest number lies between BRIGHT and 255. Here, an array counts as
-    pictures if it has three axes, if the user has given the image shape, if all columns have names of pixels, or if each
-    row has n^2 >= SMALLEST numbers.
+    all numbers are whole and at least 0, and the largest number lies between BRIGHT and 255. Pictures are arrays with
+    three axes. An array with two axes counts as pictures if the user has given the image shape, if all columns have names
+    of pixels, or if each row has n^2 >= SMALLEST numbers.
     """
     x, (low, high, whole) = parts[0], range_of(parts)
     if how.trials is not None or high <= 1 or low < 0:

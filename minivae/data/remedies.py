@@ -16,7 +16,7 @@ def filtered(path: Path, program: str) -> str:
 
 
 def without_columns(path: Path, separator: str, left_out: Sequence[int], width: int) -> str:
-    """Return the command that leaves out the columns `left_out` (numbers from 0); "" if there is no such command."""
+    """Return the command that leaves out the columns `left_out` (numbers from 0). Return "" if `cut` cannot do that."""
     kept = [i for i in range(width) if i not in left_out]
     if separator == " " or not kept:                        # between two blanks, `cut` would find an empty column
         return ""

@@ -41,7 +41,7 @@ class Assumed(NamedTuple):
 
 
 def measure(call: Call, rng: np.random.Generator, of_kl: Assumed, latent: int | None = None) -> list[Finding]:
-    """Examine the sampler at two points, with arrays of different shapes; return the findings that `confirmed` makes of both.
+    """Examine the sampler at two points, with arrays of different shapes; return the findings, compared by `confirmed`.
 
     If the sampler raises an error at a shape, another shape is used: with `latent` columns if given, else SHAPES[0].
     """
@@ -87,7 +87,7 @@ def shaped(call: Call, *arguments: NDArray) -> NDArray:
 
 
 def with_noise(call: Call, m: NDArray, s: NDArray, eps: NDArray, of_kl: Assumed) -> list[Finding]:
-    """Examine a sampler that takes its noise as an argument. Its mean and its width are found without sampling error."""
+    """Examine a sampler that takes its noise as an argument. Then the mean and the width of z have no sampling error."""
     first, again = shaped(call, m, s, eps), shaped(call, m, s, eps)
     if no_numbers := not_finite(call.name, first, POINTS):
         return no_numbers
