@@ -42,8 +42,8 @@ def place_of(file: Path) -> Place | None:
 def read_mnist(path: Path, how: Reading) -> Raw:
     """Read the IDX files in the directory `path`, or the files whose prefix is the last part of `path`.
 
-    Without test files, the caller holds out training rows. Labels are needed for all images, or
-    for none: not only for the training images or only for the test images.
+    Without test files, the caller holds out training rows. With test files, the training set and
+    the test set both have labels, or both have none.
     """
     home = path if path.is_dir() else path.parent
     files = {}

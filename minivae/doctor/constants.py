@@ -98,7 +98,7 @@ def constant_of(result: Measured, of_kl: float, of_cost: float, letter: str = ""
 
 
 def agrees(result: Measured, of_kl: float, of_cost: float, once: float = 0.0) -> bool:
-    """Return True if `of_kl` and `of_cost`, as in `constant_of`, explain the measured constant at all sizes.
+    """Return True if `constant_of` with `of_kl` and `of_cost` gives the measured constant at all sizes.
 
     `once` is a constant that each data point adds only once, not for every latent.
     """

@@ -38,7 +38,7 @@ def ratio(given: NDArray, right: NDArray, rel: float = REL) -> float | None:
 def name_ratio(found: Sequence[tuple[float, Mapping[str, int]]], rel: float = REL) -> str | None:
     """Return the simplest product that equals the ratio at every probe, such as "1/2", "-1", "B" or "2 D/J"; or None.
 
-    Only probes of different sizes can tell B = 2 from the number 2. So a size that is equal at all probes is not named.
+    Only probes of different sizes can tell B = 2 from the number 2. So a size that is equal at all probes is left out.
     """
     letters = [letter for letter in found[0][1] if len({sizes[letter] for _, sizes in found}) > 1]
     powers = sorted(itertools.product((0, 1, -1), repeat=len(letters)), key=lambda p: (sum(map(abs, p)), [-n for n in p]))
