@@ -28,7 +28,8 @@ def arrows(vae: VAE, x: np.ndarray, eps: np.ndarray, rng: np.random.Generator) -
 def probe(vae: VAE, method: str, known: dict, rng: np.random.Generator, found: set[Arrow]) -> dict:
     """Run the steps of a method one by one, and return {name: value} of its variables.
 
-    If a change of the variable a changes the result b of a step, add the arrow (a, b) to `found`.
+    Then change one input of each step at a time, and run the step again. If the change of an input a changes a result b,
+    add the arrow (a, b) to `found`.
     """
     function = getattr(type(vae), method)
     space = {"self": vae} | known
@@ -71,7 +72,7 @@ def called_method(model: type, step: ast.Assign) -> str | None:
 
 
 def run(step: ast.stmt, function, space: dict) -> dict:
-    """Return all variables after one step of a function."""
+    """Run one step of a function; return {name: value} of all variables after this step."""
     after = dict(space)
     exec(compile(ast.Module([step], []), "<one step>", "exec"), function.__globals__, after)
     return after

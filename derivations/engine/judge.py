@@ -35,7 +35,7 @@ class Link:
     """One relation between two sides, judged over many draws."""
 
     relation: str
-    left: float                 # both sides at the worst draw, which is the draw with the largest error
+    left: float                 # the value of each side at the worst draw, which is the draw with the largest error
     right: float
     residual: float             # |left - right| at the worst draw
     tolerance: float            # the largest allowed |left - right| at the worst draw
@@ -64,9 +64,9 @@ class Judgement:
     verdict: str
     links: list[Link]           # the links of the printed form
     repaired: list[Link]        # the links of the corrected, intended or precise form
-    ties: list[tuple[str, Link]]        # (name of a minivae function, the link that compares it); only in the last row
+    ties: list[tuple[str, Link]]        # (name of a minivae function, the link that checks its result); only in the last row
     free: list[str]             # letters that the printed form does not define
-    witness: dict | None        # a point at which the first false link fails, if possible a simple one
+    witness: dict | None        # a point, if possible a simple point, at which the first false link fails
     why: str                    # the reason for "undecided"; "" for other verdicts, or if an undecided link is the reason
     first_false: int | None = None      # index in `links` of the first link that fails
     at_witness: Link | None = None      # the first false link, judged at the witness only
@@ -113,11 +113,12 @@ def aligned(*arrays: NDArray) -> list[NDArray]:
 
 
 def scaled_error(left, relation: str, right, rel: float) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    """Return the error of a relation divided by its tolerance, element by element; also both sides and the tolerance.
+    """Return four arrays: the error of a relation divided by the tolerance, the left side, the right side, the tolerance.
 
     The tolerance is `rel` times the larger magnitude of the two sides, so it is small if both are small. NaN satisfies
-    no relation. An infinity equals only an infinity of the same sign, and no infinity satisfies `!=`. A strict relation
-    (<, > or !=) that is false, or whose sides agree within the tolerance, has an infinite error; otherwise the error is 0.
+    no relation. An infinity equals only an infinity of the same sign, and no infinity satisfies `!=`. For a strict relation
+    (<, > or !=), the error is 0 or infinite. It is infinite if the relation is false, or if the sides agree within the
+    tolerance.
     """
     left, left_scale, right, right_scale = aligned(*value_and_scale(left), *value_and_scale(right))
     left, right, scale = np.broadcast_arrays(left, right, np.maximum(left_scale, right_scale))
@@ -137,7 +138,7 @@ def scaled_error(left, relation: str, right, rel: float) -> tuple[NDArray, NDArr
 
 
 def judge_link(left, relation: str, right, rel: float) -> Link:
-    """Judge one relation at all draws by the element with the largest error. A relation between empty arrays fails."""
+    """Judge one relation at all draws; the element with the largest error decides. A relation of empty arrays fails."""
     errors, left, right, allowed = scaled_error(left, relation, right, rel)
     if not errors.size:
         return Link(relation, np.nan, np.nan, np.nan, np.nan, np.inf)
@@ -163,7 +164,7 @@ def sides_of(form: Form, values: dict) -> tuple[list, list[str]]:
 
 
 class Run(NamedTuple):
-    """Several points, their number, and the sides of a form at these points."""
+    """Several points, the number of points, and the values of a form's sides at these points."""
 
     values: dict[str, NDArray]
     count: int
@@ -201,7 +202,7 @@ class Computed:
         self.links = [worst_of(links) for links in zip(*made)]
 
     def run(self, values: dict) -> Run:
-        """Compute the form at the given points."""
+        """Compute the sides of the form at the given points."""
         sides, self.relations = sides_of(self.form, values)
         return Run(values, len(next(iter(values.values()))) if values else 1, sides)
 
@@ -229,7 +230,7 @@ class Computed:
         return judge_sides(*sides_of(self.form, point(**values)), self.rel)[i]
 
     def same_computation(self, seed: int) -> bool:
-        """Return True if the form has letters, and all its sides are equal (in every bit) at all draws."""
+        """Return True if the form has letters, and all its sides are equal to the last bit at all points."""
         if not self.form.inputs or any(run.different_sides() > 1 for run in self.runs):
             return False
         draws = sum(run.count for run in self.random)
@@ -313,7 +314,7 @@ def tied_link(entry: Entry, run: Run, tie: Tie) -> Link:
 
 
 def verdict_of(entry: Entry, row: Row, links: list[Link], repaired: list[Link], why: str) -> str:
-    """Return the verdict that follows from the numbers, or "undecided"."""
+    """Return the verdict that follows from the states of the links, or "undecided"."""
     if why or any(link.state == "undecided" for link in [*links, *repaired]):
         return "undecided"
     if entry.printed.free or any(link.state == "fails" for link in links):
@@ -388,10 +389,10 @@ def outside(entry: Entry, values: dict) -> Outside:
 
 
 def is_needed(entry: Entry, row: Row) -> bool:
-    """Return True if at every point outside the assumption some link fails or is undefined.
+    """Return True if the row fails without the assumption. The points `entry.outside` violate the assumption.
 
-    `row` itself must also fail at one or more of the points. If the entry has a text `undefined`, a point at which `row` is
-    undefined counts as a failure of `row`.
+    Two conditions must be true: at each of these points, some link fails or is undefined; and at one or more of them,
+    `row` itself fails. If the entry has a text `undefined`, `row` also counts as failing where it is undefined.
     """
     points = [outside(entry, values) for values in entry.outside]
     counting = [at.failing | at.undefined if entry.undefined else at.failing for at in points]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from derivations.engine.equation import LEDGER, Entry, Row
 
-SOURCES = {                                                 # module: author, title or description
+SOURCES = {                                                 # {name of the source: its author, title or description}
     "odaibo": "Odaibo",
     "lm": "LM",
     "hong": "Hong",
@@ -41,7 +41,7 @@ def entries(source: str = "") -> list[Entry]:
 
 
 def find(name: str) -> list[Found]:
-    """Find the entries and rows that an id names: one row, one entry with all its rows, or a whole source."""
+    """Find the entries and rows for an id: the id of a row, the id of an entry, or the name of a source."""
     if name in SOURCES:
         return [Found(entry, entry.rows) for entry in entries(name)]
     everything = entries()
@@ -58,7 +58,7 @@ def find(name: str) -> list[Found]:
 
 
 def find_all(names: list[str]) -> list[Found]:
-    """Find the entries and rows that the ids name, each once and in printed order; for [], find all entries."""
+    """Find the entries and rows for several ids, each only once and in printed order. For no ids, find all entries."""
     if not names:
         return [Found(entry, entry.rows) for entry in entries()]
     wanted = {row.id for name in names for found in find(name) for row in found.rows}

@@ -26,7 +26,7 @@ class Failure(NamedTuple):
     id: str                     # id of the entry
     number: int                 # index of the comparison in the entry's list `ties`
     name: str                   # name of the function
-    words: str                  # the error, or both numbers (see `failure_of`)
+    words: str                  # a text with the error, or with both numbers (see `failure_of`)
 
 
 def ties(copy: SimpleNamespace) -> None:
@@ -89,7 +89,7 @@ def blamed(failing: list[Failure]) -> list[str]:
 
 @functools.cache
 def functions_run() -> dict[tuple[str, int], set[str]]:
-    """Return {(id, index of the tie): names of all minivae functions that run when this tie is called}.
+    """Return {(id of the entry, index of the tie): names of all minivae functions that run when the tie is called}.
 
     The ties call an unchanged copy of minivae.
     """
@@ -115,17 +115,17 @@ def functions_run() -> dict[tuple[str, int], set[str]]:
 
 @functools.cache
 def computed() -> dict[str, Computed]:
-    """Compute the statements of all tied entries; cached, because every copy of minivae is compared with them."""
+    """Return {id: computed sides} for all entries with ties; cached, because every copy of minivae is compared with them."""
     return {entry.id: stated(entry) for entry in ledger.entries() if entry.ties}
 
 
 def stated(entry: Entry) -> Computed:
-    """Compute the second form of an entry, or its printed form if it has no second form."""
+    """Compute the sides of an entry: those of its second form or, without a second form, those of its printed form."""
     return Computed(entry.rows[-1].repair or entry.printed, entry.tolerance, DRAWS, 0)
 
 
 @functools.cache
 def sources() -> tuple[str, ...]:
-    """Return the names of the modules with tied entries."""
+    """Return the names of the modules that contain entries with ties."""
     tied = {entry.ties[0].function.__module__ for entry in ledger.entries() if entry.ties}
     return tuple(name for name in sys.modules if name in tied)      # in the order of their first import

@@ -26,7 +26,8 @@ from derivations.engine.numerics import (
 from minivae.likelihood import Gaussian
 from minivae.vae import VAE
 
-# Finite tables: one row for each x, one column for each z. The functions return (n, rows, columns) or a broadcastable shape.
+# Finite tables: one row for each x, one column for each z. The functions return arrays (n, rows, columns), or arrays with
+# one row or one column, such as p(x), (n, rows, 1).
 
 TABLE = joint("p_xz", "p(x, z)")
 ENCODER = conditional("q", "q(z|x)")
