@@ -66,7 +66,7 @@ class Judgement:
     repaired: list[Link]        # the links of the corrected, intended or precise form
     ties: list[tuple[str, Link]]        # (name of a minivae function, the link that checks its result); only in the last row
     free: list[str]             # letters that the printed form does not define
-    witness: dict | None        # a point, if possible a simple point, at which the first false link fails
+    witness: dict | None        # a point at which the first false link fails; if possible, a simple point
     why: str                    # the reason for "undecided"; "" for other verdicts, or if an undecided link is the reason
     first_false: int | None = None      # index in `links` of the first link that fails
     at_witness: Link | None = None      # the first false link, judged at the witness only

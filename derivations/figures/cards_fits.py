@@ -9,7 +9,7 @@ from derivations.engine.numerics import normal
 from derivations.figures.common import shows
 from minivae.figures.style import GREY, HALO, ORANGE, Drawn, explain, page, styled
 
-APART, NEAR = 3.0, 0.8                                      # values of a in p(z); at 0.8 the two bells merge into one peak
+APART, NEAR = 3.0, 0.8                                      # a in p = N(-a, 1) / 2 + N(a, 1) / 2; at 0.8, p has only one peak
 STEP = 0.02
 Z = STEP * np.arange(-1000, 1001)
 LN_2 = np.log(2)
@@ -21,7 +21,7 @@ def mixture(apart: float) -> NDArray:
 
 
 def area(density: NDArray, within: float = np.inf) -> float:
-    """Return the area under a curve on the grid Z where |z| <= within, by the trapezoid rule."""
+    """Return the area under a curve between -within and within, by the trapezoid rule on the grid Z."""
     f = density[abs(Z) < within + STEP / 2]
     return float((f[1:] + f[:-1]).sum() * STEP / 2)
 
@@ -39,7 +39,7 @@ def divergence(a: NDArray, b: NDArray) -> float:
 
 
 def is_least(value: float, kl, apart: float) -> bool:
-    """Return True if no Gaussian on a grid of (mu, sigma) has a KL below `value` by more than 1e-6."""
+    """Return True if `value` is at most 1e-6 above the least KL of all Gaussians on a grid of (mu, sigma)."""
     mu, sigma = np.linspace(-4, 4, 41)[:, None], np.geomspace(0.4, 5, 41)
     return value <= kl(apart, mu, sigma).min() + 1e-6
 
@@ -107,7 +107,7 @@ def hill(axes: Axes, p: NDArray) -> None:
 
 
 def on_one_mode() -> dict[str, NDArray]:
-    """Return the curves of cards-24: p with distant bells and its two best fits, p with near bells and its best fit."""
+    """Return the curves of cards-24: p with distant bells, two best fits to it, p with near bells, the best fit to it."""
     right, left = fit_reverse(APART, APART), fit_reverse(APART, -APART)
     return {
         "p": mixture(APART),
@@ -133,7 +133,7 @@ def check_reverse(p: NDArray, right: NDArray, left: NDArray, near_p: NDArray, ne
 
 @styled
 def reverse(drawn: dict[str, NDArray] | None = None) -> Drawn:
-    """cards-24: draw the q with the least KL(q || p), which covers one of two distant bells, but both of two near ones."""
+    """cards-24: draw the q with the least KL(q || p). If the bells of p are distant, it covers one; if near, it covers both."""
     drawn = drawn or on_one_mode()
     check_reverse(**drawn)
     p, right, left, near_p, near_q = drawn.values()

@@ -20,7 +20,7 @@ IN_PLATE = {"x", "z"}
 
 
 def parents(found: set[Arrow], end: str) -> set[str]:
-    """Return the parents of the number `end` in the graphical model: a subset of {x, z, phi, theta}.
+    """Return the parents of the variable `end` in the graphical model: a subset of {x, z, phi, theta}.
 
     A letter is a parent if a path of arrows leads from it to `end` without another letter in between.
     """
@@ -35,7 +35,7 @@ def parents(found: set[Arrow], end: str) -> set[str]:
 def edges(vae: VAE) -> tuple[set[Arrow], set[Arrow]]:
     """Return the edges that lead to x, and the edges that lead to z.
 
-    The decoder's output has the parameters of p(x|z), so its parents are the parents of x.
+    The decoder's output contains the parameters of p(x|z), so the parents of this output are the parents of x.
     """
     found = probed(vae)
     return {(a, "x") for a in parents(found, "out")}, {(a, "z") for a in parents(found, "z")}
@@ -76,7 +76,7 @@ RADIUS = 0.42
 
 
 def check_model(vae: VAE) -> None:
-    """Raise NotShown if the edges or repeated letters of the model are not those drawn, or if its prior has parameters."""
+    """Raise NotShown if the model has other edges or repeated letters than the figure, or if its prior has parameters."""
     found = edges(vae)
     for mine, drawn, name in zip(found, (GENERATIVE, INFERENCE), ("generative", "inference")):
         missing, extra = (", ".join(f"{a} -> {b}" for a, b in sorted(ab)) for ab in (drawn - mine, mine - drawn))

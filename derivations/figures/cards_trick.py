@@ -26,7 +26,7 @@ def computed_z(mu, log_var, eps: NDArray) -> dict[str, NDArray]:
 
 
 def estimates(eps: NDArray) -> dict[str, NDArray]:
-    """Return, for every eps (n,), three estimates of d/dmu E f(z), f(z) = z^2; each uses one draw of z."""
+    """Return three estimates of d/dmu E f(z) with f(z) = z^2, for each of the n numbers in eps. Each estimate uses one z."""
     mu, log_var = np.full_like(eps, MU), np.full_like(eps, LOG_VAR)
     z = reparameterize(mu, log_var, eps)
     _, d_log_q, _ = log_normal_backward(np.ones((1, len(eps))), z[None, :, None], mu[:, None], log_var[:, None])
@@ -50,8 +50,7 @@ def behind(sampler, eps: NDArray) -> dict[str, set[str]]:
 def check_arrows(eps: NDArray, left, right, backward) -> tuple[set[str], set[str]]:
     """Check the arrows of both schematics. Raise NotShown if an arrow is wrong.
 
-    Return two sets of parameters. The first has those that a gradient reaches through z in the left schematic; the second
-    has those that it reaches through z in the right schematic.
+    Return the parameters that a gradient reaches through z: one set for the left schematic, and one for the right.
     """
     same = np.array_equal(*(sampler(MU, LOG_VAR, eps)["z"] for sampler in (left, right)))
     shows(same, "both sides draw the same z")
@@ -113,7 +112,7 @@ def trick(*, left=drawn_z, right=computed_z, backward=reparameterize_backward, e
 
 
 def schematic(axes: Axes, reached: set[str], computed: bool) -> None:
-    """Draw dark arrows for values, and orange ones for the gradient: from f(z) to z, and from z to each of `reached`."""
+    """Draw dark arrows for values. Draw orange arrows for the gradient, from f(z) to z and from z to each name in `reached`."""
     nodes = {
         "mu": Node((0.6, 2.45), r"$\mu$", "value", 13),
         "log_var": Node((0.6, 0.95), r"$\log\,\sigma^2$", "value"),
@@ -144,11 +143,11 @@ ROWS = {                                                    # {estimator: (heigh
     "score": (1, "score function", BLUE),
     "path": (0, "reparameterised", ORANGE),
 }
-FIRST, LOW, HIGH = -25, -9, 49                              # left end of the names; the two ends of the axis
+FIRST, LOW, HIGH = -25, -9, 49                              # x where the estimators' names begin; the two ends of the x axis
 
 
 def strips(axes: Axes, drawn: dict[str, NDArray], exact: dict[str, tuple[float, float]]) -> None:
-    """Draw every estimate as a dot, and a bar from one standard deviation below the mean to one above."""
+    """Draw every estimate as a dot. Draw a bar for each estimator, from mean - deviation to mean + deviation."""
     ends = min(values.min() for values in drawn.values()), max(values.max() for values in drawn.values())
     shows(LOW < ends[0] and ends[1] < HIGH, "every estimate lies within the axis")
     axes.plot([TRUTH, TRUTH], [-0.55, 2.7], color=GREY, lw=0.8, ls=(0, (4, 3)), zorder=1)

@@ -28,7 +28,7 @@ CONSTANTS = {                                               # values in the MATH
 
 
 def math_font(letters: str) -> str:
-    """Return a font with these letters, as base64 of a WOFF file; "" if it cannot be made."""
+    """Return a font with these letters, as a WOFF file in base64; return "" if the font cannot be made."""
     try:
         return base64.b64encode(made(letters)).decode()
     except Exception:                                       # fontTools is missing or too old, or the fonts have changed
@@ -66,7 +66,7 @@ def made(letters: str) -> bytes:
 
 
 def add_taller(font, taller, size: str, variants: dict[str, list[str]]) -> None:
-    """Copy the taller brackets, sums and products of one size into the font, and enter their names in `variants`."""
+    """Copy the taller brackets, sum and product signs of one size into the font, and add their names to `variants`."""
     names, theirs = font.getBestCmap(), taller.getBestCmap()
     for letter in (*GROWING, *"∑∏∫"):
         old = names[ord(letter)]

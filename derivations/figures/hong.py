@@ -18,7 +18,7 @@ def brackets() -> dict[str, NDArray]:
 
 @styled
 def sign(drawn: dict[str, NDArray] | None = None) -> Drawn:
-    """hong-10: draw the expression with a minus (the KL, least at sigma = 1) and the printed one (it has no minimum)."""
+    """hong-10: draw the KL, which is least at sigma = 1, and the printed expression, which has no minimum."""
     sigma, right, printed = (drawn or brackets()).values()
     one, tenth = sigma == 1, sigma == 0.1
     shows(one.sum() == tenth.sum() == 1, "sigma = 1 and sigma = 0.1 are among the points")

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from minivae.figures.style import styled
 
-MANY = 100                                                  # a set of more points than this is drawn as pixels
+MANY = 100                                                  # a scatter plot with more points than this is drawn as pixels
 DPI = 120                                                   # pixels per inch
 
 
@@ -19,7 +19,7 @@ DPI = 120                                                   # pixels per inch
 def as_address(figure: Figure, alt: str) -> tuple[str, str]:
     """Return a figure as a `data:` address, and its alt text.
 
-    Coordinates have one decimal. Contours, and sets of more than MANY points, become pixels.
+    Coordinates have one decimal. Contours, and scatter plots with more than MANY points, become pixels.
     """
     for axes in figure.axes:
         for part in axes.collections:

@@ -93,7 +93,7 @@ def slope_area(rho: NDArray) -> NDArray:
 
 
 def ring(count: int = 1500) -> dict[str, NDArray]:
-    """Return the numbers of lm-11: draws z, their images g(z), |det dg/dz|, and the density of the radius |g(z)|."""
+    """Return the numbers of lm-11: samples z, their images g(z), |det dg/dz|, and the density of the radius |g(z)|."""
     z = np.random.default_rng(11).standard_normal((count, 2))
     area = slope_area(RHO)
     in_the_plane = np.exp(-(RHO**2) / 2) / (2 * np.pi) / area
@@ -101,7 +101,7 @@ def ring(count: int = 1500) -> dict[str, NDArray]:
 
 
 def check_ring(z: NDArray, g: NDArray, area: NDArray, density: NDArray) -> None:
-    """Raise NotShown if the text is false for the points, or if the determinant, the density or the draws are wrong."""
+    """Raise NotShown if the text is false for the points, or if the determinant, the density or the samples are wrong."""
     rho, radius, count = np.linalg.norm(z, axis=1), np.linalg.norm(g, axis=1), len(z)
     shows(np.all(radius > 1), "no point lies inside the circle")
     across = z[:, 0] * g[:, 1] - z[:, 1] * g[:, 0]

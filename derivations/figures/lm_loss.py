@@ -33,8 +33,8 @@ def kl_to_prior(mu: NDArray, sigma: NDArray) -> NDArray:
 def terms() -> dict[str, NDArray]:
     """Return the numbers of lm-43: both terms of the loss, one row for each sigma, one column for each mu.
 
-    "best" and "path" have the (mu, sigma) with the least loss: "best" for each of BETAS, "path" for 400 values of beta. The
-    loss is least at the posterior of a model with beta s^2 instead of s^2.
+    "best" and "path" contain points (mu, sigma) at which reconstruction + beta KL is least: "best" for each beta in BETAS,
+    "path" for 400 values of beta. Each point is the posterior of a model with beta s^2 instead of s^2.
     """
     mu, sigma = STEP * np.arange(-50, 151), STEP * np.arange(1, 101)[:, None]
     least = lambda beta: np.stack(linear_posterior(W, S * np.sqrt(beta), X), axis=1)  # noqa: E731
@@ -60,7 +60,7 @@ def check_sum(mu: NDArray, sigma: NDArray, total: NDArray) -> None:
 
 
 def lowest(mu: NDArray, sigma: NDArray, values: NDArray) -> NDArray:
-    """Return the (mu, sigma) of the grid at which `values` is least."""
+    """Return the grid point (mu, sigma) at which `values` is least."""
     row, column = np.unravel_index(values.argmin(), values.shape)
     return np.array([mu[column], sigma[row, 0]])
 

@@ -24,7 +24,7 @@ class Node(NamedTuple):
     size: float = 10.5
 
 
-STYLES = {                                                  # half width, half height, radius of the corners, style
+STYLES = {                                                  # {kind: (half width, half height, radius of the corners, style)}
     "value": (0.45, 0.32, 0.32, {"fc": "white", "ec": DARK, "lw": 1.3}),
     "data": (0.45, 0.32, 0.32, {"fc": "#e3e3e3", "ec": DARK, "lw": 1.3}),       # grey means observed
     "noise": (0.45, 0.32, 0.32, {"fc": "white", "ec": GREY, "lw": 1.3, "ls": (0, (3, 2))}),
@@ -53,7 +53,7 @@ def draw_arrow(
     axes: Axes, patches: dict[str, Patch], start: str, end: str, places: tuple[Place, Place], *,
     both: bool, over: bool = False,
 ) -> None:  # fmt: skip
-    """Draw an arrow between two nodes, from edge to edge; with `both`, also a parallel gradient arrow back.
+    """Draw an arrow between two nodes, from edge to edge; with `both`, also draw a parallel arrow back, for the gradient.
 
     Each of two parallel arrows is moved to the left of its direction, so that they do not overlap. With `over`, the arrow
     crosses and interrupts another arrow.

@@ -14,14 +14,14 @@ from minivae.vae import VAE
 
 
 def curves() -> dict[str, np.ndarray]:
-    """Return the curves of Figure 1: t in (0, 4], with t = 1 exactly among its values."""
+    """Return the curves of Figure 1 for values of t in (0, 4]. One of these values is exactly 1."""
     t = np.unique(np.append(np.geomspace(0.001, 4, 4001), 1.0))
     return {"t": t, "log": np.log(t), "tangent": t - 1, "log2": np.log2(t)}
 
 
 @styled
 def log_and_tangent(drawn: dict[str, np.ndarray] | None = None) -> Drawn:
-    """Figure 1: draw log t <= t - 1, which needs the natural logarithm. `drawn` may replace `curves()`."""
+    """Figure 1: draw log t <= t - 1, which is false for the logarithm to base 2. `drawn` may replace `curves()`."""
     t, log, tangent, log2 = (drawn or curves()).values()
     one, gap = t == 1, log - tangent
     slope = (log[one] - log[np.flatnonzero(one) - 1]) / (1 - t[np.flatnonzero(one) - 1])
@@ -64,7 +64,7 @@ def log_and_tangent(drawn: dict[str, np.ndarray] | None = None) -> Drawn:
 
 # Figure 2
 
-NODES = {                                                   # {name in VAE.forward: node}
+NODES = {                                                   # {name of a variable in VAE.forward: node}
     "x": Node((0.7, 2.5), "$x$", "data", 13),
     "encoder_hs": Node((2.35, 2.5), "encoder\n" r"$q_\varphi(z|x)$", "step"),
     "mu": Node((4.05, 3.2), r"$\mu$", "value", 13),
