@@ -39,7 +39,7 @@ FIGURES: dict[str, Callable[[], Drawn]] = {
 def write_all(out: pathlib.Path, overwrite: bool, names: Sequence[str] = ()) -> list[dict]:
     """Draw and check the figures with these names, or all figures if `names` is empty; then write each as SVG and PNG.
 
-    Returns path and alt text of each file. Nothing is written if a name is unknown, if a file exists and `overwrite` is
+    Return path and alt text of each file. Nothing is written if a name is unknown, if a file exists and `overwrite` is
     false, or if the check of a figure fails.
     """
     names = [known(name) for name in dict.fromkeys(names)] or list(FIGURES)

@@ -9,7 +9,7 @@ from derivations.engine.numerics import normal
 from derivations.figures.common import shows
 from minivae.figures.style import GREY, HALO, ORANGE, Drawn, explain, page, styled
 
-APART, NEAR = 3.0, 0.8                                      # a in p = N(-a, 1) / 2 + N(a, 1) / 2; at 0.8, p has only one peak
+APART, NEAR = 3.0, 0.8                                      # a in p = N(-a, 1)/2 + N(a, 1)/2; at a = 0.8, p has one peak
 STEP = 0.02
 Z = STEP * np.arange(-1000, 1001)
 LN_2 = np.log(2)
@@ -133,7 +133,7 @@ def check_reverse(p: NDArray, right: NDArray, left: NDArray, near_p: NDArray, ne
 
 @styled
 def reverse(drawn: dict[str, NDArray] | None = None) -> Drawn:
-    """cards-24: draw the q with the least KL(q || p). If the bells of p are distant, it covers one; if near, it covers both."""
+    """cards-24: draw the q with the least KL(q || p). It covers one bell if they are far apart, both if they are near."""
     drawn = drawn or on_one_mode()
     check_reverse(**drawn)
     p, right, left, near_p, near_q = drawn.values()

@@ -112,7 +112,7 @@ def trick(*, left=drawn_z, right=computed_z, backward=reparameterize_backward, e
 
 
 def schematic(axes: Axes, reached: set[str], computed: bool) -> None:
-    """Draw dark arrows for values. Draw orange arrows for the gradient, from f(z) to z and from z to each name in `reached`."""
+    """Draw dark arrows for values. Draw orange arrows for the gradient: from f(z) to z, and from z to each of `reached`."""
     nodes = {
         "mu": Node((0.6, 2.45), r"$\mu$", "value", 13),
         "log_var": Node((0.6, 0.95), r"$\log\,\sigma^2$", "value"),

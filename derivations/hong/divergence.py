@@ -100,8 +100,8 @@ def _(mu, sigma):
 
 
 # In the loss, the squared errors of the D pixels and the KLs of the d latent dimensions can be summed or averaged. hong.11
-# compares the gradient of the summed loss with the gradient of the averaged loss. They are gradients with respect to the
-# encoder's output (mu, log sigma), for one draw of eps.
+# compares the gradient of the summed loss with the gradient of the averaged loss. Both gradients are taken with respect to
+# the encoder's output (mu, log sigma), for one draw of eps.
 
 BETA, EPS = positive("beta", r"\beta"), vector("eps", r"\epsilon", 2, 1.0, ((1, 0), (0.5, -1)))
 EACH_KL = r"D_{KL}^{(i)}"

@@ -33,7 +33,7 @@ def of_pixels(x, mean, sigma):
 )  # fmt: skip
 def decoder_density(x, mean, sigma):
     bell = exp(-total((x - mean) ** 2) / (2 * sigma**2))
-    return of_pixels(x, mean, sigma), "=", bell / sqrt(2 * pi * sigma**2)    # the normalising factor of one number
+    return of_pixels(x, mean, sigma), "=", bell / sqrt(2 * pi * sigma**2)    # the factor 1/sqrt(...) for one number
 
 
 @decoder_density.precise(rf"p(x|z) = \left[{PIXELS}\right] = N(x;\, {MU_THETA},\, \sigma^2 I_D)")
@@ -68,7 +68,7 @@ RESIDUAL = r"\frac{1}{ND}\sum_n E_{\sim q(z|x_n)}\left[|x_n - \mu_\theta(z)|^2\r
 
 
 def mean_nll(W, x, mu, sigma):
-    """Return `1/N sum_n E_q[-ln p(x_n|z)]`, (n, 1), as a function of ln sigma_theta."""
+    """Return a function of ln sigma_theta that returns `1/N sum_n E_q[-ln p(x_n|z)]`, (n, 1)."""
     z, weights = codes(mu, sigma)                           # (n, N, 9, d), (9,)
     squares = total(weights * ((x[..., None, :] - decoded(W[:, None], z)) ** 2).sum(axis=-1)).mean(axis=1)
     return lambda t: x.shape[-1] * (t + math.log(2 * pi) / 2) + squares * exp(-2 * t) / 2

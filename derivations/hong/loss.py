@@ -36,7 +36,7 @@ AS_PRINTED, RIGHT = 1, -1                                   # the sign before lo
 
 
 def without_constant(W, sigma_theta, x, mu, sigma, log_sign):
-    """Return line 2 of the source's loss, which has no D/2 ln 2 pi. log_sign is the sign before log sigma_i."""
+    """Return line 2 of the source's loss, without the constant D/2 ln 2 pi. log_sign is the sign before log sigma_i."""
     D, mse = x.shape[-1], expected_mse(W, x, mu, sigma)
     return D * log(sigma_theta) + D / (2 * sigma_theta**2) * mse + bracket(mu, sigma, log_sign, 1)
 
@@ -184,7 +184,7 @@ def original_elbo(w, sigma_theta, x, mu, sigma, eps):
 
 
 def minus_elbo_of(w, sigma_theta, x, mu, sigma):
-    """Return -L as KL(q(z|x) || p(z|x)) - ln p(x), without draws."""
+    """Return -L as KL(q(z|x) || p(z|x)) - ln p(x), computed without draws of z."""
     gap = kl_normal(mu, sigma, *linear_posterior(w, sigma_theta, x))
     return gap - linear_log_evidence(w, sigma_theta, x)
 
@@ -198,7 +198,7 @@ def _(w, sigma_theta, x, mu, sigma):
 
 
 def minus_elbo_of_one(W, sigma_theta, x, mu, sigma):
-    """Return minus minivae's ELBO of one datum. The mean over the draws of noise 1 and -1 is the exact expectation."""
+    """Return minus minivae's ELBO of one datum. The mean over eps = 1 and eps = -1 is the exact expectation."""
     return -as_vae(W, sigma_theta, mu, sigma).elbo(x[None], np.array([[[1.0]], [[-1.0]]]))
 
 

@@ -36,18 +36,18 @@ MSE = r"\text{MSE}(x,\tilde{x})"
 
 
 def decoded(W: NDArray, z: NDArray) -> NDArray:
-    """Return mu_theta(z) = W z, (..., K, D), of codes z (..., K, d) and W (..., D, d)."""
+    """Return mu_theta(z) = W z, (..., K, D), for codes z (..., K, d) and W (..., D, d)."""
     return z @ np.swapaxes(W, -2, -1)
 
 
 def codes(mu: NDArray, sigma: NDArray) -> tuple[NDArray, NDArray]:
-    """Return nodes z (..., 9, d), d = 2, and weights (9,): quadrature over q(z|x), exact for polynomials up to degree 5."""
+    """Return nodes z (..., 9, 2) and weights (9,) for expectations over q(z|x), exact for polynomials up to degree 5."""
     eps, weights = noise(mu.shape[-1])
     return mu[..., None, :] + sigma[..., None, :] * eps, weights
 
 
 def expected_mse(W: NDArray, x: NDArray, mu: NDArray, sigma: NDArray) -> NDArray:
-    """Return the mean of MSE(x, W z) over q, (..., 1)."""
+    """Return the expectation of MSE(x, W z) for z drawn from q, (..., 1)."""
     z, weights = codes(mu, sigma)
     return total(weights * ((x[..., None, :] - decoded(W, z)) ** 2).mean(axis=-1))
 
@@ -87,7 +87,7 @@ def lowest(f, halvings: int = 60) -> NDArray:
     return (low + high) / 2
 
 
-# The same model in minivae. There all draws of noise have the same weight, so the weighted nodes of `codes` cannot be used.
+# The same model in minivae. In minivae, all draws of noise have the same weight, so the nodes of `codes` cannot be used.
 
 
 def corners(count: int) -> NDArray:
@@ -107,7 +107,7 @@ def as_vae(W: NDArray, sigma_theta: NDArray, mu: NDArray, sigma: NDArray, **sett
 
 
 def by_minivae(f, more: str = "->(o)"):
-    """Turn f(W, sigma_theta, x, mu, sigma, ...), which takes one value of each letter, into a function of n values of each.
+    """Return a function that takes n values of each letter and calls f(W, sigma_theta, x, mu, sigma, ...) n times.
 
     `more` is the end of the signature string for np.vectorize: the shapes of the further arguments and of the result.
     """

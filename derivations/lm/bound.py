@@ -35,7 +35,7 @@ MINUS_F = rf"-\left[{KL_PRIOR} - {RECONSTRUCTION}\right]"
 LINE_3 = r"\int q(z|x)\ln\frac{p(x, z)}{q(z|x)}dz + \int q(z|x)\ln\frac{q(z|x)}{p(z|x)}dz"
 ASSUMED = {"needs": "p(x) > 0 and q(z|x) sums to 1", "outside": OUTSIDE}
 ASSUMED_BY_BAYES = {"needs": NEEDED_BY_BAYES.replace("x_i", "x"), "outside": OUTSIDE_BAYES}
-JOINT_IS_ZERO = {"p_xz": [[0.3, 0], [0.3, 0.4]], "q": [[0.5, 0.5], [0.5, 0.5]]}          # log 0: line 3 would be -inf + inf
+JOINT_IS_ZERO = {"p_xz": [[0.3, 0], [0.3, 0.4]], "q": [[0.5, 0.5], [0.5, 0.5]]}          # line 3 would be -inf + inf
 ASSUMED_POSITIVE = {"needs": "p(x, z) > 0, and q(z|x) sums to 1", "outside": (*OUTSIDE, JOINT_IS_ZERO)}
 
 

@@ -96,7 +96,7 @@ ONLY_JENSEN = (
 
 
 def average_log_likelihood(w, s, x):
-    """Return the mean of ln p(x|z) over z from the prior N(0, 1), in the linear model."""
+    """Return the expectation of ln p(x|z) for z drawn from the prior N(0, 1), in the linear model."""
     return expect(lambda z: log_density(x, w * z, s), 0, 1)
 
 
@@ -106,7 +106,7 @@ def prior_in_every_row(p_xz):
 
 
 def line_1(p_xz):
-    """Return the integral LINE_1 for every x of a table p(x, z): the mean of ln p(x|z) over z from p(z)."""
+    """Return the integral LINE_1 for every x of a table p(x, z): the expectation of ln p(x|z) for z drawn from p(z)."""
     return mean(prior_in_every_row(p_xz), log(likelihood(p_xz)))
 
 
@@ -116,7 +116,7 @@ def line_2(p_xz, q):
 
 
 def gap(p_xz):
-    """Return KL(p(z) || p(z|x)), which is ln p(x) minus LINE_1. LINE_2 equals LINE_1, so it is also ln p(x) minus LINE_2."""
+    """Return KL(p(z) || p(z|x)). This gap is ln p(x) minus LINE_1, and also ln p(x) minus LINE_2, which equals LINE_1."""
     return kl(prior_in_every_row(p_xz), posterior(p_xz))
 
 

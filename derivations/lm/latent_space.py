@@ -78,7 +78,7 @@ def lm_11(z):
     )  # fmt: skip
 
 
-# The number of draws of z for a good estimate of p(x). The model is d copies of x = w z + s eps; each copy has its own z.
+# The number of draws of z needed to estimate p(x) well. The model is d copies of x = w z + s eps; each copy has its own z.
 
 ANY_NUMBER = "a whole number, > 0"
 DIMENSION = Symbol("d", "d", ANY_NUMBER, 1, lambda raw: np.ceil(8 * np.abs(raw)), (20, 1, 2, 5, 10))

@@ -30,7 +30,7 @@ def best_q(w, s, x):
 
 
 def of_each(f, *letters):
-    """Return f, computed for each column: (n, 3), or (n, 1) if every letter has only one column.
+    """Return f for each column of the letters: (n, 3), or (n, 1) if every letter has only one column.
 
     Each letter has one column or three. A letter with one column has the same value for all three columns.
     """
