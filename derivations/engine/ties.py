@@ -30,7 +30,7 @@ class Failure(NamedTuple):
 
 
 def ties(copy: SimpleNamespace) -> None:
-    """Raise Noticed if a tied function does not give the last side of its entry; name the function probably at fault."""
+    """Raise Noticed if a tied function does not give its entry's last side. The error names the probably faulty function."""
     if failing := failures(entries_of(copy.changes)):
         first, *others = blamed(failing)
         shown = next((one for one in failing if one.name == first), failing[0])

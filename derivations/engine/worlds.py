@@ -189,7 +189,7 @@ def plane_log_p(w: NDArray, s: NDArray, x: NDArray, z: NDArray) -> NDArray:
 
 
 def plane_moments(w: NDArray, s: NDArray, x: NDArray, mu: NDArray, sigma: NDArray) -> tuple[NDArray, NDArray]:
-    """Mean and variance of log p(x|z) under q, without an integral: from the mean and the variance of w z."""
+    """Mean and variance of log p(x|z) under q, computed from the mean and the variance of w z, without an integral."""
     residual, spread = x - total(w * mu), total((w * sigma) ** 2)
     return log_density(residual, 0, s) - spread / (2 * s**2), (spread * residual**2 + spread**2 / 2) / s**4
 

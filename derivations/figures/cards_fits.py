@@ -133,7 +133,10 @@ def check_reverse(p: NDArray, right: NDArray, left: NDArray, near_p: NDArray, ne
 
 @styled
 def reverse(drawn: dict[str, NDArray] | None = None) -> Drawn:
-    """cards-24: draw the q with the least KL(q || p). It covers one bell if they are far apart, both if they are near."""
+    """cards-24: draw the q with the least KL(q || p), at the left for distant bells of p, at the right for near bells.
+
+    If the bells are distant, q covers only one of them. If they are near, q covers both.
+    """
     drawn = drawn or on_one_mode()
     check_reverse(**drawn)
     p, right, left, near_p, near_q = drawn.values()

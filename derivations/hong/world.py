@@ -78,7 +78,7 @@ def complex_gradient(f, at: NDArray) -> NDArray:
 
 
 def lowest(f, halvings: int = 60) -> NDArray:
-    """Return the minimiser of a convex f(t) between -20 and 20, by bisection of its complex-step derivative."""
+    """Return the minimiser of a convex f(t) between -20 and 20. Bisection finds the zero of the derivative f'(t)."""
     low, high = -20.0, 20.0
     for _ in range(halvings):
         middle = np.asarray((low + high) / 2)

@@ -100,7 +100,7 @@ def samples_needed(w, s, x, d):
 
 
 def samples_by_quadrature(w, s, x, d):
-    """Return `samples_needed`, by quadrature, from its definition: (Var[p(x|z)] / draws) / E[p(x|z)]^2 = 1 %."""
+    """Return `samples_needed`, computed by quadrature from its definition (Var[p(x|z)] / draws) / E[p(x|z)]^2 = 1 %."""
     joint = lambda z: normal(z, 0, 1) * normal(x, w * z, s)  # noqa: E731
     square = lambda z: normal(z, 0, 1) * normal(x, w * z, s) ** 2  # noqa: E731
     # Each integrand is proportional to a Gaussian in z: the posterior, or the posterior for the noise s / sqrt(2).

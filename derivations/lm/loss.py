@@ -130,12 +130,12 @@ def lm_44(w, s, x):
 
 @lm_44.tied("minivae.gaussian.kl_standard_normal_backward", draws=100)
 def _(w, s, x):
-    two = np.array([-1.0, 1.0])[:, None, None] * np.ones_like(x)        # for a quadratic, the mean over these is exact
+    two = np.array([-1.0, 1.0])[:, None, None] * np.ones_like(x)        # for a quadratic, the mean over both is exact
 
     def gradient(mu, log_sigma):
         log_var, half = 2 * log_sigma, np.full((2, len(x)), 0.5)
         z = reparameterize(mu, log_var, two)
-        d_mean, _ = gaussian_log_prob_backward(half, x / s, w / s * z, np.zeros(()))    # x and its mean in units of s
+        d_mean, _ = gaussian_log_prob_backward(half, x / s, w / s * z, np.zeros(()))    # x and its mean w z, in units of s
         from_z = reparameterize_backward(w / s * d_mean, mu, log_var, two)
         d_mu, d_log_var = (a - b for a, b in zip(from_z, kl_standard_normal_backward(1, mu, log_var)))
         return d_mu, 2 * d_log_var
