@@ -95,7 +95,7 @@ def changes(vae: VAE, read: set[str], space: dict, rng: np.random.Generator):
 
 
 def perturbed(value, rng: np.random.Generator):
-    """Return an array, or a list of arrays, with normal noise added."""
+    """Add normal noise to an array, or to every array of a list."""
     if isinstance(value, list):
         return [perturbed(item, rng) for item in value]
     return value + rng.normal(0, 0.5, np.shape(value))

@@ -239,7 +239,7 @@ class Computed:
 
 @functools.lru_cache(maxsize=4)
 def drawn(inputs: Inputs, draws: int, seed: int) -> dict[str, NDArray]:
-    """Return random draws of the letters `inputs`; cached, because neighbouring entries often have the same letters."""
+    """Return random values of the letters `inputs`; cached, because neighbouring entries often have the same letters."""
     return draw(inputs, np.random.default_rng(seed), draws)
 
 
@@ -304,7 +304,7 @@ def tied_links(entry: Entry, holding: Computed) -> list[tuple[str, Link]]:
 
 
 def tied_link(entry: Entry, run: Run, tie: Tie) -> Link:
-    """Compare one function of minivae with the last side of the entry.
+    """Compare the result of one minivae function with the last side of the entry.
 
     Use the first `tie.draws` draws of the run. If `tie.draws` is None, use all draws of the run.
     """

@@ -16,7 +16,7 @@ SOURCES = {                                                 # {name of the sourc
 
 
 class Found(NamedTuple):
-    """An entry, and those of its rows that were found."""
+    """An entry, and the rows that were found in it."""
 
     entry: Entry
     rows: list[Row]

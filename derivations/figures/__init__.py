@@ -58,7 +58,7 @@ def write(out: pathlib.Path, overwrite: bool, figures: dict[str, Callable[[], Dr
 
 
 def places(out: pathlib.Path, overwrite: bool, names: Iterable[str]) -> list[pathlib.Path]:
-    """Return the paths for figures with these names; raise ValueError if the files cannot be written."""
+    """Return the paths of the SVG and PNG files for these names; raise ValueError if a file must not be written."""
     paths = [must_be_directory(out) / f"{name}.{kind}" for name in names for kind in ("svg", "png")]
     must_be_free("--out", "without earlier figures", paths, overwrite)
     return paths

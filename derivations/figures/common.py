@@ -22,13 +22,13 @@ def shows(fact: bool, claim: str) -> None:
 
 
 def point(axes: Axes, x: float, y: float, colour: str = DARK, **look) -> None:
-    """Draw a point that the text mentions; at the edge of the axes it is not cut off."""
+    """Draw a point that the text mentions. A point at the edge of the axes is not cut off."""
     axes.plot(x, y, "o", **({"color": colour, "ms": 6, "zorder": 6, "clip_on": False} | look))
 
 
 @styled
 def save_svg(figure: Figure, alt: str, path: pathlib.Path, name: str) -> None:
-    """Write an SVG with the alt text in its metadata; the same figure gives the same bytes."""
+    """Write an SVG file with the alt text in its metadata. The same figure always gives the same file."""
     metadata = {"Title": name, "Description": alt, "Date": None, "Creator": "derivations"}
     with matplotlib.rc_context({"svg.hashsalt": "derivations", "svg.fonttype": "path"}):
         figure.savefig(path, format="svg", metadata=metadata)

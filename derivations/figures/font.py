@@ -91,7 +91,7 @@ def scaled(font, name: str, tall: float, wide: float | None = None) -> str:
 
 
 def drawn(font, name: str) -> tuple:
-    """Return a glyph as outlines without instructions, and its width."""
+    """Return the outlines of a glyph, without hinting instructions; also return the width of the glyph."""
     from fontTools.pens.ttGlyphPen import TTGlyphPen
 
     pen = TTGlyphPen(None)
