@@ -12,7 +12,7 @@ from minivae.evidence.sums import Moments, draws_at_once, error_of_log_mean, in_
 from minivae.gaussian import kl_standard_normal, log_normal, log_standard_normal, reparameterize
 from minivae.vae import VAE
 
-ENOUGH = 10                                                 # from fewer blocks, a standard error would be too uncertain
+ENOUGH = 10                                                 # a standard error from fewer blocks would be too uncertain
 
 
 class Bounds(NamedTuple):
@@ -26,7 +26,7 @@ class Bounds(NamedTuple):
     kl: NDArray                 # computed in closed form, so it has no sampling error
     elbo: NDArray               # reconstruction - kl
     elbo_se: NDArray
-    iw_bound: NDArray           # log(mean importance weight of a block of k draws), mean over the blocks
+    iw_bound: NDArray           # log(mean importance weight) of each block of k draws; then the mean over the blocks
     iw_bound_se: NDArray
 
 
@@ -42,12 +42,13 @@ def lower_bounds(vae: VAE, x: NDArray, k: int | Sequence[int], rng: np.random.Ge
     ----------
     x : ndarray, shape (N, D)
     k : a whole number, or several in increasing order
-        The largest k, at least 2, is the number of z that are drawn for each data point. All k use these draws: IW_k is the
-        mean of log(mean weight of a block) over blocks of k draws. If each k divides the next one, a larger k never gives a
-        smaller IW_k for any data point, not only in expectation.
+        The largest k, at least 2, is the number of z that are drawn for each data point. All k use the same draws. For each
+        k, the draws are divided into blocks of k draws, and IW_k is the mean of log(mean weight of a block) over all blocks.
+        If each k divides the next one, IW_k never falls from one k to the next. This holds for every data point, not only in
+        expectation.
 
-    Returns nats for each data point, computed in float64; the memory does not grow with k. The largest k has only one block:
-    the error of this bound is the standard error of the mean weight divided by the mean weight (to first order). If a few
+    Returns nats for each data point, computed in float64; the memory does not grow with k. The largest k has only one block.
+    The error of its bound is, to first order, the standard error of the mean weight divided by the mean weight. If a few
     weights are far larger than all others, this error is too small and the bound is too low. If all weights are 0, the bound
     is -inf and its error is inf. Raises ValueError if an argument is invalid, the model has no noise, or the decoder
     overflows.
@@ -62,7 +63,7 @@ def lower_bounds(vae: VAE, x: NDArray, k: int | Sequence[int], rng: np.random.Ge
 
 
 def checked_counts(k: int | Sequence[int]) -> list[int]:
-    """Return k as a list. Raises ValueError unless k is a number >= 2, or several in increasing order, the last >= 2."""
+    """Return k as a list. Raises ValueError unless k is one number >= 2, or increasing numbers whose last one is >= 2."""
     example = "Try k=(1, 10, 100)."
     try:
         several = np.ndim(k) > 0
@@ -102,12 +103,12 @@ def _bounds(vae, x, counts, rng):
 
 
 class _Blocks:
-    """IW_k: the mean of log(mean weight of a block) over consecutive blocks of k draws."""
+    """IW_k, computed from blocks of k consecutive draws: log(mean weight) of each block, then the mean over the blocks."""
 
     def __init__(self, k):
         self.k = k
-        self.whole = Moments()                              # mean of log(mean weight) over the complete blocks
-        self.part, self.part_size = -np.inf, 0              # incomplete block: log of the sum of its weights; its draws
+        self.whole = Moments()                              # of log(mean weight) of the complete blocks
+        self.part, self.part_size = -np.inf, 0              # incomplete block: log of the sum of its weights, its size
 
     def add(self, log_w):
         """Add a chunk of log weights (L, N). A block may begin in one chunk and end in a later one."""

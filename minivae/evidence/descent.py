@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-SUFFICIENT = 1e-4                                           # Armijo: least allowed decrease / predicted decrease of a step
-CAREFUL = 0.3                                               # longest first step if `scale` is given, in units of sqrt(scale)
-SMALLEST = 2.0**-40                                         # the line search ends at this fraction of a step
+SUFFICIENT = 1e-4                                           # Armijo: f must fall by this fraction of the predicted decrease
+CAREFUL = 0.3                                               # with `scale`: longest first step, in units of sqrt(scale)
+SMALLEST = 2.0**-40                                         # the line search ends when a step is halved to this fraction
 
 
 def minimise(
@@ -17,10 +17,12 @@ def minimise(
     max_steps: int = 200,
     scale: NDArray | None = None,
 ) -> tuple[NDArray, NDArray]:
-    """Return local minima of N functions of P numbers each: points (N, P), found from `start` (N, P), and values (N,).
+    """Return a local minimum of each of N functions of P numbers: the points (N, P) and the values (N,).
 
-    BFGS (Nocedal and Wright 2006, chapter 6); each function has its own step length and its own estimate of the inverse
-    Hessian. f(points (n, P), which (n,)) returns values (n,) and gradients (n, P) of the functions with the indices `which`.
+    The search begins at `start` (N, P). The method is BFGS (Nocedal and Wright 2006, chapter 6). Each function has its own
+    step length and its own estimate of the inverse Hessian. f(points (n, P), which (n,)) computes the functions with the
+    indices `which`: it returns their values (n,) and gradients (n, P).
+
     No step increases the value of a function. The descent of a function ends when the predicted decrease of a step is below
     `tolerance`, when no step decreases the value enough, or after `max_steps` steps. `scale` (N, P) estimates the diagonal
     of the inverse Hessian; a good estimate halves the number of steps.
@@ -44,12 +46,12 @@ def minimise(
         s, y = moved - points[active], new_gradients - gradients[active]
         _update(inverse, active, s, y, first=step == 0 and scale is None)
         points[active], values[active], gradients[active] = moved, new_values, new_gradients
-        active = active[(s != 0).any(axis=1)]               # drop functions that no step lowers: only rounding error is left
+        active = active[(s != 0).any(axis=1)]               # drop functions that did not move: rounding hides any decrease
     return points, values
 
 
 def _line_search(f, points, values, active, direction, slope):
-    """Halve each step until it decreases the value enough; if no step does, return the old point."""
+    """For each function, halve the step until it decreases the value enough; if no fraction does, return the old point."""
     length, waiting = np.ones(len(active)), np.arange(len(active))
     moved = points[active].copy()
     new_values, new_gradients = values[active].copy(), np.zeros_like(moved)
@@ -77,6 +79,6 @@ def _update(inverse, active, s, y, first):
     if first:                                               # without `scale`, the first step sets the magnitude of H
         inverse[which] = np.eye(s.shape[1]) * (sy / (y * y).sum(axis=1))[:, None, None]
     Hy = (inverse[which] @ y[:, :, None])[:, :, 0]
-    a = (1 + (y * Hy).sum(axis=1) / sy)[:, None] * s / 2 - Hy                               # H + (s a' + a s') / s'y
+    a = (1 + (y * Hy).sum(axis=1) / sy)[:, None] * s / 2 - Hy                               # new H = H + (s a' + a s') / s'y
     half = s[:, :, None] * (a / sy[:, None])[:, None, :]
     inverse[which] += half + np.swapaxes(half, 1, 2)

@@ -27,7 +27,7 @@ from minivae.vae import VAE
 FINE = {1: (1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64), 2: (1 / 4, 1 / 8)}           # grid spacings, in standard deviations of q
 SEARCH = {1: 24, 2: 12}                                     # nodes on each axis in the first two descents of `gap`
 POLISH = {1: 64, 2: 32}                                     # nodes on each axis in the third descent
-LIGHT = 1e-7                                                # nodes of smaller weight are dropped: 1/3 of all nodes or more
+LIGHT = 1e-7                                                # nodes of smaller weight are dropped: at least 1/3 of all nodes
 
 
 class Gap(NamedTuple):
@@ -35,11 +35,11 @@ class Gap(NamedTuple):
 
     log_px: NDArray
     elbo: NDArray               # ELBO of the encoder's q(z|x)
-    kl: NDArray                 # KL( q(z|x) || p(z|x) ), computed as a separate integral: equal to log_px - elbo
+    kl: NDArray                 # KL( q(z|x) || p(z|x) ) = log_px - elbo, but computed as a separate integral
     best_elbo: NDArray          # ELBO of the best diagonal Gaussian for this data point
-    approximation: NDArray      # log_px - best_elbo: the error left with the best Gaussian
+    approximation: NDArray      # log_px - best_elbo: the error that even the best Gaussian has
     amortisation: NDArray       # best_elbo - elbo: the encoder's error
-    error: NDArray              # upper estimate of the largest error of the values above, from the last refinement
+    error: NDArray              # upper estimate for the values above: the largest of their errors
     mu: NDArray                 # (N, J) mean of the best Gaussian
     log_var: NDArray            # (N, J) log variance of the best Gaussian
 
@@ -51,10 +51,12 @@ def gap(vae: VAE, x: NDArray, tolerance: float = 1e-7) -> Gap:
 
     log p(x), ELBO and KL are three integrals, computed at different nodes. Each is refined until its estimated error is at
     most `tolerance` nats, or its finest grid is reached. `error` can be twice `tolerance`, because it can be the sum of two
-    errors; with kinks (relu), which make convergence slow, it can be larger. The best Gaussian is a local optimum, never
-    worse than q(z|x). Two descents, with few nodes for the ELBO, search for this Gaussian: the first starts from q(z|x), the
-    second from the posterior's mean and covariance. A third descent, with more nodes, starts from the best result. Each
-    descent ends when the predicted decrease of a step is below `tolerance / 1000`.
+    errors. If the decoder has kinks (relu), convergence is slow, and `error` can be larger still.
+
+    The best Gaussian is a local optimum, never worse than q(z|x). Three descents search for this Gaussian. The first starts
+    from q(z|x), and the second from the posterior's mean and covariance; both compute the ELBO with few nodes. The third
+    starts from the best Gaussian so far and uses more nodes. Each descent ends when the predicted decrease of a step is
+    below `tolerance / 1000`.
 
     Raises ValueError if there are more than two latent dimensions, or the model has no noise.
     """
@@ -98,7 +100,7 @@ def expected(
 def _log_ratio(vae, x, mu, log_var, tolerance):
     """Return E_q ( log q(z|x) - log p(x, z) ) and its error, (N,) each.
 
-    This function checks `expected`, because it uses other nodes, and no closed form of the KL.
+    This function uses other nodes than `expected`, and no closed form of the KL. So its result is a check of `expected`.
     """
     def integrand(rows, eps):
         z = reparameterize(mu[rows], log_var[rows], eps)
@@ -110,18 +112,18 @@ def _log_ratio(vae, x, mu, log_var, tolerance):
 
 
 def _refine(vae, x, rules, integrand, tolerance):
-    """Return an integral for each data point and its error, (N,) each.
+    """Return, for each data point, an integral and the error of the integral, (N,) each.
 
-    A quadrature rule has L nodes `eps` and their weights (L,); the integral is the sum over the nodes of weights times
-    integrand(rows, eps) (L, rows). Each rule is finer than the rule before, and used only for data whose error is still
-    above `tolerance`.
+    A quadrature rule consists of L nodes `eps` and L weights. The integral is the sum of weight times integrand over the
+    nodes; integrand(rows, eps) returns (L, rows). Each rule is finer than the rule before, and used only for data whose
+    error is still above `tolerance`.
     """
     values, error = np.full(len(x), np.inf), np.full(len(x), np.inf)
     remaining = np.arange(len(x))
     for eps, weights in rules:
         refined = [weights @ integrand(rows, eps) for rows in in_rows(vae, remaining, IN_CACHE * len(eps))]
         refined = np.concatenate(refined)
-        with np.errstate(invalid="ignore"):                 # the error is 0 if both values are -inf
+        with np.errstate(invalid="ignore"):                 # if both rules give -inf, the error is 0
             error[remaining] = np.where(refined == values[remaining], 0, np.abs(refined - values[remaining]))
         values[remaining] = refined
         remaining = remaining[error[remaining] > tolerance]
@@ -131,7 +133,7 @@ def _refine(vae, x, rules, integrand, tolerance):
 
 
 def gauss_hermite(nodes: int, latent: int, light: float = 1e-18) -> tuple[NDArray, NDArray]:
-    """Return eps (L, 1, J) and weights (L,): the weighted sum of f(eps) is the mean of f over standard normal noise.
+    """Return eps (L, 1, J) and weights (L,): the weighted sum of f(eps) approximates E f(eps), eps ~ N(0, I).
 
     The sum over all nodes is exact for polynomials f of degree up to `2 * nodes - 1`. Nodes of weight `light` or less are
     left out.
@@ -164,10 +166,10 @@ def _matching(mean, cov):
 
 
 def _descend(vae, x, start, nodes, tolerance=1e-10):
-    """Return, for each data point, the diagonal Gaussian (N, 2J) at a local minimum of -ELBO, found from `start`.
+    """Return, for each data point, a diagonal Gaussian with a local minimum of -ELBO: mu and log_var joined, (N, 2J).
 
-    The ELBO is a sum over `nodes` Gauss-Hermite nodes on each axis. The first steps are scaled by the inverse Fisher
-    information of a Gaussian: sigma^2 for mu, and 2 for log_var.
+    The descent begins at `start` (N, 2J). The ELBO is a sum over `nodes` Gauss-Hermite nodes on each axis. The first steps
+    are scaled by the inverse Fisher information of a Gaussian: sigma^2 for mu, and 2 for log_var.
     """
     eps, weights = gauss_hermite(nodes, vae.latent, LIGHT)
     scale = np.concatenate([np.exp(start[:, vae.latent :]), np.full((len(x), vae.latent), 2.0)], axis=1)
