@@ -39,7 +39,7 @@ class Gap(NamedTuple):
     best_elbo: NDArray          # ELBO of the best diagonal Gaussian for this data point
     approximation: NDArray      # log_px - best_elbo: the error that even the best Gaussian has
     amortisation: NDArray       # best_elbo - elbo: the encoder's error
-    error: NDArray              # upper estimate for the values above: the largest of their errors
+    error: NDArray              # upper estimate of the largest error among the values above
     mu: NDArray                 # (N, J) mean of the best Gaussian
     log_var: NDArray            # (N, J) log variance of the best Gaussian
 

@@ -17,7 +17,7 @@ from minivae.vae import VAE
 
 
 class Estimator(NamedTuple):
-    """Mean and variance of an estimator of the gradient of the ELBO in mu and log_var of q(z|x), (N, 2J) each."""
+    """An estimator of the gradient of the ELBO in mu and log_var of q(z|x): its mean and its variance, (N, 2J) each."""
 
     mean: NDArray               # mean over the draws
     variance: NDArray           # variance of the estimate from one draw
@@ -28,13 +28,14 @@ class GradientNoise(NamedTuple):
 
     pathwise: Estimator         # reparameterized: uses d/dz log p(x|z)
     score: Estimator            # score function: log p(x|z) times the gradient of log q(z|x)
-    baseline: Estimator         # score function, with the mean over the other draws subtracted from log p(x|z)
+    baseline: Estimator         # score function, with log p(x|z) replaced by log p(x|z) - its mean over the other draws
 
 
 class SignalToNoise(NamedTuple):
-    """Signal-to-noise ratio of the gradient of IW_k, for each k (K,).
+    """Signal-to-noise ratio of the gradient of the importance-weighted bound IW_k, for each k (K,).
 
-    Each parameter has a ratio |mean| / sd of its gradient. The numbers below are root mean squares of these ratios.
+    Each parameter has its own ratio: |mean| / sd of its gradient. `encoder` and `decoder` are root mean squares of these
+    ratios.
     """
 
     k: NDArray
@@ -85,9 +86,9 @@ def iw_signal_to_noise(
 
     Each of `repeats` gradients uses new draws and is a mean over the data x (N, D). A larger k makes the bound tighter. The
     ratio grows as sqrt(k) for the decoder, but falls as 1 / sqrt(k) for the encoder (Rainforth et al. 2018). Parameters
-    whose gradient is the same in all repeats are left out; if no parameter is left, the ratio is inf. The estimate is
-    corrected for the ratio that pure noise would show; 0 means that no signal was found. Raises ValueError if an argument is
-    invalid, the model has no noise, or the decoder overflows.
+    whose gradient is the same in all repeats are left out; if no parameter is left, the ratio is inf. Pure noise would
+    also give a ratio above 0; the result is corrected for this, and 0 means that no signal was found. Raises ValueError if
+    an argument is invalid, the model has no noise, or the decoder overflows.
     """
     checks.generator("rng", rng)
     repeats = checks.whole_number("repeats", repeats, 4)
@@ -109,18 +110,18 @@ def iw_signal_to_noise(
 
 
 def signal_squared(values: NDArray) -> NDArray:
-    """Return an estimate of (mean / sd)^2 for each column of `values` (R, P), R > 3; unbiased for normal draws.
+    """Return an estimate of (mean / sd)^2 for each column of `values` (R, P), R > 3.
 
-    `mean` and `sd` are the true mean and standard deviation of a column; m and s are their estimates from its R draws.
-    R (m / s)^2 has a noncentral F(1, R - 1) distribution with mean (R - 1) / (R - 3) (1 + R (mean / sd)^2). The code solves
-    this for (mean / sd)^2.
+    The estimate is unbiased if the draws are normal. `mean` and `sd` are the true mean and standard deviation of a column;
+    m and s are their estimates from its R draws. R (m / s)^2 has a noncentral F(1, R - 1) distribution with mean
+    (R - 1) / (R - 3) (1 + R (mean / sd)^2). The code sets R (m / s)^2 equal to this mean and solves for (mean / sd)^2.
     """
     R = len(values)
     return (values.mean(axis=0) / values.std(axis=0, ddof=1)) ** 2 * (R - 3) / (R - 1) - 1 / R
 
 
 def iw_gradient(vae: VAE, x: NDArray, eps: NDArray) -> Params:
-    """Return the gradient of the objective "iwae", the mean of -IW_k over data x (B, D), for the noise eps (k, B, J)."""
+    """Return the gradient of the loss "iwae" for the noise eps (k, B, J). This loss is the mean of -IW_k over x (B, D)."""
     likelihood = vae.likelihood
     if getattr(likelihood, "sigma", None) == "optimal":     # sigma is a constant here: its value after training
         likelihood = Gaussian(float(np.exp(vae.params["log_sigma"])))

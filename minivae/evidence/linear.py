@@ -28,7 +28,7 @@ class Linear(NamedTuple):
 class PPCA(NamedTuple):
     """The linear-Gaussian model that fits a data set best: the rows of `weight` are scaled principal directions."""
 
-    weight: NDArray             # W (J, D), longest row first; R W with a rotation R fits equally well
+    weight: NDArray             # W (J, D), longest row first; for any rotation R, R W fits equally well
     bias: NDArray               # b (D,), the mean of the data
     sigma: float
     log_px: float               # nats, mean over the fitted data
@@ -78,7 +78,7 @@ def with_best_encoder(vae: VAE) -> VAE:
 
 
 def _linear(vae):
-    """Return the model in float64, W (J, D), b (D,) and sigma."""
+    """Return the model in float64, and its W (J, D), b (D,) and sigma."""
     if vae.hidden or not isinstance(vae.likelihood, Gaussian):
         got = f"hidden layers {vae.hidden} and {vae.likelihood!r}"
         remedy = "Use exact_log_px (one or two latent dimensions) or lower_bounds."
@@ -89,9 +89,10 @@ def _linear(vae):
 
 
 def _stacked(weight, sigma):
-    """Return Q, R of the QR decomposition of W'/sigma stacked on I. R'R is the precision of the posterior, I + W W'/sigma^2.
+    """Stack W'/sigma on I, and return Q, R of the QR decomposition of this matrix.
 
-    Computing W W' first would square W and lose digits.
+    R'R is the precision (inverse covariance) of the posterior, I + W W'/sigma^2. Computing W W' first would
+    square W and lose digits.
     """
     return np.linalg.qr(np.concatenate([weight.T / sigma, np.eye(len(weight))]))
 
@@ -105,7 +106,7 @@ def ppca(x: NDArray, latent: int, sigma: float | None = None) -> PPCA:
     (the sum is over all D eigenvalues; |W_j| = 0 for j > J)
 
     A latent dimension whose eigenvalue is at most sigma^2 collapses: W_j is 0, so z_j has no influence on x. Raises
-    ValueError if an argument is invalid, or if the best sigma is 0, where the likelihood has no maximum.
+    ValueError if an argument is invalid, or if the best sigma is 0, because then the likelihood has no maximum.
     """
     x = checks.real_array("x", x, (None, None), np.float64)
     latent = checks.whole_number("latent", latent, 1)

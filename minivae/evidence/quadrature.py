@@ -15,11 +15,11 @@ from minivae.gaussian import log_standard_normal
 from minivae.ops import mlp
 from minivae.vae import VAE
 
-COARSE = {1: 1024, 2: 128}                                  # intervals of the first grid, on its longer axis
-MAX_NODES = 50_000                                          # largest number of nodes for a data point, after the first grid
+COARSE = {1: 1024, 2: 128}                                  # number of intervals on the longer axis of the first grid
+MAX_NODES = 50_000                                          # largest number of nodes for a data point on a finer grid
 SPARE = 16.0                                                # at left-out nodes, p(x, z) < exp(-16) * tolerance * its maximum
 NEGLIGIBLE = 8.0                                            # `box` ignores nodes this many nats below the maximum
-PLACES = 32                                                 # number of z at which the rounding error is measured
+PLACES = 32                                                 # number of points z at which the rounding error is measured
 
 
 class Exact(NamedTuple):
@@ -45,7 +45,7 @@ def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 
     for each data point, only the nodes that may matter. A node may matter if its log p(x, z) is at most SPARE -
     log(tolerance) nats below the maximum over the nodes. But log p(x, z) can be higher between two nodes than at both.
     Therefore, log p(x, z) of a node is first raised by its largest difference to a neighbour, and then compared with the
-    maximum. `error` includes the nodes that are left out, an estimate for z outside the grid, and rounding, which
+    maximum. `error` includes the nodes that are left out, an estimate for z outside the grid, and rounding. Rounding
     dominates if data are far from zero. A peak between the nodes of the first grid is missed if it is far narrower than
     their spacing and the density around it is flat.
 
@@ -140,7 +140,7 @@ def _near_on_first_grid(vae, x, low, spacing, shape, depth):
 
 
 def _strides(shape):
-    """Return the distance in a flattened grid between neighbours along each axis."""
+    """Return, for each axis, the distance in the flattened grid between neighbours along this axis."""
     return [int(np.prod(shape[axis + 1 :])) for axis in range(len(shape))]
 
 
@@ -184,7 +184,7 @@ def _moments(z, p, first, row):
 
 
 def _box(log_joint, index, first, row):
-    """Return the corners, in grid units, of a box with all nodes that are not negligible and a margin of one node."""
+    """Return the corners of a box, in grid units. It has all nodes that are not negligible, and a margin of one node."""
     near = (log_joint > np.maximum.reduceat(log_joint, first)[row] - NEGLIGIBLE)[:, None]   # (pairs, 1)
     low = np.minimum.reduceat(np.where(near, index, np.iinfo(index.dtype).max), first)
     high = np.maximum.reduceat(np.where(near, index, -1), first)
@@ -197,7 +197,7 @@ def _outside(index, p, row, shape, left_out):
     Let a be the sum of p over the nodes on one face of the grid, and b the sum over the nodes one step further inside. We
     assume that each step beyond the face multiplies this sum by a / b. So the sum of p over all nodes beyond the face is
     a (a / b) / (1 - a / b) = a^2 / (b - a). If a is below the share `left_out`, b may be too small, because nodes next to
-    the face are left out: then we assume that a / b = 1/2, so the sum beyond the face is a.
+    the face may be left out. Then we assume that a / b = 1/2, so the sum beyond the face is a.
     """
     share = np.zeros(row[-1] + 1)
     for axis, n in zip(index.T, shape):
@@ -226,7 +226,8 @@ def _discretisation(index, p, row, kinks):
     two, three, six = (_disagreement(index, p, row, n) for n in (2, 3, 6))
     if kinks:
         return np.max([two, three, six / 6], axis=0)
-    # s(3) <= s(6): each value for spacing 3h is a mean of values for spacing 6h, so it cannot deviate more than all of them.
+    # s(3)^2 / s(6) <= s(3), because s(3) <= s(6): each value for spacing 3h is a mean of values for spacing 6h, and a mean
+    # cannot deviate more than all of its values.
     return np.maximum(two, three * three / six)
 
 
@@ -280,7 +281,7 @@ def _on_pairs(vae, x, which, index, z):
     points that need any node of this group.
     """
     order = np.lexsort(index.T)                                                             # (pairs,)   sorts by node
-    new = np.any(np.diff(index[order], axis=0, prepend=-1), axis=1)                         # (pairs,)   node changes
+    new = np.any(np.diff(index[order], axis=0, prepend=-1), axis=1)                         # (pairs,)   True at a new node
     node = np.cumsum(new) - 1                                                               # (pairs,)
     at_once = max(1, sums.AT_ONCE // (IN_CACHE * max(len(x), widest(vae))))
     cuts = np.searchsorted(node, np.arange(at_once, node[-1] + 1, at_once))

@@ -17,13 +17,13 @@ from minivae.evidence.sums import IN_CACHE, Moments, in_rows, log_mean_exp, need
 from minivae.gaussian import LOG_2PI, kl_standard_normal, log_normal, reparameterize
 from minivae.vae import VAE
 
-ACTIVE = 0.01                                               # z_j is active above this variance of mu_j over the data
+ACTIVE = 0.01                                               # z_j is active if mu_j has a larger variance over the data
 
 
 class Rates(NamedTuple):
     """Means over a data set in nats; the standard errors come from the draws of z, and the data are fixed."""
 
-    reconstruction: float       # E_q log p(x|z): minus the distortion
+    reconstruction: float       # E_q log p(x|z) = -distortion
     reconstruction_se: float
     kl: float                   # the rate: KL( q(z|x) || p(z) ) in closed form = mutual_information + marginal_kl
     mutual_information: float   # between z and the index of the data point: at most log N
@@ -40,10 +40,10 @@ def rate_distortion(vae: VAE, x: NDArray, rng: np.random.Generator, draws: int =
     """Return rate, distortion, the parts of the rate, and the active latent dimensions, for data x (N, D).
 
     mean KL( q(z|x) || p(z) ) = I(n; z) + KL( q(z) || p(z) ),   q(z) = 1/N sum_n q(z|x_n)
-    I(n; z) = mean over n of E_q(z|x_n) [ log q(z|x_n) - log q(z) ],   estimated by `draws` >= 2 draws for each data point
+    I(n; z) = mean over n of E_q(z|x_n) [ log q(z|x_n) - log q(z) ],   estimated from `draws` >= 2 values of z for each n
 
     The split of the rate is the ELBO surgery of Hoffman and Johnson (2016); active dimensions are defined by Burda et al.
-    (2016). log q(z) is exact: a log-sum-exp over all N data for each draw. So the time grows as `draws * N^2 * J`; the
+    (2016). log q(z) is exact: a log-sum-exp over all N data for each z. So the time grows as `draws * N^2 * J`; the
     memory is bounded. Raises ValueError if an argument is invalid, the model has no noise, or the decoder overflows.
     """
     checks.generator("rng", rng)
@@ -52,7 +52,7 @@ def rate_distortion(vae: VAE, x: NDArray, rng: np.random.Generator, draws: int =
     vae = vae.astype(np.float64)
     x = vae.check_data(x)
     mu, log_var = vae.encode(x)
-    reconstruction, information = [], []                    # lists of pairs: mean over draws, squared error; (rows,) each
+    reconstruction, information = [], []                    # pairs (mean over draws, its squared error), (rows,) each
     for rows in in_rows(vae, np.arange(len(x)), draws):
         z = reparameterize(mu[rows], log_var[rows], rng.standard_normal((draws, len(rows), vae.latent)))
         with np.errstate(over="ignore", invalid="ignore"):
@@ -70,7 +70,7 @@ def rate_distortion(vae: VAE, x: NDArray, rng: np.random.Generator, draws: int =
 
 
 def log_aggregate(z: NDArray, mu: NDArray, log_var: NDArray) -> NDArray:
-    """Return the log of the aggregate posterior, (L,), at z (L, J): q(z) = 1/N sum_n N(z; mu_n, sigma_n^2), mu (N, J)."""
+    """Return log q(z), (L,), of the aggregate posterior q(z) = 1/N sum_n N(z; mu_n, sigma_n^2), for z (L, J), mu (N, J)."""
     one_over_sigma = np.exp(-log_var / 2).T                 # (J, N)
     at_mean = -(log_var + LOG_2PI).sum(axis=1) / 2          # (N,)     log q(z|x_n) at its mean
     rows = max(1, sums.AT_ONCE // (IN_CACHE * len(mu)))
@@ -93,6 +93,9 @@ def _moments(values):
 
 
 def _mean_over_data(parts):
-    """Return the mean over all data and its standard error. Draws of different data are independent: squared errors add."""
+    """Return the mean over all data and its standard error.
+
+    Each data point has independent draws. So the squared error of a sum is the sum of the squared errors.
+    """
     means, squares = (np.concatenate(column) for column in zip(*parts))
     return float(means.mean()), math.sqrt(squares.sum()) / len(means)

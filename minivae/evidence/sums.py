@@ -19,9 +19,10 @@ def log_mean_exp(a: NDArray, axis: int = 0) -> NDArray:
 
 
 def error_of_log_mean(log_sum: NDArray, log_sum_2: NDArray, count: int) -> NDArray:
-    """Return the standard error of log(mean of w) for `count` weights w, from the logs of the sums of w and of w^2.
+    """Return the standard error of log(mean of w) for `count` weights w.
 
-    To first order, it is sd(w) / (mean(w) sqrt(count)). It is infinite where all weights are 0.
+    `log_sum` is the log of the sum of w, and `log_sum_2` is the log of the sum of w^2. To first order, the standard error is
+    sd(w) / (mean(w) sqrt(count)). It is infinite where all weights are 0.
     """
     known = np.isfinite(log_sum)
     ratio = np.where(known, log_sum_2, 0) - 2 * np.where(known, log_sum, 0) + np.log(count)
@@ -30,7 +31,7 @@ def error_of_log_mean(log_sum: NDArray, log_sum_2: NDArray, count: int) -> NDArr
 
 
 class Moments:
-    """Mean and standard error of each of N columns of numbers, which are added in chunks (L, N).
+    """Mean and standard error of each of N columns of numbers. The method `add` gets the rows in chunks (L, N).
 
     The first row is subtracted from all rows, because sums of squares of large numbers lose digits. If a number is -inf,
     the mean of its column is -inf and the error is inf.
@@ -74,15 +75,15 @@ def widest(vae: VAE) -> int:
 def in_rows(vae: VAE, x: NDArray, draws: int = 1) -> Iterator[NDArray]:
     """Yield x in parts of one row or more.
 
-    If the decoder gets `draws` codes z for each row of a part, the output of a layer has at most AT_ONCE numbers, unless a
-    single row already has more.
+    Suppose that the decoder gets `draws` codes z for each row. A part is so small that the output of each decoder layer then
+    has at most AT_ONCE numbers. Only a part of a single row can exceed this limit.
     """
     rows = max(1, AT_ONCE // (draws * widest(vae)))
     return (x[start : start + rows] for start in range(0, len(x), rows))
 
 
 def draws_at_once(vae: VAE, x: NDArray) -> int:
-    """Return the number of draws per row of x to decode at once, at least 1.
+    """Return the number of draws, at least 1, that are decoded at once for each row of x.
 
     It is more than 1 only if the output of the widest layer then fits in the CPU's cache, which saves 35 % of the time.
     """

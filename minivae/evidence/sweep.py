@@ -18,7 +18,7 @@ from minivae.likelihood import Likelihood
 from minivae.train import Training
 from minivae.vae import VAE
 
-DRAWS = 100                                                 # draws of z for each held-out data point
+DRAWS = 100                                                 # number of draws of z for each held-out data point
 
 
 class Setting(NamedTuple):
@@ -42,7 +42,7 @@ class Point(NamedTuple):
     elbo: float                 # -(distortion + rate), whatever beta was used in training
     kls: tuple[float, ...]      # KL of each latent dimension, largest first
     active: int                 # number of latent dimensions j for which the variance of mu_j(x) is above ACTIVE
-    spread: float | None        # sd of the decoded means / sd of the data; None if the data do not vary
+    spread: float | None        # sd of decode(mu) / sd of the data; None if the data do not vary
 
     @property
     def collapsed(self) -> bool:
@@ -90,7 +90,7 @@ def _point(training, value, stop):
     for _ in training.steps():
         if stop() and training.epoch <= training.epochs:
             return None
-    training.state()                                        # raises Diverged: Adam can overflow while the loss does not
+    training.state()                                        # raises Diverged if Adam overflowed, even if the loss did not
     return measure(training.vae, training.data.test_x, training.rng, value)
 
 
