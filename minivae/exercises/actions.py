@@ -69,7 +69,7 @@ def verdicts(options: argparse.Namespace, exercises: list) -> list:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Check the named exercises, or all. Return 0 if all are passed; a bonus counts only if it is named or begun."""
+    """Check the named exercises, or all. Return 0 if all are passed. The bonus counts only if it is named or begun."""
     named = dict.fromkeys(exercise for word in options.name for exercise in chosen(word))
     found = verdicts(options, [*named] or every())
     asked = found if options.name else counted(found)
@@ -110,7 +110,10 @@ def command(words: str, options: argparse.Namespace) -> str:
 
 
 def list_all(options: argparse.Namespace) -> int:
-    """Print number, name, status and title of every exercise. Return 0 if all are passed; the bonus counts only if begun."""
+    """Print number, name, status and title of every exercise.
+
+    Return 0 if all exercises are passed. The bonus counts only if the learner has begun it.
+    """
     found = verdicts(options, every())
     if options.json:
         rows = [document(verdict) | {"title": verdict.exercise.title} for verdict in found]

@@ -70,7 +70,10 @@ def chosen(word: str) -> list[Exercise]:
 
 
 def find(name: str) -> Exercise:
-    """Return the exercise with this number, name, file or beginning of a name. Raises ValueError unless exactly one fits."""
+    """Return the exercise with this number, name or file name, or whose name begins with this text.
+
+    Raises ValueError unless exactly one exercise fits.
+    """
     word, everything = name.rpartition("/")[2].removesuffix(".py"), (*exercises(), BONUS)
     found = [each for each in everything if word in (each.name, each.stem, str(each.number), f"{each.number:02}")]
     found = found or [each for each in everything if word and each.name.startswith(word)]

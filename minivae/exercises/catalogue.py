@@ -17,7 +17,7 @@ SIZES = (
     {"L": 3, "B": 5, "J": 2, "D": 7, "I": 7, "O": 3, "H": 11},
     {"L": 2, "B": 3, "J": 7, "D": 5, "I": 2, "O": 7, "H": 5},
 )
-START = 1000.0                                              # initial entries of the arrays that a function must write
+START = 1000.0                                              # initial entries of arrays that the learner must overwrite
 CAUGHT = ("exp-log-var", "half-forgotten", "kl-log-var-sign", "noise-not-in-gradient",
           "divided-by-log-var", "noise-forgotten")
 
@@ -36,9 +36,9 @@ class Draw(NamedTuple):
 class Part(NamedTuple):
     """A function of an exercise, the names of its results, and one kind of inputs.
 
-    `case` names the kind: "large inputs", for example. `how` names an adapter: a function of `pupil.HOW` that calls the
-    learner's function. If the learner's function writes into the arrays of an argument, `written` is the index of that
-    argument, and `results` names the returned arrays first, then the written ones.
+    `case` is the name of the kind: "large inputs", for example. `how` is the name of an adapter: a function of `pupil.HOW`
+    that calls the learner's function. If the learner's function writes into the arrays of an argument, `written` is the
+    index of that argument. Then `results` has the names of the returned arrays first, and of the written arrays last.
     """
 
     piece: Piece

@@ -29,13 +29,13 @@ class Finding(NamedTuple):
     names: tuple[str, ...] = ()                             # names of wrong versions that give the learner's numbers
 
 
-Pairs = Mapping[str, tuple[list[NDArray], list[NDArray]]]   # name -> learner's arrays and right arrays, one per draw
+Pairs = Mapping[str, tuple[list[NDArray], list[NDArray]]]   # name -> (learner's arrays, right arrays), one array per draw
 
 
 def compared(part: Part, seed: int, given: Given) -> list[Finding]:
-    """Return the findings about some steps, then the findings about the results in the order of computation.
+    """Return the findings about some steps, then the findings about the results, in the order of computation.
 
-    The chosen steps are those that cause the other errors and, while a blank is left, all right steps.
+    The chosen steps are those that cause the other errors. While a blank is left, all correct steps are chosen, too.
     """
     results = filled(part, seed, given)
     pairs = steps_of(part, seed, given) | results
@@ -70,7 +70,7 @@ def equal(mine: Sequence[NDArray], right: Sequence[NDArray]) -> bool:
 
 
 def filled(part: Part, seed: int, given: Given) -> Pairs:
-    """Return the results that the learner filled in; {} for a model's gradient while a line is blank or fails."""
+    """Return the results that the learner has filled in. For a model's gradient, return {} if a line is blank or fails."""
     if part.how == "model" and given.open:
         return {}
     arrays = zip(part.results, zip(*given.arrays), zip(*right_arrays(part, seed)))
@@ -78,7 +78,7 @@ def filled(part: Part, seed: int, given: Given) -> Pairs:
 
 
 def steps_of(part: Part, seed: int, given: Given) -> Pairs:
-    """Return the steps that exist in both the learner's and the right function."""
+    """Return the steps that exist both in the learner's function and in the solution."""
     right = right_steps(part, seed)
     names = [name for name in part.steps() if given.steps and all(name in each for each in (*given.steps, *right))]
     both = (given.steps, right)
@@ -89,10 +89,10 @@ def first_line(part: Part, seed: int, pairs: Pairs, bad: set[str], unfinished: b
     """Return the wrong variables of the first wrong line, or [].
 
     A variable can differ from the solution without a mistake: the learner may use the variable's name for another quantity.
-    So this function tests each line that computes such variables, from the first line to the last. Each test runs the
-    solution and gives some variables the learner's arrays.
+    So this function tests each line that computes differing variables, from the first line to the last. Each test runs the
+    solution, but replaces some of its variables by the learner's arrays.
 
-    Test 1: the differing variables of one line get the learner's arrays. Later lines of the solution can use these
+    Test 1: the differing variables of the tested line get the learner's arrays. Later lines of the solution can use these
     variables. If the learner has the right array for such a later line, this run must compute the right array, too. If the
     run computes another array, the function continues with the next line.
     Test 2, only if no blank is left: the differing variables of all lines get the learner's arrays. At least one wrong
@@ -116,8 +116,8 @@ def explaining(part: Part, seed: int, results: Pairs, good: set[str]) -> list[tu
 
     A variant is a known wrong version of the solution. It reproduces a result if it returns the same array as the learner's
     function in every draw, and if each of these arrays has a finite entry. A variant is returned only if it reproduces at
-    least one wrong result. A variant is not returned if the learner has the right values of the variables that its changed
-    line computes. If some variants reproduce all of the learner's results, only these are returned. If the learner writes
+    least one wrong result. If the learner has the right values of all variables that the changed line computes, the variant
+    is not returned. If some variants reproduce all of the learner's results, only these are returned. If the learner writes
     the whole body of the function and the results depend on each other, every returned variant reproduces all results.
     """
     found = []
@@ -134,8 +134,8 @@ def explaining(part: Part, seed: int, results: Pairs, good: set[str]) -> list[tu
 def later(part: Part, name: str, pairs: Pairs, carried: Mapping[str, list] | None, cause: list[str]) -> tuple[str, ...]:
     """Return a sentence if the wrong array `name` depends on the wrong arrays in `cause`, otherwise ().
 
-    `carried` has the arrays of the solution after the arrays in `cause` got the learner's values. If `carried` is `None`, a
-    result counts as dependent if it is computed later than the result in `cause`.
+    `carried` has the arrays that the solution computes if the arrays in `cause` have the learner's values. If `carried` is
+    `None`, a result counts as dependent if it is computed later than the result in `cause`.
     """
     said = ", ".join(cause)
     first = "which is wrong: correct that first" if len(cause) == 1 else "which are wrong: correct them first"
@@ -156,7 +156,7 @@ def with_values(part: Part, seed: int, values: Mapping[str, list]) -> dict[str, 
         try:
             with watching(function, seen := {}):
                 results = arrays_from(part, draw, function)
-        except Exception:                                   # the solution fails with the learner's array: a wrong shape
+        except Exception:                                   # for example, the learner's array has a wrong shape
             return None
         found.append(seen | dict(zip(part.results, results)))
     return {name: [np.asarray(each[name]) for each in found] for name in (*part.steps(), *part.results)}
@@ -177,7 +177,7 @@ def with_steps(piece: Piece, names: tuple[str, ...]) -> Callable:
 
 
 def arrays_of(part: Part, result: Any, after: list) -> list:
-    """Return the arrays that a function returned, then those that it wrote; None for a result that is still `...`."""
+    """Return the arrays that a function returned, then the arrays that it changed. A blank result (`...`) becomes None."""
     results = result if isinstance(result, (tuple, list)) else [result]
     arrays = [None if isinstance(each, str) else np.asarray(each, float) for each in results]
     return arrays + ([] if part.written is None else [np.asarray(leaf, float) for leaf in leaves(after[part.written])])

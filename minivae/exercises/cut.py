@@ -65,7 +65,7 @@ def solutions(name: str, pieces: Sequence[Piece]) -> list[str]:
 
 
 def solution(piece: Piece) -> str:
-    """Return file name, line number and source of the solution: a function, or the lines that the exercise takes from it."""
+    """Return file name, line number and source of the solution: a function, or only the lines that the exercise uses."""
     source, (_, first) = source_of(piece), inspect.getsourcelines(original(piece))
     if piece.lines:
         chosen = [child for child in ast.parse(source).body[0].body if target(child) in piece.lines]
@@ -77,7 +77,7 @@ def solution(piece: Piece) -> str:
 def tree_of(piece: Piece, source: str = "") -> ast.FunctionDef:
     """Return the syntax tree of the solution, or of `source`, which is a changed version of the solution.
 
-    The function removes the docstring, the annotations and the checks of arguments from the tree.
+    The tree has no docstring, no annotations and no checks of arguments.
     """
     source = source or source_of(piece)
     if piece.lines:
@@ -165,7 +165,7 @@ def arguments_of(piece: Piece, node: ast.FunctionDef) -> Sequence[str]:
 
 
 def blanked(node: ast.stmt, keep: Sequence[str]) -> str:
-    """Return a statement in which `...` replaces all expressions but returned names; "" for an assignment in `keep`."""
+    """Return a statement with `...` for each expression, except returned names. For an assignment in `keep`, return ""."""
     if isinstance(node, ast.Return):
         parts = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
         return "return " + ", ".join(part.id if isinstance(part, ast.Name) else "..." for part in parts)
@@ -182,7 +182,7 @@ def shape_in(line: str) -> str:
 
 
 def blanks_left(function: ast.FunctionDef) -> list[int]:
-    """Return the lines of a learner's function that still have `...` as an expression or a statement."""
+    """Return the numbers of the lines in a learner's function that still have `...` as an expression or a statement."""
     found = []
     for node in ast.walk(function):
         value = getattr(node, "value", None) if isinstance(node, (ast.Assign, ast.Return, ast.Expr)) else None

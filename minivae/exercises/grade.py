@@ -23,7 +23,7 @@ from minivae.runs.files import must_be_free, write_atomically
 
 NO_BOUNDARY = ("submissions run with your rights: limits of time and memory are no security boundary. Grade unknown "
                "code in a container or a virtual machine.")  # fmt: skip
-COPY = re.compile(r"( ?\(\d+\)|-\d+)$")                     # as in 06_reparameterize-1.py and 06_reparameterize (2).py
+COPY = re.compile(r"( ?\(\d+\)|-\d+)$")                     # of a copied file: 07_kl-1.py or 07_kl (2).py
 JUDGE = re.compile(r"import check_here|check_here\(")        # finds the notebook cells that call the judge
 ARCHIVES = (".zip", ".gz", ".tar", ".7z", ".rar")
 SKIPPED = ("__pycache__", "__MACOSX")
@@ -65,7 +65,7 @@ def submissions(folder: Path) -> tuple[dict[str, dict[str, Path]], list[str]]:
 
 
 def exercise_of(stem: str) -> tuple[str | None, str]:
-    """Return the exercise that a file name contains, and the rest of the name."""
+    """Return the exercise that a file name contains, and the rest of the file name; None and "" if there is no exercise."""
     stem = COPY.sub("", stem)
     for name in sorted((exercise.stem for exercise in every()), key=len, reverse=True):
         before, found, after = stem.partition(name)
@@ -159,7 +159,7 @@ def passed(verdicts: Iterable[Verdict]) -> int:
 
 
 def table(graded: dict[str, list[Verdict]]) -> list[str]:
-    """Return the lines of a table: for each student, the marks, the number passed, and ! for an import of minivae."""
+    """Return the lines of a table. A student's line has the marks, the number of passes, and ! if a file imports minivae."""
     width = max(7, *map(len, graded))
     numbers = [str(exercise.number) for exercise in every()[:-1]] + ["bonus"]
     lines = [f"{'student':{width}}  {' '.join(f'{n:>2}' for n in numbers)}  passed"]

@@ -36,10 +36,10 @@ class Verdict(NamedTuple):
 
 
 class Learner(NamedTuple):
-    """The functions of a learner: for each, the lines that are still `...`; and all names that occur in the functions."""
+    """The blanks that are left in the functions of a learner, and the names that the functions use."""
 
-    left: Mapping[str, list[int]]
-    names: frozenset[str]
+    left: Mapping[str, list[int]]                           # name of a function -> numbers of its lines that are still `...`
+    names: frozenset[str]                                   # of variables, arguments and attributes
 
 
 class Asking(NamedTuple):
@@ -99,7 +99,7 @@ def check(exercise: Exercise, file: Path, timeout: float = 10.0, seed: int = 0) 
 
 
 def learner_of(functions: Mapping[str, ast.FunctionDef], blanks: Iterable[str]) -> Learner:
-    """Return the lines that are still `...` in these functions of a learner, and all names that the functions use."""
+    """Return the `Learner` with these functions. `blanks` has the names of the functions that the exercise contains."""
     left = {name: blanks_left(functions[name]) for name in blanks if name in functions}
     return Learner(left, frozenset().union(*map(names_in, functions.values())))
 
@@ -186,7 +186,7 @@ def same_cause(judged: list[Finding], found: Sequence[Finding]) -> list[Finding]
 
     Findings in `judged` and `found` may be about the same array, for different inputs. If one change of the solution
     explains both findings, the later finding gets the words of the earlier one. If no change explains a wrong array, and
-    the array was right for all earlier inputs, the words say this.
+    the array was right for all earlier inputs, the words say that it was right for the other inputs.
     """
     for i, each in enumerate(judged):
         function, _, case = each.function.partition(", ")
@@ -303,7 +303,7 @@ def pair(exercise: Exercise) -> bool:
 
 
 def slopes(exercise: Exercise, seed: int) -> list[dict]:
-    """Return calls of the learner's forward for central differences: each input is moved a step up, then a step down."""
+    """Return calls of the learner's forward function for central differences. Each input is moved one step up, then down."""
     if not pair(exercise):
         return []
     calls = []
@@ -321,7 +321,7 @@ def direction(array: NDArray) -> NDArray:
 
 
 def consistent(exercise: Exercise, seed: int, results: list, moved: list, found: list[Finding]) -> tuple[Finding, ...]:
-    """Return a finding if both functions are wrong, but the learner's backward is the gradient of the learner's forward."""
+    """Return a finding if both functions of a pair are wrong, but the learner's backward is the gradient of the forward."""
     wrong = {finding.function for finding in found if finding.status == "wrong"}
     if not pair(exercise) or not {part.title for part in exercise.parts[:2]} <= wrong:
         return ()
