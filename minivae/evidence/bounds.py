@@ -36,7 +36,7 @@ def lower_bounds(vae: VAE, x: NDArray, k: int | Sequence[int], rng: np.random.Ge
     ELBO = E log p(x|z) - KL,    IW_k = E log( 1/k (w_1 + ... + w_k) ),    importance weight w = p(x|z) p(z) / q(z|x)
     In expectation ELBO = IW_1 <= IW_2 <= ... <= log p(x).   [odaibo.28, beyond.4]
 
-    In brackets: the names of two equations. The command `derivations show odaibo.28` prints the first one.
+    The brackets contain the names of two equations. The command `derivations show odaibo.28` prints the first one.
 
     Parameters
     ----------

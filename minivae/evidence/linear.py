@@ -18,7 +18,7 @@ from minivae.vae import VAE
 
 
 class Linear(NamedTuple):
-    """log p(x) in nats and the posterior p(z|x) = N(mean, cov); all data points have the same covariance."""
+    """log p(x) in nats and the posterior p(z|x) = N(mean, cov); `cov` is the same for all data points."""
 
     log_px: NDArray             # (N,)
     mean: NDArray               # (N, J)

@@ -36,10 +36,10 @@ def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 
     """Return log p(x) = log of the integral of p(x|z) p(z) over one or two latent dimensions, for each data point.
 
     A grid with the same spacing h on both axes covers 8 standard deviations of the prior and of each q(z|x); a standard
-    deviation above 1 counts as 1. h is halved until the estimated error of a data point is at most `tolerance` nats. The
-    estimate needs no second grid: the nodes can be divided into 3^J grids of spacing 3h, whose sums should agree (see
-    `_discretisation`). If a data point would need more than `finest` intervals on an axis, or more than MAX_NODES nodes,
-    its last value and error are returned.
+    deviation above 1 counts as 1. For each data point, h is halved until the estimated error of log p(x) is at most
+    `tolerance` nats. The estimate needs no second grid: the nodes can be divided into 3^J grids of spacing 3h, whose sums
+    should agree (see `_discretisation`). If a data point would need more than `finest` intervals on an axis, or more than
+    MAX_NODES nodes, its last value and error are returned.
 
     All data points share the first grid. A posterior can be a thousand times narrower than the prior, so a finer grid has,
     for each data point, only the nodes that may matter. A node may matter if its log p(x, z) is at most SPARE -

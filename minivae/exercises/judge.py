@@ -23,7 +23,7 @@ STEP = 1e-5                                                 # step of the centra
 
 
 class Verdict(NamedTuple):
-    """An exercise, its status ("not started", "passed", "wrong" or "error"), findings, and what the submission printed.
+    """An exercise, its status ("not started", "passed", "wrong" or "error"), findings, and the submission's printed text.
 
     `flags` are the lines of the submission that import minivae.
     """
