@@ -65,7 +65,7 @@ def submissions(folder: Path) -> tuple[dict[str, dict[str, Path]], list[str]]:
 
 
 def exercise_of(stem: str) -> tuple[str | None, str]:
-    """Return the exercise that a file name contains, or None; and the rest of the file name, or ""."""
+    """Return the exercise in a file name, and the rest of the name. Without an exercise, return None and ""."""
     stem = COPY.sub("", stem)
     for name in sorted((exercise.stem for exercise in every()), key=len, reverse=True):
         before, found, after = stem.partition(name)
