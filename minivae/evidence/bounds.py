@@ -107,7 +107,7 @@ class _Blocks:
 
     def __init__(self, k):
         self.k = k
-        self.whole = Moments()                              # of log(mean weight) of the complete blocks
+        self.whole = Moments()                              # moments of log(mean weight) over the complete blocks
         self.part, self.part_size = -np.inf, 0              # incomplete block: log of the sum of its weights, its size
 
     def add(self, log_w):

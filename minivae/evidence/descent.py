@@ -51,7 +51,7 @@ def minimise(
 
 
 def _line_search(f, points, values, active, direction, slope):
-    """Halve the step of each function until it decreases the value enough; if no fraction does, return the old point."""
+    """Halve the step of each function until it decreases the value enough; if none is short enough, return the old point."""
     length, waiting = np.ones(len(active)), np.arange(len(active))
     moved = points[active].copy()
     new_values, new_gradients = values[active].copy(), np.zeros_like(moved)

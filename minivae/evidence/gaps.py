@@ -114,9 +114,9 @@ def _log_ratio(vae, x, mu, log_var, tolerance):
 def _refine(vae, x, rules, integrand, tolerance):
     """Return, for each data point, an integral and the error of the integral, (N,) each.
 
-    A quadrature rule consists of L nodes `eps` and L weights. The integral is the sum of weight times integrand over the
-    nodes; integrand(rows, eps) returns (L, rows). Each rule is finer than the rule before, and used only for data whose
-    error is still above `tolerance`.
+    A quadrature rule consists of L nodes `eps` and L weights. An integral is the sum of weight * integrand at all nodes;
+    integrand(rows, eps) returns (L, rows). Each rule is finer than the rule before, and used only for data whose error is
+    still above `tolerance`.
     """
     values, error = np.full(len(x), np.inf), np.full(len(x), np.inf)
     remaining = np.arange(len(x))
@@ -166,7 +166,7 @@ def _matching(mean, cov):
 
 
 def _descend(vae, x, start, nodes, tolerance=1e-10):
-    """Return, for each data point, a diagonal Gaussian with a local minimum of -ELBO: mu and log_var joined, (N, 2J).
+    """Return mu and log_var of a local minimum of -ELBO for each data point, joined to (N, 2J).
 
     The descent begins at `start` (N, 2J). The ELBO is a sum over `nodes` Gauss-Hermite nodes on each axis. The first steps
     are scaled by the inverse Fisher information of a Gaussian: sigma^2 for mu, and 2 for log_var.

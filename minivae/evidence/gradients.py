@@ -28,7 +28,7 @@ class GradientNoise(NamedTuple):
 
     pathwise: Estimator         # reparameterized: uses d/dz log p(x|z)
     score: Estimator            # score function: log p(x|z) times the gradient of log q(z|x)
-    baseline: Estimator         # score function, with log p(x|z) replaced by log p(x|z) - its mean over the other draws
+    baseline: Estimator         # score function, but with log p(x|z) minus its mean over the other draws
 
 
 class SignalToNoise(NamedTuple):

@@ -91,8 +91,8 @@ def _linear(vae):
 def _stacked(weight, sigma):
     """Stack W'/sigma on I, and return Q, R of the QR decomposition of this matrix.
 
-    R'R is the precision (inverse covariance) of the posterior, I + W W'/sigma^2. Computing W W' first would
-    square W and lose digits.
+    R'R is the precision (inverse covariance) of the posterior, I + W W'/sigma^2. Computing W W' first would square
+    W and lose digits.
     """
     return np.linalg.qr(np.concatenate([weight.T / sigma, np.eye(len(weight))]))
 
