@@ -70,7 +70,7 @@ def chosen(word: str) -> list[Exercise]:
 
 
 def find(name: str) -> Exercise:
-    """Return the exercise with this number, name or file name, or whose name begins with this text.
+    """Return the exercise with this number, name, file name or beginning of its name.
 
     Raises ValueError unless exactly one exercise fits.
     """

@@ -38,7 +38,7 @@ class Part(NamedTuple):
 
     `case` is the name of the kind: "large inputs", for example. `how` is the name of an adapter: a function of `pupil.HOW`
     that calls the learner's function. If the learner's function writes into the arrays of an argument, `written` is the
-    index of that argument. Then `results` has the names of the returned arrays first, and of the written arrays last.
+    index of that argument. Then `results` has the names of the returned arrays, followed by those of the written arrays.
     """
 
     piece: Piece

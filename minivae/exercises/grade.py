@@ -23,7 +23,7 @@ from minivae.runs.files import must_be_free, write_atomically
 
 NO_BOUNDARY = ("submissions run with your rights: limits of time and memory are no security boundary. Grade unknown "
                "code in a container or a virtual machine.")  # fmt: skip
-COPY = re.compile(r"( ?\(\d+\)|-\d+)$")                     # of a copied file: 07_kl-1.py or 07_kl (2).py
+COPY = re.compile(r"( ?\(\d+\)|-\d+)$")                     # ending of a copied file's name: 07_kl-1 or 07_kl (2)
 JUDGE = re.compile(r"import check_here|check_here\(")        # finds the notebook cells that call the judge
 ARCHIVES = (".zip", ".gz", ".tar", ".7z", ".rar")
 SKIPPED = ("__pycache__", "__MACOSX")

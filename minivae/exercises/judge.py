@@ -99,7 +99,7 @@ def check(exercise: Exercise, file: Path, timeout: float = 10.0, seed: int = 0) 
 
 
 def learner_of(functions: Mapping[str, ast.FunctionDef], blanks: Iterable[str]) -> Learner:
-    """Return the `Learner` with these functions. `blanks` has the names of the functions that the exercise contains."""
+    """Return the `Learner` for these functions. `blanks` has the names of the functions that the exercise contains."""
     left = {name: blanks_left(functions[name]) for name in blanks if name in functions}
     return Learner(left, frozenset().union(*map(names_in, functions.values())))
 
