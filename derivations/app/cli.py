@@ -157,7 +157,10 @@ FITS = 24                                                   # number of verdicts
 
 
 def check_command(options: argparse.Namespace) -> int:
-    """Print the totals; with --all, or for few ids, also the verdict of every row. Return 1 for an unexpected verdict."""
+    """Print the totals, and also the verdict of every row if --all is given, or if the ids have at most FITS rows.
+
+    Return 1 if a verdict is not the expected one.
+    """
     from derivations.engine import ledger
     from derivations.pages import errata, records, terminal
 

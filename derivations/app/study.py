@@ -12,11 +12,11 @@ from minivae.app.progress import say
 
 
 def compare_command(options: argparse.Namespace) -> int:
-    """Print the notation and numbers of all sources.
+    """Print the notation of all sources, and compare their results for the same quantities.
 
-    Several entries, and some functions of minivae, compute the same quantity. Each of their results is compared with the
-    definition of the quantity. Return 1 if the result of a function, or of an entry that holds, differs from the
-    definition. With --markdown, only the notation is printed, and nothing is compared.
+    A quantity is computed by several entries, and by some functions of minivae. Each result is compared with the definition
+    of the quantity. Return 1 if the result of a function, or of an entry that holds, differs from the definition. With
+    --markdown, only the notation is printed, and nothing is compared.
     """
     from derivations.engine import ledger
     from derivations.pages import terminal
@@ -143,7 +143,7 @@ def map_command(options: argparse.Namespace) -> int:
 
 
 def trace_command(options: argparse.Namespace) -> int:
-    """Print one training step; return 1 if the four gradients do not agree."""
+    """Print one training step. Its gradient is computed in four ways; return 1 if the four results do not agree."""
     from derivations.pages.terminal import page_width
     from derivations.study import fourways, trace
     from minivae.checks import whole_number

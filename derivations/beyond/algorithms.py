@@ -25,7 +25,7 @@ from minivae.objective import kl_path_backward, kl_sampled_backward
 
 
 def bits(raw):
-    """Return six data of three bits, (n, 6, 3). Every column has a 0 and a 1."""
+    """Return data sets (n, 6, 3). Each has six data of three bits, with a 0 and a 1 in every column."""
     x = (raw.reshape(-1, 6, 3) > 0).astype(float)
     x[:, -1] = 1 - x[:, 0]
     return x
@@ -44,7 +44,10 @@ STEPS = 4
 
 
 def faces(m):
-    """Return (1 - m, m), the probabilities of 0 and of 1, (..., 2). Both are kept: if m is near 1, `1 - m` loses digits."""
+    """Return (1 - m, m), the probabilities of 0 and of 1, (..., 2).
+
+    Both numbers are stored, because computing 1 - m later would lose digits if m is near 1.
+    """
     return np.stack([1 - m, m], axis=-1)
 
 
@@ -61,7 +64,10 @@ def e_step(x, pi, coins):
 
 
 def m_step(x, q):
-    """Return the best parameters for q: pi_k is the mean of q(z_n = k), and m_k the mean of x_n with weights q(z_n = k)."""
+    """Return the best parameters for q: pi, and the pair (1 - m, m).
+
+    pi_k is the mean of q(z_n = k) over n. m_k is the mean of x_n over n, with the weights q(z_n = k).
+    """
     counts = q.sum(axis=1)                                                                      # (n, K)
     shown = np.einsum("nik,nidf->nkdf", q, faces(x))
     return counts / q.shape[1], shown / counts[..., None, None]
@@ -119,7 +125,8 @@ def eq_46(x, pi, m, pi_2, m_2):
 
 # The gradient of `log p(x, z) - log q(z|x)` in (mu, log sigma^2), for one draw z = mu + sigma eps
 
-EPS, CHANCES = noise(1)                                     # (3, 1), (3,): nodes and weights; exact up to degree 5
+# Nodes (3, 1) and weights (3,) of a quadrature over eps, which is exact for polynomials up to degree 5
+EPS, CHANCES = noise(1)
 AWAY = chosen("away", "away", 0, "the distance of mu from the mean of p(z|x), in units of sigma")
 
 
@@ -130,7 +137,10 @@ def log_weight(w, s, x, z, mu, log_var):
 
 
 def gradients(w, s, x, mu, log_var, eps):
-    """Return the path gradient (only through z) and the whole gradient (with the score) of `log_weight`, (n, 2, L) each."""
+    """Return two gradients of `log_weight`, (n, 2, L) each: the path gradient and the whole gradient.
+
+    The path gradient contains only the change through z. The whole gradient also contains the score.
+    """
     code = lambda mu, log_var: mu + exp(log_var / 2) * eps  # noqa: E731
 
     def path(step_mu, step_log_var):
@@ -145,7 +155,7 @@ def gradients(w, s, x, mu, log_var, eps):
 
 
 def variance(chances, values):
-    """Return the variance of `values`, which have the probabilities `chances`, over the last axis; the axis is kept."""
+    """Return the variance of `values` with the probabilities `chances`, along the last axis. The axis is kept."""
     return total(chances * (values - total(chances * values)) ** 2)
 
 
@@ -273,7 +283,7 @@ def _(w, s, x, mu_q, sigma_q):
     return by_minivae(four, "(o),(o),(o),(o),(o)->(p)")(w, s, x, mu_q, sigma_q)
 
 
-# Mini-batches: all batches of M = 1, 2, 3 or 4 from N = 4 data
+# Mini-batches: from N = 4 data, all batches of M data are made, for M = 1 to 4
 
 X_4 = vector("x", "x", 4, simple=((1.2, 0, -1, 2), (1, 0, 0, 0)))
 SLOPE, SIGMA = real("a", "a", simple=(1, 0.5)), positive("sigma", r"\sigma", simple=(1, 0.5))
@@ -288,7 +298,7 @@ def batches(N):
 
 
 def mean_and_variance(estimates, tilt, masks):
-    """Return the mean and the variance over all batches, (n, 1, 2), of the estimates (n, batches)."""
+    """Return (n, 1, 2): the mean and the variance of `estimates` (n, batches), which has one estimate for each batch."""
     chances = 1 + tilt * masks[:, 0]
     chances = chances / total(chances)                      # (n, batches)
     return np.stack([total(chances * estimates), variance(chances, estimates)], axis=-1)

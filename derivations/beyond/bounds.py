@@ -173,7 +173,8 @@ def _(w, s, x, mu_q, sigma_q, beta):
     return by_minivae(bound, "(o),(o),(o),(o),(o),(o)->()")(w, s, x, mu_q, sigma_q, beta)[:, None]
 
 
-# A loss with sums and a loss with means have proportional gradients if beta is rescaled. z = mu + sigma eps, one draw of eps
+# A loss with sums over features and over coordinates, and a loss with means instead of sums. If beta is rescaled, their
+# gradients are proportional. Here z = mu + sigma eps, for one draw of eps.
 
 BETA = Symbol("beta", r"\beta", ">= 0", 1, np.abs, (1, 4, 0.5))
 EPS = vector("eps", r"\epsilon", 2, 1.0, ((0, 0), (1, -1)))
@@ -183,9 +184,10 @@ KL_J = rf"{D}(q(z_j|x)||p(z_j))"
 
 
 def loss_of(reduce, beta, W, b, s, x, eps):
-    """Return the loss `reduce_k{-log p(x_k|z)} + beta reduce_j{KL_j}`, where `reduce` is np.sum or np.mean.
+    """Return a function for the loss `reduce_k{-log p(x_k|z)} + beta reduce_j{KL_j}`, where `reduce` is np.sum or np.mean.
 
-    The loss is a function of M points (n, M, 4). A point has two values mu_j and two values log_var_j.
+    The function takes points (n, M, 4) and returns the loss at each point, (n, M). A point has two values mu_j and two
+    values log_var_j.
     """
     x, b, s, W_t = x[:, None], b[:, None], s[..., None], np.swapaxes(W, 1, 2)
 
@@ -199,7 +201,7 @@ def loss_of(reduce, beta, W, b, s, x, eps):
 
 
 def slopes(loss, at):
-    """Return the gradient of `loss`, (n, K), at points (n, K), by a complex step in each of the K coordinates."""
+    """Return the gradient (n, K) of `loss` at the points `at` (n, K), by a complex step in each of the K coordinates."""
     return complex_step(lambda t: loss(at[:, None] + t * np.eye(at.shape[-1])), 0)
 
 

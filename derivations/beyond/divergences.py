@@ -21,7 +21,7 @@ from minivae.gaussian import (
 )
 from minivae.ops import softplus, softplus_backward
 
-# Random draws are rounded to these grids
+# Each of these functions turns random numbers into numbers on a grid
 
 
 def tenths(raw):
@@ -55,7 +55,7 @@ SIGMA_P = chosen("sigma_p", r"\sigma_p", 1, "the standard deviation of the prior
 
 
 def divergence(mu_q, sigma_q, mu_p, sigma_p):
-    """Return the integral of `q log(q / p)`. Complex arguments change the densities, not the nodes."""
+    """Return the integral of `q log(q / p)`. The arguments may be complex; the nodes use only the real parts."""
     u, widths = for_integrals()
     sigma = need_positive("sigma_q", np.real(sigma_q))
     need_positive("sigma_p", np.real(sigma_p))
@@ -65,7 +65,10 @@ def divergence(mu_q, sigma_q, mu_p, sigma_p):
 
 
 def noise_and_slope(mu_q, sigma_q, mu_p, sigma_p):
-    """Return a function for means over eps, the nodes eps, and the slope `(z - mu_p) / sigma_p^2` of -log p at each node."""
+    """Return a function that computes means over eps, the nodes of eps, and the slope of -log p at each node.
+
+    The slope is `(z - mu_p) / sigma_p^2`, where z = mu_q + sigma_q eps.
+    """
     eps, weights = for_means()
     return lambda value: total(weights * value), eps, (mu_q + sigma_q * eps - mu_p) / sigma_p**2
 
@@ -133,9 +136,8 @@ def _(mu, sigma, sigma_p):
     return np.hstack([d_log_var, d_log_var * 2 / sigma])
 
 
-# In random draws, all values below are whole multiples of 1/200. mu_q - mu_p and sigma_p are even multiples, and sigma_q is
-# an odd one. So sigma_q^2 + (mu_q - mu_p)^2 never equals sigma_p^2, and no gradient is 0. At the simple values, too, no
-# gradient is 0.
+# In random draws, mu_q - mu_p and sigma_p are even multiples of 1/200, and sigma_q is an odd multiple of 1/200. So
+# sigma_q^2 + (mu_q - mu_p)^2 never equals sigma_p^2, and no gradient is 0. At the simple values, too, no gradient is 0.
 
 TWO = (
     Symbol("mu_q", r"\mu_q", "real, drawn halfway between multiples of 0.1", 1, between_tenths, (1, 0.5, -2)),

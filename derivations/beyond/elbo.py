@@ -128,7 +128,10 @@ def eq_2(W, b, s, x, mu, sigma):
 
 
 def terms_of_minivae(W, b, s, x, mu, sigma):
-    """Return log p(x|z), log p(z) and log q(z|x) at 9 quadrature nodes, (n, 9) each, and the weights of the nodes, (9,)."""
+    """Return log p(x|z), log p(z) and log q(z|x) at 9 quadrature nodes, (n, 9) each.
+
+    Also return the weights of the nodes, (9,).
+    """
     eps, chances = noise(2)
     z = reparameterize(mu, 2 * log(sigma), eps[:, None])                                    # (9, n, 2)
     mean_x = b + np.einsum("ndj,lnj->lnd", W, z)
@@ -182,7 +185,8 @@ EVERYWHERE = Symbol(
 Q_COVERS_P = "q(z|x) sums to 1, and q(z|x) > 0 wherever p(x, z) > 0"
 LEAVES_OUT = {"p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[1, 0], [0.5, 0.5]]}
 ASSUMED = {"needs": "p(x) > 0 and q(z|x) sums to 1", "outside": OUTSIDE}
-JOINT_IS_ZERO = {"p_xz": [[0.3, 0], [0.3, 0.4]], "q": [[0.5, 0.5], [0.5, 0.5]]}         # log 0 = -inf: a side is -inf + inf
+# Here p(x, z) is 0 for one pair (x, z), and log 0 is -inf. Therefore a side of the formula is -inf + inf: it has no value.
+JOINT_IS_ZERO = {"p_xz": [[0.3, 0], [0.3, 0.4]], "q": [[0.5, 0.5], [0.5, 0.5]]}
 
 
 def importance_weights(p_xz, q):

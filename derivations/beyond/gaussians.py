@@ -346,7 +346,7 @@ def eq_52(x, W, m, V):
 def decoded(W, m, V):
     """Return the decoder's output at all nodes of the noise, (L, n, D), and the weights of the nodes, (L,)."""
     eps, weights = noise(2)
-    z = m + np.einsum("nij,lj->lni", cholesky(V), eps)      # (L, n, J)   R = cholesky(V), so R R' = V
+    z = m + np.einsum("nij,lj->lni", cholesky(V), eps)      # (L, n, J)   z = m + R eps, where R R^T = V
     return np.einsum("ndj,lnj->lnd", W, z), weights
 
 

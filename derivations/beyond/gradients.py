@@ -24,7 +24,7 @@ CUT = chosen("cut", "cut", 0, "1 if q is cut off below mu")
 
 # Three quadrature rules for noise eps, with 60 nodes each. The sum of WEIGHTS * f(HERMITE) is the mean of f(eps). The sum of
 # WIDTHS * f(LINE) is the integral of f over all eps. The sum of TWICE * f(ABOVE) is twice the integral of f over eps > 0.
-# The last rule is for a q that is cut off below mu: its density is 0 there, and is doubled above mu.
+# The last rule is for a q that is cut off below mu: the density of q is 0 below mu, and is doubled above mu.
 
 HERMITE, WEIGHTS = (array.ravel() for array in noise(1, 60))
 LINE, WIDTHS = 0.4 * np.arange(-29.5, 30), np.full(60, 0.4)

@@ -145,7 +145,7 @@ def eq_39(q, p, q_2, p_2, a):
 
 
 def close_kl(q, p):
-    """Return KL(q || p) as `E_q[d - log(1 + d)]`, d = p/q - 1. No term is negative, so no digits cancel."""
+    """Return KL(q || p) as `E_q[d - log(1 + d)]`, where d = p/q - 1. No term is negative, so no digits cancel."""
     need_pmf("q", q), need_pmf("p", p)
     d = (p - q) / np.where(q > 0, q, 1)
     return total(np.where(q > 0, q * (d - log1p(d)), p))    # if q = 0, q d is p
@@ -182,7 +182,7 @@ def eq_40(q, p, t, b):
 
 # Variational forms
 
-JOINT = replace(TABLE, simple=([[0.1, 0.4], [0.3, 0.2]], [[0.1, 0.2], [0.2, 0.5]]))    # for no x is q(z|x) equal to p(z)
+JOINT = replace(TABLE, simple=([[0.1, 0.4], [0.3, 0.2]], [[0.1, 0.2], [0.2, 0.5]]))    # q(z|x) is not p(z) for any x
 F = Symbol(
     "f", "f(z)", "real", 20, lambda raw: raw.reshape(-1, 4, 5),
     ([[0, 1], [1, -1]], log(np.array([[0.5, 4 / 3], [1.5, 2 / 3]]))),
@@ -213,8 +213,9 @@ def eq_41(p_xz, q, f):
     )  # fmt: skip
 
 
-# Two approximations: of the gap of Jensen's inequality if w varies little (beyond.31), and of the divergence after a small
-# step of the parameters (beyond.32). In each entry, inequalities state how large the relative error can be.
+# Two approximations. beyond.31 is about the gap of Jensen's inequality if w varies little. beyond.32 is about the divergence
+# between the distributions before and after a small step of the parameters. In both entries, inequalities state how large
+# the relative error of the approximation can be.
 
 W_OF_T = (
     pmf("p", "p", 4, simple=((0.5, 0.5), (0.25, 0.75))),
@@ -247,7 +248,7 @@ def eq_31(p, u, t):
     E_u = mean(p, u)
     half_variance = mean(p, (t * (u - E_u)) ** 2) / (1 + t * E_u) ** 2 / 2
     d = t * (u - E_u) / (1 + t * E_u)
-    gap = mean(p, d - log1p(d))                             # E[d] = 0; every term d - log(1 + d) is >= 0: no digits cancel
+    gap = mean(p, d - log1p(d))                             # E[d] is 0. No term d - log(1 + d) is < 0, so no digits cancel
     rest = taylor_rest(d)
     r = abs(d).max(axis=-1, keepdims=True)
     bound = 2 * r / (3 * (1 - r) ** 3)
@@ -348,7 +349,7 @@ def moments(share, mus, sigmas):
 
 
 def from_mixture(share, mus, sigmas, *gaussians):
-    """Return KL(p || N(m, s^2)) for every (m, s), as the sum of an integral over each part of p."""
+    """Return KL(p || N(m, s^2)) for every (m, s) in `gaussians`: a sum of two integrals, one for each part of p."""
     parts = (share, mus[:, :1], sigmas[:, :1]), (1 - share, mus[:, 1:], sigmas[:, 1:])
 
     def inside(z):

@@ -27,7 +27,7 @@ MOST = 5                                                    # largest number of 
 
 
 def counts(raw):
-    """Return pairs (x, n), (draws, 2), of x successes in n trials. The most frequent n is 1."""
+    """Return an array (draws, 2). Each row has x and n, for x successes in n trials. The most frequent n is 1."""
     n = np.clip(ceil(2 * raw[:, 0]), 1, MOST)
     return np.stack([np.clip(np.rint(n / 2 + n * raw[:, 1] / 2), 0, n), n], axis=1)
 
@@ -41,11 +41,14 @@ GREY = chosen("grey", "grey", 0, "1 if x is a grey value between 0 and 1")
 
 
 def of_coins(n, pi):
-    """Return P(X = k) for k = 0..MOST, (draws, MOST + 1). X is the number of ones of n coins; each step adds one coin."""
+    """Return P(X = k) for k = 0..MOST, (draws, MOST + 1), where X is the number of ones among n coins.
+
+    Each step of the loop adds one coin.
+    """
     p = np.zeros((len(pi), MOST + 1), pi.dtype)
     p[:, 0] = 1
     for coin in range(MOST):
-        one_more = np.roll(p, 1, axis=1) * pi + p * (1 - pi)                # roll moves the last entry, 0, to the front
+        one_more = np.roll(p, 1, axis=1) * pi + p * (1 - pi)                # roll moves the last number, a 0, to the front
         p = np.where(coin < n, one_more, p)
     return p
 
@@ -155,7 +158,10 @@ def eq_19(x, m, s):
 
 
 def by_minivae(x, m, s):
-    """Return the gradient for one datum and one draw. One call for each datum, because minivae has one s for all data."""
+    """Return minivae's gradient of log p(x|z) in m and log s, for one datum x.
+
+    Each datum has its own s here. minivae has one s for all data in a call, so each datum needs its own call.
+    """
     d_mean, d_log_sigma = gaussian_log_prob_backward(np.ones((1, 1)), x[None], m[None, None], log(s[0]))
     return np.append(d_mean, d_log_sigma)
 

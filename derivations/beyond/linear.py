@@ -110,7 +110,7 @@ def _(W, b, s, x, z):
 
 
 def on_axes(*distances):
-    """Return two points on each axis, at plus and minus the given distance. Their covariance is diagonal."""
+    """Return two points on axis k, at plus and minus distances[k], for every k. The covariance of all points is diagonal."""
     return np.concatenate([np.diag(distances), -np.diag(distances)])
 
 
@@ -121,10 +121,10 @@ X = Symbol(
 
 
 def ppca(x, d=2):
-    """Return the parameters that maximise the likelihood of data x (n, N, D), and the eigenvalues (Tipping and Bishop 1999).
+    """Return the parameters that maximise the likelihood of data x (n, N, D), and the eigenvalues of the covariance of x.
 
-    Shapes: b (n, 1, D); W = U_d (Lambda_d - sigma^2)^(1/2), (n, D, d); sigma^2 (n, 1); eigenvalues lambda (n, D), in
-    descending order.
+    The parameters are b (n, 1, D), W = U_d (Lambda_d - sigma^2)^(1/2) (n, D, d) and sigma^2 (n, 1); see Tipping and Bishop
+    (1999). The eigenvalues lambda (n, D) are in descending order.
     """
     N, D = x.shape[1:]
     if D <= d:
@@ -172,9 +172,10 @@ def linear_vae(b, W, variance, by=None):
 
 
 def rotated(b, W, variance, turn):
-    """Replace W by W R, with a rotation R. Return this linear VAE, its best q with independent coordinates, and the gap.
+    """Replace W by W R, with a rotation R. Return the parameters of this linear VAE with its best q, and the gap of this q.
 
-    The best q has sigma_j^2 = 1 / P_jj, where P is the precision of the posterior.   [beyond.38]
+    Each q has independent coordinates. The best q has sigma_j^2 = 1 / P_jj, where P is the precision of the posterior.
+    [beyond.38]
     """
     W = W @ np.stack([np.hstack([cos(turn), -sin(turn)]), np.hstack([sin(turn), cos(turn)])], axis=1)
     A, V = encoder(W, variance)
@@ -271,7 +272,7 @@ def eq_36(lam, s):
         return -(log(2 * pi * (w2 + s2)) + lam / (w2 + s2)) / 2
 
     w2 = np.maximum(lam - s2, 0)
-    at_optimum = linear_posterior(sqrt(w2), s, sqrt(lam))   # the KL is linear in x^2: its mean is the KL at x^2 = lambda
+    at_optimum = linear_posterior(sqrt(w2), s, sqrt(lam))   # KL is linear in x^2, so E[KL] is the KL at x^2 = lambda
     return (
         s2 + best(lambda w2: complex_step(mean_log_p, w2), 2 * lam),
         "=", s2 + w2,

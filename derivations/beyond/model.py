@@ -24,7 +24,7 @@ from minivae.params import Params, mlp_shapes
 from minivae.vae import VAE
 
 D, H, J, L = 3, 2, 2, 2
-N = 3                                                       # trials of the binomial
+N = 3                                                       # number of trials of the binomial likelihood
 BETA = 0.7
 BATCH = 100                                                 # largest number of data in the batch
 LIKELIHOODS = (Bernoulli(), Binomial(N), Gaussian("learned"), Gaussian("optimal"))
@@ -70,7 +70,10 @@ def log_likelihood(likelihood, x, out, log_sigma):
 
 
 def divergence(estimator, mu, log_var, z):
-    """Step 6: log q(z|x) - log p(z) for each coordinate, (..., R, J): its mean, in closed form, or its value at z."""
+    """Step 6: return an estimate of the divergence for each coordinate, (..., R, J).
+
+    The sampled estimate is log q(z|x) - log p(z) at z. The analytic one is the mean of log q(z|x) - log p(z) in closed form.
+    """
     if estimator == "analytic":
         return (mu**2 + exp(log_var) - 1 - log_var) / 2
     return (z**2 - (z - mu) ** 2 / exp(log_var) - log_var) / 2
@@ -115,7 +118,10 @@ def by_hand(case, x, eps):
 
 
 def slope_of_likelihood(likelihood, x, out, log_sigma):
-    """Step 5, backward: return d/dout of log p(x|z), (R, D), and d/dlog sigma, summed over R and D."""
+    """Step 5, backward: return the gradient of log p(x|z) in `out`, (R, D), and the gradient in log sigma.
+
+    The gradient in log sigma is a sum over R and D.
+    """
     if not isinstance(likelihood, Gaussian):
         n = N if isinstance(likelihood, Binomial) else 1
         return x - n / (1 + exp(-out)), np.zeros(1)

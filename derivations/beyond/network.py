@@ -34,7 +34,8 @@ from minivae.ops import (
 def gradient(f, at):
     """Return the derivative of f with respect to every number of `at` (..., P), by complex step: (..., P).
 
-    f is called once, with P copies of `at` along a new first axis. Copy i changes number i. The result of f is (P, ...).
+    f is called once, with P copies of `at` along a new first axis. In copy i, number i has the complex step. The result of
+    f is (P, ...).
     """
     step = 1e-30
     moves = np.eye(at.shape[-1]).reshape(-1, *[1] * (at.ndim - 1), at.shape[-1])
@@ -73,7 +74,7 @@ def as_row(*arrays):
 
 
 def need_fitting(x, weight, bias):
-    """Raise ValueError if the shapes in X W + b do not fit. A b of one number must not be broadcast."""
+    """Raise ValueError if the shapes in X W + b do not fit. A bias b of one number is refused, too; it is not broadcast."""
     if (x.shape[-1], bias.shape[-1]) != weight.shape[1:]:
         got = f"X (B, {x.shape[-1]}), W {weight.shape[1:]}, b ({bias.shape[-1]},)"
         refuse("X, W and b", "of shapes (B, I), (I, O), (O,)", got, "Nothing is broadcast.")

@@ -19,7 +19,7 @@ from minivae.likelihood import gaussian_log_prob_backward
 
 
 def dependent(raw):
-    """Return precision matrices (n, 2, 2) whose correlations have a size of 0.1 to 0.95, with plus or minus."""
+    """Return precision matrices (n, 2, 2). Their correlations are between 0.1 and 0.95, or between -0.95 and -0.1."""
     rho = np.sign(raw[:, 2:]) * (0.1 + 0.85 * np.tanh(abs(raw[:, 2:])))
     return covariance(exp(raw[:, :2] / 2), rho)
 
@@ -47,7 +47,7 @@ FACTORISED = (
     tight={"precision": [[4, 0], [0, 1]], "m": (1, -1), "off": (0, 0), "stretch": (1, 1)},
 )  # fmt: skip
 def eq_38(precision, m, off, stretch):
-    cholesky(precision, "Sigma^-1")                         # raises ValueError if it is not positive definite
+    cholesky(precision, "Sigma^-1")                         # raises ValueError if `precision` is not positive definite
     cov, diagonal = np.linalg.inv(precision), np.diagonal(precision, axis1=1, axis2=2)
     # Given the other coordinate k, z_j has the variance Sigma_jj - Sigma_12^2 / Sigma_kk.
     marginal = np.diagonal(cov, axis1=1, axis2=2)
@@ -71,8 +71,8 @@ def _(precision, m, off, stretch):
 
 
 # The gradient of log p(x) in the decoder's theta = (W, b, log s), a vector of 6 + 3 + 1 numbers. The entry compares three
-# slopes: in one direction of W, in one direction of b, and in log s. The vector u has the direction of W (its first 6
-# numbers) and the direction of b.
+# slopes: in one direction of W, in one direction of b, and in log s. The first 6 numbers of the vector u are the direction
+# of W; the last 3 are the direction of b.
 
 DIRECTION = Symbol(
     "u", "u", "a direction in W and a direction in b", 9, lambda raw: raw, ((1, 0, 0, 1, 0, 0, 1, 0, 0), (1,) * 9)
@@ -87,7 +87,10 @@ def unpacked(theta):
 
 
 def directions(u):
-    """Return three directions in theta, (n, 3, 10). The first changes W by u[:6], the second b by u[6:], the third log s."""
+    """Return three directions in theta, (n, 3, 10).
+
+    The first direction changes W by u[:6], the second changes b by u[6:], and the third changes log s by 1.
+    """
     steps = np.zeros((len(u), 3, 10))
     steps[:, 0, :6], steps[:, 1, 6:9], steps[:, 2, 9] = u[:, :6], u[:, 6:], 1
     return steps
@@ -118,11 +121,11 @@ def eq_47(W, b, s, x, u, a):
         cov = W @ t(W) + exp(2 * log_s)[..., None] * np.eye(D)
         return log_density_full(x[:, None, None], b, cov)[..., 0]
 
-    def log_p_xz(W, b, log_s):                              # (n, 3, K); p(z) does not depend on theta
+    def log_p_xz(W, b, log_s):                              # (n, 3, K), without log p(z), which does not depend on theta
         residual = x[:, None, None] - b[..., None, :] - z[:, None] @ t(W)
         return -(residual**2).sum(axis=-1) * exp(-2 * log_s) / 2 - D * log_s
 
-    def elbo(W, b, log_s):                                  # E_q in closed form; the KL does not depend on theta
+    def elbo(W, b, log_s):                                  # the ELBO without the KL, which does not depend on theta
         residual = x[:, None] - b - (W @ m[:, None, :, None])[..., 0]
         spread = np.einsum("nkdi,nij,nkdj->nk", W, V, W)
         return -((residual**2).sum(axis=-1) + spread) * exp(-2 * log_s[..., 0]) / 2 - D * log_s[..., 0]

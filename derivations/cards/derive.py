@@ -58,7 +58,7 @@ def softmax(phi):
 def card_3(p_xz, phi):
     p_z_given_x, lower = posterior(p_xz), phi
     for _ in range(60):
-        # Subtract half the natural gradient of the KL. A constant is left out in each row of phi; it does not change q.
+        # Subtract half the natural gradient of the KL. In each row, a constant is left out, because it does not change q.
         lower = lower - (lower - log(p_xz)) / 2
     return (
         kl(softmax(phi), p_z_given_x),

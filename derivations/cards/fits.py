@@ -97,10 +97,10 @@ def once_per_value(fit: Callable) -> Callable:
 
 @once_per_value
 def fit_forward(apart: NDArray) -> tuple[NDArray, NDArray]:
-    """Return mu and sigma of the best q by KL(p || q): the mean and standard deviation of p, by quadrature.
+    """Return mu and sigma of the q with the smallest KL(p || q): the mean and standard deviation of p, by quadrature.
 
     E_p[log q] depends on p only through E_p[z] and E_p[z^2]. Let Q be the Gaussian with these two moments. For every
-    Gaussian q, KL(p || q) = KL(p || Q) + KL(Q || q), so Q is the best q.   [cards.19]
+    Gaussian q, KL(p || q) = KL(p || Q) + KL(Q || q), so KL(p || q) is smallest for q = Q.   [cards.19]
     """
     z = np.stack([BELL + middle for middle in with_nodes(-apart, apart)])       # (2, K, nodes)
     mu = (z @ BELL_WEIGHTS).mean(axis=0)
@@ -138,7 +138,10 @@ def fit_reverse(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def descend(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
-    """Minimise KL(q || p) from K starts by Newton's method. With absolute curvatures, every step is downhill."""
+    """Minimise KL(q || p) from K starts by Newton's method.
+
+    The absolute value replaces each curvature, so that every step goes downhill.
+    """
     at = np.stack([start, np.zeros_like(start)], axis=-1)   # (K, 2)   mu, log sigma
     for _ in range(STEPS):
         gradient, hessian = reverse_slopes(apart, at[:, 0], np.exp(at[:, 1]))
@@ -159,7 +162,10 @@ def descend(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
 
 @once_per_value
 def best_reverse(apart: NDArray) -> tuple[NDArray, NDArray]:
-    """Return mu >= 0 and sigma of the best q by KL(q || p): the lower of the minima in the middle and on the right."""
+    """Return mu >= 0 and sigma of the q with the smallest KL(q || p).
+
+    KL(q || p) can have a minimum in the middle, and one at the right mode. The lower of these two is returned.
+    """
     middle, right = fit_reverse(apart, 0.0), fit_reverse(apart, apart)
     lower = kl_reverse(apart, *middle) <= kl_reverse(apart, *right)
     mu, sigma = (np.where(lower, one, other) for one, other in zip(middle, right))

@@ -41,7 +41,7 @@ def form_1(x):
 
 
 def expected(f, x):
-    """Return E_q[f(z, x, W, b, s)], a sum over nine nodes, exact if f is a polynomial in z of degree 5 or less."""
+    """Return E_q[f(z, x, W, b, s)] as a sum over nine nodes. It is exact for polynomials f in z up to degree 5."""
     mu, sigma, *decoder = linear_model(x)
     eps, weights = noise(2)
     return total(weights * f(mu + sigma * eps, x[:, None], *decoder))
@@ -97,8 +97,8 @@ def _(x):
     return total(kl_standard_normal(mu[:, 0], 2 * np.log(sigma[:, 0]))) - expected(log_p_x_given_z, x)
 
 
-# The minimum for one datum x. theta = (w, s) in x = w z + s eps, and phi = (a, sigma) in q = N(a x, sigma^2). The card has
-# no sum over data, so every pair (w, s) with w^2 + s^2 = x^2 is best. t chooses one of these pairs.
+# The minimum of the loss for one datum x. theta = (w, s) in x = w z + s eps, and phi = (a, sigma) in q = N(a x, sigma^2).
+# The card has no sum over data, so every pair (w, s) with w^2 + s^2 = x^2 is best. t chooses one of these pairs.
 
 ANGLE = Symbol("t", "t", "real, 0 for w = s", 1, lambda raw: 0.4 * raw, (0, 0.5))
 WEIGHTS = (
@@ -147,7 +147,7 @@ def _(t, x, w, s, a, sigma):
     return BY_MINIVAE(phi, w, s, x)[:, :1]
 
 
-# The graphical model: which of four quantities act on the parameters of p(x|z), and which act on those of q(z|x)
+# The graphical model. It shows which quantities change the parameters of p(x|z), and which change the parameters of q(z|x).
 
 DRAWN = {                                                   # (solid arrow, dashed arrow): 1 if the arrow is drawn
     "decoder weights": (1, 0),                              # theta

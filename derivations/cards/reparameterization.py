@@ -27,13 +27,14 @@ from minivae.gaussian import (
     reparameterize_backward,
 )
 
-EPS, CHANCES = noise(1, nodes=12)                           # (12, 1), (12,): nodes and weights; exact up to degree 23
+# Nodes (12, 1) and weights (12,) of a quadrature over eps, which is exact for polynomials up to degree 23
+EPS, CHANCES = noise(1, nodes=12)
 EPS = EPS[:, 0]
 MU, SIGMA = positive("mu", r"\mu"), positive("sigma", r"\sigma")
 
 
 def mean_and_variance(values):
-    """Return mean and variance over eps, (n, 2), of values (n, K) at the nodes of eps."""
+    """Return the mean and the variance over eps, (n, 2), of a function that has `values` (n, K) at the nodes of eps."""
     mean = total(CHANCES * values)
     return np.concatenate([mean, total(CHANCES * (values - mean) ** 2)], axis=-1)
 
@@ -90,7 +91,7 @@ def _(mu, sigma, way):
 
 
 def logit_of_hundredths(raw):
-    """Return lambda for which p is a multiple of 0.01. Then exactly 100 p of the 100 nodes of epsilon are below p."""
+    """Return values of lambda for which p is a multiple of 0.01. Then a fraction p of the 100 nodes of epsilon is below p."""
     p = np.ceil(99 / (1 + np.exp(-1.7 * raw))) / 100
     return np.log(p / (1 - p))
 
@@ -211,7 +212,10 @@ def average(f):
 
 
 def law_and_sign(t, z):
-    """Return E[exp(t . z)], which determines the distribution of z, and E[eps z] = sigma, which shows the sign of sigma."""
+    """Return E[exp(t . z)] and E[eps z].
+
+    E[exp(t . z)] for all t determines the distribution of z. E[eps z] is sigma, so it shows the sign of sigma.
+    """
     return np.concatenate([average(np.exp(total(t[:, None] * z))), average(PLANE_EPS * z)], axis=-1)
 
 
