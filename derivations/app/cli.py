@@ -157,7 +157,7 @@ FITS = 24                                                   # number of verdicts
 
 
 def check_command(options: argparse.Namespace) -> int:
-    """Print the totals, and also the verdict of every row if --all is given, or if the ids have at most FITS rows.
+    """Print the totals. With --all, or if the given ids have at most FITS rows, also print the verdict of every row.
 
     Return 1 if a verdict is not the expected one.
     """

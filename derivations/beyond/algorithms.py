@@ -283,7 +283,7 @@ def _(w, s, x, mu_q, sigma_q):
     return by_minivae(four, "(o),(o),(o),(o),(o)->(p)")(w, s, x, mu_q, sigma_q)
 
 
-# Mini-batches: from N = 4 data, all batches of M data are made, for M = 1 to 4
+# Mini-batches: all batches of M data are made from N = 4 data, for M = 1 to 4
 
 X_4 = vector("x", "x", 4, simple=((1.2, 0, -1, 2), (1, 0, 0, 0)))
 SLOPE, SIGMA = real("a", "a", simple=(1, 0.5)), positive("sigma", r"\sigma", simple=(1, 0.5))
@@ -335,8 +335,9 @@ def _(a, sigma, w, s, x, tilt):
         vae, N = scalar_vae(w, s, 0 * a, sigma), len(x)
         vae.params["encoder.1.weight"][0, 0] = a[0]         # mu = a x
         found = []
-        for M, masks in batches(N):                         # N * loss is N/M times a sum: the loss is a mean over M data
+        for M, masks in batches(N):
             x_of = [x[mask == 1][:, None] for mask in masks]
+            # The loss is minus the mean ELBO of M data. So -N * loss is N/M times the sum of their ELBOs.
             made = np.array([-N * vae.loss(batch, np.repeat(TWO, M, axis=1)) for batch in x_of])
             found.append(mean_and_variance(made, tilt, masks)[0])
         return np.array(found)                              # (N, 2)

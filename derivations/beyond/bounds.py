@@ -173,8 +173,8 @@ def _(w, s, x, mu_q, sigma_q, beta):
     return by_minivae(bound, "(o),(o),(o),(o),(o),(o)->()")(w, s, x, mu_q, sigma_q, beta)[:, None]
 
 
-# A loss with sums over features and over coordinates, and a loss with means instead of sums. If beta is rescaled, their
-# gradients are proportional. Here z = mu + sigma eps, for one draw of eps.
+# Two losses: one has sums over features and over coordinates, and the other has means. If beta is rescaled, the gradients of
+# the two losses are proportional. Here z = mu + sigma eps, for one draw of eps.
 
 BETA = Symbol("beta", r"\beta", ">= 0", 1, np.abs, (1, 4, 0.5))
 EPS = vector("eps", r"\epsilon", 2, 1.0, ((0, 0), (1, -1)))

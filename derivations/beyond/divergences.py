@@ -21,7 +21,7 @@ from minivae.gaussian import (
 )
 from minivae.ops import softplus, softplus_backward
 
-# Each of these functions turns random numbers into numbers on a grid
+# Functions that turn random numbers into numbers on a grid
 
 
 def tenths(raw):

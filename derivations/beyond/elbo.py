@@ -212,7 +212,7 @@ def eq_3(p_xz, q):
     )  # fmt: skip
 
 
-# K draws of z. The order of the draws does not matter, so a row of counts is enough: how often each z is drawn.
+# K draws of z. The order of the draws does not matter, so it is enough to count how often each z is drawn.
 
 
 @cache
@@ -229,7 +229,7 @@ def draws_of(K, J):
 
 
 def chances_of(K, q):
-    """Return the probability of each row of counts if each draw is from q, (..., M)."""
+    """Return the probabilities (..., M) of the rows of counts if each draw is from q."""
     counts, orders = draws_of(K, q.shape[-1])
     return orders * np.prod(q[..., None, :] ** counts, axis=-1)
 

@@ -34,8 +34,8 @@ from minivae.ops import (
 def gradient(f, at):
     """Return the derivative of f with respect to every number of `at` (..., P), by complex step: (..., P).
 
-    f is called once, with P copies of `at` along a new first axis. In copy i, number i has the complex step. The result of
-    f is (P, ...).
+    f is called once, with P copies of `at` along a new first axis. In copy i, the complex step is added to number i. The
+    result of f is (P, ...).
     """
     step = 1e-30
     moves = np.eye(at.shape[-1]).reshape(-1, *[1] * (at.ndim - 1), at.shape[-1])

@@ -140,7 +140,7 @@ def fit_reverse(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
 def descend(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
     """Minimise KL(q || p) from K starts by Newton's method.
 
-    The absolute value replaces each curvature, so that every step goes downhill.
+    Each curvature is replaced by its absolute value, so that every step goes downhill.
     """
     at = np.stack([start, np.zeros_like(start)], axis=-1)   # (K, 2)   mu, log sigma
     for _ in range(STEPS):

@@ -91,7 +91,7 @@ def _(mu, sigma, way):
 
 
 def logit_of_hundredths(raw):
-    """Return values of lambda for which p is a multiple of 0.01. Then a fraction p of the 100 nodes of epsilon is below p."""
+    """Return numbers lambda for which p is a multiple of 0.01. Then a fraction p of the 100 nodes of epsilon is below p."""
     p = np.ceil(99 / (1 + np.exp(-1.7 * raw))) / 100
     return np.log(p / (1 - p))
 
