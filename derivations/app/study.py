@@ -125,7 +125,7 @@ def quiz_command(options: argparse.Namespace) -> int:
 
 
 def map_command(options: argparse.Namespace) -> int:
-    """Print functions of minivae, with the entries and the tests of each."""
+    """Print functions of minivae, each with its entries and its tests."""
     from derivations.pages.terminal import page_width
     from derivations.study import code_map
 

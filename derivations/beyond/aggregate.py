@@ -14,7 +14,7 @@ from derivations.engine.domains import Symbol, conditional, joint, pmf, weights
 from derivations.engine.equation import Zero, equation
 from derivations.engine.numerics import kl, kl_of_weights, mean, ratio, times, total
 
-# The mean KL over a data set: n is the index of a datum, and all data are equally likely
+# The mean of KL(q_n || p) over a data set. n is the index of a datum, and all data are equally likely.
 
 Q_SIMPLE = [[0.5, 0.5], [0.75, 0.25]], [[1, 0], [0.5, 0.5]], [[0.2, 0.8], [0.6, 0.4]]
 DATA_Q = replace(conditional("q", "q_n(z)", 6, 5), simple=Q_SIMPLE)
@@ -25,7 +25,7 @@ MEAN_OF_N = r"\frac{1}{N}\sum_{n=1}^{N}"
 
 
 def mean_kl(q, p):
-    """Return the mean of KL(q_n || p) over the N distributions q_n, (n, 1). q has the shape (n, N, Z), and p (n, Z)."""
+    """Return the mean (n, 1) of KL(q_n || p) over the N distributions q_n. q is an array (n, N, Z), and p is (n, Z)."""
     return kl_of_weights(q, np.broadcast_to(p[:, None], q.shape)).mean(axis=1)
 
 

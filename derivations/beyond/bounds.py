@@ -114,7 +114,7 @@ NOT_UNIFORM_TABLE = replace(TABLE, simple=TABLE.simple[:2])
 )  # fmt: skip
 def eq_44(p_d, p_xz, q):
     p_z, p_x_given_z = prior(p_xz), likelihood(p_xz)
-    joint = p_d[..., None] * q                              # (n, rows, columns)   of x and z
+    joint = p_d[..., None] * q                              # (n, rows, columns)   p_d(x) q(z|x)
     q_z = joint.sum(axis=1)                                 # (n, columns)   the aggregate posterior
     with np.errstate(divide="ignore", invalid="ignore"):
         information = total(flat(times(joint, log(q / q_z[:, None]))))

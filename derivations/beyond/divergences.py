@@ -103,7 +103,7 @@ def _(mu, sigma, mu_p, sigma_p):
 @eq_14.tied("minivae.gaussian.log_standard_normal_backward")
 def _(mu, sigma, mu_p, sigma_p):
     eps, weights = for_means()
-    z = (mu + sigma * eps).T[..., None]                     # (60, n, 1)   eps takes 60 quadrature nodes, not random values
+    z = (mu + sigma * eps).T[..., None]                     # (60, n, 1)   eps has 60 quadrature nodes, no random values
     return -log_standard_normal_backward(weights[:, None] * np.ones(z.shape[:2]), z).sum(axis=0)
 
 

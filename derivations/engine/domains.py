@@ -46,7 +46,7 @@ def draw(inputs: Inputs, rng: np.random.Generator, n: int) -> dict[str, NDArray]
 
 @cache
 def simple_points(inputs: Inputs) -> dict[str, NDArray]:
-    """Return combinations of simple values, at most MOST_SIMPLE, as {name of the symbol: its value in every combination}.
+    """Return at most MOST_SIMPLE combinations of simple values, as {name of the symbol: its values in all combinations}.
 
     The first combinations use values from the beginning of the lists `simple`.
     """
