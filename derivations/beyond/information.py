@@ -98,7 +98,7 @@ ORDER = Symbol(
 def eq_29(q, p, T, order):
     through = lambda r: (r[:, None] @ T)[:, 0]  # noqa: E731
     q_T, p_T = through(q), through(p)
-    both = q[..., None] * T                                 # (n, X, Y)   the joint of x and y under q
+    both = q[..., None] * T                                 # (n, X, Y)   the joint probabilities of x and y under q
     q_to_p = ratio(q[..., None] * p_T[:, None], p[..., None] * q_T[:, None])    # q(x|y) / p(x|y)
     lost = times(both, log(q_to_p)).sum(axis=(1, 2))[:, None]
     reordered = [np.take_along_axis(r, order.astype(int) - 1, axis=-1) for r in (q, p)]

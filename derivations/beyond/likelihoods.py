@@ -99,7 +99,7 @@ def eq_18(seen, logits, grey):
 @eq_18.tied("minivae.likelihood.bernoulli_terms")
 @eq_18.tied("minivae.likelihood.bernoulli_log_prob_backward")
 def _(seen, logits, grey):
-    # x of the n coins show 1, and n - x show 0.
+    # There are n coins: x coins show 1, and n - x coins show 0.
     (x, n), one = (seen[:, :1], seen[:, 1:]), np.ones((1, len(logits)))
     log_p = [bernoulli_log_prob(one.T * side, logits[None]).T for side in (1, 0)]
     slope = [bernoulli_log_prob_backward(one, one.T * side, logits[None])[0] for side in (1, 0)]
@@ -125,8 +125,8 @@ def _(seen, logits, grey):
     return made
 
 
-# In random draws, every x_d - m_d is an even multiple of 1/200, and s is an odd multiple. So the sum of three squares
-# (x_d - m_d)^2 never equals 3 s^2, and the gradient in log s is never 0.
+# In random draws, every x_d - m_d is an even multiple of 1/200, and s is an odd multiple of 1/200. So the sum of three
+# squares (x_d - m_d)^2 never equals 3 s^2, and the gradient in log s is never 0.
 
 GAUSSIAN = (
     Symbol("x", "x", "real, drawn halfway between multiples of 0.1", 3, between_tenths, ((1, 2, 3), (1, 0, 1))),

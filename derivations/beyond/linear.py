@@ -228,7 +228,7 @@ def eq_35(x, by, turn):
 
 
 def by_minivae(x, b, W, log_s, A, log_sd):
-    """Return the ELBO of minivae's model with these weights, averaged over the data x (N, D): (1,)."""
+    """Return the ELBO (1,) of minivae's model with these weights, averaged over the data x (N, D)."""
     shapes = mlp_shapes("encoder", [4, 4]) | mlp_shapes("decoder", [2, 4]) | {"log_sigma": ()}
     to_mu, to_log_var = A.T, np.zeros((4, 2))               # (D, J) each
     biases = [*(-A @ b[0]), *(2 * log_sd)]

@@ -93,7 +93,7 @@ def losses(flat, x, eps):
 
 
 def by_hand(case, x, eps):
-    """Return the gradient of the loss in all weights, (P,): the steps of `losses`, backward."""
+    """Return the gradient (P,) of the loss in all weights. The steps of `losses` are done backward."""
     W1, b1, W2, b2, W3, b3, W4, b4, log_sigma = arrays(WEIGHTS)
     likelihood, estimator = case
     seen, shown = data_for(likelihood, x)

@@ -32,7 +32,7 @@ from minivae.ops import (
 
 
 def gradient(f, at):
-    """Return the derivative of f with respect to every number of `at` (..., P), by complex step: (..., P).
+    """Return the derivative (..., P) of f with respect to every number of `at` (..., P), by complex step.
 
     f is called once, with P copies of `at` along a new first axis. In copy i, the complex step is added to number i. The
     result of f is (P, ...).
@@ -133,7 +133,7 @@ def _(x, weight, bias, g):
     return as_row(apart(y), apart(d_x), d_weight, apart(d_bias))
 
 
-# Functions of one number. Every side is (value, slope).
+# Functions of one number. Every side has the value and the slope of each function.
 
 A = Symbol("a", "a", "real, drawn halfway between multiples of 0.1", 1, between_tenths, (1, -1, 2, -0.5))
 
