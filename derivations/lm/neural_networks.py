@@ -25,19 +25,19 @@ DATUM = vector("x", "x", 3, simple=((0, 0, 0), (1, 0, -1)))
 
 
 def decoder():
-    """Return the two layers of the decoder, W (2, 5), b (5,) and W' (5, 3), b' (3,), and the sigma of p(x|z)."""
+    """Return the decoder's layers and the sigma of p(x|z). Layer 1 is W (2, 5), b (5,); layer 2 is W' (5, 3), b' (3,)."""
     vae = small_vae(hidden=(5,))
     return vae.layers("decoder"), exp(vae.scale[0])
 
 
 def log_likelihood(x, z, W, b, W_2, b_2, sigma):
-    """Return ln p(x|z), (n,). The weights may be complex."""
+    """Return ln p(x|z), (n,). The weights may be complex numbers."""
     f = np.tanh(z @ W + b) @ W_2 + b_2
     return -(((x - f) / sigma) ** 2).sum(axis=-1) / 2 - len(b_2) * np.log(sqrt(2 * pi) * sigma)
 
 
 def with_complex_step(weights, k):
-    """Return the weights. The imaginary step 1e-30 i is added to weight number k, counted from 0 through all arrays."""
+    """Add the imaginary step 1e-30 i to one weight, and return all weights. The index k counts from 0 through all arrays."""
     sizes = np.cumsum([weight.size for weight in weights])[:-1]
     flat = np.concatenate([weight.ravel() for weight in weights]).astype(complex)
     flat[k] += 1e-30j

@@ -17,8 +17,8 @@ from minivae.gaussian import (
     reparameterize_backward,
 )
 
-# Arrows lead from each quantity to the quantities that are computed from it. For each quantity, DRAWN has the quantities
-# from which it is computed. (Our copy has lost the picture.)
+# In a picture of a VAE, an arrow leads from each quantity to every quantity that is computed from it. DRAWN lists these
+# arrows as {end: all starts}. (The picture of the source is lost in our copy.)
 
 DRAWN = {
     "encoder_hs": ("x", "encoder weights"),
@@ -76,14 +76,14 @@ def _(mu, sigma, t):
     return (WEIGHTS @ exp(t[:, 0] * z[..., 0]))[:, None]
 
 
-# Two estimators of the gradient of E_q[z^2] with respect to mu. Means and variances are over eps.
+# Two estimators of the gradient of E_q[z^2] with respect to mu. Their means and variances are computed over eps.
 
 ABOVE_ZERO = positive("mu", r"\mu", simple=(1, 2)), positive("sigma", r"\sigma", simple=(1, 0.5))
 PASSES = chosen("passes", r"\partial_\mu z", 1, "1 (it would be 0 if the drawn z were treated as a constant)")
 
 
 def mean_and_variance(of_draw):
-    """Return the mean and the variance over eps, (n, 2). `of_draw` (n, 60) has one value for each quadrature node of eps."""
+    """Return mean and variance of `of_draw` over eps, (n, 2). `of_draw` (n, 60) has one value for each of 60 nodes of eps."""
     mean = total(WEIGHTS * of_draw)
     return np.hstack([mean, total(WEIGHTS * (of_draw - mean) ** 2)])
 
@@ -115,7 +115,7 @@ def lm_42(mu, sigma, passes):
 @lm_42.tied("minivae.gaussian.reparameterize_backward")
 @lm_42.tied("minivae.gaussian.log_normal_backward")
 def _(mu, sigma, passes):
-    # Each quadrature node is a separate datum with one draw, because minivae sums the gradients over all draws of a datum.
+    # minivae sums the gradients over all draws of a datum. So each quadrature node is treated as a datum with one draw.
     mu, log_var = np.repeat(mu, len(NODES), axis=0), 2 * np.log(np.repeat(sigma, len(NODES), axis=0))
     eps = np.resize(NODES, mu.shape)[None]                                      # (1, 60 n, 1)
     z = reparameterize(mu, log_var, eps)

@@ -41,11 +41,11 @@ from minivae.likelihood import Gaussian, bernoulli_log_prob
 from minivae.params import Params, mlp_shapes
 from minivae.vae import VAE
 
-# The encoder has mu = a x + b and sigma = d exp(c x) for each of two coordinates.
+# The encoder has mu = a x + b and sigma = d exp(c x) for each of the two coordinates of z.
 
 
 def encoder_weights(raw):
-    """Return theta (n, 4, J): slopes a and offsets b of mu, slopes c of log sigma, and d > 0, the sigma at x = 0."""
+    """Return theta (n, 4, J). Its rows are the slope a and offset b of mu, the slope c of log sigma, and sigma d at x = 0."""
     a, b, c, d = np.moveaxis(raw.reshape(-1, 4, 2), 1, 0)
     return np.stack([0.7 * a, b, 0.2 * c, exp(0.4 * d)], axis=1)
 
@@ -70,7 +70,7 @@ def encode(theta, x):
 def each_datum(f, theta, w, s, x):
     """Return f(w, s, x_i, mu_i, sigma_i) for every datum i, (n, M, 1).
 
-    For f = `drawn`, the shape is (n, M, K), because `drawn` returns one value for each of K values of the noise.
+    The function `drawn` returns K values for every datum, one for each value of the noise. Their shape is (n, M, K).
     """
     return f(w[:, None], s[:, None], x[..., None], *encode(theta, x))
 
@@ -99,14 +99,14 @@ def of_datum(i, both):
 
 
 def drawn(w, s, x_i, mu, sigma):
-    """Return `1/L sum_l log p(x_i|z^(i,l))`, (..., K), at K quadrature nodes of the noise, and the nodes' weights (K,)."""
+    """Return two arrays: `1/L sum_l log p(x_i|z^(i,l))` at K nodes of the noise, (..., K), and the weights of the nodes."""
     eps, weights = noise(2 * L)
     z = mu[..., None, None, :] + sigma[..., None, None, :] * eps.reshape(-1, L, 2)          # (..., K, L, J)
     return plane_log_p(w[..., None, :], s[..., None], x_i[..., None], z).mean(axis=-1), weights
 
 
 def sum_over_batch(values, weights):
-    """Return mean and variance, (n, 2), of a sum of M independent terms. `values` (n, M, K) has each term at K nodes."""
+    """Return mean and variance of a sum of M independent terms, (n, 2). Each term has K `values` (n, M, K) with `weights` (K,)."""
     mean = total(weights * values)                          # (n, M, 1)
     variance = total(weights * (values - mean) ** 2)
     return np.concatenate([mean.sum(axis=1), variance.sum(axis=1)], axis=-1)
@@ -179,10 +179,10 @@ def _(theta, w, s, x):
 
 
 def moments(log_p, chances, L, shared=0):
-    """Return (mean, L * variance), (n, 1, 2), of an estimate: the mean of L random entries of log_p (n, K).
+    """Return the mean of an estimate, and L times its variance, (n, 1, 2). `log_p` (n, K) has K numbers in each row.
 
-    Entry k is drawn with probability chances[k]. If `shared` is 0, the L draws are independent. If `shared` is 1, all draws
-    are equal to the first draw.
+    The estimate is the mean of L numbers that are drawn from a row. Number k is drawn with probability chances[k]. If
+    `shared` is 0, the L draws are independent. If `shared` is 1, all draws are equal to the first draw.
     """
     picks = np.indices([len(chances)] * L).reshape(L, -1)                   # (L, K^L)   all sequences of L indices
     weights = chances[picks].prod(axis=0)
@@ -265,11 +265,11 @@ def linear_vae(theta, w, s) -> VAE:
 
 
 def mean_and_variance(theta, w, s, x):
-    """Return M times minivae's loss of a batch of M data, and the variance of M times the loss for L draws.
+    """Return M times minivae's loss of a batch of M data, and the variance of this product for L draws per datum.
 
     For the loss, the draws of noise are the corners (+-1, ..., +-1) with equal weights. These draws have the mean and the
-    covariance of normal noise. log p(x|z) is quadratic in the noise, so its mean is exact. The variance is a weighted sum
-    over quadrature nodes.
+    covariance of normal noise. log p(x|z) is quadratic in the noise, so its mean over the corners is exact. The variance is
+    a weighted sum over quadrature nodes.
     """
     vae, M, J = linear_vae(theta, w, s), len(x), len(w)
     corners = np.array(list(itertools.product((-1.0, 1.0), repeat=J)))
@@ -288,7 +288,7 @@ def _(theta, w, s, x):
     return BY_MINIVAE(theta, w, s, x)
 
 
-# The optimum with one coordinate. q is N(a x_i, sigma^2), and p(x|z) is N(w z, s^2).
+# The optimum for a z with one coordinate. q is N(a x_i, sigma^2), and p(x|z) is N(w z, s^2).
 
 SLOPE, SIGMA = real("a", "a", simple=(1, 0.5)), positive("sigma", r"\sigma", simple=(1, 0.5))
 DECODER = real("w", "w", simple=(1, 0.5)), positive("s", "s", simple=(1, 2))

@@ -41,8 +41,8 @@ NO_VALUE = "p(Y|X) has no value where p(X) = 0, and p(X|Y) has no value where p(
 
 IMPOSSIBLE = {"p_xz": [[0, 0], [0.5, 0.5]]}, {"p_xz": [[0.5, 0], [0.5, 0]]}
 
-# Tables p(x, z) for Table 1 of the source. In the first table, both z are equally likely, and p(x|z) has the rows
-# (0.9, 0.8) and (0.1, 0.2).
+# Tables p(x, z) for Table 1 of the source. In the first table, both values of z are equally likely, and p(x|z) has the
+# rows (0.9, 0.8) and (0.1, 0.2).
 
 GLOSSARY = replace(TABLE, simple=([[0.45, 0.4], [0.05, 0.1]], *TABLE.simple))
 

@@ -42,7 +42,7 @@ from minivae.likelihood import gaussian_log_prob
 
 
 def linear_model(x):
-    """Return mu and sigma of q(z|x), (n, 1, 2), and W, b, s of x = z W + b + s eps, for a linear model of minivae."""
+    """Return mu, sigma, W, b, s of a linear VAE. q(z|x) has mu and sigma, (n, 1, 2). The decoder is x = z W + b + s eps."""
     vae = small_vae()
     (W, b), s = vae.layers("decoder")[0], np.exp(vae.params["log_sigma"])
     mu, log_var = vae.encode(x)
@@ -177,7 +177,7 @@ def t_21(w, s, x, beta, more):
     beta = need_positive("beta", beta)
     best = lambda beta: linear_posterior(w, s * np.sqrt(beta), x)  # mean and sigma of the best q  # noqa: E731
 
-    def least(beta):                                # the minimum, -beta log of the integral of p(z) p(x|z)^(1/beta)
+    def least(beta):                                # the minimum: -beta log(integral of p(z) p(x|z)^(1/beta))
         v = w**2 + beta * s**2
         return (np.log(2 * np.pi * s**2) + beta * (np.log(v) - np.log(beta * s**2) + x**2 / v)) / 2
 
@@ -220,8 +220,8 @@ def _(x, x_hat, s):
     return gaussian_log_prob(x, x_hat[None], np.log(s)[:, 0]).T
 
 
-# The decoders f_K(z), from `bent`, and f_0(z) = w z are equal at the K points where the Hermite polynomial He_K is 0. If the
-# loss used the decoder only at these K points, f_K and f_0 would have equal losses. But f_K and f_0 have different losses.
+# The decoder f_K of `bent` is equal to f_0(z) = w z at the K points where its Hermite polynomial He_K is 0. If the loss
+# used the decoder only at these K points, f_K and f_0 would have equal losses. But f_K and f_0 have different losses.
 
 CURVED = (*LINEAR, *ENCODED, real("c", "c", simple=(0.4, 1)))
 DEGREES = (2, 3, 5)
@@ -238,7 +238,7 @@ def loss_of(decoder, s, x, mu_q, sigma_q):
 
 
 def losses(w, s, x, mu_q, sigma_q, c):
-    """Return the loss of f_0(z) = w z, (n, 1), and of f_K for K in DEGREES, (n, 3)."""
+    """Return the loss of f_0(z) = w z, (n, 1), and the losses of f_K for all K in DEGREES, (n, 3)."""
     curved = [loss_of(bent(w, mu_q, sigma_q, c, K), s, x, mu_q, sigma_q) for K in DEGREES]
     return loss_of(lambda z: w * z, s, x, mu_q, sigma_q), np.concatenate(curved, axis=1)
 

@@ -54,7 +54,7 @@ HUNDREDTHS_SIGMA = Symbol(
 HUNDREDTHS_A = Symbol("a", "a", "real; drawn as a multiple of 0.01", 1, hundredths, (1, 2, -1))
 HUNDREDTHS_B = Symbol("b", "b", "real; drawn as a multiple of 0.01", 1, hundredths, (1, -1, 3))
 
-# Parts of formulas that occur in several lines
+# Parts of formulas that occur in several lines of the source
 
 KL = r"D_{KL}(q_\theta(z|x_i)||p(z))"
 BELL_Q, BELL_P = (rf"\exp\left(-\frac{{(x-\mu_{k})^2}}{{2\sigma_{k}^2}}\right)" for k in "qp")
@@ -87,7 +87,7 @@ def minus_kl(mu_q, sigma_q, mu_p, sigma_p):
 
 
 def over_z(inside, mu_q, sigma_q, mu_p, sigma_p):
-    """Return the integral over z of one of the integrands below."""
+    """Return the integral over z of `inside`, one of the functions inside_31 to inside_34 below."""
     return integrate(lambda z: inside(z, mu_q, sigma_q, mu_p, sigma_p), mu_q, sigma_q)
 
 
@@ -354,7 +354,7 @@ def eq_39(mu_q, sigma_q, mu_p, sigma_p):
     def expanded(x):
         return (x - mu_q) ** 2 + 2 * (x - mu_q) * (mu_q - mu_p) + (mu_q - mu_p) ** 2
 
-    # The source prints the side with three terms twice. To compare both in step c, one is computed by the trapezoid rule.
+    # Step c repeats the side with three terms. To make step c a real check, the repeated side uses the trapezoid rule.
     by_trapezoid = integrate(lambda x: normal(x, mu_q, sigma_q) * expanded(x), mu_q, sigma_q)
     mixed, constant = E_q(lambda x: (x - mu_q) * (mu_q - mu_p)), E_q(lambda x: (mu_q - mu_p) ** 2 + 0 * x)
     term_by_term = E_q(lambda x: (x - mu_q) ** 2) + 2 * mixed + constant

@@ -276,7 +276,7 @@ def eq_13(t, base):
 )  # fmt: skip
 def figure_1():
     t = np.linspace(0, 4, 401)[1:]
-    t = t[t != 1]                                           # the figure's t, without t = 1
+    t = t[t != 1]                                           # the values of t in the figure, without t = 1
     return -minus_log(t) - t, "<", log(1) - 1, "=", -1, "<", np.log2(1.5) - 1.5
 
 

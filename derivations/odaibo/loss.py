@@ -1,7 +1,7 @@
 """Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": "Closed form VAE Loss", (41), for one datum.
 
-The model is linear: x_i = w z + s eps is one number, and z has two coordinates. So log p(x_i), p(z|x_i) and the bound that
-(41) should equal are known. Expectations over noise are exact sums over quadrature nodes. The source draws L samples; the
+The model is linear: x_i = w z + s eps is one number, and z has two coordinates. So we know log p(x_i), p(z|x_i), and the
+bound that (41) should equal. Expectations over noise are exact sums over quadrature nodes. The source draws L samples; the
 nodes represent all possible draws. The side in square brackets is our addition: by (28), (41) should be this ELBO.
 """
 
@@ -119,7 +119,7 @@ def _(w, s, x_i, mu, sigma):
 
 
 def drawn_log_p(w, s, x_i, mu, sigma, eps):
-    """Return log p(x_i | mu + sigma eps), (n, K), from minivae's functions. eps is (K, n or 1, J)."""
+    """Return log p(x_i|z) at z = mu + sigma eps, (n, K), computed by minivae. The shape of eps is (K, n, J) or (K, 1, J)."""
     z = reparameterize(mu, 2 * log(sigma), eps)             # (K, n, J)
     return gaussian_log_prob(x_i, total(w * z), log(s[:, 0])).T
 

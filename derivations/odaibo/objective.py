@@ -75,7 +75,7 @@ DATUM = vector("x", "x", 3, simple=((0, 0, 0), (1, 0, -1)))
     says="The decoder's input is a draw from q(z|x), not its mean mu.",
 )  # fmt: skip
 def t_15(x):
-    # Quadrature nodes replace the draws of noise, so mean and variance are exact.
+    # Quadrature nodes replace the draws of noise, so the mean and the variance of the inputs are exact.
     vae, (eps, chances) = small_vae(hidden=(5,)), noise(2)
     mu, log_var = vae.encode(x)
     eps = np.repeat(eps[:, None], len(x), axis=1)                           # (9, n, 2)
@@ -214,7 +214,7 @@ def eq_22(p_xz, q):
 
 # If p(x_i) has no index phi, a reader can think that it is the distribution of the data, not of the model.
 
-ROWS = ([[0.1], [0.9]], [[0.5], [0.5]])                             # simple values, of shape (rows, 1)
+ROWS = ([[0.1], [0.9]], [[0.5], [0.5]])                             # two simple values of p(x), each a table with one column
 P_DATA = Symbol("p_data", "p(x)", "> 0, summing to 1", 4, lambda raw: weights(raw, False)[:, :, None], ROWS)
 MODEL = replace(TABLE, simple=([[0.3, 0.3], [0.2, 0.2]], *TABLE.simple))
 
