@@ -83,7 +83,7 @@ PASSES = chosen("passes", r"\partial_\mu z", 1, "1 (it would be 0 if the drawn z
 
 
 def mean_and_variance(of_draw):
-    """Return mean and variance of `of_draw` over eps, (n, 2). `of_draw` (n, 60) has one value for each of 60 nodes of eps."""
+    """Return mean and variance of `of_draw` over eps, (n, 2). `of_draw` (n, 60) has one value for each node of eps."""
     mean = total(WEIGHTS * of_draw)
     return np.hstack([mean, total(WEIGHTS * (of_draw - mean) ** 2)])
 

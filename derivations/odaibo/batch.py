@@ -45,7 +45,7 @@ from minivae.vae import VAE
 
 
 def encoder_weights(raw):
-    """Return theta (n, 4, J). Its rows are the slope a and offset b of mu, the slope c of log sigma, and sigma d at x = 0."""
+    """Return theta (n, 4, J). Its rows are slope a and offset b of mu, slope c of log sigma, and sigma d at x = 0."""
     a, b, c, d = np.moveaxis(raw.reshape(-1, 4, 2), 1, 0)
     return np.stack([0.7 * a, b, 0.2 * c, exp(0.4 * d)], axis=1)
 
@@ -106,7 +106,7 @@ def drawn(w, s, x_i, mu, sigma):
 
 
 def sum_over_batch(values, weights):
-    """Return mean and variance of a sum of M independent terms, (n, 2). Each term has K `values` (n, M, K) with `weights` (K,)."""
+    """Return mean and variance of a sum of M independent terms, (n, 2). `values` (n, M, K) has K values of each term."""
     mean = total(weights * values)                          # (n, M, 1)
     variance = total(weights * (values - mean) ** 2)
     return np.concatenate([mean.sum(axis=1), variance.sum(axis=1)], axis=-1)

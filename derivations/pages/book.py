@@ -170,7 +170,7 @@ def errata_chapter(found: list[Erratum], name: str) -> list[Html]:
 
 
 def erratum(one: Erratum) -> Html:
-    """Return one fault as HTML: ids of its rows, printed form, reason, numbers where the form fails, and correct form."""
+    """Return one fault as HTML: ids of rows with the fault, printed form, reason, a point where it fails, correct form."""
     entry, row, ids = one.entry, one.row, listed(link(judgement.row.id) for _, judgement in one.rows)
     said = [tag("p", prose(row.claim))] if row.claim else []
     holds = [tag("p", f"{REPAIRED[row.expected]}:"), book_entry.chain(row.repair, None, row.id)] if row.repair else []
@@ -209,7 +209,7 @@ def functions_chapter(functions: list[code_map.Place], targets: Targets, of_bugs
 
 
 def verdicts(items: list[Judged]) -> list[Html]:
-    """Return every verdict with its meaning and the ids of its statements."""
+    """Return every verdict with its meaning and the ids of all statements that have this verdict."""
     found = grouped((one.verdict, one.row.id) for item in items for one in item.rows)
     return [
         tag("div", tag("h4", verdict), tag("p", meaning), tag("p", listed(map(link, found[verdict]), " ")),
@@ -231,7 +231,7 @@ def symbols(items: list[Judged]) -> Html:
 
 
 def notation() -> list[Html]:
-    """Return the spellings of every quantity in every source, with the entries that use them."""
+    """Return a table with a row for each quantity and a column for each source: the ways to write the quantity there."""
     found = compare.notation()
     sources = list(next(iter(found.values())))
     rows = [tag("tr", tag("th", ""), *(tag("th", SOURCES[source]) for source in sources), tag("th", "minivae"))]

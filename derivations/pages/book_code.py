@@ -72,9 +72,9 @@ def defined(module: str) -> dict[str, Named]:
 
 
 def unwrapped(value: object) -> object:
-    """Return the function of an entry's printed form, or a decorated function without its decorators.
+    """Return the function of the printed form if the value is an entry.
 
-    Any other value is returned unchanged.
+    A decorated function is returned without its decorators. Any other value is returned unchanged.
     """
     value = value.printed.function if hasattr(value, "printed") else value
     return inspect.unwrap(value) if callable(value) else value
@@ -92,7 +92,7 @@ def source(named: Named) -> str:
 
 
 def helpers(shown: Iterable[Named], known: Targets) -> list[Named]:
-    """Return our functions and constants that those in `shown` use, directly or indirectly, except those in `known`."""
+    """Return the functions and constants of our packages that the code of `shown` needs, except those in `known`."""
     wanted, waiting = set(), list(dict.fromkeys(shown))
     while waiting:
         named = waiting.pop()
@@ -138,7 +138,7 @@ def code(named: Named, targets: Targets) -> Html:
 
 
 def hanging(lines: Iterable[tuple[str, str]]) -> Html:
-    """Return lines of code, given as pairs of text and markup. If a line is broken, its second part is indented more."""
+    """Return lines of code as HTML. Each line is a pair (text, markup). If a line is broken, its rest is indented more."""
     made = ""
     for text, line in lines:
         indent = len(text) - len(text.lstrip()) + 4
@@ -147,7 +147,7 @@ def hanging(lines: Iterable[tuple[str, str]]) -> Html:
 
 
 def shown(token: tokenize.TokenInfo, before: str, target: str | None) -> str:
-    """Return a token: a link, or text in the style of its kind."""
+    """Return a token of the code as HTML: a link, a styled comment, string or keyword, or plain text."""
     text = token.string
     if token.type == tokenize.NAME and target and before not in (".", "def"):
         return link(target, text)

@@ -20,17 +20,17 @@ from derivations.study import code_map
 
 
 class Around(NamedTuple):
-    """Facts about the rest of the book that the article of an entry uses."""
+    """Facts about the rest of the book, for the article of an entry."""
 
     targets: Targets
     figures: dict[str, tuple[str, str]]                     # {name: (address of the picture, alt text)}
     related: dict[str, list[tuple[str, str]]]               # {id: (anchor, title) of questions, lessons, conventions, bugs}
     groups: dict[str, list[str]]                            # {group of faults: ids of the ledger rows in it}
-    first: dict[str, str]                                   # {name of a figure: id of the entry that shows it}
+    first: dict[str, str]                                   # {name of a figure: id of the first entry that shows it}
 
 
 def entry_article(item: Judged, around: Around) -> Html:
-    """Return the article of an entry; the id of the entry is the anchor."""
+    """Return the article of an entry. Its anchor is the id of the entry."""
     entry, point = item.entry, shown_point(item)
     place = tag("small", prose(re.sub(r"^(l\.[\d-]+) ", r"\1, ", entry.ref)), class_="ref")
     head = markup(link(entry.id, class_="id"), " ", badges(item), place)
@@ -54,7 +54,7 @@ def searched(item: Judged, around: Around) -> str:
 
 
 def shown_point(item: Judged) -> dict:
-    """Return the point at which the article computes the formula: a point where a row fails, or else that of `sample`."""
+    """Return the point at which the article computes the formula: a point where a row fails, or the point of `sample`."""
     witnesses = [one.witness for one in item.rows if one.at_witness and one.witness]
     return witnesses[0] if witnesses else sample(shown(item.entry))
 
@@ -82,7 +82,7 @@ def claims(entry: Entry, computed: bool) -> list[Html]:
 
 
 def main_formula(item: Judged, point: dict) -> list[Html]:
-    """Return the printed formula, with numbers at a point unless the formula uses an undefined letter."""
+    """Return the printed formula. If all its letters are defined, the numbers of the sides at a point are added."""
     entry, form = item.entry, shown(item.entry)
     if form is not entry.printed:
         return [chain(entry.printed, None, entry.id, names(entry))]
@@ -96,7 +96,7 @@ def names(entry: Entry) -> list[str]:
 
 
 def chain(form: Form, point: dict | None, id: str, rows: list[str] = ()) -> Html:
-    """Return a formula, one side on each line, with the values of the sides at a point; a wide formula scrolls."""
+    """Return a formula with one side on each line, and the values of the sides at a point. A wide formula scrolls."""
     printed, texts = latex_sides(form.latex), []
     if point is not None:
         try:
@@ -172,7 +172,7 @@ def fault(entry: Entry, judgement: Judgement, point: dict, groups: dict[str, lis
 
 
 def seen(entry: Entry, judgement: Judgement) -> list[Html]:
-    """Return the numbers of a false formula at a point where it fails, or its letters that have no definition."""
+    """Return the numbers of a false formula at a point where it fails, or the letters of the formula that are undefined."""
     printed = "Our reading" if judgement.row.claim else "The printed formula"
     if judgement.free:
         are = "is" if len(judgement.free) == 1 else "are"
@@ -221,7 +221,7 @@ def where(function: Callable) -> Html:
 
 
 def function_article(place: code_map.Place, targets: Targets, bugs: list[tuple[str, str]]) -> Html:
-    """Return the article about a function of minivae: entries that check it, entries that it cites, tests, bugs and code."""
+    """Return the article about a function of minivae: entries that check it, entries in its docstring, tests, bugs, code."""
     function, short = fetch(place.name), code_map.short(place)
     shown = {
         "Proven by": map(link, place.tied), "States": map(link, place.cited),

@@ -18,7 +18,7 @@ from minivae.museum.patched import Change
 from minivae.rosetta.command import cells, document
 from minivae.rosetta.presets import PRESETS
 
-MATRIX = Path(museum.__file__).with_name("README.md")       # contains the table of bugs and checks; computing it takes 15 s
+MATRIX = Path(museum.__file__).with_name("README.md")       # has the table of bugs and checks, which takes 15 s to compute
 
 
 def chapters(answers: list[questions.Answer], of_bugs: dict[str, list[str]]) -> list[tuple[str, str, list[Html]]]:

@@ -33,7 +33,7 @@ def ids() -> set[str]:
 
 
 def prose(text: str) -> Html:
-    """Return a sentence of the ledger with σ<sub>q</sub> for sigma_q, text line 52 for l.52, and links for ids."""
+    """Return a sentence as HTML: sigma_q becomes σ<sub>q</sub>, l.52 becomes text line 52, and an id becomes a link."""
     text = escaped(text)
     for typed, printed in SIGNS:
         text = re.sub(typed, printed, text)

@@ -23,7 +23,7 @@ LISTED = tuple(verdict for verdicts, _ in LISTS.values() for verdict in verdicts
 
 
 class Erratum(NamedTuple):
-    """The rows with the same fault: first the row whose id is the group's name, then the others in printed order."""
+    """All rows of the ledger with one fault. These rows are a group, and the id of the first row is the name of the group."""
 
     rows: list[tuple[Entry, Judgement]]
 
@@ -170,7 +170,7 @@ count faults, not rows: a fault of several rows is counted once.
 Number of faults: {slips + wrong} (slips: {slips}, wrong lines: {wrong})."""
 
 
-COUNTED = {                                                 # {title of a column that counts rows: its verdicts}
+COUNTED = {                                                 # {title of a column: verdicts of the rows counted there}
     "hold": ("holds", "holds-if", "defines", "figure", "prose"),
     "of them under an assumption": ("holds-if",),
     "loose wording": ("loose",),
@@ -179,7 +179,7 @@ COUNTED = {                                                 # {title of a column
 
 
 def counts(items: list[Judged]) -> list[int]:
-    """Return the number of all rows, then the columns of `COUNTED`, then the numbers of slips and of wrong statements."""
+    """Return the number of all rows, and the columns of `COUNTED`. The last two numbers count faults: slips, wrong lines."""
     rows = [judgement for item in items for judgement in item.rows]
     numbers = [sum(judgement.verdict in verdicts for judgement in rows) for verdicts in COUNTED.values()]
     faults = [len({judgement.row.group for judgement in rows if judgement.verdict == verdict}) for verdict in ERRATA]

@@ -18,7 +18,7 @@ class BrokenPage(Exception):
 
 
 def tag(name: str, *inside: str | Iterable, **attributes: str) -> Html:
-    """Return an element. `class_` is the attribute class, `data_words` data-words; attributes set to False are omitted."""
+    """Return an element. `class_` becomes class, `data_words` becomes data-words. An attribute set to False is omitted."""
     shown = ((key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items() if value is not False)
     head = "".join(f" {key}" if value is True else f' {key}="{html.escape(str(value))}"' for key, value in shown)
     end = "" if name in ("img", "input", "meta", "br") else f"</{name}>"
@@ -26,7 +26,7 @@ def tag(name: str, *inside: str | Iterable, **attributes: str) -> Html:
 
 
 def markup(*parts: str | Iterable) -> Html:
-    """Join parts, or lists of parts; escape those that are not markup."""
+    """Join parts, or lists of parts, into markup. Parts that are not yet markup are escaped."""
     return Html("".join(markup(*part) if not isinstance(part, str) else escaped(part) for part in parts))
 
 

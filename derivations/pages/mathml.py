@@ -285,7 +285,7 @@ def needs_thin_space(before: str, part: str) -> bool:
 
 
 def paired(nodes: list[Node]) -> list[Node]:
-    """Turn two equal bars inside the same brackets into brackets, as in |x|, and other bars into separators: p(x|z)."""
+    """Turn two equal bars inside the same brackets into a pair of brackets: |x|. Other bars become separators: p(x|z)."""
     made, groups, depth = list(nodes), {}, [0]
     for i, node in enumerate(nodes):
         if node.part == "open":

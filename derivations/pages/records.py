@@ -165,7 +165,7 @@ def holding(entry: Entry, row: Row | None = None) -> Form:
 
 
 def shown(entry: Entry) -> Form:
-    """Return the form whose sides are shown: the printed one, unless it uses an undefined letter."""
+    """Return the printed form, or the form that holds if the printed form uses an undefined letter."""
     return holding(entry) if entry.printed.free else entry.printed
 
 
@@ -280,7 +280,7 @@ def lists(values: dict | None) -> dict | None:
 
 
 def link_record(id: str, verdict: str, link: Link | None) -> dict:
-    """Return one link for JSON. `link` is None, and so are all numbers, if the formula has an undefined letter."""
+    """Return one link of a formula for JSON. If a letter of the formula is undefined, `link` and all numbers are None."""
     keys = ("relation", "left", "right", "residual", "tolerance", "ok")
     if link is None:
         return {"id": id, "verdict": verdict} | dict.fromkeys(keys) | {"ok": False}
@@ -295,7 +295,7 @@ def source_record(entry: Entry, row: Row) -> dict:
 
 
 def link_records(item: Judged) -> list[dict]:
-    """Return every link of an entry. The verdict of a link is that of its row or, if links are not rows, its state."""
+    """Return every link of an entry, with a verdict: the verdict of its row, or its state if the links are not rows."""
     made = []
     for judgement in item.rows:
         row, links = judgement.row, judgement.links

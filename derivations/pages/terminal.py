@@ -142,7 +142,7 @@ def list_lines(entries: list[Entry], width: int) -> list[str]:
 
 
 def check_lines(items: list[Judged], whole: bool, width: int) -> list[str]:
-    """Return the table of verdicts (only unexpected ones if not `whole`), the totals, and the meaning of the verdicts."""
+    """Return the table of verdicts, totals, and meanings. If `whole` is False, the table has only unexpected verdicts."""
     bad = [item._replace(rows=[judgement for judgement in item.rows if not judgement.ok]) for item in items if not item.ok]
     rows = [line for item in (items if whole else bad) for line in check_rows(item, width)]
     head = [f"{'id':12} {'statement':{width - 34}} {'verdict':10}{'error':>10}"]
@@ -178,7 +178,7 @@ def error_text(judgement: Judgement) -> str:
 
 
 def totals(items: list[Judged]) -> list[str]:
-    """Return a table: the number of statements of each kind and verdict, and the number of faults, each counted once."""
+    """Return a table: the number of statements of each kind and verdict, and in the last line the number of faults."""
     rows = [(item.entry, judgement) for item in items for judgement in item.rows]
     count = Counter((entry.kind, judgement.verdict) for entry, judgement in rows)
     faults = Counter(verdict for verdict, _ in {(judgement.verdict, judgement.row.group) for _, judgement in rows})
@@ -236,7 +236,7 @@ def claim_lines(entry: Entry, width: int) -> list[str]:
 
 
 def outside_lines(entry: Entry, values: dict, width: int) -> list[str]:
-    """Return a point outside the assumption, the result there (fails, for example), and the values of all sides."""
+    """Return text about a point outside the assumption: whether the formula fails there, and the values of all sides."""
     state = outside(entry, values).state
     result = {"fails": "fails", "undefined": "is undefined", "holds": "holds as well"}[state]
     why = f" ({entry.undefined.rstrip('.')})" if entry.undefined and state == "undefined" else ""
@@ -249,7 +249,7 @@ SAME = {"lm.40": "odaibo.F2", "cards.31": "odaibo.F2"}      # figure 2 of Odaibo
 
 
 def drawn_as(entry: Entry) -> str:
-    """Return the name of the figure of an entry, or ""."""
+    """Return the name of the figure of an entry; "" if the entry has no figure."""
     id = SAME.get(entry.id, entry.id)
     return id.replace(".", "-") if id in DRAWN else ""
 

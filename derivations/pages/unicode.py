@@ -198,7 +198,7 @@ def fraction(above: str, below: str) -> str:
 
 
 def is_single(text: str) -> bool:
-    """Return True if the text needs no brackets: a number, a letter with its scripts, f(x)."""
+    """Return True if the text needs no brackets, such as a number, a letter with an index or exponent, or f(x)."""
     return SINGLE.fullmatch(outside(text)) is not None
 
 
@@ -254,7 +254,7 @@ def needs_gap(line: str, before: str, text: str, part: str) -> bool:
         return before != "bar"
     if part in ("word", "large") or text == "½":
         return before in ("ord", "close", "word")
-    if before == "close" and part == "open":                # a product of brackets
+    if before == "close" and part == "open":                # a product of two brackets
         return True
     letter = text[0].isalnum() or text[0] in "√ℒ"
     return part == "ord" and letter and (before in ("word", "close") or line.endswith((")", "}")))

@@ -34,7 +34,10 @@ TESTS = Path(__file__).parents[2] / "tests"
 
 
 class Place(NamedTuple):
-    """A public function of minivae: entries that call it (`tied`), other entries that its docstring cites, test files."""
+    """A public function of minivae.
+
+    The entries in `tied` call the function. Its docstring cites the entries in `cited`. The files in `tests` use its name.
+    """
 
     name: str
     tied: tuple[str, ...]
@@ -140,7 +143,10 @@ def of_entry(id: str) -> list[Place]:
 
 
 def found(name: str) -> list[Place]:
-    """Return the functions with this name; else those whose name contains it; else those of entries with this id or word."""
+    """Return the functions with this name. If there are none, return the functions whose names contain `name`.
+
+    If there are none either, return the functions of all entries that `matching` selects for `name`.
+    """
     everything = reading_map()
     if chosen := [one for one in everything if not name or f".{one.name}".endswith(f".{name}")]:
         return chosen

@@ -79,7 +79,7 @@ def printed(entry: Entry) -> str:
 
 
 class Version(NamedTuple):
-    """One side of an entry's equation, or a function of minivae; each computes a quantity.
+    """A way to compute a quantity: one side of an entry's equation, or a function of minivae.
 
     `compute` takes {variable: n values} and returns the n values of the quantity.
     """
@@ -104,7 +104,7 @@ class Quantity(NamedTuple):
 
 
 def side(id: str, number: int, sign: int = 1, of: Callable[[dict], dict] = lambda values: values) -> Version:
-    """Return the side with this number of an entry's printed equation, times `sign`, as a version of a quantity.
+    """Return a side of an entry's printed equation as a version of a quantity: side `number`, counted from 0, times `sign`.
 
     The entry and the quantity can have different variables: `of` turns {variable of the quantity: value} into
     {variable of the entry: value}.
@@ -181,7 +181,7 @@ def quantities() -> tuple[Quantity, ...]:
 
 
 class Compared(NamedTuple):
-    """One compared version: `value`, at the simple point; `apart`, the largest relative difference from the definition."""
+    """A version with its `value` at the simple point, and with `apart`, its largest relative difference from the definition."""
 
     name: str
     text: str
@@ -210,7 +210,7 @@ def compare(quantity: Quantity, draws: int = 1000, seed: int = 0) -> list[Compar
 
 
 def verdict_of(id: str, seed: int) -> str:
-    """Return the computed verdict of an entry; if its rows differ, return all verdicts, joined by "/"."""
+    """Return the computed verdict of an entry. If its rows have different verdicts, all are joined by "/"."""
     return "/".join(dict.fromkeys(judgement.verdict for judgement in judge(LEDGER[id], 200, seed)))
 
 
