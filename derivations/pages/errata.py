@@ -23,7 +23,7 @@ LISTED = tuple(verdict for verdicts, _ in LISTS.values() for verdict in verdicts
 
 
 class Erratum(NamedTuple):
-    """All rows of the ledger with one fault. These rows are a group, and the id of the first row is the name of the group."""
+    """All ledger rows with one fault. These rows are a group, and the id of the first row is the name of the group."""
 
     rows: list[tuple[Entry, Judgement]]
 

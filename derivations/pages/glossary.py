@@ -16,5 +16,5 @@ MEANINGS = {                                                # in the order in wh
 
 
 def glossary(words: set[str] | None = None) -> list[str]:
-    """Return one line for each verdict in `words`, or for every verdict if `words` is None."""
+    """Return one line for each verdict in `words`. For None, return one line for every verdict."""
     return [f"{word:12}{meaning}" for word, meaning in MEANINGS.items() if words is None or word in words]

@@ -143,9 +143,9 @@ def of_entry(id: str) -> list[Place]:
 
 
 def found(name: str) -> list[Place]:
-    """Return the functions with this name. If there are none, return the functions whose names contain `name`.
+    """Return the functions with this name. Otherwise, return the functions whose names contain `name`.
 
-    If there are none either, return the functions of all entries that `matching` selects for `name`.
+    If no name of a function contains `name`, return the functions of all entries that `matching` selects for `name`.
     """
     everything = reading_map()
     if chosen := [one for one in everything if not name or f".{one.name}".endswith(f".{name}")]:

@@ -181,7 +181,7 @@ def quantities() -> tuple[Quantity, ...]:
 
 
 class Compared(NamedTuple):
-    """A version with its `value` at the simple point, and with `apart`, its largest relative difference from the definition."""
+    """A version, its `value` at the simple point, and `apart`: its largest relative difference from the definition."""
 
     name: str
     text: str
