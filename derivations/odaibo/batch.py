@@ -45,7 +45,7 @@ from minivae.vae import VAE
 
 
 def encoder_weights(raw):
-    """Return theta (n, 4, J). Its rows are slope a and offset b of mu, slope c of log sigma, and sigma d at x = 0."""
+    """Return theta (n, 4, J). Its rows: slope a and offset b of mu, slope c of log sigma, and d = sigma at x = 0."""
     a, b, c, d = np.moveaxis(raw.reshape(-1, 4, 2), 1, 0)
     return np.stack([0.7 * a, b, 0.2 * c, exp(0.4 * d)], axis=1)
 
@@ -88,7 +88,7 @@ def printed_kl_part(mu, sigma, i):
 
 
 def printed_reconstruction(w, s, x, mu, sigma, i):
-    """Return 1/L times the sum over l in (42) as printed. The summand, an expectation, is the same for every l."""
+    """Return 1/L times the sum over l in (42) as printed. The summand is an expectation, so it is the same for every l."""
     expectation, _ = plane_moments(w, s, pick(x, i), mu, sigma)
     return sum(expectation for draw in range(L)) / L
 

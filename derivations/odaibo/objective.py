@@ -75,7 +75,7 @@ DATUM = vector("x", "x", 3, simple=((0, 0, 0), (1, 0, -1)))
     says="The decoder's input is a draw from q(z|x), not its mean mu.",
 )  # fmt: skip
 def t_15(x):
-    # Quadrature nodes replace the draws of noise, so the mean and the variance of the inputs are exact.
+    # Quadrature nodes replace the draws of noise, so mean and variance of the decoder's inputs are exact.
     vae, (eps, chances) = small_vae(hidden=(5,)), noise(2)
     mu, log_var = vae.encode(x)
     eps = np.repeat(eps[:, None], len(x), axis=1)                           # (9, n, 2)

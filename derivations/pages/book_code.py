@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from derivations.pages.html import Html, link, markup, tag
 
-LONG = 40                                                   # columns: a line with more columns may be broken on a phone
+LONG = 40                                                   # columns: a line with more columns may not fit on a phone
 
 
 class Constant(NamedTuple):
@@ -138,7 +138,7 @@ def code(named: Named, targets: Targets) -> Html:
 
 
 def hanging(lines: Iterable[tuple[str, str]]) -> Html:
-    """Return lines of code as HTML. Each line is a pair (text, markup). If a line is broken, its rest is indented more."""
+    """Return lines of code as HTML. Each line is a pair (text, markup). If a line does not fit, its rest is indented more."""
     made = ""
     for text, line in lines:
         indent = len(text) - len(text.lstrip()) + 4

@@ -143,7 +143,7 @@ def of_entry(id: str) -> list[Place]:
 
 
 def found(name: str) -> list[Place]:
-    """Return the functions with this name. Otherwise, return the functions whose names contain `name`.
+    """Return the functions with this name. If no function has this name, return functions whose names contain `name`.
 
     If no name of a function contains `name`, return the functions of all entries that `matching` selects for `name`.
     """
