@@ -1,8 +1,9 @@
 """The ledger as flashcards: one card, with a question and an answer, for every row that has a short answer.
 
-A side of a card is a sequence of lines; a line is text or a formula. Each format writes formulas in its own way. The card
-of a slip or a wrong row asks for the fault; the answer shows numbers at which the row fails, or the undefined letters. The
-card of loose wording asks for a precise form, and the card of a damaged copy asks for the lost sign.
+A side of a card is a sequence of lines; a line is text or a formula. A terminal, Anki and Obsidian need formulas in
+different notations. The card of a slip or a wrong row asks for the fault; the answer shows numbers at which the row fails,
+or the undefined letters. The card of loose wording asks for a precise form, and the card of a damaged copy asks for the
+lost sign.
 """
 
 import csv
@@ -19,15 +20,15 @@ from derivations.pages.records import Judged
 from derivations.pages.terminal import UNBROKEN, columns
 from derivations.pages.unicode import latex_sides, outside, pieces, unicode
 
-LONGEST = 100                                               # largest width of a formula that a card asks for, in characters
+LONGEST = 100                                               # largest width, in characters, of a formula that a card asks for
 
 
 class Formula(str):
-    """A line of a card that is LaTeX."""
+    """A line of LaTeX on a card."""
 
 
 class Card(NamedTuple):
-    """One card: id and verdict of its row, and the lines on its two sides."""
+    """One card: the id and the verdict of a row of the ledger, and the lines on the two sides of the card."""
 
     id: str
     verdict: str
@@ -42,9 +43,10 @@ def cards(items: Iterable[Judged]) -> list[Card]:
 
 
 def answerable(entry: Entry, judgement: Judgement) -> bool:
-    """Return True if the answer to the row's card is a sentence, or one short formula that is not in the question.
+    """Return True if the answer on the row's card is a text, or one short formula that is not in the question.
 
-    Figures have no cards, because a text cannot show them. Remarks have no cards, because they have no formula to ask for.
+    A row for a figure has no card, because a text cannot show the figure. A remark has no card, because there is no formula
+    to ask for.
     """
     if judgement.row.expected in ("figure", "prose"):
         return False
@@ -57,7 +59,7 @@ def answerable(entry: Entry, judgement: Judgement) -> bool:
 
 
 def is_aside(latex: str) -> bool:
-    """Return True for a side in square brackets: the source does not print this side at this place."""
+    """Return True if a side of an equation is in square brackets: the source does not print this side at this place."""
     text = unicode(latex)
     return text.startswith("[") and outside(text) == "()"
 
@@ -96,7 +98,7 @@ def asked_of(entry: Entry, judgement: Judgement) -> Callable:
 
 
 def statement(entry: Entry, judgement: Judgement) -> list[tuple[str, str]]:
-    """Return the equation of a row as pairs (relation, side) in LaTeX: the whole chain, or the two sides of one link."""
+    """Return the equation of a row as pairs (relation, side) in LaTeX: the whole chain, or the sides of the row's link."""
     sides, link = latex_sides(entry.printed.latex), judgement.row.link
     return sides if link is None else [("", sides[link][1]), sides[link + 1]]
 

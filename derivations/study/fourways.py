@@ -19,7 +19,7 @@ from minivae.vae import VAE
 
 SETTINGS = {"bernoulli": {}, "binomial": {"n": 4}, "gaussian": {"sigma": "learned"}}
 DATA = {"bernoulli": (1, 0, 1), "binomial": (3, 0, 2), "gaussian": (0.5, -0.2, 0.9)}
-ENOUGH = {"central difference": 5, "complex step": 11, "integral over z": 11}           # fewest digits that must agree
+ENOUGH = {"central difference": 5, "complex step": 11, "integral over z": 11}           # at least so many digits must agree
 
 
 class Problem(NamedTuple):
@@ -31,7 +31,7 @@ class Problem(NamedTuple):
 
 
 def problem(name: str = "bernoulli", seed: int = 0, estimator: str = "analytic") -> Problem:
-    """Return a VAE with D = 3, H = 2, J = 1, a data point and noise; all random numbers are rounded to one decimal."""
+    """Return a VAE (D = 3, H = 2, J = 1), a data point and noise; all random numbers are rounded to one decimal."""
     rng = np.random.default_rng(seed)
     kind = make_likelihood(name, **SETTINGS.get(name, {}))  # raises ValueError for an unknown name
     model = VAE.init(rng, 3, 1, (2,), dtype=np.float64, likelihood=kind, estimator=estimator)
@@ -72,7 +72,7 @@ def four_ways(given: Problem) -> list[Gradient]:
 
 
 def with_numbers(model: VAE, flat: NDArray) -> VAE:
-    """Return a copy of the model whose parameters are `flat`; they may be complex."""
+    """Return a copy of the model with the parameters `flat`, which may be complex."""
     return dataclasses.replace(model, params=model.params.like(flat))
 
 
@@ -90,7 +90,8 @@ def derivative(f: Callable[[NDArray], NDArray], at: NDArray, step: complex) -> N
 def integral_of_loss(model: VAE, x: NDArray) -> Callable[[NDArray], NDArray]:
     """Return the loss as a function of the parameters: the integral over z of `q(z|x) (log q(z|x) - log p(z) - log p(x|z))`.
 
-    The integral is a sum over nodes of z. The nodes are chosen for the present parameters, and stay when parameters change.
+    The integral is computed as a sum over many values of z, the nodes. The nodes are chosen for the model's parameters, and
+    the same nodes are used for other parameters.
     """
     mu, log_var = model.encode(x)
     sigma = np.exp(log_var / 2)
@@ -124,7 +125,7 @@ def digits(a: float, b: float, scale: float) -> int:
 
 
 def agrees(given: Problem, gradients: Sequence[Gradient]) -> bool:
-    """Return True if, for every way in ENOUGH, at least that many digits agree in all components.
+    """Return True if, for each way in ENOUGH, enough digits of every component agree.
 
     With the KL estimator "path", the gradient by hand omits the score of q, whose average is 0. Then only the averages over
     the noise are compared.
@@ -135,10 +136,10 @@ def agrees(given: Problem, gradients: Sequence[Gradient]) -> bool:
 
 
 def agreement(gradients: Sequence[Gradient]) -> dict[str, list[int]]:
-    """Compare the gradient by hand with the other three ways; return {way: digits that agree, for each component}.
+    """Compare the gradient by hand with the other three ways; return {way: number of digits that agree in each component}.
 
     The three ways are the central difference, the complex step and the integral over z. The integral has no noise. So its
-    gradient is compared with the average, over the noise, of the gradient by hand.
+    gradient is compared with the gradient by hand, averaged over the noise.
     """
     scale = max(abs(g.by_hand) for g in gradients)
     average = max(abs(g.averaged) for g in gradients)

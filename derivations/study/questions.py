@@ -65,7 +65,7 @@ def why_the_reverse_divergence() -> Answer:
 
 
 def why_the_sum() -> Answer:
-    """Compute the variance of the best encoder if the KL is averaged over latent dimensions instead of summed."""
+    """Compute the variance of the best q(z|x) if the KL is averaged over latent dimensions instead of summed."""
     w, s, x = 1.0, 0.5, 1.0
     rows = []
     for d in (1, 2, 10, 50):
@@ -160,7 +160,7 @@ def lines(answer: Answer, width: int) -> list[str]:
 def cell(value) -> str:
     """Return a value as text. A value that is a text already is returned unchanged.
 
-    A number below 1,000 gets at most four significant digits, a larger one gets commas and no decimals.
+    A number below 1,000 gets at most four significant digits. A number from 1,000 on gets commas and no decimals.
     """
     if isinstance(value, str):
         return value

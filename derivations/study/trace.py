@@ -1,7 +1,7 @@
 """One training step of a VAE, line by line, with the floating point numbers that each line computes.
 
-A trace function (see Python's `sys.settrace`) records the variables of minivae's functions after every line. The lines
-are those that run, so the trace cannot differ from the code.
+A trace function (see Python's `sys.settrace`) records the variables of minivae's functions after every line. The trace
+shows the lines that really ran, so it cannot differ from the code.
 """
 
 import ast
@@ -24,7 +24,7 @@ from minivae import gaussian, likelihood, objective, ops, vae
 from minivae.params import Params
 
 SHOWN = (ops, gaussian, likelihood, objective, vae)         # the modules whose lines are shown
-WHOLE = ("sigmoid", "softplus_excess", "bernoulli_terms", "squared_error", "log_binomials")     # each shown as one line
+WHOLE = ("sigmoid", "softplus_excess", "bernoulli_terms", "squared_error", "log_binomials")     # functions shown as one line
 ID = re.compile(r"\b(?:odaibo|lm|hong|cards|beyond)\.\w+")
 
 
@@ -57,12 +57,12 @@ class Line:
     function_ids: tuple[str, ...]                           # ledger ids in the docstring of the line's function
     called_ids: tuple[str, ...] = ()                        # ledger ids of the functions that the line calls
     inside: list["Line"] = field(default_factory=list)
-    made: dict[str, NDArray] = field(default_factory=dict)      # {variable that the line assigned or changed: number}
+    made: dict[str, NDArray] = field(default_factory=dict)      # {variable that was assigned or changed in the line: value}
     results: dict[str, NDArray] = field(default_factory=dict)   # for a `return` line of f: {"f(...)": returned number}
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The ledger ids of the functions that the line calls or, if these have none, of the function with the line."""
+        """Ledger ids of the functions that the line calls; if they have none, those of the function that has the line."""
         return self.called_ids or self.function_ids
 
     @property
@@ -89,7 +89,7 @@ class Watched:
     def __init__(self, frame: FrameType, lines: list[Line]):
         self.before, self.lines, self.line = numbers_of(frame), lines, None
         self.ids, self.whole = cited(frame), frame.f_code.co_name in WHOLE
-        self.called_ids: tuple[str, ...] = ()               # ledger ids of the functions that this one has called
+        self.called_ids: tuple[str, ...] = ()               # ledger ids of the functions that this function has called
 
 
 class Recorder:
@@ -231,7 +231,7 @@ def among(value: NDArray, others: Iterable[NDArray]) -> bool:
 
 
 def training_step(given: Problem) -> tuple[list[Line], list[Line]]:
-    """Run a forward and a backward pass. Return the lines of code that ran in the forward pass, and in the backward pass."""
+    """Run a forward and a backward pass. Return the lines that ran in the forward pass, and those of the backward pass."""
     model, x, eps = given
     f, gradient = model.forward(x, eps), model.params.zeros_like()
     return record(lambda: model.forward(x, eps)), record(lambda: model.backward(x, eps, f, gradient))
@@ -259,7 +259,7 @@ def step_text(lines: Iterable[Line], width: int, named: tuple = ()) -> Iterator[
 
 
 def short(value: NDArray) -> str:
-    """Write numbers with at most five digits, and an array as nested lists without outer axes of length one."""
+    """Write a number with at most five digits, or an array as nested lists without outer axes of length one."""
     value = np.asarray(value)
     while value.ndim > 1 and len(value) == 1:
         value = value[0]
@@ -281,6 +281,6 @@ def gradient_text(gradients: list[Gradient]) -> list[str]:
 
 
 def document(lines: list[Line]) -> list[dict]:
-    """Return every computed number, for JSON."""
+    """Return a dict for each computed number, for JSON."""
     made = numbers(lines)
     return [one._asdict() | {"shape": list(one.value.shape), "value": one.value.tolist()} for one in made]
