@@ -4,5 +4,5 @@ import sys
 
 from minivae.app.cli import main
 
-if __name__ == "__main__":                                  # spawned processes import this module again
+if __name__ == "__main__":                                  # spawned processes import this module, but must not run main
     sys.exit(main())

@@ -56,12 +56,12 @@ class Moved:
 
 
 def fetch(package: str, name: str) -> ModuleType | None:
-    """Return the module whose old name is `package.name`, or None. The `__getattr__` of a package calls this."""
+    """Return the module whose old name is `package.name`, or None. The `__getattr__` of a package uses this function."""
     return importlib.import_module(MOVED[f"{package}.{name}"]) if f"{package}.{name}" in MOVED else None
 
 
 def install() -> None:
-    """Add the finder to Python's list of finders, unless the list has one.
+    """Add the finder to Python's list of finders, unless the list already has a finder whose class is called Moved.
 
     A copy of the package (see minivae/museum/patched.py) defines a second class Moved. So the names of the classes are
     compared, and the copy adds no second finder.

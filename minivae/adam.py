@@ -5,16 +5,16 @@ import numpy as np
 from minivae.checks import instance, real_number
 from minivae.params import Params
 
-BLOCK = 32768               # length of a block of the flat vector: it fits into the cache, which saves 15 % of a step
+BLOCK = 32768               # length of a block of the flat vector; blocks fit into the cache, which saves 15 % of a step
 RESET = 64                  # after every RESET steps, moments near 0 are set to 0
 
 
 class Adam:
     """theta <- theta - lr m_hat / (sqrt(v_hat) + tiny),   m_hat and v_hat: weighted means of all g and of all g^2
 
-    The newest gradient g has weight 1, the previous gradient b, then b^2, ... These weights add up to (1 - b^t) / (1 - b);
-    dividing by this sum is called bias correction. The paper stores (1 - b1) m and (1 - b2) v instead of the sums m and v:
-    the update is the same, but takes 5 % more time per step with layers 784-200-200-50. t counts steps, not epochs.
+    The newest gradient g has weight 1, the previous one has weight b, then b^2, ... Their sum is
+    (1 - b^t) / (1 - b); dividing by this sum is called bias correction. The paper stores (1 - b1) m and (1 - b2) v instead
+    of m and v: the same update, but 5 % more time per step with layers 784-200-200-50. t is the number of steps, not epochs.
 
     `params` are updated in place. lr > 0 is the learning rate; b is b1 for m and b2 for v, both in [0, 1); tiny > 0 keeps
     the division finite. Raises ValueError if an argument is invalid.
@@ -47,7 +47,7 @@ class Adam:
     def reset_tiny_moments(self) -> None:
         """Set moments near 0 to 0, because processors are slow with subnormal numbers (below 1e-38 in float32).
 
-        Dead units have such moments: if a fifth of all units is dead, a step with layers 784-400-20 would take 40 % longer.
+        Dead units have such moments. With a fifth of all units dead, a step would take 40 % longer (layers 784-400-20).
         """
         for moment in (self.m, self.v):
             moment[np.abs(moment) < 1e4 * np.finfo(moment.dtype).tiny] = 0

@@ -125,7 +125,7 @@ def train_command(options: argparse.Namespace) -> int:
 
 
 def completed(options: argparse.Namespace) -> argparse.Namespace:
-    """Return the options of train, with the default of each option that was not given."""
+    """Return the options of train; an option that was not given gets its default."""
     rest = {k: v for k, v in DEFAULTS.items() if getattr(options, k) is None}
     if options.resume is not None:
         rest["data"] = options.data                         # the new path of the data; None: use the path in config.json
@@ -204,7 +204,7 @@ def sample_command(options: argparse.Namespace) -> int:
 
 
 def pictures_of(options: argparse.Namespace, run) -> tuple:
-    """Return the image shape of a run, its held-out rows, and its (lowest, mean, highest) pixel; each of them can be None.
+    """Return the image shape of a run's data, the held-out rows, and (lowest, mean, highest) pixel. Each can be None.
 
     The held-out rows are read for the bundled digits, and for older runs, which do not store the image shape.
     """

@@ -34,8 +34,8 @@ from minivae.likelihood import Gaussian
 from minivae.runs.files import must_be_free
 from minivae.vae import VAE
 
-SLOW_ROWS = 100                                             # largest default of --rows with --ais: 100 digits take 3 s
-TOLERANCE = 1e-4                                            # allowed error of the integrals of --gap: 355 digits take 7 s
+SLOW_ROWS = 100                                             # with --ais, the default is at most 100 rows: digits take 3 s
+TOLERANCE = 1e-4                                            # allowed error of the integrals of --gap; 355 digits take 7 s
 SURE = 4                                                    # bounds may be out of order by this many standard errors
 DOCUMENT = "evaluate.json"
 # {name that `evaluate` prints: the key under which `train` stores the same quantity}
@@ -75,7 +75,7 @@ class Measured(NamedTuple):
 
     @property
     def table(self) -> list[Estimate]:
-        """Return the rows of the table: ELBO, importance-weighted bounds, AIS and exact value, if they were computed."""
+        """Return the rows of the table: ELBO and importance-weighted bounds, then AIS and exact value if computed."""
         b = self.bounds
         rows = [Estimate("ELBO", b.elbo, b.elbo_se, "reconstruction - KL: a lower bound of log p(x)")]
         for k, values, errors in zip(self.k, b.iw_bound, b.iw_bound_se):
@@ -104,9 +104,9 @@ def evaluate_and_report(options: argparse.Namespace) -> int:
 
 
 def rows_of(whole: Dataset, options: argparse.Namespace) -> Dataset:
-    """Return the data with the held-out rows to use: the first --rows or, by default, those that `train` measures.
+    """Return the data with the held-out rows to use: with --rows N, the first N; by default, those that `train` measures.
 
-    With --ais the default is at most SLOW_ROWS held-out rows, evenly spaced.
+    With --ais, the default is at most SLOW_ROWS held-out rows, evenly spaced.
     """
     if options.rows is None:
         return whole.few(SLOW_ROWS if options.ais else MEASURED)
@@ -143,7 +143,7 @@ def is_linear(vae: VAE) -> bool:
 def measure(vae: VAE, x: NDArray, k: tuple[int, ...], seed: int, *, ais: bool = False, split: bool = False) -> Measured:
     """Return bounds and rate (the KL) of data x (N, D), and the exact log p(x) if it can be computed.
 
-    `ais` adds annealed importance sampling, `split` the parts of the gap. Bounds, rate and `ais` use separate random
+    `ais` adds annealed importance sampling, `split` adds the parts of the gap. Bounds, rate and `ais` use separate random
     generators, so `ais` does not change the other numbers. With seed 0 and the default k and rows, the bounds are those
     that `train` prints.
     """
@@ -211,7 +211,7 @@ def finite(value: float) -> float | None:
 
 
 def meaning(measured: Measured) -> str:
-    """Return a sentence with two differences in nats: log p(x) - ELBO (if log p(x) is known), last bound - ELBO."""
+    """Return a sentence with log p(x) - ELBO, if log p(x) is known, and with IW_k - ELBO for the last k, both in nats."""
     elbo, weights = measured.table[0].mean, measured.k[-1]
     tighter = f"{weights} weights raise the ELBO by {measured.table[len(measured.k)].mean - elbo:.2f} nats"
     if measured.exact is None:
@@ -220,7 +220,7 @@ def meaning(measured: Measured) -> str:
 
 
 def page(measured: Measured, document: dict, options: argparse.Namespace, results: dict) -> str:
-    """Return the printed page: the table, the gap and its parts, the rate and its parts, the files.
+    """Return the text to print: the table, the gap and its parts, the rate and its parts, the files.
 
     `results` are the results of `train`. If `train` measured another number of rows, its means are printed, too.
     """
@@ -244,7 +244,7 @@ def page(measured: Measured, document: dict, options: argparse.Namespace, result
 
 
 def rows_in_words(document: dict, options: argparse.Namespace) -> str:
-    """Return a phrase that names the evaluated rows."""
+    """Return a phrase that says which rows were evaluated."""
     rows, held_out = document["rows"], document["held_out"]
     if rows == held_out:
         return held_out_points(held_out)
@@ -260,7 +260,7 @@ def table_line(label: str, mean: float, error: float | None, about: str) -> str:
 
 
 def gap_lines(parts: dict | None) -> list[str]:
-    """Return the definition of the gap and, if `parts` are given, a line for each part and their sum."""
+    """Return the definition of the gap, then a line for each of its parts and for their sum; without `parts`, a hint."""
     if parts is None:
         return [GAP, "--gap splits it into the encoder's error and the error of the best diagonal Gaussian"]
     text = (

@@ -41,7 +41,7 @@ def mapped(pool: Executor, function: Callable, arguments: Iterable) -> Iterator:
 
 
 def end_with_parent() -> None:
-    """Make this process end silently on Ctrl-C, unless Ctrl-C is ignored, and when its parent ends or is killed."""
+    """Make this process end when its parent ends or is killed, and silently on Ctrl-C (unless Ctrl-C is ignored)."""
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:   # commands in the background of a shell must ignore Ctrl-C
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_wait_for_parent, daemon=True).start()

@@ -55,7 +55,7 @@ class Progress:
         self.plain_every = max(1, total // 10)
 
     def update(self, done: int, text: str) -> None:
-        """Print that `done` of `total` updates are done, and `text`."""
+        """Print the number of updates done, `text`, and the seconds left. Not every call prints."""
         now = self.clock()
         left = (now - self.began) / done * (self.total - done)
         line = f"{done:{len(str(self.total))}d}/{self.total}  {text}  {left:3.0f} s left"

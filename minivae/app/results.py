@@ -12,13 +12,13 @@ from minivae.explorer.evidence import EXPLORER, Evidence
 from minivae.runs.files import write_atomically
 
 MEASURED = 500                                              # largest number of held-out rows that are measured and drawn
-EXPLORER_BYTES = 400_000                                    # a larger page is written by `minivae explore` only
+EXPLORER_BYTES = 400_000                                    # a larger explorer.html is written by `minivae explore` only
 UNIT = "in nats per data point (unit of the natural logarithm; 1 nat = 1.44 bits)"
 GAP = "gap = log p(x) - ELBO = KL(q(z|x) || p(z|x)): how far the encoder's Gaussian is from the exact posterior"
 
 
 def measure(vae, data, rng, k: int = 1000) -> tuple[dict, Evidence | None]:
-    """Return the mean bounds and the mean exact log p(x) in nats, and the Evidence of each held-out row for the explorer.
+    """Return the means of the bounds and of the exact log p(x), in nats, and the Evidence of the held-out rows.
 
     None stands for a number that does not exist for this model.
     """
@@ -133,7 +133,7 @@ def table(results: dict) -> list[str]:
 
 
 def by_integration(error: float) -> str:
-    """Return a phrase about log p(x): the method, and a limit of its error (0.001 or a larger power of ten)."""
+    """Return a phrase about log p(x): the method, and an upper limit of the error (0.001 or a larger power of ten)."""
     if error == math.inf:
         return "by numerical integration over z, error unknown: some posterior is narrower than the finest grid"
     below = max(0.001, 10.0 ** math.ceil(math.log10(error))) if error > 0 else 0.001

@@ -13,7 +13,7 @@ from minivae.train import in_chunks
 
 
 def choose_likelihood(options, data):
-    """Return the likelihood that the options name; the default is Binomial for counts without `binarize`, else Bernoulli."""
+    """Return the likelihood given in the options; the default is Binomial for counts without `binarize`, else Bernoulli."""
     binary = data.trials is None or getattr(options, "binarize", False)
     name = options.likelihood or ("bernoulli" if binary else "binomial")
     settings = {}
@@ -45,7 +45,7 @@ def prepare_data(whole: data.Dataset, likelihood, binarize: bool = False) -> dat
     prepared = whole.binarized() if binarize else whole if likelihood.takes_counts else whole.as_fractions()
     try:
         likelihood.check(extremes(prepared), "--data")
-    except ValueError as error:                             # an earlier warning may explain it: a column has labels
+    except ValueError as error:                             # a warning may explain the error: a column may have labels
         warned = [note for note in prepared.about.notes if note.startswith("warning: ")]
         raise ValueError(" ".join([str(error), *(f"But first: {note[9:]}" for note in warned[:1])])) from error
     return prepared

@@ -19,7 +19,7 @@ from typing import TextIO
 
 from minivae.app.progress import discard, tell
 
-TEXTS = {"data": str, "label": str, "delimiter": str, "out": Path, "resume": Path}    # options that take any text
+TEXTS = {"data": str, "label": str, "delimiter": str, "out": Path, "resume": Path}    # options whose value is any text
 
 
 def run(parser: argparse.ArgumentParser, argv: list[str] | str | None) -> int:
@@ -122,7 +122,10 @@ def flush_or_discard(stream: TextIO) -> None:
 
 @contextlib.contextmanager
 def without_mplbackend() -> Iterator[None]:
-    """Hide MPLBACKEND, which may name an unknown backend, from matplotlib inside `with`; then restore it, for notebooks."""
+    """Hide the variable MPLBACKEND from matplotlib inside `with`, because its backend may be unknown.
+
+    Afterwards, the variable and the backend are restored for notebooks.
+    """
     before, imported = os.environ.pop("MPLBACKEND", None), "matplotlib" in sys.modules
     try:
         yield
@@ -161,7 +164,7 @@ def interruptible() -> Iterator[None]:
 
 
 def use_one_thread() -> None:
-    """Use one BLAS thread, because small matrices are slower with more; keep a number that the user has set.
+    """Use one BLAS thread, because small matrices are slower with more. If the user has set the number of threads, keep it.
 
     This has no effect if NumPy was imported before.
     """

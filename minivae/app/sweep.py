@@ -70,7 +70,7 @@ def write(
     options: argparse.Namespace, swept: str, settings: list[Setting], prepared: data.Dataset, common: dict,
     points: list[Point],
 ) -> dict:  # fmt: skip
-    """Write the numbers, then draw the figure: if drawing fails, the numbers are saved. Return the document."""
+    """Write the numbers, then draw the figure: if drawing fails, the numbers are already saved. Return the document."""
     rows = [point._asdict() | {"collapsed": point.collapsed} for point in points]
     document = {"swept": swept, "points": rows, "likelihood": settings[0].likelihood.name, "held_out": len(prepared.test_x)}
     document |= {**common, "data": options.data, "files": [], "command": command_again(options)}
@@ -144,7 +144,7 @@ def command_again(options: argparse.Namespace) -> str:
 
 
 def page(document: dict, points: list[Point], options: argparse.Namespace) -> str:
-    """Return the printed page: the table, the meaning of its columns, the files."""
+    """Return the text to print: the table, the meaning of its columns, the files."""
     swept, held_out = document["swept"], document["held_out"]
     lines = [f"{held_out_points(held_out)}, {document['likelihood']} likelihood, seed {options.seed}", UNIT]
     lines += [f"{swept:>9}  {'distortion':>10}  {'rate':>7}  {'ELBO':>9}  {'active':>8}  {'spread':>6}"]

@@ -21,8 +21,8 @@ from minivae.runs.checkpoint import Saved
 from minivae.train import Diverged, Training
 from minivae.vae import VAE
 
-MEASURE_SEED = 0                                            # default seed of `evaluate`, so both commands print the same
-SAVE_SECONDS = 5.0                                          # `kill -9` loses at most the last 5 seconds of training
+MEASURE_SEED = 0                                            # default seed of `evaluate`: both commands print equal bounds
+SAVE_SECONDS = 5.0                                          # time between saves: `kill -9` loses at most 5 s of training
 
 
 def train_and_report(options: argparse.Namespace, again: str) -> int:
@@ -54,7 +54,7 @@ def measure_and_draw(run: runs.Run, whole: data.Dataset, options: argparse.Names
     """Measure a trained run, write its results, figures and explorer; return the results."""
     held_out, config = whole.few(MEASURED).without_training(), run.config
     draws, = np.random.default_rng(MEASURE_SEED).spawn(1)
-    with other_processes(1) as other:                       # `other` draws while this process measures: 30 % less to wait
+    with other_processes(1) as other:                       # `other` draws figures during `measure`: 30 % less to wait
         of_model = other.submit(draw_model, run, held_out)
         results, evidence = measure(run.vae, held_out, draws)
         results |= {"seconds": None, "epochs": len(run.history), "files": [], "explorer": None}
@@ -121,7 +121,7 @@ def mean_of(prepared: data.Dataset) -> np.ndarray:
 
 
 def resumed(options: argparse.Namespace) -> tuple[Training, dict, list]:
-    """Return the training of a run at its last saved step, the config and the history of the run."""
+    """Return three parts of a run: its training at the last saved step, its config and its history."""
     run = runs.read(options.resume)
     if run.saved.numbers is None:
         remedy = "It can be plotted and sampled; train a new run."
@@ -197,7 +197,7 @@ def add_saved_path(run: runs.Run):
 
 
 class StopOnSignal:
-    """Context in which the first Ctrl-C or SIGTERM only sets `signal`, so that the step can end.
+    """Context in which the first Ctrl-C or SIGTERM only sets `signal`, so that the current step of training can end.
 
     A second signal acts at once.
     """
