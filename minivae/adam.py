@@ -12,7 +12,7 @@ RESET = 64                  # after every RESET steps, moments near 0 are set to
 class Adam:
     """theta <- theta - lr m_hat / (sqrt(v_hat) + tiny),   m_hat and v_hat: weighted means of all g and of all g^2
 
-    The newest gradient g has weight 1, the previous one has weight b, then b^2, ... Their sum is
+    The newest gradient g has weight 1, the previous one has weight b, then b^2, ... The sum of these weights is
     (1 - b^t) / (1 - b); dividing by this sum is called bias correction. The paper stores (1 - b1) m and (1 - b2) v instead
     of m and v: the same update, but 5 % more time per step with layers 784-200-200-50. t is the number of steps, not epochs.
 

@@ -28,8 +28,8 @@ def refuse(argument: str, rule: str, got: str, remedy: str) -> NoReturn:
 def real_array(argument: str, value, shape: tuple, dtype=None) -> np.ndarray:
     """Return `value` as a contiguous native array of finite numbers with exactly this shape (`None`: any length >= 1).
 
-    If `shape` begins with `...`, the rest of it is for the last axes. With `dtype=None` the numbers keep their type (uint8
-    images stay uint8), but bools become uint8, and float16 becomes float32, because sums of float16 overflow easily.
+    If `shape` begins with `...`, the other entries are for the last axes. With `dtype=None` the numbers keep their type
+    (uint8 images stay uint8), but bools become uint8, and float16 becomes float32, because sums of float16 overflow easily.
     """
     wanted = str(shape).replace("None", "any").replace("Ellipsis", "...")
     rows = value if isinstance(value, (list, tuple)) else ()
@@ -66,7 +66,7 @@ def real_array(argument: str, value, shape: tuple, dtype=None) -> np.ndarray:
 
 
 def describe_wrong(value, array: np.ndarray) -> tuple[str, str]:
-    """Return a description of a value that holds no real numbers, and a remedy; `array` is `value` as an array."""
+    """Return two texts about a value without real numbers: a description and a remedy. `array` is `value` as an array."""
     if hasattr(value, "toarray"):
         return "a sparse matrix", "Convert it with .toarray() first."
     if hasattr(value, "train_x"):
@@ -86,7 +86,7 @@ def describe_wrong(value, array: np.ndarray) -> tuple[str, str]:
 
 
 def describe_frame(frame: Any) -> tuple[str, str]:
-    """Return a description of a DataFrame with columns that are not numbers, and a remedy."""
+    """Return two texts about a DataFrame whose columns are not all numbers: a description and a remedy."""
     text, missing = [], []
     for name in frame.columns:
         column = np.asarray(frame[name], object)
@@ -110,8 +110,8 @@ def describe_frame(frame: Any) -> tuple[str, str]:
 def class_numbers(argument: str, value, rows: int) -> tuple[np.ndarray, tuple[str, ...] | None]:
     """Return labels as whole numbers (rows,), and the names of the classes 0, 1, ... if the labels are text.
 
-    Accepts whole numbers of either sign (floats only below 2^53), text, the shape (rows, 1), and one-hot rows. Labels become
-    numbers if all of them are text like "3".
+    Accepts whole numbers of either sign (floats only below 2^53), text, and one-hot rows. The shape may be (rows, 1). Labels
+    become numbers if all of them are text like "3".
     """
     array = np.asarray(value)
     if array.dtype.kind == "O" and all(isinstance(one, (str, np.str_)) for one in array.flat):
@@ -201,7 +201,7 @@ def real_number(
 
 
 def instance(argument: str, value, kind: type, remedy: str) -> Any:
-    """Return `value`; refuse it unless it is an object of this class."""
+    """Return `value`; refuse it unless it is an object of the class `kind`."""
     if not isinstance(value, kind):
         got = repr(value) if isinstance(value, (str, type)) else type(value).__name__
         refuse(argument, f"a {kind.__name__}", got, remedy)
@@ -209,7 +209,7 @@ def instance(argument: str, value, kind: type, remedy: str) -> Any:
 
 
 def choice(argument: str, value, options: Iterable) -> str:
-    """Return `value`; refuse it unless it is one of these words."""
+    """Return `value`; refuse it unless it is one of the words in `options`."""
     options = sorted(options)
     if not isinstance(value, str) or value not in options:
         refuse(argument, f"one of {', '.join(options)}", repr(value), "Check the spelling.")
@@ -310,7 +310,7 @@ def shared(x: Any, out: Any, *others: Any) -> bool:
 
 
 def parts(vae: Any, params: type, likelihood: type, activations: Iterable[str]) -> None:
-    """Raise ValueError if a model's params or likelihood has a wrong class, or its activation or noise a wrong value."""
+    """Raise ValueError if a model's params or likelihood has a wrong class, or activation or noise has a wrong value."""
     remedy = "Make the model with VAE.init."
     instance("params", vae.params, params, remedy)
     if vae.params.layers.keys() != {"encoder", "decoder"}:
@@ -322,7 +322,7 @@ def parts(vae: Any, params: type, likelihood: type, activations: Iterable[str]) 
 
 
 def likelihood_for(value: Any) -> str:
-    """Return the remedy if a name or a class was given in place of a likelihood."""
+    """Return the remedy for a `value` that is not a likelihood, but may be the name or the class of one."""
     name = str(getattr(value, "__name__", value)).lower()
     meant = {"binomial": "Binomial(n) with the largest possible count n", "gaussian": "Gaussian('optimal')"}
     return f"Try likelihood={meant.get(name, 'Bernoulli()')}."

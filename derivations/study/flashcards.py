@@ -45,8 +45,8 @@ def cards(items: Iterable[Judged]) -> list[Card]:
 def answerable(entry: Entry, judgement: Judgement) -> bool:
     """Return True if the answer on the row's card is a text, or one short formula that is not in the question.
 
-    A row for a figure has no card, because a text cannot show the figure. A remark has no card, because there is no formula
-    to ask for.
+    A row for a figure has no card, because a text cannot show the figure. A remark has no card, because it has no formula to
+    ask for.
     """
     if judgement.row.expected in ("figure", "prose"):
         return False

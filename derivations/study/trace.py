@@ -62,7 +62,7 @@ class Line:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """Ledger ids of the functions that the line calls; if they have none, those of the function that has the line."""
+        """Ledger ids of the functions that the line calls; if these functions have no ids, ids of the line's function."""
         return self.called_ids or self.function_ids
 
     @property

@@ -39,7 +39,7 @@ class Grey:
         return x
 
     def mean(self, axis: int = 0) -> NDArray:
-        """Mean of the fractions over rows, (D,)."""
+        """Mean over the rows, in fractions from 0 to 1, (D,)."""
         return self.levels.mean(axis) / 255
 
     def draw(self, rows: NDArray | slice, rng: np.random.Generator) -> NDArray:
@@ -115,13 +115,13 @@ class Dataset:
         return replace(data, binarize=True, test_x=draw_binary(data.test_x, np.random.default_rng(0)))
 
     def take(self, rows: NDArray | slice, rng: np.random.Generator) -> NDArray:
-        """Return these training rows, (B, D), or with `binarize` a draw of zeros and ones."""
+        """Return the training rows `rows`, (B, D); with `binarize`, draw zeros and ones with these rows as probabilities."""
         if not self.binarize:
             return self.train_x[rows]
         return self.train_x.draw(rows, rng) if isinstance(self.train_x, Grey) else draw_binary(self.train_x[rows], rng)
 
     def step(self, most: int) -> int:
-        """Return the smallest k such that every k-th held-out row gives at most `most` rows."""
+        """Return the smallest k for which taking every k-th held-out row gives at most `most` rows."""
         return math.ceil(len(self.test_x) / whole_number("most", most, 1))
 
     def few(self, most: int) -> "Dataset":
@@ -140,7 +140,7 @@ def pixels_of(x: NDArray) -> tuple[float, float, float]:
 
 
 def draw_binary(x: NDArray, rng: np.random.Generator) -> NDArray:
-    """Draw zeros and ones, 1 with probability x: (B, D) of float32."""
+    """Draw zeros and ones as float32, (B, D); x contains the probabilities of a 1."""
     return (rng.random(x.shape, np.float32) < x).astype(np.float32)
 
 
@@ -161,7 +161,7 @@ def hold_out(x: NDArray, y: NDArray | None) -> tuple:
 
     Returns train_x, test_x, train_y, test_y.
     """
-    rank = np.arange(len(x))                                # index of each row, within its class if there are labels
+    rank = np.arange(len(x))                                # index of each row; with labels, its index in its class
     if y is not None:
         order = np.argsort(y, kind="stable")
         _, first, sizes = np.unique(y[order], return_index=True, return_counts=True)
@@ -176,5 +176,5 @@ def hold_out(x: NDArray, y: NDArray | None) -> tuple:
 
 
 def is_matrix(x: object) -> bool:
-    """Return True for a plain 2-D array of real numbers. The functions that use the data check the values."""
+    """Return True for a plain 2-D array of real numbers. The values are checked by the functions that use them."""
     return type(x) is np.ndarray and x.ndim == 2 and x.dtype.kind in "uif"

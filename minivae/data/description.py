@@ -9,7 +9,7 @@ class Description(NamedTuple):
     """The data that were read, and how they were interpreted."""
 
     source: str
-    train: int                                  # rows to train on
+    train: int                                  # number of rows to train on
     held_out: int
     features: int
     classes: tuple[str, ...] | None             # names of the classes, sorted; None if there are no labels

@@ -23,7 +23,7 @@ def read_array(path: Path, how: Reading) -> Raw:
     return Raw(read_npy(path))
 
 
-READERS = {                                                 # {suffix: reader}, used if the first bytes do not show the kind
+READERS = {                                                 # {suffix: reader}, for files with unknown first bytes
     ".npz": read_archive,
     ".npy": read_array,
     ".csv": read_table,
@@ -98,7 +98,7 @@ def is_frame(x: Any) -> bool:
 
 
 def without_label(x: Any, test_x: Any, label: Any) -> tuple:
-    """Return x without the column `label`, and this column; then the same two for test_x, or None twice if it is `None`."""
+    """Return x without the column `label`, and this column; then both for test_x (without a test_x: None, None)."""
     if test_x is not None and not (is_frame(test_x) and label in list(test_x.columns)):
         refuse("test_x", f"a DataFrame with the column {label!r}", type(test_x).__name__, "Or give y and test_y.")
     if test_x is None:
@@ -107,7 +107,7 @@ def without_label(x: Any, test_x: Any, label: Any) -> tuple:
 
 
 def numbers(x: Any) -> NDArray:
-    """Return an array of real numbers with at least one axis."""
+    """Return x as an array of real numbers with at least one axis."""
     shape = getattr(x, "shape", None)
     return real_array("x", x, (None,) * (len(shape) if shape else 2))
 
@@ -138,7 +138,7 @@ def is_prefix(path: Path) -> bool:
 
 
 def reader_for(path: Path, head: bytes, packed: bool, ending: str) -> Callable[[Path, Reading], Raw]:
-    """Return the reader for a file with these first bytes (`head`) and this suffix of its name."""
+    """Return the reader for a file whose first bytes are `head` and whose suffix is `ending`."""
     if head.startswith(b"\x93NUMPY"):
         return read_array
     if head.startswith(b"PK"):

@@ -21,12 +21,12 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-PIECE = 1 << 20                                             # bytes that are read at once
+PIECE = 1 << 20                                             # at most this many bytes are read at once
 DEFLATE = 1032                                              # one packed byte unpacks to at most this many bytes
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MOST_AXES = 32                                              # the limit of NumPy 1; NumPy 2 allows 64 axes
-LONGEST_HEADER = 10_000                                     # the most characters of an .npy header that NumPy accepts
-LAST = b"PK\5\6"                                           # first bytes of the last 22 bytes of a zip without a comment
+LONGEST_HEADER = 10_000                                     # NumPy accepts no .npy header with more characters than this
+LAST = b"PK\5\6"                                           # the last 22 bytes of a zip without a comment begin with this
 DESCRIPTORS = (12, 16, 20, 24)                              # possible lengths of the data descriptor after a zip member
 PLAIN = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248]|U\d{1,6})")                          # allowed dtypes: numbers and text
 REMEDIES = {
@@ -50,10 +50,10 @@ def regular(path: Path) -> Path:
 
 
 def shaped(content: bytearray, dtype: np.dtype, shape: tuple[int, ...], order: str = "C") -> NDArray:
-    """Return these bytes as an array of numbers or text. Raises Damaged if that is impossible."""
+    """Return the bytes `content` as an array of numbers or text. Raises Damaged if that is impossible."""
     try:
         array = np.frombuffer(content, dtype).reshape(shape, order=order)
-    except (ValueError, OverflowError) as error:            # for example the shape (0, 10**30), of 0 bytes
+    except (ValueError, OverflowError) as error:            # for example the shape (0, 10**30), which has 0 bytes
         raise Damaged(f"no array has the shape {shape} of {dtype}.") from error
     if dtype.kind == "U" and np.frombuffer(content, f"{dtype.byteorder}u4").max(initial=0) > sys.maxunicode:
         raise Damaged("its text is not valid Unicode.")
@@ -102,8 +102,8 @@ def exactly(read: Callable[[int], bytes], count: int, what: str) -> bytearray:
 def unpacking(file: IO[bytes]) -> Callable[[int], bytes]:
     """Return a function that unpacks a gzip stream of one member.
 
-    At the end of the stream, this function verifies checksum and length, and refuses further bytes. `gzip.open` would skip
-    zeros after the end, and verify the checksum only when it reaches the end.
+    At the end of the stream, the returned function verifies checksum and length, and refuses further bytes. `gzip.open`
+    would skip zeros after the end, and verify the checksum only when it reaches the end.
     """
     stream = zlib.decompressobj(wbits=31)                   # wbits=31: gzip; zlib verifies checksum and length
 
@@ -153,7 +153,7 @@ def array_of(read: Callable[[int], bytes], size: int) -> NDArray:
 
 
 def header_of(text: bytearray) -> tuple[tuple[int, ...], np.dtype, bool]:
-    """Return shape, dtype, and True for Fortran order, from an .npy header: a dict literal with exactly these entries."""
+    """Return shape, dtype and fortran_order (a bool) from an .npy header, a dict literal with three entries."""
     try:
         header = ast.literal_eval(text.decode("latin1").strip())
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError) as error:
@@ -170,7 +170,7 @@ def header_of(text: bytearray) -> tuple[tuple[int, ...], np.dtype, bool]:
 
 
 def read_npz(path: Path) -> dict[str, NDArray]:
-    """Read every array of an .npz by name. Raises Damaged if a name, size or checksum is wrong anywhere."""
+    """Return {name: array} for all arrays of an .npz. Raises Damaged if any name, size or checksum is wrong."""
     with open(regular(path), "rb") as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - 22))
@@ -203,7 +203,7 @@ def refuse_extra_bytes(archive: zipfile.ZipFile, file: IO[bytes]) -> None:
 
 
 def members_of(archive: zipfile.ZipFile, size: int) -> dict[str, NDArray]:
-    """Return the arrays of an open archive by name. Raises Damaged if the archive is empty, or a name occurs twice."""
+    """Return {name: array} for an open archive. Raises Damaged if it is empty, or if a name occurs twice or is unusual."""
     if not archive.infolist():
         raise Damaged("there is no array in it.")
     found = {}
