@@ -161,7 +161,7 @@ def is_missing(one: Any) -> bool:
 def are_whole(x: np.ndarray) -> bool:
     """Return True if all numbers are whole, and smaller in size than 2^53 if they are floats.
 
-    A larger float gives False: every float from 2^53 on is a whole number, even if it was rounded from a fraction.
+    A float of 2^53 or more gives False: every such float is a whole number, even if it was rounded from a fraction.
     """
     return x.dtype.kind in "bui" or (x.dtype.kind == "f" and bool(((x == np.rint(x)) & (np.abs(x) < 2**53)).all()))
 
@@ -230,7 +230,7 @@ def float_dtype(argument: str, value) -> np.dtype:
 def sizes(argument: str, value, example: str = "") -> tuple[int, ...]:
     """Return layer widths, or the sides of a picture, as a tuple of ints; `()` means no hidden layers."""
     rule = "(height, width)" if example else "a tuple of layer widths"
-    meant = value if re.fullmatch(r"[1-9]\d*", str(value)) else 128             # for example hidden=64 or hidden="64"
+    meant = value if re.fullmatch(r"[1-9]\d*", str(value)) else 128             # hidden=64 and hidden="64" mean (64,)
     remedy = f"Write {example}." if example else f"Write {argument}=({meant},) for one hidden layer."
     unordered, a_number = (str, bytes, set, frozenset, dict), isinstance(value, np.ndarray) and value.ndim == 0
     if isinstance(value, unordered) or a_number or not isinstance(value, Iterable):

@@ -134,7 +134,7 @@ class Recorder:
 
 
 def record(call: Callable[[], object]) -> list[Line]:
-    """Run a call; return the lines of minivae's mathematics that ran, in order."""
+    """Run the function `call`; return the lines of minivae's mathematics that ran, in order."""
     recorder, before = Recorder(), sys.gettrace()
     sys.settrace(recorder)
     try:
@@ -238,10 +238,10 @@ def training_step(given: Problem) -> tuple[list[Line], list[Line]]:
 
 
 def step_text(lines: Iterable[Line], width: int, named: tuple = ()) -> Iterator[str]:
-    """Yield each line as a heading, then the lines of the functions that it calls, then its numbers with their names.
+    """Yield, for each line of code, a heading, the text of the functions that it calls, and the numbers that it computes.
 
-    Lines that compute no number and have no step number are skipped. `named` has the numbers that the calling line assigns.
-    They are shown with that line, not inside the called function.
+    Lines that compute no number and have no step number are skipped. `named` has the numbers that the calling line assigns;
+    these numbers are shown with the calling line, not inside the called function.
     """
     for line in lines:
         above = (*line.made.values(), *(named if line.source.startswith("return") else ()))

@@ -34,7 +34,7 @@ from minivae.likelihood import Gaussian
 from minivae.runs.files import must_be_free
 from minivae.vae import VAE
 
-SLOW_ROWS = 100                                             # with --ais, the default is at most 100 rows: digits take 3 s
+SLOW_ROWS = 100                                             # with --ais, at most 100 rows by default; 100 digits take 3 s
 TOLERANCE = 1e-4                                            # allowed error of the integrals of --gap; 355 digits take 7 s
 SURE = 4                                                    # bounds may be out of order by this many standard errors
 DOCUMENT = "evaluate.json"
@@ -115,7 +115,7 @@ def rows_of(whole: Dataset, options: argparse.Namespace) -> Dataset:
 
 
 def refuse_early(options: argparse.Namespace, vae: VAE) -> None:
-    """Raise ValueError for options that do not suit the run, before any computation; then make the directory of --out."""
+    """Before any computation, raise ValueError for options that do not suit the run. Then make the directory of --out."""
     checks.whole_number("--seed", options.seed, 0)
     checked_counts(options.k)
     if options.rows is not None:

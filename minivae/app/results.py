@@ -50,7 +50,7 @@ def draw_training(run, rows: int, results: dict) -> list[dict]:
 
 
 def draw_model(run, data) -> list[dict]:
-    """Draw and save the figures of a run's model with these held-out data."""
+    """Draw and save the figures of a run's model; `data` has the held-out rows that the figures show."""
     from minivae.figures.run import model_figures
 
     return saved(run, model_figures(run.vae, data, np.random.default_rng(run.config["seed"])))

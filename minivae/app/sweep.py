@@ -57,7 +57,7 @@ def gather(
             points.append(point)
             text = f"{swept} {point.value}: rate {point.rate:.2f} | distortion {point.distortion:.2f}"
             progress.update(len(points), text)
-    except (ValueError, MemoryError) as error:              # the earlier points are kept
+    except (ValueError, MemoryError) as error:              # the points of earlier trainings are kept
         return error
     except KeyboardInterrupt:                               # a second Ctrl-C, in the middle of a training step
         stop.signal = signal.SIGINT

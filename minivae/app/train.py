@@ -160,7 +160,7 @@ def run_epochs(run: runs.Run, training: Training, options: argparse.Namespace) -
     every = options.save_every
     progress, stop = Silent() if options.quiet else Progress(training.epochs), StopOnSignal()
     runs.write(run)
-    with stop, add_saved_path(run), np.errstate(over="ignore", invalid="ignore"):  # Training checks for overflow itself
+    with stop, add_saved_path(run), np.errstate(over="ignore", invalid="ignore"):  # `Training` checks for overflow
         say_what_was_read(options, training.data)
         say(options, "nats per data point: reconstruction" + " | KL | ELBO" * run.vae.noise)
         saved = time.monotonic()

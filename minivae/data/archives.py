@@ -81,8 +81,8 @@ def role_of(name: str) -> tuple[str, str, int] | None:
 def roles_of(arrays: Arrays) -> dict[tuple[str, str], str]:
     """Return {("x" or "y", part): name of an array}. The part is "train", "test", "val" or "" (no part in the name).
 
-    If several arrays have the same key, such as "data" and "images", the name that comes first in FEATURES or LABELS is
-    used.
+    If several arrays have the same key, as the arrays "data" and "images" have, the array whose name comes first in
+    FEATURES or LABELS is used.
     """
     found = {}
     for name in arrays:

@@ -183,7 +183,7 @@ def read_npz(path: Path) -> dict[str, NDArray]:
         except Damaged:
             raise
         except Exception as error:                          # zipfile raises nine types of error for damaged files
-            if isinstance(error, OSError) and error.errno != errno.EINVAL:              # EINVAL: zipfile seeks before byte 0
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:              # EINVAL: a seek before byte 0
                 raise
             raise Damaged(f"not a whole .npz ({type(error).__name__}: {error}).") from error
 
