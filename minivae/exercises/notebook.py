@@ -12,7 +12,7 @@ from minivae.exercises.lessons.frame import Lesson, place
 
 
 def cells_of(prompt: str, code: str) -> list[dict]:
-    """Return a text cell (Markdown) with the prompt, if any, and a code cell."""
+    """Return a list of cells: a text cell (Markdown) with the prompt, unless it is empty; and a code cell."""
     text = {"cell_type": "markdown", "metadata": {}, "source": lines_of(prompt)}
     cell = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": [], "source": lines_of(code)}
     return [text, cell] if prompt else [cell]
@@ -57,7 +57,7 @@ except ImportError as error:
 
 
 def check_here(name: str, names: dict) -> None:
-    """Judge the functions in `names` and print the verdict; after a pass, print the package's own lines, too."""
+    """Judge the functions in `names` and print the verdict; after "passed", print the package's solution, too."""
     exercise = bonus.find(name)
     verdict = judge.check_names(exercise, names)
     print("\n".join(report.lines_of(verdict)))

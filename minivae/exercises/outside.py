@@ -18,7 +18,7 @@ MEGABYTES = 2000
 
 
 class Ran(NamedTuple):
-    """Results of a process, one for each call; the error that explains missing results; and the printed text."""
+    """Output of a process: a result for each call, the error to report if results are missing, and the printed text."""
 
     results: list[dict]
     error: str
@@ -27,7 +27,7 @@ class Ran(NamedTuple):
 
 
 def run(file: Path, calls: list[dict], timeout: float) -> Ran:
-    """Execute a file and make these calls in a new process. Errors of the file are returned, not raised."""
+    """In a new process, execute a file and make these calls. An error raised by the file is returned as text."""
     root = str(Path(minivae.__file__).parents[1])
     file = Path(os.path.abspath(file))
     words = [str(file.parent), str(file), str(int(timeout) + 2), str(MEGABYTES)]
@@ -58,7 +58,10 @@ def stop(child: subprocess.Popen) -> None:
 
 
 def judged(data: bytes, code: int | None, printed: str, timeout: float) -> Ran:
-    """Read the results from the output of the process. If the learner's file raised an error, the first line has it."""
+    """Read the results from the output of the process.
+
+    If executing the learner's file raised an error, the first line of the output contains this error.
+    """
     results: list[dict] = []
     with contextlib.suppress(ValueError):                   # the last line may be incomplete
         for line in data.splitlines():

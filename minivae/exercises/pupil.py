@@ -31,7 +31,7 @@ MOST_BYTES = 25_000_000                                     # largest size of th
 
 
 class Other(str):
-    """A text that replaces an object that JSON cannot store: the name of its type or dtype.
+    """A text in place of an object that JSON cannot store: the name of the object's type or dtype.
 
     If the learner has not yet replaced a `...`, the object is Python's `...`, and the text is "...".
     """
@@ -112,7 +112,7 @@ def of_model(function: Callable, arguments: list) -> Any:
 
 
 def of_adam(function: Callable, arguments: list) -> Any:
-    """Call `step` of an optimiser once for each gradient; return the parameters after each step."""
+    """Call a learner's `step` once for each gradient; return the parameters after each step."""
     from minivae.adam import Adam
     from minivae.params import Params
 
@@ -127,9 +127,9 @@ def of_adam(function: Callable, arguments: list) -> Any:
 
 
 def of_check(function: Callable, arguments: list) -> Any:
-    """Call a learner's check once for each name, with a module `gaussian`. Return an array: True if the check rejects it.
+    """For each name, call a learner's check with a module `gaussian`. Return an array: True if the check rejects the module.
 
-    If the name is "", the module is right; otherwise the module has the bug of this name.
+    For the name "", the module is right; for the name of a bug of the museum, the module has this bug.
     """
     from minivae.museum.exhibits import find
     from minivae.museum.patched import load
@@ -151,10 +151,10 @@ HOW = {"plain": plain, "model": of_model, "adam": of_adam, "check": of_check}
 
 
 def perform(calls: list[dict], names: dict) -> Iterator[dict]:
-    """Make every call; yield the result, the arguments after the call, the warnings and the steps, or an error.
+    """Make every call. For each call, yield a dict: the result, the arguments after the call, warnings and some variables.
 
-    If an assignment in the function raises an error, the error is stored in "failed". The function is then called again,
-    and this assignment gets the value `...`.
+    If the whole call fails, the dict contains only the error. If an assignment in the function raises an error, the error is
+    stored in "failed". The function is then called again, and this assignment gets the value `...`.
     """
     for call in calls:
         if callable(function := names.get(call["function"])):
@@ -166,7 +166,7 @@ def perform(calls: list[dict], names: dict) -> Iterator[dict]:
 
 
 def one_call(call: dict, function: Callable, names: dict) -> dict:
-    """Call the function with a copy of the arguments. If an assignment in it fails, assign `...` there and call it again."""
+    """Call the function with a copy of the arguments. If an assignment fails, call again with `...` as its value."""
     file, failed = file_of(function), {}
     tree = function_in(file, call["function"]) if call["how"] in ("plain", "model") else None
     while True:
@@ -197,7 +197,7 @@ def one_call(call: dict, function: Callable, names: dict) -> dict:
 
 @contextlib.contextmanager
 def watching(function: Callable, seen: dict) -> Iterator[None]:
-    """Store the variables of a function in `seen` when it returns. An earlier profiler still gets every event."""
+    """When a function returns, store its variables in `seen`. A profiler that was active before still gets every event."""
     code, before = getattr(function, "__code__", None), profiler()
 
     def look(frame, event, value):
@@ -239,7 +239,7 @@ def file_of(function: Callable) -> str:
 
 
 def function_in(file: str, name: str) -> ast.FunctionDef | None:
-    """Return the tree of a function of a file or notebook cell; None if the source has no such function."""
+    """Return the syntax tree of a function in a file or notebook cell; None if the source has no such function."""
     try:
         body = ast.parse("".join(linecache.getlines(file))).body
     except SyntaxError:                                     # a cell with other syntax, such as %pip
@@ -282,12 +282,12 @@ def leaves(tree: Any) -> list:
 
 
 def places(error: BaseException, file: str) -> list[tuple[types.FrameType, int]]:
-    """Return the frames and lines of the submission in the traceback of an error."""
+    """Return, from the traceback of an error, the frames of the submission, each with its line number."""
     return [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == file]
 
 
 def in_words(error: BaseException, file: str) -> str:
-    """Return the error's type and message, the last line of the submission in its traceback, and shapes of arrays."""
+    """Describe an error: type, message, the submission's last line in the traceback, and the shapes of arrays in that line."""
     said = ": ".join(filter(None, [type(error).__name__, re.split(", with gufunc|, and the inputs", str(error))[0].strip()]))
     if isinstance(error, SyntaxError) and error.filename == file:
         return f"line {error.lineno}: {said}"
@@ -304,7 +304,7 @@ def in_words(error: BaseException, file: str) -> str:
 
 
 def named_arrays(text: str, frame: types.FrameType) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield each variable, attribute or entry (such as `hs[i]`) of a line of code, if its value is an array."""
+    """Yield name and value of every array in a line of code: variables, attributes and entries such as `hs[i]`."""
     try:
         nodes = list(ast.walk(ast.parse(f"{text} pass" if text.endswith(":") else text)))
     except SyntaxError:                                     # the line is a part of a longer statement
@@ -333,7 +333,7 @@ def limit(seconds: int, megabytes: int) -> None:
 def main(folder: str, file: str, seconds: str, megabytes: str) -> None:
     """Execute a file and make the calls that are read from stdin; write the results to stdout."""
     out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)                                           # what the submission prints goes to stderr
+    os.dup2(2, 1)                                           # text that the submission prints goes to stderr
     calls = unpack(sys.stdin.buffer.read())
     limit(int(seconds), int(megabytes))
     sys.dont_write_bytecode = True
@@ -345,7 +345,7 @@ def main(folder: str, file: str, seconds: str, megabytes: str) -> None:
         results = chain([{}], perform(calls, vars(module)))
     except (Exception, SystemExit) as error:
         results = [{"error": in_words(error, file)}]
-    for line in map(pack, results):                         # one by one: if a call never ends, earlier results are written
+    for line in map(pack, results):                         # one by one: if a call never ends, earlier results are kept
         out.write(line + b"\n")
         out.flush()
     sys.stdout.flush()

@@ -17,12 +17,12 @@ def every() -> list[Exercise]:
 
 
 def counted(verdicts: Iterable[Verdict]) -> list[Verdict]:
-    """Return the verdicts that count: those on the fourteen exercises, and that on the bonus if it is begun."""
+    """Return all verdicts; but leave out the verdict on the bonus if the bonus is not started."""
     return [verdict for verdict in verdicts if verdict.exercise is not BONUS or verdict.status != "not started"]
 
 
 def document(verdict: Verdict) -> dict:
-    """Return a verdict as plain JSON types. Code of the solution is removed from the names of variants."""
+    """Return a verdict as plain JSON types. Code of the solution is removed from the names of wrong versions."""
     exercise = verdict.exercise
     head = {"number": exercise.number, "name": exercise.name, "file": f"{exercise.stem}.py", "status": verdict.status}
     names = [[re.sub("`.*?`", "`...`", name) for name in each.names] for each in verdict.findings]
@@ -51,7 +51,7 @@ def lines_of(verdict: Verdict) -> list[str]:
 
 
 def heading(findings: list[Finding]) -> str:
-    """Return a heading with the functions, arrays and inputs of these findings. More than three arrays are only counted."""
+    """Return a heading with the functions, arrays and inputs of these findings. If a function has more than three, give their number."""
     arrays: dict[str, list[str]] = {}
     for finding in findings:
         arrays.setdefault(finding.function, []).append(finding.array)

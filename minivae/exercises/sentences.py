@@ -13,12 +13,12 @@ from minivae.exercises.confusions import TERMS
 from minivae.exercises.variants import AXIS, Variant
 from minivae.ops import sigmoid
 
-REL = 1e-5                                                  # tolerance, relative to the largest entry; accepts float32
+REL = 1e-5                                                  # tolerance, relative to the largest entry; wide enough for float32
 UNDECIDED = "undecided: no known factor, sum or change of the solution gives your numbers. "
 
 
 class Given(NamedTuple):
-    """Results of a submission. `arrays` has one list of results for each draw; None is a result that is still `...`."""
+    """Results of a submission. `arrays` has a list of results for each draw of the inputs; None means still `...`."""
 
     arrays: Sequence[list]
     warned: Sequence[str] = ()                              # NumPy's warnings in the call with the first draw
@@ -29,9 +29,9 @@ class Given(NamedTuple):
 
 
 class Wrong(NamedTuple):
-    """A wrong array: its name and, for every draw, the learner's array and the correct array.
+    """A wrong result: its name; and the learner's array and the correct array, for every draw of the inputs.
 
-    `results` has all correct results of every draw. `steps` has all correct intermediate values, and the arguments.
+    For every draw, `results` has all correct results, and `steps` has all correct intermediate values and the arguments.
     """
 
     name: str
@@ -68,7 +68,7 @@ def words_of(part: Part, draws: Sequence[Draw], wrong: Wrong, given: Given, name
     elif not np.isfinite(right).all():
         words = []
     elif rank == 0 and None in [ratio(a, b) for a, b in zip(wrong.mine, wrong.right)]:
-        words = []                                          # no constant ratio: print only the name of the fault
+        words = []                                          # the ratio is not constant: print only the name of the fault
     else:
         equal, terms = equals(part, draws, wrong, given.names), sum_of_terms(part, draws, wrong)
         words = [said for said in (equal or terms,) if said]
@@ -123,19 +123,19 @@ def shape_words(part: Part, sizes: Sequence[Mapping[str, int]], wrong: Wrong, fa
 
 
 def spelled(array: NDArray, part: Part, sizes: Mapping[str, int]) -> list[str]:
-    """Return the letters of the axes of an array: ["B", "J"]. An axis without a letter gives its length."""
+    """Return a letter for each axis of an array: ["B", "J"]. For an axis without a letter, return its length."""
     names = {size: letter for letter, size in sizes.items() if letter in part.letters}
     return [names.get(n, str(n)) for n in array.shape]
 
 
 def letters(array: NDArray, part: Part, sizes: Mapping[str, int]) -> str:
-    """Return a shape in numbers and letters: "(5, 2), that is (B, J)"."""
+    """Return the shape of an array in numbers and letters: "(5, 2), that is (B, J)"."""
     text = f"({', '.join(spelled(array, part, sizes))}{',' if array.ndim == 1 else ''})"
     return str(array.shape) if text == str(array.shape) else f"{array.shape}, that is {text}"
 
 
 def reduced(wrong: Wrong, part: Part, sizes: Mapping[str, int]) -> str:
-    """Return a message if a sum, a mean or an axis of length 1 is missing or too many, or a transpose is wrong; else ""."""
+    """Return a message about a sum, a mean, an axis of length 1 or a transpose that is missing or not needed; else ""."""
     mine, right = wrong.mine, wrong.right
     if [a.size for a in mine] == [b.size for b in right] and mine[0].squeeze().shape == right[0].squeeze().shape:
         if mine[0].ndim > right[0].ndim:
@@ -190,7 +190,7 @@ def equals(part: Part, draws: Sequence[Draw], wrong: Wrong, names: frozenset[str
 
 
 def factors(values: Mapping[str, NDArray], right: NDArray, names: frozenset[str] | None) -> dict[str, NDArray]:
-    """Return arrays such as exp(log_var / 2), made from inputs and steps: factors that are often forgotten or used twice."""
+    """Return arrays such as exp(log_var / 2), made from known values: factors that are often forgotten or used twice."""
     found = {}
     with np.errstate(all="ignore"):
         for name, v in values.items():

@@ -27,7 +27,7 @@ NUMBER, ARRAY = "a number is wrong", "an array is used instead of another one"
 
 
 class Variant(NamedTuple):
-    """A wrong version: its name, the words for a learner, the function, and the names that the changed line computes.
+    """A wrong version: its name, the words for a learner, the function, and the variables that the changed line computes.
 
     The name contains code of the solution, so learners see only the words.
     """
@@ -48,7 +48,7 @@ class Variant(NamedTuple):
         return 2 if self.words in (NUMBER, ARRAY) or "exchanged" in self.words else 1
 
     def computes(self) -> set[str]:
-        """Return the names that the changed line computes."""
+        """Return the names of the variables that the changed line computes."""
         return set(self.line.replace("*", "").split(", ")) - {""}
 
     def said(self, names: frozenset[str] | None) -> str:
@@ -127,12 +127,12 @@ def exchanged(nodes: list, i: int) -> list:
 
 
 def parsed(text: str) -> ast.expr:
-    """Return the tree of an expression."""
+    """Return the syntax tree of an expression."""
     return ast.parse(text, mode="eval").body
 
 
 def changes(node: ast.AST, names: list[str]) -> Iterator[tuple[str, str, ast.AST]]:
-    """Yield (code, words, new node) for every change of one node."""
+    """Yield (code, words, new node) for each possible change of this node."""
     if isinstance(node, (ast.BinOp, ast.AugAssign)) and type(node.op) in OTHER:
         other = OTHER[type(node.op)]
         code = f"`{SIGN[other]}` in place of `{SIGN[type(node.op)]}`"
@@ -187,7 +187,7 @@ def changed_calls(node: ast.Call) -> Iterator[tuple[str, str, ast.AST]]:
 
 
 def changed_results(node: ast.Return) -> Iterator[tuple[str, str, ast.AST]]:
-    """Yield the changes of what is returned: the sign of one result, two results exchanged."""
+    """Yield the changes of a return: minus one result, or two results exchanged."""
     results = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
     for i, result in enumerate(results):
         if not isinstance(result, ast.Name) or result.id != "gradient":

@@ -32,7 +32,7 @@ def evidence(setup: Setup) -> Finding:
     log_px_z = vae.log_likelihood(x.astype(float), rng.standard_normal((COUNTS[-1] * 5, 1, 2)))      # (5000, N)
     prior = []
     for k in COUNTS:
-        blocks = log_px_z.reshape(-1, k, len(x))            # one estimate of log p(x) per block of k draws; then the mean
+        blocks = log_px_z.reshape(-1, k, len(x))            # each block of k draws gives one estimate of log p(x)
         prior.append(float(log_mean_exp(blocks, axis=1).mean()))
     weighted = bounds.iw_bound.mean(axis=1)
     rows = [("exact, by numerical integration", nats(exact)), ("ELBO", nats(float(bounds.elbo.mean())))]
@@ -64,7 +64,7 @@ def evidence(setup: Setup) -> Finding:
     test="test_notation_shows_that_sources_use_different_letters",
 )
 def notation(setup: Setup) -> Finding:
-    """Compute the gradient of each term of the loss in the weights of the encoder and of the decoder."""
+    """For each term of the loss, compute the gradient in the encoder's weights and in the decoder's weights."""
     x, _ = held_out(setup)
     vae = trained(setup).astype(np.float64)
     eps = vae.draw_noise(np.random.default_rng(setup.seed), len(x))

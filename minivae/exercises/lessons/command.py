@@ -18,7 +18,7 @@ WIDTH, LABEL = 100, 10
 
 
 def visit(options: argparse.Namespace, read: Callable[[], str] = input) -> int:
-    """Run the command; return 1 if the numbers of the lesson do not support its verdict."""
+    """Run the command; return 1 if the numbers that a lesson computes do not support its verdict."""
     chosen = lessons() if options.lesson is None else (find(options.lesson),)
     if options.notebook is not None:
         return write_notebooks(options, chosen)
@@ -57,7 +57,7 @@ def show_one(options: argparse.Namespace, each: Lesson, count: int, read: Callab
     """Print the question, wait for a prediction at a terminal, run the lesson, save its figure, and print its results."""
     folder = options.out or Path("minivae-lessons")
     path = folder / f"{stem(each)}.png"
-    own = options.out is None and is_figure(path)           # in the default folder, a repeated lesson replaces its figure
+    own = options.out is None and is_figure(path)           # in the default folder, a lesson replaces its own earlier figure
     must_be_free("--out", "a folder without this file", [path], options.overwrite or own)
     make_directory(folder, "--out")
     guess = None
@@ -66,7 +66,7 @@ def show_one(options: argparse.Namespace, each: Lesson, count: int, read: Callab
         if sys.stdin.isatty() and sys.stdout.isatty() and not options.quiet:
             guess = prediction(each, read)
     found = frame.run(each, frame.Setup(options.seed, options.epochs, options.rows))
-    from minivae.figures import style                       # importing matplotlib takes half a second: compute first
+    from minivae.figures import style                       # imported only now: matplotlib takes half a second
 
     figure, alt = found.picture()
     style.save(figure, alt, path)
@@ -99,7 +99,7 @@ def prediction(each: Lesson, read: Callable[[], str]) -> str | None:
 
 
 def letters(each: Lesson) -> dict[str, str]:
-    """Return the choices by their letters."""
+    """Return {letter: text of the choice}."""
     return dict(zip("abc", each.choices))
 
 
@@ -111,7 +111,7 @@ def opening(each: Lesson, count: int) -> list[str]:
 
 
 def results(each: Lesson, found: Finding, guess: str | None) -> list[str]:
-    """Return the lines printed after the run: numbers, verdict and, if the numbers support the verdict, the right choice."""
+    """Return the lines printed after the run: numbers and verdict; also the right choice, if the verdict holds."""
     lines = ["", wrapped("number", f"{found.number:.4g} {found.meaning}")]
     lines += [wrapped("", f"{label}: {text}") for label, text in found.rows]
     lines += [wrapped("verdict", verdict(found))]
@@ -133,7 +133,7 @@ def verdict(found: Finding) -> str:
 
 
 def references(each: Lesson, path: Path, count: int) -> list[str]:
-    """Return the lines with the figure, the code, the entry of the ledger, the test and the next command."""
+    """Return the lines that name the figure, the code, the entry of the ledger, the test and the next command."""
     lines = [f"{'figure':{LABEL}}{path}"]
     for i, function in enumerate(each.code):
         numbers = solved_by(function)

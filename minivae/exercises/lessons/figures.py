@@ -98,7 +98,7 @@ def curves(panels: Sequence[Panel], finding: str, caption: str) -> Drawn:
 
 
 def name_ends(axes: Axes, panel: Panel) -> None:
-    """Write the name of each curve right of its end, without overlaps, if the panel has several curves."""
+    """If the panel has several curves, write each curve's name to the right of its end, without overlaps."""
     if len(panel.curves) == 1:
         return
     low, high = axes.get_ylim()
@@ -113,7 +113,7 @@ def name_ends(axes: Axes, panel: Panel) -> None:
 def images(
     vae: VAE, rows: dict[str, NDArray], notes: Sequence[str], labels: NDArray, data: Dataset, finding: str, caption: str
 ) -> Drawn:
-    """Draw a row of images (n, 64) for each name, with a note to its right; labels (n,) are the classes of the columns."""
+    """For each name, draw a row of images (n, 64) and, on the right, a note; labels (n,) are the classes of the images."""
     columns, stacked = len(labels), np.concatenate([*rows.values()])
     labels, classes = classes_of(labels, columns, class_names(data))
     figure = page(0.62 * columns + 3.0, 0.66 * len(rows) + 1.3)
@@ -128,7 +128,7 @@ def images(
 
 @styled
 def grids(vae: VAE, axis_values: dict[str, NDArray], finding: str, caption: str) -> Drawn:
-    """Draw a square grid of decoded means for each set of axis values; a frame surrounds the images with |z1|, |z2| < 1."""
+    """Draw a square grid of decoded means for each array of axis values; a frame marks the images with |z1|, |z2| < 1."""
     figure = page(4.4 * len(axis_values), 5.6)
     for axes, (name, z) in zip(figure.subplots(1, len(axis_values)), axis_values.items()):
         codes = np.stack(np.meshgrid(z, z[::-1]), axis=-1).reshape(-1, 2)

@@ -23,7 +23,7 @@ MODULES = ("losses", "latent", "gradients", "bounds")       # the modules that d
 
 
 class Setup(NamedTuple):
-    """Settings of a run: seed, epochs of a training, number of held-out digits. A few lessons use other values."""
+    """Settings of a run: seed, epochs of a training, number of held-out digits. Some lessons change `epochs` or `rows`."""
 
     seed: int = 0
     epochs: int = 40
@@ -42,7 +42,7 @@ class Finding(NamedTuple):
 
     def picture(self) -> tuple:
         """Return the figure and its alt text."""
-        # This module imports matplotlib, which takes half a second. So it is imported only when a figure is drawn.
+        # The module `figures` imports matplotlib, which takes half a second. So it is imported only when a figure is drawn.
         from minivae.exercises.lessons import figures
 
         return self.draw(figures)
@@ -67,7 +67,7 @@ class Lesson(NamedTuple):
     answer: int                 # the index of the right answer
     code: tuple[str, ...]       # functions to read, as "minivae.vae:VAE.forward"
     ledger: str                 # the entry of the ledger: `derivations show ID`
-    test: str                   # a test about the same question
+    test: str                   # the name of a test about the lesson's question
 
 
 def lesson(number: int, **texts) -> Callable[[Callable], Lesson]:
@@ -92,7 +92,7 @@ def find(key: str) -> Lesson:
 
 
 def place(function: str) -> str:
-    """Return the place of a function: "minivae/vae.py:142 VAE.forward" for "minivae.vae:VAE.forward"."""
+    """Return the file, line and name of a function: "minivae/vae.py:142 VAE.forward" for "minivae.vae:VAE.forward"."""
     found = inspect.unwrap(pkgutil.resolve_name(function))
     file = Path(inspect.getsourcefile(found)).relative_to(Path(minivae.__file__).parents[1]).as_posix()
     return f"{file}:{inspect.getsourcelines(found)[1]} {function.partition(':')[2]}"

@@ -24,7 +24,7 @@ from minivae.museum.problems import problem
     test="test_log_prob_is_finite_and_right_at_logits_of_ten_thousand",
 )
 def infinite_loss(setup: Setup) -> Finding:
-    """Compute the BCE of x = 0 in float32 in a naive and in a stable form, and the gradient through a clip."""
+    """Compute the BCE of x = 0 in float32 by a naive and by a stable formula; also compute the gradient of a clip."""
     logits = np.linspace(0, 100, 1001, dtype=np.float32)
     with np.errstate(all="ignore"):
         naive = -np.log(1 - 1 / (1 + np.exp(-logits)))
@@ -64,14 +64,14 @@ def infinite_loss(setup: Setup) -> Finding:
     test="test_score_function_has_more_variance_and_a_baseline_reduces_it",
 )
 def reparameterise(setup: Setup) -> Finding:
-    """Estimate the gradient of the ELBO in mu and log_var in three ways; compare mean and variance."""
+    """Estimate the gradient of the ELBO in mu and log_var in three ways; compare the three means and variances."""
     x, draws = held_out(setup)[0][:20], 2000
     noise = gradient_noise(trained(setup), x, np.random.default_rng(setup.seed), draws)
     variance = {name: float(each.variance.mean()) for name, each in noise._asdict().items()}
     ratio, reduced = (variance[name] / variance["pathwise"] for name in ("score", "baseline"))
-    error = np.sqrt((noise.score.variance + noise.pathwise.variance) / draws)   # (20, 4) standard error of a difference
+    error = np.sqrt((noise.score.variance + noise.pathwise.variance) / draws)   # (20, 4)   standard error of each difference
     apart = np.abs(noise.score.mean - noise.pathwise.mean) / error
-    nodes, weights = np.polynomial.hermite_e.hermegauss(8)  # give exact means over N(0, 1)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(8)  # quadrature: exact means of polynomials over N(0, 1)
     z, weights = 1 + nodes, weights / weights.sum()
     toy = [(weights @ g, weights @ g**2 - (weights @ g) ** 2) for g in (2 * z, z**2 * nodes)]
     rows = [
@@ -107,7 +107,7 @@ def reparameterise(setup: Setup) -> Finding:
     test="test_planted_error_in_any_backward_is_noticed",
 )
 def gradient_check(setup: Setup) -> Finding:
-    """Compare the gradients of a right and of a broken model with central differences at several steps."""
+    """Compare a right gradient, and the gradient of a broken model, with central differences at several step sizes."""
     steps, bug = np.logspace(-1, -12, 12), exhibit("half-forgotten")
     broken = package(bug.changes)
     errors = {
@@ -139,7 +139,10 @@ def gradient_check(setup: Setup) -> Finding:
 
 
 def error_of(copy: object, step: float) -> float:
-    """Return the largest error of a gradient against central differences, relative to the gradient's largest entry."""
+    """Return the largest error of a gradient, divided by the gradient's largest entry.
+
+    `copy` is a copy of the package minivae. The gradient of one of its models is compared with central differences.
+    """
     model, x, eps = problem(copy)
     analytic, flat = model.gradient(x, eps).flat, model.params.flat
     numeric = np.empty_like(analytic)

@@ -9,7 +9,7 @@ from minivae.gaussian import log_standard_normal, reparameterize
 
 
 def ten(x: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return two arrays: an image of each class, (10, 64) if all ten classes occur; and the classes."""
+    """Return the first image of each class, and the classes: (10, 64) and (10,) if all ten classes occur."""
     classes, first = np.unique(labels, return_index=True)
     return x[first], classes
 
@@ -96,7 +96,7 @@ def mean_or_sample(setup: Setup) -> Finding:
     test="test_decomposition_of_the_mean_kl_agrees_with_integrals_over_the_aggregate_posterior",
 )
 def holes(setup: Setup) -> Finding:
-    """Split the KL into the information about x and the distance of the aggregate posterior from the prior."""
+    """Split the KL into two parts: the information about x in z, and the KL from the aggregate posterior to the prior."""
     x, _ = held_out(setup._replace(rows=1000))
     vae = trained(setup)
     rates = rate_distortion(vae, x, np.random.default_rng(setup.seed))
@@ -126,7 +126,7 @@ def holes(setup: Setup) -> Finding:
     test="test_reconstructions_show_the_mean_and_a_sample_decoded_from_the_same_z",
 )
 def blur(setup: Setup) -> Finding:
-    """Split the variance of the pixels into that of the decoded means, that of the residuals, and twice their covariance."""
+    """Split the pixels' variance into three terms: of the decoded means, of the residuals, and twice their covariance."""
     x, labels = held_out(setup._replace(rows=1000))
     vae, rng = trained(setup), np.random.default_rng(setup.seed)
     z = reparameterize(*vae.encode(x), vae.draw_noise(rng, len(x)))[0]
@@ -160,7 +160,7 @@ def blur(setup: Setup) -> Finding:
     test="test_manifold_shows_decoded_normal_quantiles_with_z_1_on_the_horizontal_axis",
 )
 def grid(setup: Setup) -> Finding:
-    """Compare two grids of z: quantiles of the prior, and equal distances from -3 to 3."""
+    """Compare two grids of z: quantiles of the prior, and equally spaced values from -3 to 3."""
     from minivae.figures.latent import prior_quantiles      # imported here: matplotlib takes half a second
 
     vae = trained(setup)
@@ -196,7 +196,7 @@ def grid(setup: Setup) -> Finding:
 def unused(setup: Setup) -> Finding:
     """Count the inactive dimensions of a model with 20 latent dimensions."""
     x, _ = held_out(setup._replace(rows=1000), "bernoulli")
-    longer = setup._replace(epochs=5 * setup.epochs // 2)   # longer, because dimensions become inactive slowly
+    longer = setup._replace(epochs=5 * setup.epochs // 2)   # train longer, because dimensions become inactive slowly
     wide, narrow = (trained(longer, "bernoulli", latent) for latent in (20, 2))
     rates, few = (rate_distortion(vae, x, np.random.default_rng(setup.seed), 2) for vae in (wide, narrow))
     inactive = int((~rates.active).sum())

@@ -130,7 +130,7 @@ def grey_values(setup: Setup) -> Finding:
     test="test_data_outside_0_to_1_are_refused_for_bernoulli",
 )
 def negative_loss(setup: Setup) -> Finding:
-    """Compute a density above 1, the effect of the scale of the pixels, BCE with x > 1, and the smallest KL."""
+    """Compute a density above 1, log p(x|z) for pixels of two scales, the BCE of a target x = 1.2, and the smallest KL."""
     zero, sigma = np.zeros((1, 1)), np.log(0.1)
     peak = float(np.exp(gaussian_log_prob(zero, zero[None], sigma))[0, 0])
     x = held_out(setup, "grey")[0].astype(float)
@@ -180,11 +180,11 @@ def mse_and_sigma(setup: Setup) -> Finding:
     x, _ = held_out(setup, "gaussian")
     rng = np.random.default_rng(setup.seed)
     vae = trained(setup, "gaussian", sigma=variance**0.5).astype(np.float64)
-    vae.params["log_sigma"][...] = np.log(variance) / 2     # exact in float64; training used its float32 value
+    vae.params["log_sigma"][...] = np.log(variance) / 2     # the exact float64 value; training rounded it to float32
     squares = replace(vae, params=vae.params.copy(), likelihood=Gaussian(1.0), beta=variance)
     squares.params["log_sigma"][...] = 0
     eps = vae.draw_noise(rng, len(x))
-    ours, theirs = vae.gradient(x, eps).flat[:-1], squares.gradient(x, eps).flat[:-1]  # the last entry, of log_sigma, is 0
+    ours, theirs = vae.gradient(x, eps).flat[:-1], squares.gradient(x, eps).flat[:-1]  # log_sigma's entry, the last, is 0
     ratio = float((ours @ theirs) / (theirs @ theirs))
     off = float(np.abs(ours - ratio * theirs).max() / np.abs(ours).max())
     rows = [("largest deviation from this factor", f"{off:.0e} of the largest entry")]
