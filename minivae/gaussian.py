@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minivae.checks import same_axes, shared
-from minivae.divergences import (  # noqa: F401   only LOG_2PI is used here; users can import all from here
+from minivae.divergences import (  # noqa: F401   this module uses only LOG_2PI; the others are for users
     LOG_2PI, cholesky, entropy_diagonal, entropy_diagonal_backward, entropy_full, kl_diagonal, kl_diagonal_backward, kl_full,
     log_det,
 )  # fmt: skip

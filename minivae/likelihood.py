@@ -17,13 +17,13 @@ from minivae.checks import choice, counts, refuse, same_axes, shared, whole_numb
 from minivae.gaussian import LOG_2PI
 from minivae.ops import sigmoid, softplus_excess
 
-BLOCK = 512                                                 # features in one matrix product: a sum over more can lose digits
+BLOCK = 512                                                 # features in one matrix product: a longer sum can lose digits
 
 
 def squared_error(x: NDArray, mean: NDArray, sigma: NDArray | float = 1) -> NDArray:
     """sum_d ((x - mean) / sigma)^2, (L, B). For shared mean and sigma, x^2 - 2 x mean + mean^2 needs no (L, B, D) array."""
     if shared(x, mean) and np.size(sigma) == 1:
-        centre = x.mean(axis=0)                             # subtracted from x and mean: with large squares, digits cancel
+        centre = x.mean(axis=0)                             # subtract it first: differences of large squares lose digits
         x, mean = (x - centre) / sigma, (mean - centre) / sigma
         products = [mean[:, 0, i : i + BLOCK] @ x[:, i : i + BLOCK].T for i in range(0, x.shape[-1], BLOCK)]
         return (x * x).sum(axis=-1) - 2 * np.stack(products, axis=-1).sum(axis=-1) + (mean * mean).sum(axis=-1)
@@ -75,7 +75,7 @@ def gaussian_log_prob(x: NDArray, mean: NDArray, log_sigma: NDArray) -> NDArray:
 
     With the 1/2, D log sigma and D/2 log 2 pi, the squared error becomes a log-density in nats   [hong.15, lm.37]
     """
-    sigma = np.exp(log_sigma)[..., None]                    # (1,), one for all data; or (B, 1), one for each datum
+    sigma = np.exp(log_sigma)[..., None]                    # (1,), one sigma for all data; or (B, 1), one for each datum
     return -squared_error(x, mean, sigma) / 2 - x.shape[-1] * (log_sigma + LOG_2PI / 2)
 
 def gaussian_log_prob_backward(d_out, x, mean, log_sigma):
@@ -101,7 +101,7 @@ def optimal_log_sigma(x: NDArray, mean: NDArray) -> NDArray:
 class Likelihood:
     """Interface of a likelihood. `out` is the decoder's output. If `takes_counts`, the data are counts 0..n, not fractions.
 
-    `scale` names the likelihood's parameter: ("log_sigma",) for the Gaussian, else (). Methods get its value as `*scale`.
+    `scale` has the name of the parameter: ("log_sigma",) for the Gaussian, else (). Methods get its value as `*scale`.
     """
 
     name: str
@@ -116,7 +116,7 @@ class Likelihood:
         return x
 
     def start(self) -> tuple[float, ...]:
-        """The initial value of `scale`."""
+        """The initial value of the parameter in `scale`."""
         return ()
 
     def fit(self, x: NDArray, out: NDArray, *scale: NDArray, refit: bool = True) -> tuple[NDArray, ...]:

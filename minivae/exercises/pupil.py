@@ -166,7 +166,7 @@ def perform(calls: list[dict], names: dict) -> Iterator[dict]:
 
 
 def one_call(call: dict, function: Callable, names: dict) -> dict:
-    """Call the function with a copy of the arguments. If an assignment fails, call again with `...` as its value."""
+    """Call the function with a copy of the arguments. If an assignment fails, replace its value by `...` and call again."""
     file, failed = file_of(function), {}
     tree = function_in(file, call["function"]) if call["how"] in ("plain", "model") else None
     while True:
@@ -287,7 +287,7 @@ def places(error: BaseException, file: str) -> list[tuple[types.FrameType, int]]
 
 
 def in_words(error: BaseException, file: str) -> str:
-    """Describe an error: type, message, the submission's last line in the traceback, and the shapes of arrays in that line."""
+    """Describe an error: type, message, the submission's last line in the traceback, and shapes of arrays in this line."""
     said = ": ".join(filter(None, [type(error).__name__, re.split(", with gufunc|, and the inputs", str(error))[0].strip()]))
     if isinstance(error, SyntaxError) and error.filename == file:
         return f"line {error.lineno}: {said}"

@@ -51,7 +51,10 @@ def lines_of(verdict: Verdict) -> list[str]:
 
 
 def heading(findings: list[Finding]) -> str:
-    """Return a heading with the functions, arrays and inputs of these findings. If a function has more than three, give their number."""
+    """Return a heading with the functions, arrays and inputs of these findings.
+
+    For more than three arrays of a function, the heading has only their number.
+    """
     arrays: dict[str, list[str]] = {}
     for finding in findings:
         arrays.setdefault(finding.function, []).append(finding.array)

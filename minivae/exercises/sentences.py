@@ -13,12 +13,15 @@ from minivae.exercises.confusions import TERMS
 from minivae.exercises.variants import AXIS, Variant
 from minivae.ops import sigmoid
 
-REL = 1e-5                                                  # tolerance, relative to the largest entry; wide enough for float32
+REL = 1e-5                                                  # tolerance, relative to the largest entry; float32 passes
 UNDECIDED = "undecided: no known factor, sum or change of the solution gives your numbers. "
 
 
 class Given(NamedTuple):
-    """Results of a submission. `arrays` has a list of results for each draw of the inputs; None means still `...`."""
+    """Results of a submission.
+
+    `arrays` has a list of results for each draw of the inputs. None stands for a result that is still `...`.
+    """
 
     arrays: Sequence[list]
     warned: Sequence[str] = ()                              # NumPy's warnings in the call with the first draw

@@ -26,7 +26,7 @@ from minivae.vae import VAE
 
 ROWS = 500                                                  # without the option --rows: at most 500 held-out data points
 WEIGHTS = 100                                               # importance weights for the bound of each data point
-# {background colour in page.css: smallest contrast of this background with a class label on the map of the latent space}
+# {background colour in page.css: smallest allowed contrast between this background and a class label on the latent map}
 PAPERS = {"#ffffff": 4.5, "#16191d": 7}
 
 
@@ -54,7 +54,8 @@ def build(vae: VAE, data: Dataset, title: str, evidence: Evidence | None = None,
         log p(x) of the held-out data, if already computed. By default, `build` computes log p(x), which takes most of the
         time.
     step : int
-        The data points of `data` are the rows 0, step, 2 step, ... of the whole held-out set. The explorer shows this rule.
+        The held-out data points of `data` are the rows 0, step, 2 step, ... of the whole held-out set. The explorer shows
+        this rule.
     """
     vae.check_noise()
     title = title.encode("utf-8", "replace").decode()       # the name of a directory can be invalid UTF-8
@@ -153,7 +154,7 @@ def compact(x: NDArray) -> tuple[NDArray, int]:
 def packed(array: NDArray, divisor: int = 1) -> dict:
     """Return an array as {"type", "shape", "base64"}: bytes, float32 or float64, each in little-endian order.
 
-    If the result has a divisor, the numbers are bytes / divisor, in float32. The function `unpacked` returns the array.
+    If the result has a divisor, the numbers are bytes / divisor, in float32. `unpacked` returns the array again.
     """
     kind = {"u1": "u1", "f4": "f4"}.get(array.dtype.str[1:], "f8")
     raw = np.ascontiguousarray(array, f"<{kind}").tobytes()

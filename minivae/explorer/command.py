@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 ABOUT = """Write one page that shows the latent space of a run in a browser, offline. Move through the codes and see the
 decoded images. For one or two latent dimensions, compare the exact posterior of a held-out data point with the
 encoder's Gaussian."""
-FILE = "explorer.html"                                      # same as EXPLORER in evidence.py, whose import imports NumPy
+FILE = "explorer.html"                                      # same as EXPLORER in evidence.py, a file that imports NumPy
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,11 @@ EXPLORER = "explorer.html"
 
 
 class Evidence(NamedTuple):
-    """log p(x) in nats with its error and the box of the posterior; for J > 2, a lower bound of log p(x), and the ELBO."""
+    """Results for N data points, in nats.
+
+    For J = 1 or 2: the exact log p(x), its error, and the box of the posterior. For J > 2: a lower bound of log p(x), its
+    error, and the ELBO.
+    """
 
     log_px: NDArray             # (N,)
     error: NDArray              # (N,)   error of the integral; for a bound, the standard error due to the draws

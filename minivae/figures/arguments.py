@@ -80,7 +80,7 @@ def class_names(data: Dataset) -> Names:
 
 
 def shown(names: list[str], longest: int = LONGEST) -> list[str]:
-    """Return short names for the figure: different names of at most `longest` characters, all of them in the font.
+    """Return short, different names for the figure: at most `longest` characters, and only characters of the font.
 
     If a name is blank, or the font lacks one of its characters, the whole name is replaced: #1 for the first name, #2 for
     the second, ... A $ gets a backslash before it, because matplotlib would read it as the start of a formula.

@@ -47,9 +47,10 @@ NODES = 161                                                 # a map has about 2 
 
 @styled
 def bounds_by_k(k: Sequence[int], bounds: Bounds, exact: NDArray | None = None) -> Drawn:
-    """Draw the mean importance-weighted bound against k, and the bounds' distances from log p(x): mean, median, middle 80 %.
+    """Draw the mean importance-weighted bound against k.
 
-    `bounds` is the result of `lower_bounds` for these k; `exact` (N,) is log p(x), or None if it is not known.
+    `bounds` is the result of `lower_bounds` for these k; `exact` (N,) is log p(x), or None if it is not known. If `exact` is
+    given, a second panel shows log p(x) minus the bound: mean, median and middle 80 % of the data points.
     """
     if len(k) != len(bounds.iw_bound):
         rule = f"the {len(bounds.iw_bound)} values given to lower_bounds"
@@ -125,7 +126,7 @@ def along_k(axes: Axes, k: NDArray) -> None:
 
 @styled
 def gap_split(parts: Gap) -> Drawn:
-    """Draw log p(x) = ELBO + amortisation gap + approximation gap: as one bar of means, and for each data point.
+    """Draw log p(x) = ELBO + amortisation gap + approximation gap as one bar of means; draw both gaps of each data point.
 
     `parts` is the result of `evidence.gap`.
     """
@@ -174,7 +175,10 @@ def draw_bar(axes: Axes, elbo: float, amortisation: float, approximation: float,
 
 
 def draw_data(axes: Axes, parts: Gap) -> float:
-    """Draw a bar for each data point, largest gap first; return the fraction of the total gap in the largest 10 %."""
+    """Draw a bar for each data point, largest gap first.
+
+    Returns a fraction of the total gap: the part that belongs to the 10 % of data points with the largest gaps.
+    """
     gaps = parts.log_px - parts.elbo                        # (N,)
     order, places = np.argsort(-gaps, kind="stable"), np.arange(len(gaps))
     approximation, amortisation = parts.approximation[order], parts.amortisation[order]
@@ -268,7 +272,7 @@ def draw_posterior(axes: Axes, vae: VAE, x: NDArray, log_px: float, exact: tuple
     axes.contour(axis_1, axis_2, density, levels, colors=BLUE, linewidths=0.8)
     for (m, v), style in ((best, {"ec": DARK, "ls": (0, (3, 2)), "lw": 1.0}), ((mu, log_var), {"ec": ORANGE, "lw": 1.6})):
         for mass in MASSES:
-            size = 2 * math.sqrt(-2 * math.log(1 - mass)) * np.exp(v / 2)       # (2,)   axes of the ellipse with this mass
+            size = 2 * math.sqrt(-2 * math.log(1 - mass)) * np.exp(v / 2)       # (2,)   axes of an ellipse with this mass
             axes.add_patch(Ellipse(m, *size, fill=False, zorder=4, **style))
     axes.set(xlim=axis_1[[0, -1]], ylim=axis_2[[0, -1]], aspect="equal")
     axes.locator_params(nbins=4)
@@ -285,7 +289,7 @@ def levels_of(density: NDArray, cell: NDArray | float) -> list[float]:
     """Return a density level for each probability in MASSES, lowest level first.
 
     For a probability m, the region where the density is above the level of m has probability m. `cell` is the area of a
-    grid cell: one number, or one for each node.
+    grid cell: one number, or one for each grid point.
     """
     order = np.argsort(-density, axis=None)
     falling, mass = density.ravel()[order], np.cumsum((density * cell).ravel()[order])
@@ -344,7 +348,7 @@ def aggregate(vae: VAE, x: NDArray, rates: Rates) -> Drawn:
 
 
 def mass_in_circles(mu: NDArray, log_var: NDArray) -> list[float]:
-    """Return the probability of q(z) within each of RADII, by Gauss-Hermite quadrature.
+    """Return the probability, under q(z), of each circle with a radius in RADII, by Gauss-Hermite quadrature.
 
     q(z) is the mean of N(mu_n, sigma_n^2) over all n; mu and log_var are (N, 2).
     """

@@ -173,9 +173,9 @@ def draw_classes(
 ) -> tuple[float, NDArray]:
     """Write the name of each class at a free place near the median of its codes; draw a line from the name to the median.
 
-    A name must not cover the points `drawn` (M, 2). Returns two results: the fraction of codes mu (N, 2) whose nearest
-    median is the median of their own class; and places that the names cover: the centre of each name, (K, 2), or the
-    centre, the left end and the right end of each name, (3K, 2), if a name has more than two characters.
+    A name must not cover the points `drawn` (M, 2). Returns two results. The first is the fraction of codes mu (N, 2) whose
+    nearest median is the median of their own class. The second is the centre of each name, (K, 2). If a name has more than
+    two characters, the second result also contains the left and the right end of each name, (3K, 2).
     """
     classes = np.unique(labels)
     medians = np.array([np.median(mu[labels == label], axis=0) for label in classes])   # (K, 2)
@@ -200,10 +200,10 @@ def draw_classes(
 def free_places(
     medians: NDArray, drawn: NDArray, low: NDArray, high: NDArray, wide: float = 1.0, wide_apart: float = 1.0
 ) -> NDArray:
-    """Return a place for the label of each median (K, 2): a grid point near it that is free or nearly free.
+    """Return a place for the label of each median, (K, 2): a grid point near the median that is free or nearly free.
 
     A grid point is free if a label there covers no point of `drawn` and no other label. Labels are wider than high, so
-    horizontal distances are divided by a factor: by `wide` for points, by `wide_apart` for other labels.
+    horizontal distances are divided: by `wide` between a label and a point, by `wide_apart` between two labels.
     """
     scale, scale_apart = np.array([wide, 1.0]), np.array([wide_apart, 1.0])
     size = (high - low).max()
@@ -305,7 +305,7 @@ def latent_line(
     vae: VAE, x: NDArray, labels: NDArray | None = None, image_shape: Shape | None = None, n: int = 20,
     classes: Names = None,
 ) -> Drawn:  # fmt: skip
-    """Draw the codes of x in one row for each class; with `image_shape`, draw n decoded means above. J must be 1."""
+    """Draw the codes of x in one row for each class; with `image_shape`, also draw n decoded means. J must be 1."""
     latent_is(vae, "one latent dimension", vae.latent == 1)
     z = vae.encode(x)[0][:, 0]                              # (N,)
     labels, every_class = classes_of(labels, len(z), classes)

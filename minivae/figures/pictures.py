@@ -34,7 +34,7 @@ def reconstructions(
     vae: VAE, x: NDArray, rng: np.random.Generator, image_shape: Shape, labels: NDArray | None = None, n=10,
     classes: Names = None,
 ) -> Drawn:  # fmt: skip
-    """Draw n data points and, for one z ~ q(z|x) of each, the mean of p(x|z) and a sample from p(x|z).
+    """Draw three rows of n images: data points x; the mean of p(x|z) for a z ~ q(z|x); a sample from p(x|z) for this z.
 
     The mean is blurred, the sample is not. With labels, the first data point of each class is shown, then the second of each
     class, until there are n.
@@ -80,8 +80,8 @@ def prior_samples(
     """Draw n new images: for each z ~ N(0, I), the mean of p(x|z) and a sample from p(x|z).
 
     `pixels` contains the smallest, the average and the largest pixel value of the data. If `pixels` or the data x are
-    given, the caption contains the average of the data, too. The average of the new images may differ: the decoder is not
-    trained at values of z far from all codes.
+    given, the caption contains the average pixel of the data, too. The average pixel of the new images may differ: the
+    decoder is not trained at values of z far from all codes.
     """
     shape, n = shape_of(vae, image_shape), checks.whole_number("n", n, 1)
     z = checks.generator("rng", rng).standard_normal((n, vae.latent))
@@ -104,7 +104,7 @@ def prior_samples(
 
 @styled
 def traversals(vae: VAE, x: NDArray, image_shape: Shape, n: int = 11) -> Drawn:
-    """Draw a row for each latent dimension, at n quantiles of the prior, with all other dimensions at 0; J must be above 2.
+    """For each latent dimension, draw images at n quantiles of the prior, with all other dimensions at 0; J must be above 2.
 
     The rows are sorted by KL. At most ten rows are drawn; the caption gives the number and KL of the other dimensions. If n
     is odd, the middle column is z = 0.

@@ -12,13 +12,13 @@ from minivae.figures.arguments import Class, class_names, classes_of
 from minivae.figures.pictures import one_of_each
 from minivae.figures.style import Drawn, explain, number, page, styled
 
-MOST_NAMED = 25                                             # rows of a table: if more are drawn, class names are left out
+MOST_NAMED = 25                                             # if more rows of a table are drawn, class names are left out
 NAME = 9                                                    # largest length of a class name above a tile, in characters
 
 
 @styled
 def sample_sheet(data: Dataset, rng: np.random.Generator, n: int = 100) -> Drawn:
-    """Draw n training rows, chosen at random: pictures as tiles, rows of a table as lines of grey cells.
+    """Draw n training data points, chosen at random: images as tiles, rows of a table as lines of grey cells.
 
     With labels, the first sample of every class comes first, then the second of every class, and so on.
     """

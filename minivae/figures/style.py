@@ -40,7 +40,7 @@ STYLE = {
     "text.color": DARK, "axes.labelcolor": DARK, "axes.titlecolor": DARK, "axes.edgecolor": GREY,
     "xtick.color": GREY, "ytick.color": GREY, "xtick.labelsize": 9, "ytick.labelsize": 9, "savefig.dpi": 150,
 }  # fmt: skip
-styled = matplotlib.rc_context(STYLE)                       # decorator: uses STYLE while the function runs
+styled = matplotlib.rc_context(STYLE)                       # decorator: STYLE is used while the decorated function runs
 
 
 @styled
@@ -82,7 +82,7 @@ def show(
 
     gap: empty pixels around a tile. span: x coordinates of the picture's left and right edge (default: 0 and `columns`, so
     a tile is one unit wide). ink: for a Gaussian, the images whose smallest and largest values are drawn white and black
-    (default: `images`). names, notes: texts to the left and right of the rows.
+    (default: `images`). names: texts to the left of the rows. notes: texts to the right.
     """
     (H, W), rows = (side + 2 * gap for side in shape), math.ceil(len(images) / columns)
     left, right = span or (0, columns)
@@ -116,13 +116,13 @@ def write(axes: Axes, x: float, y: float, text: str | int, **style) -> None:
 
 
 def at_right(axes: Axes, y: float, text: str, colour: str) -> None:
-    """Write a label at height y, just outside the right edge."""
+    """Write a label at height y, just outside the right edge of the panel."""
     axes.annotate(text, (1.02, y), xycoords=("axes fraction", "data"), color=colour, va="center", size=9)
 
 
 def spread(places: NDArray, apart: float) -> NDArray:
-    """Move places of labels (K, d), d = 1 or 2, away from each other until all distances are about `apart` or more."""
-    angle = 2.4 * np.arange(len(places))                    # so that equal places move apart
+    """Move the places of K labels, (K, 1) or (K, 2), apart until all distances between them are about `apart` or more."""
+    angle = 2.4 * np.arange(len(places))                    # different directions, so that equal places move apart
     start = np.stack([np.cos(angle), np.sin(angle)], axis=1)[:, : places.shape[1]]
     places = places + 1e-3 * apart * start
     for _ in range(200):

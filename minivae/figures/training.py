@@ -95,7 +95,7 @@ def columns_of(history: Sequence, fields: list[str]) -> dict[str, NDArray]:
 
 
 def reconstruction_curve(columns: dict[str, NDArray]) -> Drawn:
-    """Draw log p(x|z) at z = mu(x), which is not a bound of log p(x), for a model without noise."""
+    """For a model without noise, draw log p(x|z) at z = mu(x), which is not a bound of log p(x)."""
     figure = page(8.4, 4.6)
     axes = figure.subplots()
     draw_curves(axes, columns, "reconstruction", tall=True)
@@ -174,7 +174,7 @@ def sigma_and_error(history: Sequence, features: int) -> Drawn:
     figure = page(8.4, 4.6)
     draw_noise(figure.subplots(), epochs, variance, error)
     finding = f"The decoder's sigma\u00b2 ends at {compared(variance[-1], error[-1])}"
-    loss = "D/2 log sigma\u00b2 + D MSE / (2 sigma\u00b2)".replace(" ", "\u00a0")         # no line break inside it
+    loss = "D/2 log sigma\u00b2 + D MSE / (2 sigma\u00b2)".replace(" ", "\u00a0")         # prevents line breaks in `loss`
     other = f"On held-out data, the mean squared error ends at {number(held_out)}."
     caption = (
         "Both curves: training data, mean over features, one z ~ q(z|x) per data point, after each epoch. The loss "
@@ -232,7 +232,7 @@ def log_ticks(axes: Axes) -> None:
 
 @styled
 def rate_distortion(points: Sequence, swept: str) -> Drawn:
-    """Draw distortion against rate (KL), one point for each training of a sweep, and on the right the active dimensions.
+    """Draw two panels: distortion against rate (KL), one point for each training of a sweep; and the active dimensions.
 
     `points` are the results of `sweep.sweep`; `swept` is the option with several values: "beta", "sigma" or "latent".
     """
@@ -263,7 +263,7 @@ def rate_distortion(points: Sequence, swept: str) -> Drawn:
 
 
 def draw_rates(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -> None:
-    """Draw distortion against rate and the line of the best ELBO; draw a ring around beta = 1 if beta was swept."""
+    """Draw distortion against rate and the line of the best ELBO. If beta was swept, draw a ring around the point beta = 1."""
     rate, distortion = np.array([[point.rate, point.distortion] for point in points]).T
     order = np.argsort(rate, kind="stable")
     axes.plot(rate[order], distortion[order], color=GREY, lw=0.8, zorder=1)
