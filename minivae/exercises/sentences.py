@@ -13,7 +13,7 @@ from minivae.exercises.confusions import TERMS
 from minivae.exercises.variants import AXIS, Variant
 from minivae.ops import sigmoid
 
-REL = 1e-5                                                  # tolerance, relative to the largest entry; float32 passes
+REL = 1e-5                                                  # tolerance, relative to the largest entry; float32 results pass
 UNDECIDED = "undecided: no known factor, sum or change of the solution gives your numbers. "
 
 

@@ -97,7 +97,7 @@ def draw_rise(axes: Axes, k: NDArray, mean: NDArray, error: NDArray, elbo: float
 
 
 def draw_distance(axes: Axes, k: NDArray, left: NDArray) -> None:
-    """Draw `left` = log p(x) - IW_k (K, N): its mean, its median, and the middle 80 % of the data points."""
+    """Draw `left` (K, N), which is log p(x) - IW_k: mean, median and middle 80 % of the data points, for each k."""
     low, median, high = np.quantile(left, (0.1, 0.5, 0.9), axis=1)              # (K,) each
     mean = left.mean(axis=1)
     axes.fill_between(k, low, high, color=BLUE, alpha=0.15, lw=0)
@@ -263,7 +263,7 @@ def draw_posterior(axes: Axes, vae: VAE, x: NDArray, log_px: float, exact: tuple
     centres = np.stack([mean, mu, best[0]])
     low, high = (centres - reach).min(axis=0), (centres + reach).max(axis=0)
     centre, half = (low + high) / 2, (high - low).max() / 2
-    # A finer grid near the posterior and the best Gaussian, because both may be narrow.
+    # The grid is finer near the posterior and near the best Gaussian, because both may be narrow.
     fine = [np.linspace(c - r, c + r, NODES // 2) for c, r in zip(centres[[0, 2]], reach[[0, 2]])]
     axis_1, axis_2 = np.sort(np.concatenate([np.linspace(centre - half, centre + half, NODES), *fine]), axis=0).T
     density = posterior_density(vae, x, log_px, axis_1, axis_2)                 # one row for each z2

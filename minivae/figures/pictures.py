@@ -22,7 +22,7 @@ MOST_ROWS = 10                                              # largest number of 
 
 
 def one_of_each(labels: NDArray) -> NDArray:
-    """Return row numbers: the first row of each class, then the second row of each class, and so on."""
+    """Return indices of data points: the first of each class, then the second of each class, and so on."""
     rank = np.zeros(len(labels), int)
     for label in np.unique(labels):
         rank[labels == label] = np.arange((labels == label).sum())

@@ -20,7 +20,7 @@ NAME = 9                                                    # largest length of 
 def sample_sheet(data: Dataset, rng: np.random.Generator, n: int = 100) -> Drawn:
     """Draw n training data points, chosen at random: images as tiles, rows of a table as lines of grey cells.
 
-    With labels, the first sample of every class comes first, then the second of every class, and so on.
+    With labels, the first data point of every class comes first, then the second of every class, and so on.
     """
     n = min(checks.whole_number("n", n, 1), len(data.train_x))
     chosen = np.sort(checks.generator("rng", rng).permutation(len(data.train_x))[: max(n, 2000)])
@@ -41,7 +41,7 @@ def sample_sheet(data: Dataset, rng: np.random.Generator, n: int = 100) -> Drawn
 
 
 def draw_tiles(axes: Axes, x: NDArray, shape: tuple[int, int], names: list[Class] | None) -> str:
-    """Draw each row as a picture, dark on white, with its class above; return a sentence for the caption."""
+    """Draw each data point as an image, dark on white, with its class above; return a sentence for the caption."""
     (H, W), columns = shape, math.ceil(math.sqrt(len(x)))
     gap_x, gap_y = max(1, W // 14), max(1, H // 14) if names is None else max(2, H // 3)        # room for class names
     rows = math.ceil(len(x) / columns)

@@ -146,7 +146,7 @@ def draw_curves(
 
 
 def span_of(train: NDArray, test: NDArray, others: NDArray) -> tuple[float, float]:
-    """Return the limits of the y axis. Ignore the first tenth of the epochs if it would take most of the height."""
+    """Return the limits of the y axis. Ignore the first tenth of the epochs if its values would take most of the height."""
     whole, later = (np.concatenate([train[skip:], test[skip:], others]) for skip in (0, len(train) // 10))
     shown = whole if np.ptp(whole) < 3 * np.ptp(later) else later
     margin = 0.08 * np.ptp(shown) or 0.5
@@ -263,7 +263,7 @@ def rate_distortion(points: Sequence, swept: str) -> Drawn:
 
 
 def draw_rates(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -> None:
-    """Draw distortion against rate and the line of the best ELBO. If beta was swept, draw a ring around the point beta = 1."""
+    """Draw distortion against rate and the line of the best ELBO. If beta was swept, draw a ring around beta = 1."""
     rate, distortion = np.array([[point.rate, point.distortion] for point in points]).T
     order = np.argsort(rate, kind="stable")
     axes.plot(rate[order], distortion[order], color=GREY, lw=0.8, zorder=1)
@@ -287,7 +287,7 @@ def draw_rates(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -
 
 
 def label_places(points: NDArray, names: Sequence[str]) -> NDArray:
-    """Return the centre of each label (K, 2) in inches: next to its point, where it covers the fewest points and labels."""
+    """Return the label centres (K, 2) in inches: beside their points, where a label covers the fewest points and labels."""
     sides = np.array([(1, 1), (1, 0), (1, -1), (0, 1), (0, -1), (-1, 1), (-1, 0), (-1, -1)])
     halves = np.array([(0.045 * len(name) + 0.05, 0.09) for name in names])     # half the widths and heights of labels
     places = np.empty((0, 2))

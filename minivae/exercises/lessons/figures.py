@@ -62,7 +62,7 @@ def bars(values: dict[str, float], ylabel: str, finding: str, caption: str, log=
 
 
 class Panel(NamedTuple):
-    """Curves over the same x. Each pair in `levels` is the height of a dashed line and its label."""
+    """Curves over the same x. Each pair in `levels` is the height and the label of a dashed line."""
 
     title: str
     xlabel: str
