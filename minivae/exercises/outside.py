@@ -27,7 +27,7 @@ class Ran(NamedTuple):
 
 
 def run(file: Path, calls: list[dict], timeout: float) -> Ran:
-    """In a new process, execute a file and make these calls. An error raised by the file is returned as text."""
+    """Execute a file in a new process, and make these calls there. An error raised by the file is returned as text."""
     root = str(Path(minivae.__file__).parents[1])
     file = Path(os.path.abspath(file))
     words = [str(file.parent), str(file), str(int(timeout) + 2), str(MEGABYTES)]

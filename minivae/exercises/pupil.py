@@ -127,7 +127,7 @@ def of_adam(function: Callable, arguments: list) -> Any:
 
 
 def of_check(function: Callable, arguments: list) -> Any:
-    """For each name, call a learner's check with a module `gaussian`. Return an array: True if the check rejects the module.
+    """Call a learner's check once for each name, with a module `gaussian`; return an array: True if it rejects the module.
 
     For the name "", the module is right; for the name of a bug of the museum, the module has this bug.
     """
@@ -197,7 +197,7 @@ def one_call(call: dict, function: Callable, names: dict) -> dict:
 
 @contextlib.contextmanager
 def watching(function: Callable, seen: dict) -> Iterator[None]:
-    """When a function returns, store its variables in `seen`. A profiler that was active before still gets every event."""
+    """Store a function's variables in `seen` when the function returns. An earlier profiler still gets every event."""
     code, before = getattr(function, "__code__", None), profiler()
 
     def look(frame, event, value):

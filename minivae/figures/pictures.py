@@ -104,10 +104,10 @@ def prior_samples(
 
 @styled
 def traversals(vae: VAE, x: NDArray, image_shape: Shape, n: int = 11) -> Drawn:
-    """For each latent dimension, draw images at n quantiles of the prior, with all other dimensions at 0; J must be above 2.
+    """Draw a row of images for each latent dimension, at n quantiles of the prior; J must be above 2.
 
-    The rows are sorted by KL. At most ten rows are drawn; the caption gives the number and KL of the other dimensions. If n
-    is odd, the middle column is z = 0.
+    All other dimensions are 0. The rows are sorted by KL. At most ten rows are drawn; the caption gives the number and KL of
+    the dimensions without a row. If n is odd, the middle column is z = 0.
     """
     latent_is(vae, "more than two latent dimensions", vae.latent > 2)
     shape, z = shape_of(vae, image_shape), prior_quantiles(n)

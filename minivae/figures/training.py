@@ -95,7 +95,7 @@ def columns_of(history: Sequence, fields: list[str]) -> dict[str, NDArray]:
 
 
 def reconstruction_curve(columns: dict[str, NDArray]) -> Drawn:
-    """For a model without noise, draw log p(x|z) at z = mu(x), which is not a bound of log p(x)."""
+    """Draw log p(x|z) at z = mu(x) for a model without noise. It is not a bound of log p(x)."""
     figure = page(8.4, 4.6)
     axes = figure.subplots()
     draw_curves(axes, columns, "reconstruction", tall=True)

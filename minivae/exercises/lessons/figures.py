@@ -98,7 +98,7 @@ def curves(panels: Sequence[Panel], finding: str, caption: str) -> Drawn:
 
 
 def name_ends(axes: Axes, panel: Panel) -> None:
-    """If the panel has several curves, write each curve's name to the right of its end, without overlaps."""
+    """Write each curve's name to the right of its end, without overlaps. A single curve gets no name."""
     if len(panel.curves) == 1:
         return
     low, high = axes.get_ylim()
@@ -113,7 +113,7 @@ def name_ends(axes: Axes, panel: Panel) -> None:
 def images(
     vae: VAE, rows: dict[str, NDArray], notes: Sequence[str], labels: NDArray, data: Dataset, finding: str, caption: str
 ) -> Drawn:
-    """For each name, draw a row of images (n, 64) and, on the right, a note; labels (n,) are the classes of the images."""
+    """Draw one row of images (n, 64) for each name; write a note on the right. The classes of the images are labels (n,)."""
     columns, stacked = len(labels), np.concatenate([*rows.values()])
     labels, classes = classes_of(labels, columns, class_names(data))
     figure = page(0.62 * columns + 3.0, 0.66 * len(rows) + 1.3)
