@@ -5,7 +5,7 @@ A model uses one of four objectives. In expectation, each loss is minus a lower 
     elbo, analytic    KL in closed form; the loss is beta KL - log p(x|z)
     elbo, sampled     KL estimated as log q(z|x) - log p(z) at the drawn z: the same in expectation
     elbo, path        as sampled, but the gradient leaves out the score of q (see `kl_path_backward`)
-    iwae, sampled     the importance-weighted bound of L draws: minus log 1/L sum_l p(x|z_l) p(z_l) / q(z_l|x)
+    iwae, sampled     minus the importance-weighted bound, which is log 1/L sum_l p(x|z_l) p(z_l) / q(z_l|x)
 
 Shapes: mu, log_var (B, J); z (L, B, J); log_px_z (L, B); kl is (B,) in closed form, (L, B) if sampled.
 """

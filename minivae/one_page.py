@@ -6,7 +6,7 @@ deviation sigma. The decoder turns a code z, drawn from q(z|x), into p(x|z), a d
     loss = KL(q(z|x) || p(z)) - log p(x|z)              mean over images
 
 The KL measures how far q(z|x) is from the prior p(z), a standard normal; log p(x|z) is called the reconstruction. Both are
-in nats: the logarithms are natural. The mean of minus the loss over z is the ELBO (evidence lower bound), at most log p(x).
+in nats: the logarithms are natural. Averaged over z, minus the loss is the ELBO (evidence lower bound), at most log p(x).
 
 Run it (a few seconds):    python -m minivae.one_page
 Step through it:           python -m pdb -m minivae.one_page
@@ -18,7 +18,7 @@ import numpy as np
 
 from minivae.data import digits
 
-# A pixel counts how many of its 4x4 dots have ink, so p(x|z) is Binomial(16, p), with one probability p for each pixel.
+# A pixel's value is the number of its 4x4 dots that have ink. So p(x|z) is Binomial(16, p), with one p for each pixel.
 # Binomial(1, p) would be the Bernoulli, whose -log p(x|z) is the binary cross-entropy. B is the number of images in a batch.
 DOTS, D, H, J = 16, 64, 48, 2                                             # dots, pixels, hidden units, coordinates of z
 LOG_C = np.log(np.polynomial.polynomial.polypow([1, 1], DOTS))            # log C(16, k): (1 + t)^16 = sum_k C(16, k) t^k
@@ -89,7 +89,7 @@ def adam(params: list, gradient: tuple, m: list, v: list, t: int) -> None:
 
 
 def report(label: str, params: list, x: np.ndarray, rng: np.random.Generator) -> None:
-    """Print reconstruction, KL and ELBO = reconstruction - KL: means over the images x, one draw of z for each."""
+    """Print reconstruction, KL and ELBO = reconstruction - KL: means over the images x, with one draw of z per image."""
     *_, log_px_z, kl, loss = forward(params, x, rng.standard_normal((len(x), J)))
     print(f"{label}: reconstruction {log_px_z.mean():.2f}, KL {kl.mean():.2f}, ELBO {-loss:.2f} nats")
 

@@ -2,7 +2,7 @@
 
 `d_x` is the gradient of the loss with respect to `x`; in short, the gradient in x. A backward takes the gradient in the
 operation's output, then the operation's inputs. It returns one gradient for each of these inputs, in the same order.
-The backward of tanh, relu and sigmoid takes the output, not the input: 1 - h^2 needs no tanh. A forward stores nothing.
+The backward of tanh, relu and sigmoid takes the output, not the input, so it computes no tanh. A forward stores nothing.
 """
 
 import numpy as np

@@ -13,9 +13,9 @@ from minivae.checks import refuse
 class Params(Mapping):
     """A model's parameters, or their gradient: `params["decoder.1.weight"]` is a view on `params.flat`.
 
-    One object serves the model (names), Adam (one vector to update), the gradient check (one number at a time) and the
-    checkpoint. Write into a view, or into `flat`: both are the same memory. `shapes` has the shape of every array, in
-    order; a single number has the shape `()`. `flat`, (size,), is not copied; all arrays have its dtype.
+    The model reads arrays by name; Adam updates `flat`; the gradient check moves one number of `flat` at a time. Write into
+    a view, or into `flat`: both are the same memory. `shapes` has the shape of every array, in order; a single number has
+    the shape `()`. `flat`, (size,), is not copied; all arrays have its dtype.
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], flat: NDArray):
@@ -85,7 +85,7 @@ def mlp_shapes(part: str, widths: Sequence[int]) -> dict[str, tuple[int, ...]]:
 
 
 def shapes_of(features: int, latent: int, hidden: Sequence[int], scale: Sequence[str] = ()) -> dict[str, tuple[int, ...]]:
-    """{name: shape} for all parameters of a model with these sizes; `scale` names the likelihood's parameter."""
+    """{name: shape} for all parameters of a model with these sizes. `scale`: name of the likelihood's parameter, if any."""
     encoder = mlp_shapes("encoder", [features, *hidden, 2 * latent])
     decoder = mlp_shapes("decoder", [latent, *reversed(hidden), features])
     return encoder | decoder | dict.fromkeys(scale, ())

@@ -21,11 +21,11 @@ class Diverged(ValueError):
 
 
 class Record(NamedTuple):
-    """Results of one epoch: means over the data in nats. elbo = reconstruction - kl, for every beta.
+    """Results of one epoch: means over the data, in nats. elbo = reconstruction - kl, for every beta.
 
-    A model without noise has no q(z|x), so kl = elbo = None. The last two results are sigma at the end of the epoch and
-    train_mse, the mean squared error per feature; both are None unless the likelihood is Gaussian with a learned or optimal
-    sigma. At the optimum sigma^2 = train_mse.
+    A model without noise has no q(z|x), so kl = elbo = None. `sigma` is the decoder's sigma at the end of the epoch;
+    `train_mse` is the mean squared error per feature. Both are None unless the likelihood is Gaussian with a learned or
+    optimal sigma. At the optimum, sigma^2 = train_mse.
     """
 
     epoch: int
@@ -58,11 +58,11 @@ class Training:
     Parameters
     ----------
     vae, data : VAE, Dataset
-        The model, which is trained in place, and the data. Only `data.train_x` is used for training.
+        The model and the data. The model is trained in place. Only `data.train_x` is used for training.
     rng : numpy.random.Generator
         Draws the order of the rows in each epoch, and the noise. A generator in the same state gives the same run.
     epochs, batch, lr, samples : numbers
-        Numbers of epochs and of rows in a mini-batch, Adam's learning rate, number L of draws of z for each data point.
+        Number of epochs, number of rows in a mini-batch, Adam's learning rate, number L of draws of z for each data point.
 
     Raises
     ------
@@ -213,7 +213,7 @@ def _records(training, stop):
 
 
 def keep_freed_memory() -> None:
-    """Make malloc reuse up to 62 MiB of freed memory. Otherwise the system fills new memory with zeros for large arrays.
+    """Make malloc reuse up to 62 MiB of freed memory. Otherwise the system fills new memory for large arrays with zeros.
 
     Reuse saves 12 % of a training step with layers of 784, 400 and 20 units and batches of 1,000. The function works only
     with glibc, the C library of most Linux systems; with other C libraries, it has no effect.
@@ -259,7 +259,7 @@ def update_sigma(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float,
     for part in in_chunks(x):
         part = part.astype(vae.dtype, copy=False)
         f = vae.forward(part, vae.draw_noise(rng, len(part)))
-        error += float(squared_error(part.astype(float), f.out.astype(float)).sum()) / x.size   # float32 would underflow
+        error += float(squared_error(part.astype(float), f.out.astype(float)).sum()) / x.size   # float32 loses tiny squares
     if kind == "optimal":
         vae.params["log_sigma"][...] = math.log(error) / 2
     return float(np.exp(vae.params["log_sigma"], dtype=float)), error

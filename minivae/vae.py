@@ -2,8 +2,8 @@
 
     loss = mean over data and draws of   beta KL( q(z|x) || p(z) )  -  log p(x|z),      z = mu + sigma eps
 
-The loss is in nats (natural logarithms). At beta = 1 it is minus the ELBO, a lower bound of log p(x). `objective` has
-steps 6 and 7 for this loss, with the KL in closed form or sampled, and for the importance-weighted bound.
+The loss is in nats (natural logarithms). At beta = 1 it is minus the ELBO, a lower bound of log p(x). The module
+`objective` has steps 6 and 7: for this loss (KL in closed form or sampled) and for the importance-weighted bound.
 Shapes: x (B, D) data, mu and log_var (B, J), eps and z (L, B, J) with L draws for every datum, out (L, B, D).
 In the loss, sums are over D and J, means over B and L.
 """
@@ -66,7 +66,7 @@ class VAE:
 
     def __post_init__(self):
         checks.parts(self, Params, Likelihood, ACTIVATIONS)
-        object.__setattr__(self, "beta", checks.real_number("beta", self.beta, at_least=0))    # a Python float keeps float32
+        object.__setattr__(self, "beta", checks.real_number("beta", self.beta, at_least=0))    # float: results stay float32
         checks.objective(self, OBJECTIVES)
 
     @classmethod
@@ -74,11 +74,11 @@ class VAE:
         cls, rng: np.random.Generator, features: int, latent: int = 2, hidden: Sequence[int] = (128,), *,
         dtype: DTypeLike = np.float32, data_mean: NDArray | None = None, **settings,
     ) -> "VAE":  # fmt: skip
-        """A new model: D features, J latent coordinates, widths of the encoder's hidden layers (the decoder mirrors them).
+        """A new model with D features, J latent coordinates and hidden layers of these widths (reversed in the decoder).
 
-        Weights are Glorot (tanh) or He (relu) draws from `rng`, biases zero. With `data_mean` (D,), z = 0 initially decodes
-        to the mean of the data (probabilities are clipped to 0.01..0.99). `dtype` is float32 or float64; `settings` are
-        other attributes of `VAE`. Raises ValueError if an argument is invalid.
+        `rng` draws the weights as Glorot (tanh) or He (relu) suggest; biases are zero. With `data_mean` (D,), the new
+        model decodes z = 0 to the mean of the data (probabilities are clipped to 0.01..0.99). `dtype` is float32 or float64;
+        `settings` are other attributes of `VAE`. Raises ValueError if an argument is invalid.
         """
         checks.generator("rng", rng)
         features, latent = checks.whole_number("features", features, 1), checks.whole_number("latent", latent, 1)
@@ -102,7 +102,7 @@ class VAE:
     dtype = property(lambda self: self.params.flat.dtype, doc="float32 or float64, the dtype of all results but samples.")
     features = property(lambda self: self.layers("encoder")[0][0].shape[0], doc="D, the number of features of a datum.")
     latent = property(lambda self: self.layers("decoder")[0][0].shape[0], doc="J, the number of latent coordinates.")
-    hidden = property(lambda self: tuple(w.shape[1] for w, _ in self.layers("encoder")[:-1]), doc="The hidden widths.")
+    hidden = property(lambda self: tuple(w.shape[1] for w, _ in self.layers("encoder")[:-1]), doc="Widths of hidden layers.")
 
     @property
     def scale(self) -> tuple[NDArray, ...]:
@@ -151,7 +151,7 @@ class VAE:
         return self.backward(x, eps, self.forward(x, eps), self.params.zeros_like())
 
     def elbo(self, x: NDArray, eps: NDArray) -> NDArray:
-        """The evidence lower bound in nats of every datum, (B,): mean over draws, at beta = 1   [odaibo.28]
+        """The evidence lower bound of every datum in nats, (B,): mean over draws, at beta = 1   [odaibo.28]
 
         Raises ValueError for a model without noise, which has no bound.
         """

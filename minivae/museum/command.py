@@ -1,4 +1,4 @@
-"""The command `minivae museum`: list the exhibits, show one, run all checks on all bugs, or hide the name of a bug."""
+"""The command `minivae museum`: list the exhibits, show one, run all checks on all bugs, or let the user guess a bug."""
 
 import argparse
 import ast
@@ -94,7 +94,7 @@ def show_one(options: argparse.Namespace, bug: Bug) -> int:
 
 
 def exhibit_document(shown: Exhibit, options: argparse.Namespace) -> dict:
-    """Return an exhibit and its numbers as plain JSON types."""
+    """Return an exhibit and the results of both models as plain JSON types."""
     settings = {"seed": options.seed, "epochs": options.epochs}
     pair = {"right": shown.right._asdict(), "broken": shown.broken._asdict()}
     return described(shown.bug) | settings | pair | {"remarks": tour.remarks(shown), "noticed": shown.noticed}
@@ -111,7 +111,7 @@ def exhibit_lines(bug: Bug) -> list[str]:
 
 
 def diff(file: str, changes: Sequence[Change]) -> Iterator[str]:
-    """Yield the lines of a file that `changes` remove and add, below the name of the function that contains them."""
+    """Yield the lines that `changes` remove from a file or add to it, below a heading with the changed function's name."""
     right = (Path(minivae.__file__).parents[1] / file).read_text(encoding="utf-8")
     old, new = right.splitlines(), changed(right, changes).splitlines()
     for tag, a, b, c, d in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
@@ -122,7 +122,7 @@ def diff(file: str, changes: Sequence[Change]) -> Iterator[str]:
 
 
 def function_at(source: str, line: int) -> str:
-    """Return the name of the function that contains a line, with its class: `VAE.backward`."""
+    """Return the class and the function that contain a line, joined with a dot: `VAE.backward`."""
     return ".".join(one.name for one in blocks(source) if one.lineno <= line <= one.end_lineno) or "the module"
 
 
@@ -133,7 +133,7 @@ def blocks(source: str) -> list[ast.ClassDef | ast.FunctionDef]:
 
 
 def side_by_side(shown: Exhibit, options: argparse.Namespace) -> list[str]:
-    """Return the table of the results of the two models, and remarks about it."""
+    """Return a table with the results of both models, and below it, sentences that compare the two models."""
     settings = f"{options.epochs} epochs, seed {options.seed}; nats per image"
     lines = [f"{settings:44} {'right':>12} {'broken':>12}"]
     for key, label in ROWS.items():
@@ -144,7 +144,7 @@ def side_by_side(shown: Exhibit, options: argparse.Namespace) -> list[str]:
 
 
 def amount(report: Report, key: str) -> str:
-    """Return a number of a report with two decimals, or a dash."""
+    """Return one result of a model as text with two decimals, or a dash if the report lacks this result."""
     value = getattr(report, key)
     return "-" if value is None else f"{value:.2f}"
 
@@ -264,7 +264,10 @@ def show_blind(options: argparse.Namespace, read: Callable[[], str] = input) -> 
 
 
 def guess(bug: Bug, hints: list[str], read: Callable[[], str]) -> bool:
-    """Print a hint each time Return is pressed; return True for the right name, False if the user gives up or input ends."""
+    """Print a hint for each empty line that the user types.
+
+    Return True if the user types the name of the bug, and False if the user gives up or the input ends.
+    """
     waiting = list(enumerate(hints, 1))
     while True:
         print("Return: a hint; r: the answer; or type the name of the bug >", end=" ", flush=True)

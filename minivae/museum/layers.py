@@ -27,7 +27,7 @@ from minivae.museum.problems import (
 )  # fmt: skip
 
 KINDS = ("bernoulli", "binomial", "gaussian")
-LEDGER = "derivations.engine.ties"                                 # module of the layer "ledger"; it may not be installed
+LEDGER = "derivations.engine.ties"                                 # module of the layer "ledger"; it can be missing
 
 
 def noticed(copy: SimpleNamespace) -> dict[str, str | None]:
@@ -48,13 +48,13 @@ def message_of(layer: Callable, copy: SimpleNamespace) -> str | None:
             layer(copy)
     except Noticed as message:
         return str(message)
-    except Exception as error:                              # the unchanged package raises no error
+    except Exception as error:                              # caused by the bug: the unchanged package raises no error
         return f"{type(error).__name__}: {error}"
     return None
 
 
 def layers() -> dict[str, Callable]:
-    """Return all layers of checks by name; "ledger" only if the package `derivations` is installed."""
+    """Return {name of a layer of checks: its function}; the layer "ledger" needs the package `derivations`."""
     here = {
         "shapes": shapes, "loss": loss, "gradient": gradient, "joint": joint,
         "ordering": ordering, "evidence": evidence, "loop": loop_layer.loop,
@@ -80,7 +80,8 @@ MEANING = {
 def shapes(copy: SimpleNamespace) -> None:
     """Check that all results of a model have the right shape and dtype and are finite.
 
-    Also check softplus and log_sum_exp at large numbers, and that values outside the range of a likelihood are refused.
+    Also check that softplus and log_sum_exp are finite at large numbers, and that a likelihood refuses values outside its
+    range.
     """
     for kind in KINDS:
         for dtype in (np.float32, np.float64):
@@ -110,7 +111,7 @@ def shapes(copy: SimpleNamespace) -> None:
 
 
 def loss(copy: SimpleNamespace) -> None:
-    """Check the loss, given the outputs of encoder, sampler and decoder, against a sum in plain Python."""
+    """Compare the loss with a sum in plain Python, computed from the outputs of encoder, sampler and decoder."""
     for kind in KINDS:
         for settings in ({"beta": 1.5}, {"beta": 1.5, "estimator": "sampled"}, {"decoder": 40.0}):
             vae, x, eps = problem(copy, kind, sigma=0.7, **settings)
@@ -119,7 +120,7 @@ def loss(copy: SimpleNamespace) -> None:
 
 
 def textbook_loss(vae: object, f: object, x: np.ndarray, kind: str) -> float:
-    """Return beta KL - log p(x|z), mean over data and draws, from mu, log_var, z and the decoder's output."""
+    """Return the mean of beta KL - log p(x|z) over data and draws, for the mu, log_var, z and decoder outputs in `f`."""
     total = 0.0
     for l, b in np.ndindex(f.z.shape[:2]):
         for d in range(x.shape[1]):
@@ -152,7 +153,7 @@ PROBLEMS = (
 
 
 def gradient(copy: SimpleNamespace) -> None:
-    """Compare the gradient in each parameter array with complex steps; tolerance relative to the array's largest entry."""
+    """Compare each array of the gradient with complex steps; the tolerance is 1e-9 of the array's largest entry."""
     for settings in PROBLEMS:
         vae, x, eps = problem(copy, **settings)
 
@@ -170,8 +171,8 @@ def gradient(copy: SimpleNamespace) -> None:
 def joint(copy: SimpleNamespace) -> None:
     """Check that the sampler of z, its density and the closed-form KL describe one distribution.
 
-    The noise consists of quadrature nodes, so weighted means are exact. The sampler and the density of x are compared by
-    random draws.
+    Quadrature nodes replace the random noise of z, so weighted means over these nodes are exact. For random draws of x, the
+    mean log-density is compared with minus the entropy, its expected value.
     """
     rng, g = np.random.default_rng(1), copy.gaussian
     mu, log_var = rng.normal(size=(2, 3, 2))

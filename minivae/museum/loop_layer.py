@@ -44,10 +44,10 @@ def adam(copy: SimpleNamespace) -> None:
 
 
 def epochs(copy: SimpleNamespace) -> None:
-    """Compare two epochs of training on nine rows (batch size at most 4, so 3 batches of 3 rows) with a plain loop.
+    """Compare two epochs of training on nine rows with a plain loop. Each epoch has 3 batches of 3 rows.
 
-    In each epoch, training and the loop draw random numbers in the same order: the order of the rows, the noise of each
-    batch, the noise of the held-out rows.
+    In each epoch, training and the plain loop draw the same random numbers: first the order of the rows, then the noise of
+    each batch, then the noise of the held-out rows.
     """
     vae, x, _ = problem(copy, rows=9)
     training = start(copy, vae, x)
@@ -70,13 +70,13 @@ def epochs(copy: SimpleNamespace) -> None:
 
 
 def start(copy: SimpleNamespace, vae: object, x: NDArray) -> object:
-    """Return a training on the given rows with fixed settings and seed."""
+    """Return a new Training of `vae` on the rows x, with fixed settings and a fixed seed."""
     rows = copy.data.Dataset("nine rows", x, x)
     return copy.train.Training(vae, rows, np.random.default_rng(4), epochs=2, batch=4, lr=0.01)
 
 
 def resume(copy: SimpleNamespace) -> None:
-    """Check that a training that is saved after two of six steps and resumed ends with exactly the same parameters."""
+    """Save a training after two of six steps and resume it; check that it ends exactly like a training in one go."""
     whole, x, _ = problem(copy, rows=9)
     list(start(copy, whole, x).steps())
     part, *_ = problem(copy, rows=9)

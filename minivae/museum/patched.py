@@ -50,7 +50,7 @@ def load(names: Iterable[str], changes: Sequence[Change] = ()) -> dict[str, Modu
     Raises ValueError if the lines to replace do not occur exactly once.
     """
     names = list(names)
-    packages = frozenset({"minivae", "derivations"})        # always both: with equal arguments, `compiled` uses its cache
+    packages = frozenset({"minivae", "derivations"})        # always both, so that later calls of `compiled` use its cache
     finder = Finder(packages, tuple(changes))
     sys.meta_path.insert(0, finder)
     try:
@@ -101,7 +101,7 @@ def compiled(source: Path, changes: tuple[Change, ...], packages: frozenset) -> 
 
 
 def changed(text: str, changes: Iterable[Change]) -> str:
-    """Return the source of a module with these changes. Raises ValueError unless each changed text occurs exactly once."""
+    """Return the source of a module with these changes. Raises ValueError unless each `right` occurs exactly once."""
     for change in changes:
         if text.count(change.right) != 1:
             rule = f"found exactly once in {change.file}"

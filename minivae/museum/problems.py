@@ -50,7 +50,7 @@ def problem(
     dtype: type = np.float64,
     **settings: object,
 ) -> tuple:
-    """Return a VAE of the changed package, data (rows, 4) and noise (samples, rows, 2). Weights and biases are random.
+    """Return a VAE made by the copy, data (rows, 4) and noise (samples, rows, 2). Weights and biases are random.
 
     `decoder` multiplies the weights of the decoder's last layer: a large factor makes large logits.
     """
@@ -65,7 +65,7 @@ def problem(
 
 
 def complex_gradient(f: Callable, flat: NDArray) -> NDArray:
-    """Return the gradient of f(flat) by complex steps, Im f(flat + ih) / h. Nothing is subtracted: no digits are lost."""
+    """Return the gradient of f(flat) by complex steps, Im f(flat + ih) / h. Nothing is subtracted, so no digits are lost."""
     gradient = np.empty_like(flat)
     for i in range(len(flat)):
         moved = flat.astype(complex)
@@ -83,7 +83,7 @@ def noise_nodes(latent: int, rows: int, nodes: int = 8) -> tuple[NDArray, NDArra
 
 
 def linear_world(copy: SimpleNamespace, beta: float = 1.0, widen: float = 0.0) -> tuple:
-    """Return a model that has no hidden layers, data (4, 5), and the exact log p(x) of these data.
+    """Return three results: a model without hidden layers, data (4, 5), and the exact log p(x) of these data.
 
     The model is x = z W + b + sigma eps, with orthogonal rows of W. The encoder gives the exact posterior, but `widen` is
     added to its log_var.

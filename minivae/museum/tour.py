@@ -1,6 +1,6 @@
 """Train the right and the broken model side by side, and run all layers of checks on all bugs.
 
-`blind` chooses the bug whose name `minivae museum --blind` hides.
+For `minivae museum --blind`, the function `blind` chooses a bug for the user to guess.
 """
 
 import dataclasses
@@ -33,8 +33,8 @@ OF_MODEL = ("beta", "estimator", "objective")
 class Report(NamedTuple):
     """Results of a trained model, in nats per image.
 
-    The code that trained the model also computes these results, with its bug if it has one. Only `log_px` is computed by
-    the right code for every model. A number is None if it is infinite or NaN, or if training ended with an error.
+    The code that trained the model also computes these results, with its bug if it has one. But `log_px` is always computed
+    by the right code. A number is None if it is infinite or NaN, or if training ended with an error.
     """
 
     loss: float | None = None                               # loss of the training rows
@@ -85,7 +85,7 @@ def report(copy: SimpleNamespace, bug: Bug, vae: object, data: object, last: obj
 
 
 def right_log_px(vae: object, bug: Bug) -> float:
-    """Return the mean exact log p(x) of a trained model, computed by the right code.
+    """Return the exact log p(x) of a trained model, computed by the right code and averaged over held-out rows.
 
     There is one exception: if the bug changes the decoder, the broken decoder computes p(x|z). Returns NaN if a white
     pixel of the bug's training data is not 1.
@@ -141,7 +141,7 @@ def remarks(shown: Exhibit) -> list[str]:
 
 
 def matrix(done: Callable[[int, str], None] = lambda count, name: None, run: Callable = map) -> dict[str, dict]:
-    """Return the message of every layer of checks about every bug; the first entry, "", is about the right package.
+    """Return {name of a bug: {layer of checks: its message}}. The first name is "": it means the package without a bug.
 
     Calls `done(count, name)` after each bug. `run` is the function `map`, or a function like it that uses several processes.
     """
@@ -155,7 +155,7 @@ def matrix(done: Callable[[int, str], None] = lambda count, name: None, run: Cal
 
 
 def alone(found: dict[str, dict[str, str | None]]) -> dict[str, list[str]]:
-    """Return, for every layer of checks, the bugs that all other layers of checks miss."""
+    """Return {layer of checks: names of the bugs that only this layer notices}."""
     found_alone = {layer: [] for layer in layers()}
     for name, messages in found.items():
         noticing = [layer for layer, words in messages.items() if words]
@@ -184,7 +184,7 @@ def handed(seed: int) -> SimpleNamespace:
 
 
 def blind(seed: int) -> Bug:
-    """Return the first bug, in a random order, that at least two layers of checks notice (for seed 0, at least four)."""
+    """Go through the bugs in random order; return the first that at least two (seed 0: four) layers of checks notice."""
     order = np.random.default_rng(whole_number("seed", seed, 0)).permutation(len(bugs()))
     several = SEVERAL.get(seed, 2)
     return next(bug for bug in (bugs()[i] for i in order) if sum(map(bool, noticed_of(bug.changes).values())) >= several)

@@ -1,7 +1,7 @@
-"""Rosetta: translate a loss that is written with sums, means and weights into one canonical form.
+"""Rosetta: translate a loss with sums, means and weights into one canonical form.
 
     convention   the translation: effective beta, sigma, and whether minus the loss is a lower bound of log p(x)
-    presets      losses of public code and posts
+    presets      losses from public code and posts
     command      the command `minivae rosetta`
 """
 

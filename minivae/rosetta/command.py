@@ -1,4 +1,4 @@
-"""The command rosetta: translate a loss with sums, means and weights into beta, sigma and a bound.
+"""The command rosetta: print beta and sigma of a loss with sums, means and weights, and whether it gives a bound.
 
 Modules that import NumPy are imported when the command runs: `minivae --help` must not import NumPy.
 """
@@ -61,7 +61,7 @@ def fraction(text: str) -> float:
 
 
 def fraction_or_word(text: str) -> float | str:
-    """Return the number for "0.5" or "1/2"; return words unchanged."""
+    """Return the number for "0.5" or "1/2"; return any other text unchanged."""
     try:
         return fraction(text)
     except ValueError:

@@ -27,7 +27,7 @@ BOUNDS = ("elbo", "elbo of another sigma", "looser", "none")
 class Convention:
     """A loss as someone has written it: its reconstruction cost, reductions, weights and sizes.
 
-    Raises ValueError if an argument is invalid, or a mean or a sum needs a size that is missing.
+    Raises ValueError if an argument is invalid, or if a size is missing that a mean or a sum needs.
 
     Attributes
     ----------
@@ -40,9 +40,9 @@ class Convention:
         "sum" or "mean". The first two reduce the reconstruction over features and batch; the last two reduce the KL over
         latent dimensions and batch.
     recon_weight, kl_weight : float
-        u > 0 and v >= 0.
+        The weights u > 0 and v >= 0 in the first formula of this file.
     features, latent, batch : int or None
-        D, J and B: needed for a mean over D or J, or a sum over B.
+        D, J and B. D is needed for a mean over features, J for a mean over latent dimensions, B for a sum over the batch.
     """
 
     reconstruction: str
@@ -136,7 +136,7 @@ def translate(convention: Convention) -> Translation:
     elbo = None
     if convention.kl_weight and convention.has_fixed_sigma:
         elbo = read(convention, implied_sigma(convention))
-        elbo = elbo._replace(beta=1.0, factor=convention.kl_weight * convention.on_latents)     # no rounding errors
+        elbo = elbo._replace(beta=1.0, factor=convention.kl_weight * convention.on_latents)     # exact values: `read` rounds
     if math.isclose(reading.beta, 1, rel_tol=1e-12):
         bound, elbo = "elbo", reading._replace(beta=1.0)
     elif elbo is not None:

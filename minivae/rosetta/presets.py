@@ -1,4 +1,4 @@
-"""Losses of public code and posts, each with its source. These are descriptions, not criticism.
+"""Losses from public code and posts, each with its source. These are descriptions, not criticism.
 
 A preset may leave out the number of features or of latent dimensions if its translation does not depend on this number.
 """

@@ -49,7 +49,7 @@ def build(description: dict) -> VAE:
 
 
 class Saved(NamedTuple):
-    """Contents of a file: a model, and the state of its training as arrays and numbers (None if it cannot be resumed)."""
+    """A model, and the state of its training in `arrays` and `numbers`. Without it, training cannot be resumed."""
 
     vae: VAE
     arrays: dict[str, NDArray] | None = None

@@ -32,13 +32,13 @@ WRITTEN = (
     *(f"{name}.png" for name in FIGURES), "samples.npy", "explorer.html",
     *("results.json", "model.npz", "history.csv", "config.json"),
 )  # fmt: skip
-# Only these columns of history.csv may have empty cells. In each row, the cells of one group are all empty or all filled.
+# Two sets of columns of history.csv. Only these columns may have empty cells: a row fills all columns of a set, or none.
 MAY_BE_EMPTY = {"sigma", "train_mse"}, {"train_kl", "train_elbo", "test_kl", "test_elbo"}
 CONFIG = {"data": str, "seed": int, "epochs": int, "model": dict}               # fields of every config.json and their types
 
 
 class Run(NamedTuple):
-    """A run in memory; `saved` contains its model and, if the run can be resumed, the state of its training."""
+    """A run in memory. `saved` contains its model, and the state of its training if the run can be resumed."""
 
     path: Path
     config: dict
@@ -54,8 +54,8 @@ class Run(NamedTuple):
 def create(path: Path, overwrite: bool = False) -> Path:
     """Make the directory of a new run and return it.
 
-    Raises ValueError if the directory exists and is not empty. Exception: if it holds a run and `overwrite` is True, the
-    files of this run are removed.
+    If the directory holds a run and `overwrite` is True, the files of this run are removed. Raises ValueError for any other
+    directory that is not empty.
     """
     path = Path(path)
     if path.is_dir() and set(path.iterdir()) - set(left_over(path)):
@@ -120,7 +120,7 @@ def read(path: Path) -> Run:
     if described | config["model"] != described:
         damaged(path / "model.npz", "its model is not the one that config.json describes")
     history = read_history(path)
-    epochs = len(history) if saved.numbers is None else saved.numbers["epoch"] - 1     # finished epochs in model.npz
+    epochs = len(history) if saved.numbers is None else saved.numbers["epoch"] - 1     # number of finished epochs
     if len(history) < epochs:
         damaged(path / "history.csv", f"{len(history)} of {epochs} epochs")
     if saved.vae.noise and any(record.test_elbo is None for record in history):
@@ -170,7 +170,7 @@ def _number(name, text):
 
 
 def results(path: Path) -> dict:
-    """Return the results measured at the end of a run, or {} before its end. Raises ValueError if the file is damaged."""
+    """Return the results measured at the end of a run; {} if the run has not ended. Raises ValueError for a damaged file."""
     file = path / "results.json"
     found = read_json(file) if file.exists() else {}
     for name in ("log_px", "elbo", "gap"):
@@ -181,7 +181,7 @@ def results(path: Path) -> dict:
 
 
 def read_json(path: Path) -> dict:
-    """Read the JSON object in a file. Raises ValueError if the file holds no object."""
+    """Read the JSON object in a file. Raises ValueError if the file does not contain a JSON object."""
     try:
         document = json.loads(regular(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -199,7 +199,7 @@ def damaged(path: Path, why: object) -> NoReturn:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Lock a directory against other processes while the block runs. Raises ValueError if another process holds the lock.
+    """Lock a directory while a `with` block runs. Raises ValueError if another process has locked the directory.
 
     The system releases the lock when the process ends, even if it is killed. On systems that cannot lock directories, such
     as Windows and NFS, this function locks nothing.
@@ -214,7 +214,7 @@ def locked(path: Path) -> Iterator[None]:
             os.close(handle)
 
 
-alone = locked                                              # the earlier name of this function
+alone = locked                                              # kept for programs that use this earlier name of `locked`
 
 
 def _lock(handle, path):

@@ -14,7 +14,7 @@ from minivae.checks import refuse
 
 @contextlib.contextmanager
 def write_atomically(path: Path, mode: str = "wb") -> Iterator[IO]:
-    """Open a temporary file for a `with` block. After the block it replaces `path`; after an error it is deleted.
+    """Open a temporary file for a `with` block. After the block, this file replaces `path`; after an error, it is deleted.
 
     Raises ValueError, before the block, if `path` exists and is not a regular file.
     """
@@ -31,12 +31,12 @@ def write_atomically(path: Path, mode: str = "wb") -> Iterator[IO]:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename in (None, temporary, str(temporary)):
-            raise OSError(error.errno, error.strerror, str(path)) from error    # names `path`, not the temporary file
+            raise OSError(error.errno, error.strerror, str(path)) from error    # users know `path`, not the temporary file
         raise
 
 
 def destination(path: Path) -> Path:
-    """Return the file to write for `path`, following links. Refuse an existing path that is not a regular file.
+    """Return `path`, or its target if it is a link. Refuse an existing path that is not a regular file.
 
     Without this function, the rename in `write_atomically` would replace a pipe, a device or a link by a regular file.
     """

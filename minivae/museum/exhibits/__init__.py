@@ -21,15 +21,15 @@ class Bug:
     name, title : str
         The name that a user types; a one-line description.
     seen : str
-        The repository, with a thread, a file or a commit; or a question in a forum; or `COMMON`. No code is copied: the bug
-        is re-created here.
+        Where the bug was seen: in a repository (with a thread, a file or a commit), in a forum, or `COMMON`. No code is
+        copied: the bug is re-created here.
     models : str
-        The effect of the change on this model, and why it is hard to notice.
+        The effect of the bug on minivae's models, and why the bug is hard to notice.
     changes : tuple of Change
         The right lines, and the broken lines that replace them.
     settings : dict
-        Settings with which training shows the bug: settings of `VAE.init`; `samples`, the draws of z per data point;
-        `white`, the value of a white pixel.
+        Settings of a training that shows the bug: settings of the model, `samples` (the number of draws of z for each data
+        point), `white` (the value of a white pixel).
     changes_decoder : bool
         True if the bug changes p(x|z) itself. Then the exact log p(x) is computed with the broken decoder.
     """
