@@ -110,7 +110,7 @@ class VAE:
         return tuple(self.params[name] for name in self.likelihood.scale)
 
     def layers(self, part: str, params: Params | None = None) -> list[tuple[NDArray, NDArray]]:
-        """The (weight, bias) of each layer of `part`, "encoder" or "decoder", first to last; from `params` if given."""
+        """The (weight, bias) of each layer of `part` ("encoder" or "decoder"), first to last; from `params` if given."""
         return (self.params if params is None else params).layers[part]
 
     def draw_noise(self, rng: np.random.Generator, rows: int, samples: int = 1) -> NDArray:

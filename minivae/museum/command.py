@@ -230,7 +230,7 @@ def markdown(found: dict) -> list[str]:
 def show_blind(options: argparse.Namespace, read: Callable[[], str] = input) -> int:
     """Print the results of the right and the broken model, then hints; the seed chooses the bug.
 
-    A hint tells the result of one layer of checks; the last hint names the changed file.
+    Each hint but the last is the message of one layer of checks. The last hint is the path of the changed file.
     """
     count = 1 if options.hints is None else whole_number("--hints", options.hints, 1)
     bug = tour.blind(options.seed)

@@ -39,9 +39,9 @@ class Report(NamedTuple):
 
     loss: float | None = None                               # loss of the training rows
     logged: float | None = None                             # ELBO of the training rows, in the last epoch's record
-    elbo: float | None = None                               # ELBO of held-out rows; the numbers below are of these rows
+    elbo: float | None = None                               # ELBO of held-out rows, like all results below
     iw_bound: float | None = None
-    own_log_px: float | None = None                         # log p(x), by the code that trained the model, with its bug
+    own_log_px: float | None = None                         # log p(x), by the code (right or broken) that trained the model
     log_px: float | None = None                             # log p(x), by the right code
     words: str = ""                                         # message of the error that ended the training
 

@@ -1,4 +1,4 @@
-"""Translate the loss of a VAE, written with sums, means and weights, into one canonical form.
+"""Translate a VAE's loss with sums, means and weights into one canonical form.
 
     written    = u reduce_B reduce_D r  +  v reduce_B reduce_J KL,        r: cost of a feature, reduce: sum or mean
     canonical  = mean_B sum_D -log p(x_d|z)  +  beta mean_B sum_J KL,     p: Bernoulli, or Gaussian with some sigma
@@ -37,8 +37,8 @@ class Convention:
         For "gaussian": the sigma in the cost r. For "mse": the sigma of the Gaussian p in the canonical loss, the second
         formula of this file; this sigma must be a number. For "gaussian" and "mse", None means 1. For "bce": None.
     reduce, batch_reduce, kl_reduce, kl_batch_reduce : str
-        "sum" or "mean". The first two reduce the reconstruction over features and batch; the last two reduce the KL over
-        latent dimensions and batch.
+        "sum" or "mean". The reconstruction has `reduce` (over features) and `batch_reduce` (over the batch). The KL has
+        `kl_reduce` (over latent dimensions) and `kl_batch_reduce` (over the batch).
     recon_weight, kl_weight : float
         The weights u > 0 and v >= 0 in the first formula of this file.
     features, latent, batch : int or None

@@ -22,7 +22,7 @@ FORMAT = 2                                                  # format 1 has no st
 
 
 class CheckpointError(ValueError):
-    """Raised if a file is missing, damaged or not a model, or cannot be written; the message names file and fault."""
+    """Raised if a file is missing, damaged or not a model, or cannot be written; the message has the path and the fault."""
 
 
 def describe(vae: VAE) -> dict:
@@ -49,7 +49,7 @@ def build(description: dict) -> VAE:
 
 
 class Saved(NamedTuple):
-    """A model, and the state of its training in `arrays` and `numbers`. Without it, training cannot be resumed."""
+    """A model, and the state of its training in `arrays` and `numbers`, if this state was saved."""
 
     vae: VAE
     arrays: dict[str, NDArray] | None = None
@@ -57,7 +57,7 @@ class Saved(NamedTuple):
 
 
 def save(path: Path, vae: VAE, arrays: dict[str, NDArray] | None = None, numbers: dict | None = None) -> None:
-    """Write to `path` the model, and the arrays and numbers that `Training.state` returned.
+    """Write the model to `path`, with the arrays and numbers that `Training.state` returned.
 
     The new file is read back before it replaces the old one. Raises CheckpointError if the new file cannot be read, or if
     an argument cannot be saved, such as an infinite parameter; then the old file does not change.
