@@ -138,7 +138,7 @@ def code(named: Named, targets: Targets) -> Html:
 
 
 def hanging(lines: Iterable[tuple[str, str]]) -> Html:
-    """Return lines of code as HTML. Each line is a pair (text, markup). If a line does not fit, its rest is indented more."""
+    """Return lines of code as HTML. Each line is a pair (text, markup). The rest of a line that does not fit is indented."""
     made = ""
     for text, line in lines:
         indent = len(text) - len(text.lstrip()) + 4
