@@ -230,7 +230,7 @@ def float_dtype(argument: str, value) -> np.dtype:
 def sizes(argument: str, value, example: str = "") -> tuple[int, ...]:
     """Return layer widths, or the sides of a picture, as a tuple of ints; `()` means no hidden layers."""
     rule = "(height, width)" if example else "a tuple of layer widths"
-    meant = value if re.fullmatch(r"[1-9]\d*", str(value)) else 128             # hidden=64 and hidden="64" mean (64,)
+    meant = value if re.fullmatch(r"[1-9]\d*", str(value)) else 128             # for hidden=64 or "64", suggest (64,)
     remedy = f"Write {example}." if example else f"Write {argument}=({meant},) for one hidden layer."
     unordered, a_number = (str, bytes, set, frozenset, dict), isinstance(value, np.ndarray) and value.ndim == 0
     if isinstance(value, unordered) or a_number or not isinstance(value, Iterable):

@@ -6,7 +6,7 @@ deviation sigma. The decoder turns a code z, drawn from q(z|x), into p(x|z), a d
     loss = KL(q(z|x) || p(z)) - log p(x|z)              mean over images
 
 The KL measures how far q(z|x) is from the prior p(z), a standard normal; log p(x|z) is called the reconstruction. Both are
-in nats: the logarithms are natural. Averaged over z, minus the loss is the ELBO (evidence lower bound), at most log p(x).
+in nats: the logarithms are natural. The mean of -loss over z is the ELBO (evidence lower bound), which is at most log p(x).
 
 Run it (a few seconds):    python -m minivae.one_page
 Step through it:           python -m pdb -m minivae.one_page

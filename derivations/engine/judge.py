@@ -6,8 +6,8 @@ point outside the assumption at which the row fails. If a link fails or a letter
 that holds, the verdict is `wrong`, `slip` or `loose`, as the entry expects. If a link fails and the row has no second form,
 the verdict is `fails`. An entry expects the verdict `copy` if our copy of the source may have lost a character, such as a
 minus sign. Then the source itself may be right, so the entry need not have a second form. If no verdict can be computed,
-the judge returns `undecided`, and `why` gives the reason. (`why` is "" if the only reason is an undecided link.) No entry
-expects `fails` or `undecided`, so the tests fail if the judge returns one of these two verdicts.
+the judge returns `undecided`, and `why` gives the reason; if the only reason is that a link is undecided, `why` is "". No
+entry expects `fails` or `undecided`, so the tests fail if the judge returns one of these two verdicts.
 """
 
 import functools

@@ -82,7 +82,7 @@ def claims(entry: Entry, computed: bool) -> list[Html]:
 
 
 def main_formula(item: Judged, point: dict) -> list[Html]:
-    """Return the printed formula. If all its letters are defined, the numbers of the sides at a point are added."""
+    """Return the printed formula. If all its letters are defined, also return the values of its sides at a point."""
     entry, form = item.entry, shown(item.entry)
     if form is not entry.printed:
         return [chain(entry.printed, None, entry.id, names(entry))]

@@ -21,7 +21,7 @@ from minivae.runs.checkpoint import Saved
 from minivae.train import Diverged, Training
 from minivae.vae import VAE
 
-MEASURE_SEED = 0                                            # default seed of `evaluate`: both commands print equal bounds
+MEASURE_SEED = 0                                            # `evaluate` has the same default, so its bounds are equal
 SAVE_SECONDS = 5.0                                          # time between saves: `kill -9` loses at most 5 s of training
 
 

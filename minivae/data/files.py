@@ -98,7 +98,7 @@ def is_frame(x: Any) -> bool:
 
 
 def without_label(x: Any, test_x: Any, label: Any) -> tuple:
-    """Return x without the column `label`, and this column; then both for test_x (without a test_x: None, None)."""
+    """Return x without the column `label`, this column, and the same two for test_x; without a test_x, None twice."""
     if test_x is not None and not (is_frame(test_x) and label in list(test_x.columns)):
         refuse("test_x", f"a DataFrame with the column {label!r}", type(test_x).__name__, "Or give y and test_y.")
     if test_x is None:

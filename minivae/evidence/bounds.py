@@ -12,7 +12,7 @@ from minivae.evidence.sums import Moments, draws_at_once, error_of_log_mean, in_
 from minivae.gaussian import kl_standard_normal, log_normal, log_standard_normal, reparameterize
 from minivae.vae import VAE
 
-ENOUGH = 10                                                 # a standard error from fewer blocks would be too uncertain
+ENOUGH = 10                                                 # least number of blocks of k draws for a standard error
 
 
 class Bounds(NamedTuple):

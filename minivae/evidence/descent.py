@@ -20,8 +20,8 @@ def minimise(
     """Return a local minimum of each of N functions of P numbers: the points (N, P) and the values (N,).
 
     The search begins at `start` (N, P). The method is BFGS (Nocedal and Wright 2006, chapter 6). Each function has its own
-    step length and its own estimate of the inverse Hessian. f(points (n, P), which (n,)) computes the functions with the
-    indices `which`: it returns their values (n,) and gradients (n, P).
+    step length and its own estimate of the inverse Hessian. The call f(points, indices) computes the functions with these
+    indices (n,), each at its point, (n, P). It returns their values (n,) and gradients (n, P).
 
     No step increases the value of a function. The descent of a function ends when the predicted decrease of a step is below
     `tolerance`, when no step decreases the value enough, or after `max_steps` steps. `scale` (N, P) estimates the diagonal

@@ -227,7 +227,7 @@ def _discretisation(index, p, row, kinks):
     if kinks:
         return np.max([two, three, six / 6], axis=0)
     # s(3)^2 / s(6) <= s(3), because s(3) <= s(6): each value for spacing 3h is a mean of values for spacing 6h, and a mean
-    # cannot deviate more than all of its values.
+    # of values cannot deviate more than the value that deviates most.
     return np.maximum(two, three * three / six)
 
 

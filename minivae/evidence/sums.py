@@ -76,7 +76,7 @@ def in_rows(vae: VAE, x: NDArray, draws: int = 1) -> Iterator[NDArray]:
     """Yield x in parts of one row or more.
 
     Suppose that the decoder gets `draws` codes z for each row. A part is so small that the output of each decoder layer then
-    has at most AT_ONCE numbers. Only a part of a single row can exceed this limit.
+    has at most AT_ONCE numbers. Only a part that consists of a single row can exceed this limit.
     """
     rows = max(1, AT_ONCE // (draws * widest(vae)))
     return (x[start : start + rows] for start in range(0, len(x), rows))

@@ -127,9 +127,10 @@ def of_adam(function: Callable, arguments: list) -> Any:
 
 
 def of_check(function: Callable, arguments: list) -> Any:
-    """Call a learner's check once for each name, with a module `gaussian`; return an array: True if it rejects the module.
+    """Call a learner's check with several modules `gaussian`; return an array with True for each module that it rejects.
 
-    For the name "", the module is right; for the name of a bug of the museum, the module has this bug.
+    There is one module for each name in `arguments[0]`. For the name "", the module is right; for the name of a bug of the
+    museum, the module has this bug.
     """
     from minivae.museum.exhibits import find
     from minivae.museum.patched import load

@@ -187,7 +187,7 @@ def test_evaluate_measures_the_same_held_out_rows_as_train_by_default(run, monke
     assert (asked[4] == data.digits().few(200).test_x).all()
 
 
-def test_evaluate_prints_the_means_of_train_if_train_measured_other_rows(run, tmp_path, capsys):
+def test_evaluate_prints_the_results_of_train_if_train_measured_other_rows(run, tmp_path, capsys):
     copy = shutil.copytree(run, tmp_path / "copy")
     results = {"held_out": 355, "elbo": -135.0, "log_px": -123.5, "gap": 11.5}
     (copy / "results.json").write_text(json.dumps(results))

@@ -325,9 +325,10 @@ def test_every_backward_is_the_gradient_of_its_forward(name, seed, sizes):
 
 
 def test_gradient_smaller_than_rounding_errors_is_reported_as_not_resolvable():
-    """The check failed once for these inputs: the gradient for input 6, the last bias, is -0.01.
+    """With these inputs, the gradient in input 6, the last bias, is -0.01: too small for the check by differences.
 
-    The absolute terms add up to 1060, so the rounding error of the central difference is larger than the tolerance.
+    The sum that is differentiated has terms whose absolute values add up to 1060. So the rounding error of the central
+    difference is larger than the tolerance.
     """
     layers = [[[4, 2, 4], [-4, -4, -2], [2, 2, -2]], [1.5, 0.5, 1.5], [[2], [2], [2]], [-0.5], [[2]], [2.5]]
     inputs = [np.array(a, float) for a in ([[2, -6, -2], [2, -2, 2], [4, -4, 4]], *layers)]

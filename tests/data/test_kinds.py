@@ -522,7 +522,7 @@ def test_refusal_of_a_wrong_object_suggests_a_call_that_works():
     VAE.init(np.random.default_rng(0), 9, likelihood=Gaussian("optimal")).encode(TABLE - 5)
 
 
-def test_from_arrays_needs_labels_for_both_training_and_test_data_or_neither():
+def test_labels_must_be_given_for_training_and_test_data_or_for_neither():
     assert data.from_arrays(TABLE.astype(np.float16), Y, TABLE[:5], Y[:5]).test_y.tolist() == Y[:5].tolist()
     assert data.from_arrays(TABLE, Y.astype(object)).train_y.dtype == np.int64
     with pytest.raises(ValueError, match="test_y must be given together with y"):

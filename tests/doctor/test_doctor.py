@@ -82,11 +82,11 @@ def test_every_museum_exhibit_has_a_recorded_verdict():
 @pytest.mark.parametrize("name", [*VISIBLE, *(name for name in INVISIBLE if INVISIBLE[name] != OUTSIDE)])
 def test_museum_exhibit_gets_exactly_its_recorded_findings(name):
     bug = find(name)
-    unchanged = {"beta"} if "beta" in bug.settings else set()            # as in the unchanged model, with these settings
+    unchanged = {"beta"} if "beta" in bug.settings else set()            # found in the unchanged model, too
     assert keys_of(examine(**museum.callables(bug.changes, **bug.settings))) == VISIBLE.get(name, set()) | unchanged
 
 
-def test_unchanged_minivae_gets_only_findings_with_the_verdict_is():
+def test_doctor_finds_nothing_unusual_or_wrong_in_unchanged_minivae():
     assert keys_of(examine(**museum.callables(()))) == set()
 
 
@@ -414,7 +414,7 @@ def test_clipped_probabilities_are_reported_once():
     assert keys.count("clipped-probabilities") == 1
 
 
-def test_error_in_a_function_passed_to_examine_names_file_and_line():
+def test_error_in_a_function_of_the_user_is_reported_with_file_and_line():
     def kl(mu, log_var):
         raise ZeroDivisionError("a reason")
 

@@ -28,7 +28,7 @@ def words_on(number, source):
     return " ".join(word for finding in verdict.findings for word in finding.words)
 
 
-RIGHT = [                                                   # exercise, a correct solution, unlike the code of minivae
+RIGHT = [                                                   # (exercise, a correct solution that differs from minivae)
     (1, """
 def affine_backward(d_y, x, weight, bias):
     return np.einsum("bo,io->bi", d_y, weight), np.einsum("bi,bo->io", x, d_y), np.einsum("bo->o", d_y)

@@ -377,7 +377,7 @@ def test_extension_checks_fail_without_the_extension(check):
 
 
 @pytest.mark.slow
-def test_gradient_table_ledger_and_train_help_contain_all_extensions(tracebacks):
+def test_all_extensions_appear_in_gradient_table_and_ledger_and_train_help(tracebacks):
     assert tracebacks["rules"] == ""
 
 
