@@ -30,7 +30,10 @@ class Failure(NamedTuple):
 
 
 def ties(copy: SimpleNamespace) -> None:
-    """Raise Noticed if a tied function does not give its entry's last side. The error names the probably faulty function."""
+    """Raise Noticed if a function of the copy differs from the last side of an entry that is tied to it.
+
+    The error names the function that is probably faulty.
+    """
     if failing := failures(entries_of(copy.changes)):
         first, *others = blamed(failing)
         shown = next((one for one in failing if one.name == first), failing[0])

@@ -72,7 +72,7 @@ def hidden_weights(whole: Measured) -> list[Finding]:
 def weight_of_kl(reconstruction: str, beta: float) -> list[Finding]:
     """Return a finding if the weight of the KL is not that of the ELBO.
 
-    A squared error gives no finding: each weight of the KL is that of the ELBO for one sigma of the decoder.
+    A squared error gives no finding: for each weight of the KL, there is a sigma of the decoder that makes the loss an ELBO.
     """
     if reconstruction == "mse" or beta == 0 or abs(beta - 1) < 1e-6:
         return []

@@ -448,7 +448,7 @@ def test_option_binarize_applies_to_training_and_to_later_measurements(tmp_path,
 
 @pytest.fixture
 def run_with_20_rows(tmp_path, monkeypatch, capsys):
-    """Train, measure on 20 held-out rows; return the run, its results, and a list with the number of rows that are drawn."""
+    """Train, measure on 20 held-out rows; return the run, its results, and a list: how many rows the figures get."""
     shown = []
     draw_nothing(monkeypatch)
     for command in (train, results, evaluate):

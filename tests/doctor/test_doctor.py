@@ -414,7 +414,7 @@ def test_clipped_probabilities_are_reported_once():
     assert keys.count("clipped-probabilities") == 1
 
 
-def test_error_in_a_function_of_the_user_is_reported_with_file_and_line():
+def test_error_in_the_user_function_is_reported_with_file_and_line():
     def kl(mu, log_var):
         raise ZeroDivisionError("a reason")
 

@@ -15,7 +15,7 @@ from minivae.vae import VAE
 from tests.helpers.linear import closed_elbo, closed_log_px, linear_model, linear_models
 from tests.helpers.numeric import close, gaussian_line, random_data, random_vae, refused
 
-# Largest accepted error, in standard errors. A correct bound exceeds it in only 1 of 10^12 runs of these tests.
+# Largest accepted error, in standard errors. The error of a correct bound is larger in only 1 of 10^12 runs of these tests.
 LIMIT = 8
 
 

@@ -37,7 +37,7 @@ def mutants(module: str, source: str) -> Iterator[Mutant]:
     """
     lines, tree = source.splitlines(keepends=True), ast.parse(source)
     unchanged_rows = {row for node in ast.walk(tree) for row in _rows_to_leave(node)}
-    ends = [0, *(node.end_lineno for node in tree.body)]    # of statements: to compile only the changed one is faster
+    ends = [0, *(node.end_lineno for node in tree.body)]    # ends of statements; only the changed statement is compiled
     before = None
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         (row, start), (_, end) = token.start, token.end

@@ -7,7 +7,7 @@ weights to equal weights.
 import numpy as np
 from hypothesis import strategies as st
 
-MOST = 300  # in steps of 0.01: raw numbers lie between -3 and 3, like almost all standard normal draws
+MOST = 300  # raw numbers are n / 100 for n from -MOST to MOST: within -3 to 3, like almost all standard normal draws
 
 
 def raw_numbers(count):
