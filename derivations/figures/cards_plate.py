@@ -76,7 +76,7 @@ RADIUS = 0.42
 
 
 def check_model(vae: VAE) -> None:
-    """Raise NotShown if the model's edges or the letters in its plate differ from the figure, or its prior has parameters."""
+    """Raise NotShown if the edges or the letters in the plate differ between model and figure, or if p(z) has parameters."""
     found = edges(vae)
     for mine, drawn, name in zip(found, (GENERATIVE, INFERENCE), ("generative", "inference")):
         missing, extra = (", ".join(f"{a} -> {b}" for a, b in sorted(ab)) for ab in (drawn - mine, mine - drawn))
