@@ -65,7 +65,7 @@ def divergence(mu_q, sigma_q, mu_p, sigma_p):
 
 
 def noise_and_slope(mu_q, sigma_q, mu_p, sigma_p):
-    """Return a function that computes means over eps, the nodes of eps, and the slope of -log p at each node.
+    """Return three results: a function for means over eps; the nodes of eps; the slope of -log p at each node.
 
     The slope is `(z - mu_p) / sigma_p^2`, where z = mu_q + sigma_q eps.
     """

@@ -229,7 +229,7 @@ def draws_of(K, J):
 
 
 def chances_of(K, q):
-    """Return the probabilities (..., M) of the rows of counts if each draw is from q."""
+    """Return the probability of each row of counts of `draws_of`, (..., M), for K draws from q."""
     counts, orders = draws_of(K, q.shape[-1])
     return orders * np.prod(q[..., None, :] ** counts, axis=-1)
 

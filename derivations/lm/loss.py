@@ -30,9 +30,9 @@ def best_q(w, s, x):
 
 
 def of_each(f, *letters):
-    """Return f for each column of the letters: (n, 3), or (n, 1) if every letter has only one column.
+    """Apply f to each column of the arguments; return (n, 3), or (n, 1) if every argument has only one column.
 
-    Each letter has one column or three. A letter with one column has the same value for all three columns.
+    Each argument has one column or three. An argument with one column has the same value for all three columns.
     """
     return f(*(letter[..., None] for letter in letters))[..., 0]
 

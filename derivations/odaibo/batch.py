@@ -70,7 +70,7 @@ def encode(theta, x):
 def each_datum(f, theta, w, s, x):
     """Return f(w, s, x_i, mu_i, sigma_i) for every datum i, (n, M, 1).
 
-    The function `drawn` returns K values for every datum, one for each value of the noise. Their shape is (n, M, K).
+    If f returns K values for every datum, one for each value of the noise, as `drawn` does, the shape is (n, M, K).
     """
     return f(w[:, None], s[:, None], x[..., None], *encode(theta, x))
 

@@ -179,7 +179,10 @@ COUNTED = {                                                 # {title of a column
 
 
 def counts(items: list[Judged]) -> list[int]:
-    """Return the number of all rows, and the columns of `COUNTED`. The last two numbers count faults: slips, wrong lines."""
+    """Return the number of all rows, then the number of rows for each column of `COUNTED`, then two numbers of faults.
+
+    The two numbers are those of the slips and of the wrong lines. Rows with the same fault count once.
+    """
     rows = [judgement for item in items for judgement in item.rows]
     numbers = [sum(judgement.verdict in verdicts for judgement in rows) for verdicts in COUNTED.values()]
     faults = [len({judgement.row.group for judgement in rows if judgement.verdict == verdict}) for verdict in ERRATA]

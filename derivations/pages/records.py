@@ -165,7 +165,7 @@ def holding(entry: Entry, row: Row | None = None) -> Form:
 
 
 def shown(entry: Entry) -> Form:
-    """Return the printed form, or the form that holds if the printed form uses an undefined letter."""
+    """Return the printed form. If it uses an undefined letter, return the form that holds instead."""
     return holding(entry) if entry.printed.free else entry.printed
 
 

@@ -122,8 +122,8 @@ def paths(arguments: Mapping[str, NDArray], name: str, right: NDArray) -> dict[s
 def compared(gathered: Mapping[str, list], about: str, rel: float) -> list[Finding]:
     """Return a finding for each array of the gradient.
 
-    `gathered` maps the name of an array to a list. An element of the list has the arguments that `describe` needs about one
-    measurement; the measurements differ in the sizes of the inputs.
+    `gathered` maps the name of an array to a list with one element for each measurement. The element has the arguments of
+    `describe`. The measurements have different sizes of the inputs.
     """
     found = []
     for name, seen in gathered.items():

@@ -37,7 +37,7 @@ class Assumed(NamedTuple):
     reading: Reading | None = None      # log-variance, sigma, ...; None if unknown
     sure: bool = False          # True if the KL has no mistake
     name: str = ""
-    tells: str = ""             # what its name says it is: "log-variance", "sigma", ...; "" if the name says nothing
+    tells: str = ""             # meaning that its name suggests: "log-variance", "sigma", ...; or ""
 
 
 def measure(call: Call, rng: np.random.Generator, of_kl: Assumed, latent: int | None = None) -> list[Finding]:

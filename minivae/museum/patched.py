@@ -50,7 +50,7 @@ def load(names: Iterable[str], changes: Sequence[Change] = ()) -> dict[str, Modu
     Raises ValueError if the lines to replace do not occur exactly once.
     """
     names = list(names)
-    packages = frozenset({"minivae", "derivations"})        # always both, so that later calls of `compiled` use its cache
+    packages = frozenset({"minivae", "derivations"})        # always both: the cache of `compiled` needs equal arguments
     finder = Finder(packages, tuple(changes))
     sys.meta_path.insert(0, finder)
     try:

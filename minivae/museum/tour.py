@@ -184,7 +184,7 @@ def handed(seed: int) -> SimpleNamespace:
 
 
 def blind(seed: int) -> Bug:
-    """Go through the bugs in random order; return the first that at least two (seed 0: four) layers of checks notice."""
+    """Return the first bug, in random order, that is noticed by at least two layers of checks (four layers for seed 0)."""
     order = np.random.default_rng(whole_number("seed", seed, 0)).permutation(len(bugs()))
     several = SEVERAL.get(seed, 2)
     return next(bug for bug in (bugs()[i] for i in order) if sum(map(bool, noticed_of(bug.changes).values())) >= several)

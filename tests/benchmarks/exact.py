@@ -66,7 +66,7 @@ def reference(vae, x, accuracy: float = ACCURACY) -> np.ndarray:
 
 
 def integrate(vae, row, centres, half, values, top, accuracy) -> float:
-    """Return log p(x) of one datum. `values` and `top`: its log integral and highest log p(x, z) in each first cell.
+    """Return log p(x) of one datum. For each cell, `values` has the log integral, and `top` the highest log p(x, z).
 
     When a cell is split into quarters, the nodes of the quarters can miss a narrow mode that a node of the cell hit. So all
     quarters of one cell get the same highest value: the larger one of the cell's highest value and of the highest value at

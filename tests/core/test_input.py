@@ -311,7 +311,7 @@ def test_optimal_sigma_of_a_perfect_fit_is_refused():
     refused(lambda: vae.loss(np.zeros((2, 4)), np.zeros((1, 2, 2))), "sigma", "above zero", "0", "Give sigma a number")
 
 
-def test_wrong_params_and_layer_widths_in_a_python_set_are_refused():
+def test_layer_widths_in_a_python_set_and_wrong_params_are_refused():
     refused(lambda: VAE(params=None), "params", "a Params", "NoneType", "VAE.init")
     refused(lambda: VAE(Params({"a": (2,)}, np.zeros(2))), "params", "an encoder and a decoder", "['a']", "VAE.init")
     refused(lambda: VAE.init(np.random.default_rng(0), 4, hidden={4, 3}), "hidden", "a tuple", "{3, 4}", "hidden=(128,)")

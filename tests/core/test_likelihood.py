@@ -325,7 +325,10 @@ DTYPES = pytest.mark.parametrize("dtype, rel", [(np.float32, 2e-6), (np.float64,
 
 
 def by_every_route(log_prob, x, out):
-    """Return log p(x|z) of three data, (3, 3), in three ways: one by one, with a copy of `out` for each, with one `out`."""
+    """Return log p(x|z) of three data, (3, 3), computed in three ways.
+
+    Row 0: the data one by one. Row 1: together, with a copy of `out` for each datum. Row 2: together, sharing one `out`.
+    """
     alone = np.concatenate([log_prob(row[None], out) for row in x], axis=1)
     return np.concatenate([alone, log_prob(x, np.repeat(out, 3, axis=1)), log_prob(x, out)])
 

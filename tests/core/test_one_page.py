@@ -90,7 +90,10 @@ def adam_steps(scale):
 
 
 def compare_adam(page):
-    """Raise AssertionError unless one_page.py and Adam make the same steps; gradients of size 1e-6 test `tiny`."""
+    """Raise AssertionError unless one_page.py and Adam make the same steps, with gradients of size 1 and of size 1e-6.
+
+    Adam's constant `tiny` matters only for the small gradients.
+    """
     for scale in (1.0, 1e-6):
         start, path = adam_steps(scale)
         params, m, v = copy.deepcopy(start), [np.zeros(a.shape) for a in start], [np.zeros(a.shape) for a in start]

@@ -36,7 +36,7 @@ def test_each_term_of_the_doctor_equals_the_formula_in_its_name():
 
 
 @pytest.mark.parametrize("reading", terms.READINGS, ids=lambda reading: reading.name)
-def test_each_reading_of_the_second_argument_gives_the_kl_of_its_sigma(reading):
+def test_kl_of_each_reading_uses_the_sigma_of_this_reading(reading):
     known, sigma = terms.kl_terms(M, S), reading.sigma(S).ravel()
     assert known[reading.spread] == pytest.approx(sigma**2)
     assert reading.factor * known[reading.log] == pytest.approx(np.log(sigma))

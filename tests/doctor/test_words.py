@@ -1,4 +1,4 @@
-"""The doctor describes known differences from the right array in words, but not differences that are only similar."""
+"""The doctor describes each known kind of difference from the right array in words, and no other difference."""
 
 import numpy as np
 import pytest

@@ -476,7 +476,7 @@ def test_prior_samples_show_means_and_samples_decoded_from_the_same_z():
     assert np.isnan(tiles(left, 3, gap=1)[7:]).all()        # two of the 3 x 3 places are empty
 
 
-def test_traversals_vary_one_coordinate_per_row_of_images_largest_kl_first():
+def test_each_row_of_traversals_varies_one_coordinate_in_order_of_decreasing_kl():
     vae, x, _ = problem(13)
     figure, alt = figures.traversals(vae, x, SHAPE, n=5)
     kl = kl_standard_normal(*vae.encode(x)).mean(axis=0)
