@@ -196,7 +196,7 @@ F = Symbol(
     rf" \left({D}(q\Vert p),\; {D}(q\Vert p) - E_q[\log p(x|z)]\right) ="
     r" \left(E_q[f^*] - \log E_p[e^{f^*}],\; E_q[\log q - \log p(x, z)]\right)", (JOINT, ENCODER, F),
     says="Here p is p(z), and p_f is p e^f, normalised. The lower bound of D_KL(q || p) is tight for f* = log q/p. The "
-    "lower bound -log p(x) of the free energy (minus the ELBO) is tight if q is p(z|x).",
+    "free energy, which is -ELBO, is at least -log p(x), and equal to it if q is p(z|x).",
     needs=NEEDED_BY_BAYES.replace("x_i", "x"), outside=tuple(point | {"f": [[0, 1], [1, -1]]} for point in OUTSIDE_BAYES),
     tight=POSTERIOR | {"f": log(np.array([[0.2 / 0.4, 0.8 / 0.6], [0.6 / 0.4, 0.4 / 0.6]]))},
 )  # fmt: skip

@@ -59,7 +59,7 @@ def simple_points(inputs: Inputs) -> dict[str, NDArray]:
 def first_ranks(sizes: tuple[int, ...]) -> NDArray:
     """Return at most MOST_SIMPLE tuples of ranks: the tuples with the smallest sums.
 
-    The i-th rank of a tuple is an index into the i-th of several lists. This list has sizes[i] values.
+    The i-th rank of a tuple is an index into the i-th of several lists; the i-th list has sizes[i] values.
     """
     ranked = (ranks for rank_sum in range(sum(sizes) - len(sizes) + 1) for ranks in ranks_with_sum(rank_sum, sizes))
     first = [ranks for _, ranks in zip(range(MOST_SIMPLE), ranked)]

@@ -181,7 +181,7 @@ COUNTED = {                                                 # {title of a column
 def counts(items: list[Judged]) -> list[int]:
     """Return the number of all rows, then the number of rows for each column of `COUNTED`, then two numbers of faults.
 
-    The two numbers are those of the slips and of the wrong lines. Rows with the same fault count once.
+    The two numbers are those of the slips and of the wrong lines. Several rows with the same fault are counted as one.
     """
     rows = [judgement for item in items for judgement in item.rows]
     numbers = [sum(judgement.verdict in verdicts for judgement in rows) for verdicts in COUNTED.values()]

@@ -104,7 +104,7 @@ class Quantity(NamedTuple):
 
 
 def side(id: str, number: int, sign: int = 1, of: Callable[[dict], dict] = lambda values: values) -> Version:
-    """Return a side of an entry's printed equation as a version of a quantity: side `number`, counted from 0, times `sign`.
+    """Return a Version that computes side `number` of an entry's printed equation, counted from 0, and multiplies by `sign`.
 
     The entry and the quantity can have different variables: `of` turns {variable of the quantity: value} into
     {variable of the entry: value}.

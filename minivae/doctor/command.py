@@ -25,7 +25,7 @@ EXAMPLES = """examples:
   minivae doctor my_vae.py --json                the same for programs
 """
 CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from minivae.doctor.patient import main; main(*sys.argv[2:])"
-LINES = 10                                                  # most lines that are shown of the output of the user's file
+LINES = 10                                                  # largest number of lines of the file's output that are shown
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 

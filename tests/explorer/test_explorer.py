@@ -850,7 +850,7 @@ def test_page_of_one_data_point_with_tiny_values_has_readable_numbers(browser, t
 
 
 @pytest.mark.slow
-def test_page_of_sixty_classes_and_oblong_grey_images_is_drawn_to_scale(browser, tmp_path):
+def test_page_of_sixty_classes_shows_images_with_the_right_width_and_height(browser, tmp_path):
     vae, data = model("bernoulli")
     x, labels = np.resize(data.test_x, (60, 6)), np.arange(60)
     data = replace(data, train_x=x, train_y=labels, test_x=x, test_y=labels)

@@ -295,7 +295,7 @@ def test_no_link_becomes_undecided_or_false_with_other_seeds(id):
             assert all(links[i].ok for i in holding), f"seed {seed}"
 
 
-def test_helpers_yield_the_errors_that_go_unnoticed_and_the_functions_that_run():
+def test_helper_unnoticed_yields_errors_and_helper_calls_yields_executed_functions():
     assert len(list(unnoticed(1.0, "=", 1.0, 1e-3))) == 4 and len(list(unnoticed(0.0, "=", Zero(1.0), 1e-3))) == 2
     assert (
         list(unnoticed(1.0, "=", 1.0, 1e-9))
