@@ -29,8 +29,8 @@ class Adam:
     def step(self, gradient: Params) -> None:
         """Update every parameter once, in place."""
         self.t += 1
-        sum_1 = (1 - self.b1**self.t) / (1 - self.b1)       # sum of the weights in m
-        sum_2 = (1 - self.b2**self.t) / (1 - self.b2)       # sum of the weights in v
+        sum_1 = (1 - self.b1**self.t) / (1 - self.b1)       # sum of the weights of all g in m
+        sum_2 = (1 - self.b2**self.t) / (1 - self.b2)       # sum of the weights of all g^2 in v
         # lr (m / sum_1) / (sqrt(v / sum_2) + tiny)  =  rate m / (sqrt(v) + floor)
         rate, floor = self.lr * sum_2**0.5 / sum_1, self.tiny * sum_2**0.5
         for start in range(0, self.m.size, BLOCK):

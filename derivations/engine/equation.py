@@ -196,8 +196,8 @@ def equation(
     needs       an assumption that is sufficient for the statement
     outside     points that violate the assumption. At each point of `outside`, at least one link must fail or be undefined.
                 Every "holds-if" row must fail at one or more points of `outside`.
-    undefined   the reason why a row has no value at some points of `outside`. If a reason is given, the judge treats a
-                "holds-if" row without a value at a point of `outside` as a row that fails there.
+    undefined   the reason why a row has no value at some points of `outside`. If a reason is given, a missing value at a
+                point of `outside` counts as a failure of a "holds-if" row.
     tight       the point at which every inequality of the statement becomes an equality
     tolerance   the largest relative error of a link that holds
     kind        the kind of statement: one of `KINDS`

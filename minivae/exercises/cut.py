@@ -34,9 +34,9 @@ class Piece(NamedTuple):
     name: str                   # "reparameterize"; for a method, "VAE.backward"
     # arguments of the learner's function: their names or their number; 0: all arguments that have no default
     arguments: int | tuple[str, ...] = 0
-    keep: tuple[str, ...] = ()  # left sides of the assignments that the learner's file shows completely
+    keep: tuple[str, ...] = ()  # the variables whose assignments the learner's file shows completely
     whole: bool = False
-    lines: tuple[str, ...] = ()  # for a part of a method: left sides of the assignments that make up the learner's function
+    lines: tuple[str, ...] = ()  # for a part of a method: the variables whose assignments form the learner's function
     called: str = ""            # the name of the learner's function, if it differs from `name`
 
     @property

@@ -93,13 +93,13 @@ class Convention:
 
     @property
     def on_features(self) -> float:
-        """Return the factor of each cost r_d if the loss is written as a mean over the batch."""
+        """Return the factor of the cost r_d of each feature, for a loss that is written as a mean over the batch."""
         over_features = 1 / self.features if self.reduce == "mean" else 1.0
         return self.recon_weight * over_features * (self.batch if self.batch_reduce == "sum" else 1)
 
     @property
     def on_latents(self) -> float:
-        """Return the factor of each KL_j if the loss is written as a mean over the batch and kl_weight is 1."""
+        """Return the factor of KL_j, for a loss that is written as a mean over the batch with kl_weight = 1."""
         over_latents = 1 / self.latent if self.kl_reduce == "mean" else 1.0
         return over_latents * (self.batch if self.kl_batch_reduce == "sum" else 1)
 

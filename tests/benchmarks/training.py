@@ -259,7 +259,7 @@ def installed() -> tuple[list[str], list[str]]:
 def prepare(size: Size, names: list[str]) -> tuple[dict, list[str]]:
     """Return the contenders whose loss and gradient are right, and a sentence about each of the remaining contenders.
 
-    Rooflines compute no loss, so they are returned without this check.
+    Rooflines (only matrix products, with or without Adam) compute no loss, so they are returned without this check.
     """
     start = Start(size)
     reference = Minivae(start)

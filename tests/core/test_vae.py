@@ -518,7 +518,7 @@ def check_extreme_kl(f, d_heads, eps, log_var, estimator, rel):
         close(f.kl.astype(float), np.full(3, 1 / 4 + math.expm1(log_var) - log_var), rel=rel)
         close(d_heads[:2], np.full(2, 1 / 2), rel=rel)
         close(d_heads[2:], np.full(2, math.expm1(log_var) / 2), rel=rel)
-    elif log_var > 0:                                       # at -80, z - mu is lost to rounding
+    elif log_var > 0:                                       # if log_var is -80, z - mu is only rounding errors
         z, eps = f.z.astype(float), eps.astype(float)
         close(f.kl.astype(float), ((z**2 - eps**2) / 2).sum(axis=-1) - log_var, rel=rel)
 

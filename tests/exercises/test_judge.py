@@ -327,7 +327,7 @@ def test_judge_restores_an_earlier_profiler_and_sends_it_all_events():
     assert [finding.array for finding in verdict.findings][0] == "sigma"
 
 
-def test_python_module_profile_counts_calls_of_a_learners_function_during_judging():
+def test_pythons_profile_counts_calls_of_a_learners_function_while_it_is_judged():
     profiler = profile.Profile()
     verdict = profiler.runcall(verdict_on, 10, STEPS)
     profiler.create_stats()

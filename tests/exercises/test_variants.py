@@ -24,7 +24,8 @@ SAME = {                                                    # function -> varian
                          "`d_loss.sum()`"},
     # NumPy reads reshape(L * B, -2) as reshape(L * B, -1).
     "backward": {"`2` in place of `1`"},
-    # All parameters are in one block. In the three steps of the exercise, no moment is tiny, so nothing has to be reset.
+    # One block holds all parameters, so `start` is always 0. In the three steps of the exercise, no moment is tiny, so
+    # nothing has to be reset.
     "step": {"arguments 2 and 3 of `range` exchanged", "`1` in place of `0`", "`2` in place of `0`", "`start +` is missing",
              "`gradient` in place of `self`", "`sum_1` in place of `self`", "`sum_2` in place of `self`",
              "`rate` in place of `self`", "`floor` in place of `self`"},

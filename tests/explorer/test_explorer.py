@@ -387,7 +387,7 @@ def test_separate_pieces_of_a_posterior_are_counted_and_contours_are_closed(show
     page = wait(shown("#datum=7"))
     two, one, near, ends, closed = page.evaluate(PIECES)
     assert np.allclose(two, [0.8, 0.2], atol=1e-3) and np.allclose(one, [1]) and np.allclose(near, [1])
-    assert ends > 40 and closed                             # the outlined peak lies on the border of its grid
+    assert ends > 40 and closed                             # the contour is closed at the border of the grid, too
     page.evaluate("exact.pieces = [0.9, 0.1]; writeVerdict()")
     assert "2 separate pieces, with 90 and 10\u00a0%" in page.evaluate("$('verdict').textContent")
     page.evaluate("momentsOf = () => ({mean: [0, 0], sd: [1, 1], correlation: -0.9962}); writeVerdict()")

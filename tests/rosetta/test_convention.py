@@ -273,7 +273,7 @@ def test_each_convention_gives_its_listed_kind_of_bound(convention, bound):
 
 # Public conventions, calculated by hand
 
-BY_HAND = {                                                 # beta sigma^2 for a squared error, beta otherwise
+BY_HAND = {                                                 # {convention: beta sigma^2 if it has squared error, else beta}
     "antixk-train": 12288 * 0.00025 / 2,
     "antixk-validation": 6144,
     "pythae-mse": 1,
