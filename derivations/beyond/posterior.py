@@ -155,7 +155,7 @@ def along(u, d_W, d_b, d_log_s):
 
 def backwards(W, b, s, x, m, V):
     """Return minivae's gradient (10,) of the log-likelihood of one x (D,), averaged over z ~ N(m, V)."""
-    z = m + CORNERS @ cholesky(V).T                         # (L, J)   the mean of a quadratic over these z is exact
+    z = m + CORNERS @ cholesky(V).T                         # (L, J)   their mean of a quadratic function is E_N(m, V)
     out = (b + z @ W.T)[:, None]                            # (L, 1, D)
     each = np.full((len(z), 1), 1 / len(z))
     d_out, d_log_s = gaussian_log_prob_backward(each, x[None], out, log(s[0]))

@@ -81,7 +81,7 @@ class KnownKL(Known):
 
     reading: Reading | None = None
     constant: float = -0.5                                  # additive constant of a KL of weight 1, per row and latent
-    variant: Variant | None = None                          # both explanations of this KL, if it has two; see `decided`
+    variant: Variant | None = None                          # the two cases that fit this KL, if two cases fit
 
     @property
     def known(self) -> bool:

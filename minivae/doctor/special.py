@@ -87,7 +87,7 @@ def bent(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> 
     def values_at(means, seconds):
         return target.values(*(np.repeat(a[:1], len(means), axis=0) for a in (x, o)), means, seconds)
 
-    measured = {}                                           # {the s for which sigma = 1: (results at draws, in the scan)}
+    measured = {}                                           # {reading.neutral: (values at the draws, values in the scan)}
     for reading in READINGS:
         s_near = reading.neutral + (s - 1.6) * np.linspace(0, 0.3, DRAWS)[:, None, None]
         scan_s = np.full_like(scan_m, reading.neutral)

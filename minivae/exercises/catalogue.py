@@ -208,7 +208,7 @@ def copies(rng: np.random.Generator, sizes: Mapping[str, int]) -> list:
 # The list of exercises
 
 PARAMETERS = tuple(f"d_{part}.{i}.{name}" for part in ("encoder", "decoder") for i in (1, 2) for name in ("weight", "bias"))
-TURNS = (3, 3, 2, 2, 1, 1, 0, 0)                            # places in the order of computation; 0 comes first
+TURNS = (3, 3, 2, 2, 1, 1, 0, 0)                            # place of each gradient in the order of computation, from 0
 STEPS = ("L, B, J", "d_z", "d_mu_z, d_log_var_z", "d_mu", "d_log_var")
 PATHS = Piece("vae", "VAE.backward", ("d_z_px", "d_z_kl", "d_mu_kl", "d_log_var_kl", "mu", "log_var", "eps"), STEPS[:1],
               lines=STEPS, called="two_paths")  # fmt: skip

@@ -93,8 +93,8 @@ def first_line(part: Part, seed: int, pairs: Pairs, bad: set[str], unfinished: b
     solution, but replaces some of its variables by the learner's arrays.
 
     Test 1: the differing variables of the tested line get the learner's arrays. Later lines of the solution can use these
-    variables. Where the learner's array of a later line is right, this run must compute the same array. If it computes
-    another array, the function continues with the next line.
+    variables. If the learner's array of a later line is right, the solution must compute the same array in this run. If it
+    computes another array, the test fails, and the function continues with the next line.
     Test 2, only if no blank is left: the differing variables of all lines get the learner's arrays. At least one wrong
     result of the learner must be equal to the result of this run. If none is equal, the function returns [].
     """

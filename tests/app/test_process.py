@@ -47,7 +47,7 @@ def test_train_reports_a_killed_second_process_and_still_writes_results(tmp_path
     assert runs.results(tmp_path / "run")["log_px"] < 0
 
 
-def test_function_mapped_cancels_no_call_when_its_caller_stops():
+def test_calls_of_mapped_are_not_cancelled_when_the_caller_of_mapped_stops():
     """Compare with `map` of the pool, which cancels the calls that have not begun."""
     cancelled = []
     for run in (lambda pool: process.mapped(pool, time.sleep, [0, 1, 0]), lambda pool: pool.map(time.sleep, [0, 1, 0])):

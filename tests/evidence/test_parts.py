@@ -48,7 +48,7 @@ def test_nodes_are_decoded_in_chunks_that_fit_in_memory(n, chunks, monkeypatch, 
 
 def test_box_contains_nodes_near_the_maximum_and_a_margin_of_one_node():
     index = np.array([[3, 5], [4, 5], [9, 9], [0, 2]])
-    log_joint = np.array([0, -7.9, -8.1, -3])               # node 3 is negligible; node 4 belongs to another datum
+    log_joint = np.array([0, -7.9, -8.1, -3])               # -8.1 is negligible; -3 belongs to another datum
     box = quadrature._box(log_joint, index, np.array([0, 3]), np.array([0, 0, 0, 1]))
     assert box.tolist() == [[[2, 4], [5, 6]], [[-1, 1], [1, 3]]]
 

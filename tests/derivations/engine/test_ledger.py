@@ -295,7 +295,7 @@ def test_no_link_becomes_undecided_or_false_with_other_seeds(id):
             assert all(links[i].ok for i in holding), f"seed {seed}"
 
 
-def test_helper_unnoticed_yields_errors_and_helper_calls_yields_executed_functions():
+def test_only_planted_errors_below_the_tolerance_are_unnoticed():
     assert len(list(unnoticed(1.0, "=", 1.0, 1e-3))) == 4 and len(list(unnoticed(0.0, "=", Zero(1.0), 1e-3))) == 2
     assert (
         list(unnoticed(1.0, "=", 1.0, 1e-9))
@@ -303,6 +303,9 @@ def test_helper_unnoticed_yields_errors_and_helper_calls_yields_executed_functio
         == list(unnoticed(0.0, "=", 0.0, 1e-9))
         == []
     )
+
+
+def test_calls_contains_only_functions_that_run():
     log_normal = gaussian.log_normal.__code__
     assert log_normal in calls(gaussian.log_normal, dict.fromkeys(("z", "mu", "log_var"), np.zeros((1, 1))))
     assert log_normal not in calls(gaussian.log_standard_normal, {"z": np.zeros((1, 1))})

@@ -238,7 +238,7 @@ def test_figures_cards_30_and_odaibo_2_draw_shared_arrows_in_one_style():
     assert nodes[0] == nodes[1] and len(nodes[0]) == 4
 
 
-def test_figure_cards_30_draws_every_estimate_and_its_exact_standard_deviation():
+def test_figure_of_cards_30_shows_all_estimates_and_exact_standard_deviations():
     axes = drawn("cards-30")[0].axes[2]
     eps = np.random.default_rng(29).standard_normal(cards_trick.DRAWS)
     expected = {"constant z": 0 * eps, "score": (1 + eps) ** 2 * eps, "path": 2 + 2 * eps}
