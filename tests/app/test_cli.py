@@ -480,7 +480,7 @@ def test_evaluate_with_option_gap_prints_the_same_elbo_and_gap_as_train(run_with
     assert abs(total - results["gap"]) < 6 * results["elbo_se"] + 0.001     # 6 standard errors: fails for 2 of 10^9 seeds
 
 
-def test_list_of_runs_skips_runs_whose_config_contradicts_the_model(quick, tmp_path, capsys):
+def test_list_of_runs_has_models_and_skips_runs_with_contradicting_config(quick, tmp_path, capsys):
     for name, model in (("whole", {}), ("older", {"objective": None}), ("edited", {"latent": "many"})):
         copy = shutil.copytree(quick[0], tmp_path / name)
         config = json.loads((copy / "config.json").read_text())

@@ -35,7 +35,7 @@ NAMES = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle 
 CHILD = """import sys
 from minivae.app.cli import main
 code = main(sys.argv[1:])
-from tests.benchmarks.evidence import peak_so_far           # late, because nothing may import NumPy before main
+from tests.benchmarks.evidence import peak_so_far           # after main, which sets BLAS threads before NumPy is imported
 print("\\n", code, peak_so_far())
 """
 KINDS = ("idx", "kaggle", "keras", "table")

@@ -163,7 +163,7 @@ class TorchCompile(Torch):
     name = "torch.compile"
 
     def prepare(self):
-        torch.compiler.reset()                              # else PyTorch compiles slower code for the next model's shapes
+        torch.compiler.reset()                              # else the next model is compiled for variable shapes: slow
         self.params, self.m, self.v = ([p.clone() for p in self.first] for _ in range(3))
         self.t = torch.zeros(())
         self.loss_and_d = torch.compile(torch.func.grad_and_value(self.loss))   # used only to compare with minivae
@@ -238,7 +238,7 @@ class Jax:
     def steps(self, count):
         for _ in range(count):
             self.state = self.step(self.state, self.x)
-        jax.block_until_ready(self.state)                   # only after the last step, because training does not wait either
+        jax.block_until_ready(self.state)                   # only after the last step: training waits for no single step
 
     def loss_and_gradient(self):
         loss, d = jax.jit(jax.value_and_grad(self.loss))(self.state[0], self.x, self.eps)

@@ -37,7 +37,7 @@ def test_conversion_keeps_dtype_except_bool_and_float16(dtype, kept):
     assert checks.real_array("x", np.ones((2, 3), dtype), (2, 3)).dtype == np.dtype(kept)
 
 
-def test_array_is_copied_only_if_its_dtype_or_layout_is_wrong():
+def test_array_of_right_dtype_and_layout_is_reused_and_no_input_changes():
     array = np.ones((2, 3))
     assert checks.real_array("x", array, (None, 3), np.float64) is array
     backwards = np.arange(6.0).reshape(2, 3)[::-1]

@@ -107,7 +107,7 @@ def test_epoch_means_give_every_training_row_equal_weight(monkeypatch):
 
 
 @pytest.mark.parametrize("chunk", [7, 15, 4096])            # 15 rows in three chunks or in one
-def test_held_out_elbo_does_not_depend_on_the_chunk_size(chunk, monkeypatch):
+def test_held_out_means_do_not_depend_on_the_chunk_size(chunk, monkeypatch):
     vae, data, rng = small(2, Gaussian("learned"), dtype=np.float64)
     monkeypatch.setattr(module, "CHUNK", chunk)
     (record,) = train(vae, data, rng, epochs=1, batch=8)

@@ -432,7 +432,7 @@ def test_every_result_has_the_dtype_of_the_model(likelihood, estimator, dtype):
 @every_likelihood
 @every_estimator
 def test_backward_in_float32_never_uses_float64(likelihood, estimator, monkeypatch):
-    """Check the arguments and results of every backward: all are float32, and the array for the gradient stays float32."""
+    """Check arguments and results of every backward, because the final gradient is float32 even if a step uses float64."""
     seen = []
 
     def spied_on(function):

@@ -1,4 +1,4 @@
-"""Files are read exactly, bad files are refused, and the split into training and held-out rows is fixed and stratified."""
+"""Files are read exactly, bad files are refused, and the split is fixed, stratified and without overlap of its parts."""
 
 import gzip
 import struct

@@ -73,7 +73,7 @@ def check_transition():
     assert 0.2 < accepted.mean() < 0.95
     for a, b in zip(there, annealing._densities(vae, x, path, moved)):
         close(a, b, rel=1e-12)                              # the cached densities are those at the new point
-    u = (moved - mean) @ np.linalg.inv(root).T              # standard normal if z has not changed its distribution
+    u = (moved - mean) @ np.linalg.inv(root).T              # standard normal if the transition kept the distribution
     assert np.abs(u.mean(axis=0)).max() <= 6 / draws**0.5
     second = np.einsum("lni,lnj->nij", u, u) / draws
     assert np.abs(second - np.eye(2)).max() <= 6 * (2 / draws) ** 0.5

@@ -67,7 +67,7 @@ def with_sigma(variances, errors, held_out):
 
 
 def decreasing_sigma(epochs=30):
-    """Return records: sigma^2 falls to 0.0515, and the mean squared errors fall to 0.05 (training) and 0.06 (held out)."""
+    """Return records: sigma^2 falls from 1 to about 0.0515, 3 % above the training error of 0.05; held-out error 0.06."""
     down = np.exp(-np.arange(epochs) / 3)
     return with_sigma(0.0515 + 0.95 * down, 0.05 + 0.02 * down, 0.06 + 0.02 * down)
 

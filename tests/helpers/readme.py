@@ -93,7 +93,7 @@ def alt_text(name: str, picture: str) -> str:
 
 
 def run_command(command: str, directory: Path) -> tuple[int, str, str]:
-    """Run a shell command that may use minivae and derivations of this checkout; return its exit code, stdout and stderr.
+    """Run a shell command with minivae, derivations and python of this checkout; return its exit code, stdout and stderr.
 
     A simple command of `minivae` or `derivations`, alone or before a pipe, runs in a fork, which saves the time of imports.
     """

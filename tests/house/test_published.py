@@ -11,7 +11,7 @@ from tests.benchmarks import published
 from tests.data.test_data import mnist
 
 
-def test_each_training_stage_is_three_times_as_long_as_the_previous_stage():
+def test_each_of_eight_stages_is_three_times_as_long_as_the_previous():
     assert published.BURDA.epochs == 3280 and published.stage_of(3280) == 7
     assert [published.stage_of(epoch) for epoch in (1, 2, 4, 5, 13, 14, 40, 41, 364, 365)] == [0, 1, 1, 2, 2, 3, 3, 4, 5, 6]
     assert published.BURDA.rate(1) == 1e-3 and published.BURDA.rate(3280) == pytest.approx(1e-4)

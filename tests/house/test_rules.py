@@ -186,7 +186,7 @@ def global_randomness(path, tree):
             yield f"{path.parent.name}/{path.name}:{line} imports random"
 
 
-def test_source_never_uses_the_global_state_of_random_generators():
+def test_only_the_doctor_uses_the_global_state_of_random_generators():
     assert [found for path in files_of(*SOURCE) for found in global_randomness(path, tree_of(path))] == []
 
 

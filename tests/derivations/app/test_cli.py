@@ -225,7 +225,7 @@ def test_check_finds_every_verdict_as_expected(capsys, monkeypatch):
 
 
 @pytest.mark.slow
-def test_check_prints_a_long_table_only_with_the_option_all(planted, capsys):
+def test_check_prints_short_tables_always_and_long_tables_only_with_option_all(planted, capsys):
     rows = {source: [row.id for entry in ledger.entries(source) for row in entry.rows] for source in ("hong", "lm")}
     for arguments, ids in ((("hong",), rows["hong"]), (("lm", "--all"), rows["lm"]), (("lm",), [])):
         out = run(capsys, "check", *arguments, "--draws", 50)[1]

@@ -340,8 +340,8 @@ def test_tight_point_that_lacks_the_value_of_a_letter_is_refused():
         judged(SQUARE, (A, B), tight={"a": 1})
 
 
-# Assumptions. `needs` states the assumption of an entry; at the points in `outside`, this assumption is false. If the entry
-# fails at such a point, the entry needs its assumption and gets the conditional verdict, `holds-if`.
+# Assumptions. `needs` states the assumption of an entry; at the points in `outside`, this assumption is false. If some link
+# fails at every such point, a row that fails at one or more of these points gets the conditional verdict, `holds-if`.
 
 
 def log_square(s):

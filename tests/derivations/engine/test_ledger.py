@@ -52,7 +52,7 @@ def judgements(id):
 
 
 def forms(entry):
-    """Yield every form of an entry that can be computed, with the indices of the links that must hold."""
+    """Yield every form that can be computed, with indices of links: those that hold in a printed form, else all links."""
     if not entry.printed.free:
         yield entry.printed, [i for i, link in enumerate(computed(entry.printed, entry.tolerance).links) if link.ok]
     for form in repairs(entry):

@@ -48,7 +48,7 @@ def conditional_entries():
 
 
 def first_points(inputs, rng, n=POINTS):
-    """Return raw numbers of four kinds, in turn: N(0, 1); N(0, 9); CORNERS; nearly the same numbers for several symbols."""
+    """Return raw numbers of four kinds, in turn: N(0, 1); N(0, 9); CORNERS; equal or nearly equal for several symbols."""
     kinds, shared = np.arange(n) % 4, {}
     raws = {}
     for symbol in inputs:

@@ -75,6 +75,6 @@ def test_number_of_needed_samples_agrees_with_quadrature():
     assert np.abs(samples_needed(w, s, x, 3) / samples_by_quadrature(w, s, x, 3) - 1).max() < 1e-12
 
 
-def test_first_simple_point_of_lm_25_has_two_mu_and_two_s():
+def test_first_simple_point_of_lm_25_has_different_mu_and_different_s():
     mu, s = (ENTRIES["lm.25"].printed.inputs[i].simple[0] for i in (0, 3))
     assert mu[0] != mu[1] and s[0] != s[1]

@@ -1,4 +1,4 @@
-"""The code map lists all public functions of minivae, and no others, with the ledger entries and test files of each.
+"""The code map has every public function and only existing functions; it links functions and ledger entries both ways.
 
 A function is tied to an entry of the ledger if the entry calls the function and compares the result with its own numbers.
 """
