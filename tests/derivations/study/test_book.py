@@ -1,4 +1,4 @@
-"""The book, one HTML page with the whole ledger: its MathML formulas, links and pictures, also in a real browser."""
+"""The book, one HTML page with the whole ledger: MathML formulas, links, pictures, planted faults, and a real browser."""
 
 import base64
 import contextlib
