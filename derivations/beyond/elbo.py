@@ -91,7 +91,7 @@ def _(W, b, s, x, mu_q, cov_q):
 
 
 def linear_vae(W, b, s, mu, sigma, **settings) -> VAE:
-    """Return minivae's model for one value of each letter. The decoder's mean is b + W z; q is N(mu, sigma^2) for all x."""
+    """Return a VAE of minivae with these parameters. The decoder's mean is b + W z, and q is N(mu, sigma^2) for all x."""
     D, J = W.shape
     shapes = mlp_shapes("encoder", [D, 2 * J]) | mlp_shapes("decoder", [J, D]) | {"log_sigma": ()}
     flat = np.concatenate([np.zeros(D * 2 * J), mu, 2 * log(sigma), W.T.ravel(), b, log(s)])

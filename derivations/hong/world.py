@@ -87,7 +87,8 @@ def lowest(f, halvings: int = 60) -> NDArray:
     return (low + high) / 2
 
 
-# The same model in minivae. In minivae, all draws of noise have the same weight, so the nodes of `codes` cannot be used.
+# The same model in minivae. In minivae, all draws of noise have the same weight. The nodes of `codes` have different
+# weights, so they cannot be used.
 
 
 def corners(count: int) -> NDArray:

@@ -238,7 +238,7 @@ def training_step(given: Problem) -> tuple[list[Line], list[Line]]:
 
 
 def step_text(lines: Iterable[Line], width: int, named: tuple = ()) -> Iterator[str]:
-    """Yield, for each line of code, a heading, the text of the functions that it calls, and the numbers that it computes.
+    """Yield a heading for each line of code, then the trace of the functions that it calls, and the numbers it computes.
 
     Lines that compute no number and have no step number are skipped. `named` has the numbers that the calling line assigns;
     these numbers are shown with the calling line, not inside the called function.

@@ -123,7 +123,7 @@ def frequency_error(draw, draws=20_000):
     return np.abs((x[:, 1:255].mean(axis=0) - p) / np.sqrt(p * (1 - p) / draws)).max()
 
 
-def test_binarized_grey_level_is_1_with_probability_level_divided_by_255():
+def test_grey_level_g_becomes_1_with_probability_g_over_255():
     rng = np.random.default_rng(1)
     assert frequency_error(lambda levels: data.Grey(levels).draw(slice(None), rng)) < 5.5   # fails for 1 seed in 1e5
     assert frequency_error(lambda levels: data.draw_binary(levels / np.float32(255), rng)) < 5.5

@@ -610,7 +610,7 @@ def test_page_announces_choices_once_and_keeps_the_focus(shown, digits):
     page.evaluate("""window.heard = []; new MutationObserver(() => heard.push($("said").textContent)).observe($("said"),
       {childList: true}); window.fourth = thumbs[3].button.datum; thumbs[3].button.focus(); thumbs[3].button.click()""")
     i = page.evaluate("fourth")
-    pause = "new Promise(done => setTimeout(done, 450))"    # the address is written after 0.4 s
+    pause = "new Promise(done => setTimeout(done, 450))"    # the page writes its address 0.4 s after a choice
     wait(page).evaluate(pause)
     focus, heard, gap = page.evaluate("[document.activeElement.datum, heard, $('nats').rows[4].cells[1].textContent]")
     assert focus == i and len(heard) == 1

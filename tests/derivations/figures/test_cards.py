@@ -222,7 +222,7 @@ def test_gradients_reach_mu_and_log_var_only_in_the_right_panel():
 
 
 @pytest.mark.slow
-def test_figures_cards_30_and_odaibo_2_draw_shared_arrows_in_one_style():
+def test_common_arrows_look_the_same_in_cards_30_and_in_odaibo_f2():
     """Compare the colours and widths of the arrows into z and of their gradients, the legends, and the texts of nodes."""
     pages = drawn("odaibo-F2")[0].axes[0], drawn("cards-30")[0].axes[1]
     inner = {"mu->z", "log_var->z", "eps->z", "gradient z->mu", "gradient z->log_var"}
