@@ -28,8 +28,8 @@ def arrows(vae: VAE, x: np.ndarray, eps: np.ndarray, rng: np.random.Generator) -
 def probe(vae: VAE, method: str, known: dict, rng: np.random.Generator, found: set[Arrow]) -> dict:
     """Run the steps of a method one by one, and return {name: value} of its variables.
 
-    Then change one input of each step at a time, and run the step again. If the change of an input a changes a result b,
-    add the arrow (a, b) to `found`.
+    After each step, run this step again with one changed input, for each of its inputs. If the change of an input a changes
+    a result b, add the arrow (a, b) to `found`.
     """
     function = getattr(type(vae), method)
     space = {"self": vae} | known

@@ -147,7 +147,7 @@ FIRST, LOW, HIGH = -25, -9, 49                              # x where the estima
 
 
 def strips(axes: Axes, drawn: dict[str, NDArray], exact: dict[str, tuple[float, float]]) -> None:
-    """Draw every estimate as a dot. Draw a bar for each estimator, from mean - deviation to mean + deviation."""
+    """Draw every estimate as a dot. Draw a bar for each estimator, one standard deviation to each side of the mean."""
     ends = min(values.min() for values in drawn.values()), max(values.max() for values in drawn.values())
     shows(LOW < ends[0] and ends[1] < HIGH, "every estimate lies within the axis")
     axes.plot([TRUTH, TRUTH], [-0.55, 2.7], color=GREY, lw=0.8, ls=(0, (4, 3)), zorder=1)

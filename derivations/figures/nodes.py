@@ -33,7 +33,7 @@ STYLES = {                                                  # {kind: (half width
     "sum": (0.55, 0.38, 0.06, {"fc": DARK, "ec": DARK, "lw": 1.3}),
 }  # fmt: skip
 HEAD = "-|>,head_length=5,head_width=2.6"
-LANE = 0.085                                                # distance of the gradient's arrow from the nodes' centre line
+LANE = 0.085                                                # distance of each of two parallel arrows from the centre line
 BACK = {"color": ORANGE, "lw": 1.7}
 
 

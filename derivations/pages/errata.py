@@ -23,7 +23,10 @@ LISTED = tuple(verdict for verdicts, _ in LISTS.values() for verdict in verdicts
 
 
 class Erratum(NamedTuple):
-    """All ledger rows with one fault. These rows are a group, and the id of the first row is the name of the group."""
+    """All ledger rows with one fault. These rows are a group, and the id of the first row is the name of the group.
+
+    The other rows follow in printed order.
+    """
 
     rows: list[tuple[Entry, Judgement]]
 

@@ -111,8 +111,8 @@ def statement(entry: Entry, row: Row) -> str:
 def sample(form: Form) -> dict:
     """Return a simple point: one of the simple values of every letter. The function tries three points.
 
-    1. Letters with the same rule, such as "> 0", have different values: the first letter has its second simple value, the
-       second letter its third, and so on. The first simple value of a letter is often special: mu = 0, sigma = 1. Equal
+    1. Of the letters with the same rule, such as "> 0", the first letter has its second simple value, the second letter has
+       its third, and so on, at most its last. The first simple value of a letter is often special: mu = 0, sigma = 1. Equal
        letters (q = p) are special, too.
     2. Every letter has its second simple value.
     3. Every letter has its first simple value.
@@ -289,7 +289,10 @@ def link_record(id: str, verdict: str, link: Link | None) -> dict:
 
 
 def source_record(entry: Entry, row: Row) -> dict:
-    """Return a row's claim, our formula for the claim, and the row's group of faults; a printed formula has no claim."""
+    """Return a row's claim, our formula for the claim, and the row's group of faults.
+
+    For a printed formula, the claim and our formula are None.
+    """
     reading = statement(entry, row) if row.claim else None
     return {"claim": row.claim or None, "reading": reading, "group": row.group}
 

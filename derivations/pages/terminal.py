@@ -178,7 +178,10 @@ def error_text(judgement: Judgement) -> str:
 
 
 def totals(items: list[Judged]) -> list[str]:
-    """Return a table: the number of statements of each kind and verdict, and in the last line the number of faults."""
+    """Return a table: the number of statements of each kind and verdict; in the last line, the number of faults, if any.
+
+    A fault of several rows is counted once.
+    """
     rows = [(item.entry, judgement) for item in items for judgement in item.rows]
     count = Counter((entry.kind, judgement.verdict) for entry, judgement in rows)
     faults = Counter(verdict for verdict, _ in {(judgement.verdict, judgement.row.group) for _, judgement in rows})

@@ -34,8 +34,8 @@ from minivae.likelihood import Gaussian
 from minivae.runs.files import must_be_free
 from minivae.vae import VAE
 
-SLOW_ROWS = 100                                             # with --ais, at most 100 rows by default; 100 images take 3 s
-TOLERANCE = 1e-4                                            # allowed error of the integrals of --gap; 355 images take 7 s
+SLOW_ROWS = 100                                             # with --ais, at most 100 rows by default; 100 digits take 3 s
+TOLERANCE = 1e-4                                            # allowed error of the integrals of --gap; 355 digits take 7 s
 SURE = 4                                                    # bounds may be out of order by this many standard errors
 DOCUMENT = "evaluate.json"
 # {name that `evaluate` prints: the key under which `train` stores the same quantity}

@@ -14,7 +14,7 @@ from minivae.data.raw import Raw, Reading
 
 CLASS_NAMES = {"label", "labels", "class", "classes", "target", "y", "species", "category", "digit", "character"}
 PIXELS = re.compile(r"(pixel|px|p)[-_ ]?\d+([-_x]\d+)?|\d+x\d+", re.IGNORECASE)
-SMALLEST = 64                                               # a row of n^2 numbers suggests a picture only if n^2 >= SMALLEST
+SMALLEST = 64                                               # `is_grey` guesses pictures from rows of n^2 >= SMALLEST numbers
 MOST_CLASSES = 100                                          # a column with more different values is not suggested as labels
 SEVERAL = 5                                                 # with fewer rows, a first column 0, 1, 2, ... gives no warning
 
@@ -152,7 +152,10 @@ def square(features: int) -> Shape:
 
 
 def picture_shape(x: NDArray, grey: bool, how: Reading) -> Shape:
-    """Return (height, width): from the user, else from the axes of x, else (n, n) for n^2 bytes or grey levels; or None."""
+    """Return (height, width), or None if x holds no pictures.
+
+    The user's shape comes first, then the last two of three axes of x, then (n, n) for rows of n^2 bytes or grey levels.
+    """
     features = x[0].size
     if how.image is not None:
         if math.prod(how.image) != features:

@@ -238,7 +238,7 @@ def other_prior(weights: Mapping[str, float], reading: Reading, error: float) ->
 
 
 def of_prior(mean: float, variance: float, weight: float, about: str, mistake: Finding) -> Variant:
-    """Return a Variant with two explanations of a term: a right KL to the prior N(mean, variance), or the `mistake`."""
+    """Return a Variant with two explanations: a right KL to the prior N(mean, variance), or the `mistake`."""
     words = (f"it is the KL to a prior N({mean:.6g}, {variance:.6g}), not to N(0, 1): right if new z are drawn from this "
              "prior")
     finding = Finding("unusual", about, "other-prior", words, variance, 1.0,

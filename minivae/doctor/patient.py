@@ -17,7 +17,7 @@ from minivae.doctor.checkup import DATA, FUNCTIONS, SIZES, examine
 
 
 def names_of(path: Path) -> dict:
-    """Execute a file; return {name: value} for the names that the doctor uses. Raises Failed if the file raises an error."""
+    """Execute a file; return {name: value} for the names that the doctor uses. Raises Failed with the line of an error."""
     try:
         source = path.read_bytes()
         code = compile(source, str(path), "exec")

@@ -41,8 +41,9 @@ class Assumed(NamedTuple):
 
 
 def measure(call: Call, rng: np.random.Generator, of_kl: Assumed, latent: int | None = None) -> list[Finding]:
-    """Examine the sampler at two points, with arrays of different shapes; return the findings, compared by `confirmed`.
+    """Examine the sampler at two points, with arrays of different shapes; return the findings at the first point.
 
+    `confirmed` changes the verdict of a finding that is not true at the second point to "cannot tell".
     If the sampler raises an error at a shape, another shape is used: with `latent` columns if given, else SHAPES[0].
     """
     found = []

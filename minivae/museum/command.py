@@ -133,7 +133,7 @@ def blocks(source: str) -> list[ast.ClassDef | ast.FunctionDef]:
 
 
 def side_by_side(shown: Exhibit, options: argparse.Namespace) -> list[str]:
-    """Return a table with the results of both models, and below it, sentences that compare the two models."""
+    """Return a table with the results of both models, and below the table, sentences about the models."""
     settings = f"{options.epochs} epochs, seed {options.seed}; nats per image"
     lines = [f"{settings:44} {'right':>12} {'broken':>12}"]
     for key, label in ROWS.items():
