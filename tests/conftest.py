@@ -71,7 +71,7 @@ def pytest_collection_finish():
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session):
-    """Use a second core for a large run; tests that wait for a long command run first."""
+    """If many tests are chosen, use a second core, and begin with the tests that wait for a long command."""
     return run_on_two_cores(session, {*COMMANDS, "page_results"})
 
 

@@ -84,7 +84,7 @@ def mixture_mass(apart: NDArray, low: float, high: float) -> NDArray:
 
 
 def once_per_value(fit: Callable) -> Callable:
-    """Decorate a fit so that one call computes it only once for each distinct value of `apart`."""
+    """Decorate a fit so that each call computes the fit only once for equal values of `apart`."""
 
     @functools.wraps(fit)
     def fitted(apart: NDArray) -> tuple[NDArray, NDArray]:

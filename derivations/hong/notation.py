@@ -136,7 +136,7 @@ def posterior_density(z, W, sigma_theta, x):
 
 
 def diagonal_density(z, mu, sigma):
-    """Return N(z; mu, diag(sigma^2)), (n, 1), from the covariance matrix."""
+    """Return N(z; mu, diag(sigma^2)), (n, 1), by the formula for a full covariance matrix."""
     return exp(log_density_full(z[:, None], mu, sigma[..., None] ** 2 * np.eye(z.shape[-1])))
 
 

@@ -40,10 +40,10 @@ def place_of(file: Path) -> Place | None:
 
 
 def read_mnist(path: Path, how: Reading) -> Raw:
-    """Read the IDX files in the directory `path`, or the files whose prefix is the last part of `path`.
+    """Read the IDX files in the directory `path`; if `path` is DIR/PREFIX, those in DIR whose names begin with PREFIX.
 
-    Without test files, the caller holds out training rows. With test files, the training set and
-    the test set both have labels, or both have none.
+    Without test files, the caller holds out training rows. With test files, the training set and the test set both have
+    labels, or both have none.
     """
     home = path if path.is_dir() else path.parent
     files = {}

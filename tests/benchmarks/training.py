@@ -238,7 +238,7 @@ class Jax:
     def steps(self, count):
         for _ in range(count):
             self.state = self.step(self.state, self.x)
-        jax.block_until_ready(self.state)                   # only after the last step: training waits for no single step
+        jax.block_until_ready(self.state)                   # only after the last step, as real training would
 
     def loss_and_gradient(self):
         loss, d = jax.jit(jax.value_and_grad(self.loss))(self.state[0], self.x, self.eps)

@@ -1,4 +1,4 @@
-"""minivae/doctor/README.md: its recipe works with stand-ins for PyTorch, JAX and Keras, and its counts are right."""
+"""minivae/doctor/README.md: the recipe works with stand-ins for PyTorch, JAX and Keras, and the numbers are right."""
 
 import re
 import sys

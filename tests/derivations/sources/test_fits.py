@@ -58,7 +58,7 @@ def test_fits_to_gaussians_far_apart_or_close_together_have_the_known_values():
     np.testing.assert_allclose(fits.best_reverse(0.8), (0, 1.273423), atol=1e-6)
 
 
-def test_fit_to_an_array_of_distances_finds_the_minimum_for_each_distance():
+def test_fits_for_an_array_of_distances_find_the_minimum_for_each_distance():
     for fit in (lambda a: fits.fit_reverse(a, a), lambda a: fits.fit_reverse(a, 0), fits.best_reverse):
         mu, sigma = fit(APART)
         gradient, hessian = fits.reverse_slopes(APART, mu, sigma)
