@@ -134,7 +134,7 @@ THREE_FAULTS = (
 def eq_42(theta, w, s, x, i):
     mu, sigma = of_datum(i, encode(theta, x))
     kl_part, reconstruction = printed_kl_part(mu, sigma, i), printed_reconstruction(w, s, x, mu, sigma, i)
-    return gain(theta, w, s, x)[:, :1], "=", kl_part + reconstruction       # without the variance: (42) is printed without a draw of z
+    return gain(theta, w, s, x)[:, :1], "=", kl_part + reconstruction       # no variance: the printed (42) has no draw of z
 
 
 @eq_42.corrected(
