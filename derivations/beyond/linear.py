@@ -292,8 +292,8 @@ def _(lam, s):
     r" \frac{1}{ND}\sum_n\left[|x_n - b - Wm_n|^2 + \mathrm{tr}(WVW^T)\right] ="
     r" \frac{1}{D-d}\sum_{k=d+1}^{D}\lambda_k,\quad"
     r" (W, b \text{ as in beyond.35},\; p(z|x_n) = N(m_n, V),\; \lambda_k \text{ the eigenvalues})", (X,),
-    says="The best sigma^2 is the squared error for codes from q = p(z|x), averaged over features. If W and b are optimal, "
-    "it is the sigma^2 of probabilistic PCA.",
+    says="The best sigma^2 is the squared error for codes from q = p(z|x), averaged over the data and their features. If W "
+    "and b are optimal, it is the sigma^2 of probabilistic PCA.",
     needs=SPARE, undefined=NO_MAXIMUM,
     outside=({"x": on_axes(6, 4, 2, 2)[:, :2]}, {"x": IN_A_PLANE}),
 )  # fmt: skip
