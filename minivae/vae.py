@@ -76,7 +76,7 @@ class VAE:
     ) -> "VAE":  # fmt: skip
         """A new model with D features, J latent coordinates and hidden layers of these widths (reversed in the decoder).
 
-        `rng` draws the weights as Glorot (tanh) or He (relu) suggest; biases are zero. With `data_mean` (D,), the new
+        Weights are drawn from `rng`, by Glorot's rule (tanh) or He's (relu); biases are zero. With `data_mean` (D,), the new
         model decodes z = 0 to the mean of the data (probabilities are clipped to 0.01..0.99). `dtype` is float32 or float64;
         `settings` are other attributes of `VAE`. Raises ValueError if an argument is invalid.
         """
