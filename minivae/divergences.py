@@ -73,7 +73,7 @@ def entropy_full(cov: NDArray) -> NDArray:
 def cholesky(cov: NDArray, name: str = "cov") -> NDArray:
     """The lower triangular R with R R' = cov, (..., J, J). Raises ValueError if cov is not symmetric positive definite.
 
-    Entries (i, j) and (j, i) may differ by rounding: at most 4096 machine epsilons of their dtype, times sigma_i sigma_j.
+    Entries (i, j) and (j, i) may differ by rounding: by up to 4096 sigma_i sigma_j times the machine epsilon of the dtype.
     """
     cov, rule = real_array(name, cov, (..., None, None)), "a symmetric positive definite matrix"
     if cov.shape[-2] != cov.shape[-1]:

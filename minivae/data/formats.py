@@ -26,7 +26,7 @@ DEFLATE = 1032                                              # one packed byte un
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MOST_AXES = 32                                              # the limit of NumPy 1; NumPy 2 allows 64 axes
 LONGEST_HEADER = 10_000                                     # NumPy accepts no .npy header with more characters than this
-LAST = b"PK\5\6"                                           # the last 22 bytes of a zip without a comment begin with this
+LAST = b"PK\5\6"                                           # the first 4 of the last 22 bytes of a zip without a comment
 DESCRIPTORS = (12, 16, 20, 24)                              # possible lengths of the data descriptor after a zip member
 PLAIN = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248]|U\d{1,6})")                          # allowed dtypes: numbers and text
 REMEDIES = {
@@ -103,7 +103,7 @@ def unpacking(file: IO[bytes]) -> Callable[[int], bytes]:
     """Return a function that unpacks a gzip stream of one member.
 
     At the end of the stream, the returned function verifies checksum and length, and refuses further bytes. `gzip.open`
-    would skip zeros after the end, and verify the checksum only when it reaches the end.
+    also verifies checksum and length there, but accepts zeros and a second gzip stream after the end.
     """
     stream = zlib.decompressobj(wbits=31)                   # wbits=31: gzip; zlib verifies checksum and length
 
@@ -189,7 +189,7 @@ def read_npz(path: Path) -> dict[str, NDArray]:
 
 
 def refuse_extra_bytes(archive: zipfile.ZipFile, file: IO[bytes]) -> None:
-    """Check that the members fill every byte before the zip's list of members, because `zipfile` skips other bytes."""
+    """Check that every byte before the zip's list of members belongs to a member. `zipfile` does not check this."""
     place, behind = 0, (0,)
     for member in sorted(archive.infolist(), key=lambda member: member.header_offset):
         if member.header_offset - place not in behind:

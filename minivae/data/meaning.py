@@ -14,7 +14,7 @@ from minivae.data.raw import Raw, Reading
 
 CLASS_NAMES = {"label", "labels", "class", "classes", "target", "y", "species", "category", "digit", "character"}
 PIXELS = re.compile(r"(pixel|px|p)[-_ ]?\d+([-_x]\d+)?|\d+x\d+", re.IGNORECASE)
-SMALLEST = 64                                               # `is_grey` guesses pictures from rows of n^2 >= SMALLEST numbers
+SMALLEST = 64                                               # rows of n^2 >= SMALLEST numbers count as pictures in `is_grey`
 MOST_CLASSES = 100                                          # a column with more different values is not suggested as labels
 SEVERAL = 5                                                 # with fewer rows, a first column 0, 1, 2, ... gives no warning
 
@@ -95,7 +95,10 @@ def rows_of(x: NDArray) -> NDArray:
 
 
 def take_column(x: NDArray, test_x: NDArray | None, label: str | int) -> tuple:
-    """Return x without the column of the labels, and the labels; then test_x without this column, and its labels."""
+    """Move the column of the labels from x to y, and from test_x to test_y; return (x, y, test_x, test_y).
+
+    Without test data, test_x and test_y are None.
+    """
     number = re.fullmatch(r"[+-]?\d{1,9}", str(label))
     if x.ndim != 2 or not number or not -x.shape[1] <= int(label) < x.shape[1] or x.shape[1] == 1:
         known = f"Columns have the numbers 0 to {x[0].size - 1}." if x.ndim == 2 else "Pictures have no columns."
@@ -128,10 +131,10 @@ def numbered(x: NDArray, y: object, test_x: NDArray | None, test_y: object) -> t
 def is_grey(parts: list[NDArray], raw: Raw, how: Reading) -> bool:
     """Return True if the numbers are grey levels. The result is False if the user gave `trials`.
 
-    The bytes of IDX pictures are grey levels, unless all are 0 or 1. In other files, bytes and pictures are grey levels if
-    all numbers are whole and at least 0, and the largest number lies between BRIGHT and 255. Pictures are arrays with
-    three axes. An array with two axes counts as pictures if the user has given the image shape, if all columns have names
-    of pixels, or if each row has n^2 >= SMALLEST numbers.
+    The bytes of IDX pictures are grey levels, unless all are 0 or 1. The numbers of another file are grey levels if three
+    conditions hold: they are bytes or pictures; all are whole and at least 0; the largest is from BRIGHT to 255. Pictures
+    are arrays with three axes. An array with two axes counts as pictures if the user has given the image shape, if all
+    columns have names of pixels, or if each row has n^2 >= SMALLEST numbers.
     """
     x, (low, high, whole) = parts[0], range_of(parts)
     if how.trials is not None or high <= 1 or low < 0:
@@ -154,7 +157,8 @@ def square(features: int) -> Shape:
 def picture_shape(x: NDArray, grey: bool, how: Reading) -> Shape:
     """Return (height, width), or None if x holds no pictures.
 
-    The user's shape comes first, then the last two of three axes of x, then (n, n) for rows of n^2 bytes or grey levels.
+    If the user has given a shape, this shape is returned. Otherwise, an array x with three axes contains pictures of the
+    shape x.shape[1:]. Rows of n^2 bytes or grey levels are pictures of the shape (n, n).
     """
     features = x[0].size
     if how.image is not None:
@@ -205,7 +209,7 @@ def class_texts(y: NDArray | None, test_y: NDArray | None, classes: tuple[str, .
 
 
 def suspects(x: NDArray, labelled: bool, raw: Raw) -> list[str]:
-    """Return warnings: one if the first column has row numbers, one if a column of unlabelled data looks like labels."""
+    """Return warnings about a first column of row numbers, and about a column of unlabelled data that looks like labels."""
     found, last = [], x.shape[1] - 1
     first = x[:, 0]
     index = len(x) >= SEVERAL and last > 0 and are_whole(first) and bool((np.diff(first.astype(float)) == 1).all())

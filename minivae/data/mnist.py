@@ -40,14 +40,14 @@ def place_of(file: Path) -> Place | None:
 
 
 def read_mnist(path: Path, how: Reading) -> Raw:
-    """Read the IDX files in the directory `path`; if `path` is DIR/PREFIX, those in DIR whose names begin with PREFIX.
+    """Read the IDX files in the directory `path`; if `path` is DIR/PREFIX, read the files in DIR with this prefix.
 
     Without test files, the caller holds out training rows. With test files, the training set and the test set both have
     labels, or both have none.
     """
     home = path if path.is_dir() else path.parent
     files = {}
-    for file in sorted(home.iterdir(), reverse=True):       # a plain file comes after its .gz file, and replaces it
+    for file in sorted(home.iterdir(), reverse=True):       # x comes after x.gz in this order, and replaces it in `files`
         place = place_of(file)
         if place is not None and not file.is_dir() and (path.is_dir() or place.prefix.lower() == path.name.lower()):
             files[place] = file

@@ -42,8 +42,8 @@ class Reading:
     Attributes
     ----------
     label : str or int or None
-        Column of the labels, by its name in the header or its number (0 is the first, -1 the last). In an .npz also the
-        name of the array of labels.
+        Column of the labels: its name in the header, or its number (0 is the first, -1 the last). For an .npz, `label` can
+        also be the name of the array of labels.
     delimiter : str or None
         Separator of a text file: one character, "tab" or "space" (any number of blanks).
     image : (height, width) or "28x28" or None
@@ -53,8 +53,8 @@ class Reading:
     trials : int or None
         n if the numbers are counts 0..n.
     older : bool
-        True for an old run, which does not store these settings. Then only directories of IDX files give grey
-        levels, and an .npz with an array x gives x and y only.
+        True for an old run, which does not store these settings. In old runs, only directories of IDX files contain grey
+        levels, and only x and y are read from an .npz that has an array x.
     """
 
     label: str | int | None = None
@@ -88,7 +88,10 @@ def reading(function: str, how: dict) -> Reading:
 
 
 def separator_of(word: str) -> str | None:
-    r"""Return the separator for a word: "\t" for tab, " " for space, or the word if it can separate cells; else None."""
+    r"""Return the separator for a word: "\t" for "tab", " " for "space", and any other word itself.
+
+    Return None if the word cannot separate cells: it has several characters, or one character that a cell may contain.
+    """
     word = {"tab": "\t", "\\t": "\t", "space": " "}.get(word, word)
     return word if len(word) == 1 and not re.match(r"[\w.+\-\"#\r\n]", word) else None
 

@@ -17,9 +17,9 @@ from minivae.data.remedies import filtered, of_text, without_columns
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
 TYPED = {"\t": "tab", " ": "space", ";": "';'", "|": "'|'"}                     # how to type a separator after --delimiter
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-"}
-LOOKED_AT = 20                                              # lines read to find the separator, a header, columns of text
+LOOKED_AT = 20                                              # the first 20 lines show separator, header, columns of text
 MOST_NAMED = 6                                              # an error message names at most this many columns
-SEVERAL = 5                                                 # with fewer rows, text is not taken for the names of the rows
+SEVERAL = 5                                                 # in fewer rows, different texts do not seem to be row names
 
 Line = tuple[int, str]                                      # number of the line, from 1, and its text
 
@@ -35,7 +35,7 @@ class Pulled(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:
-        """Copy the next piece into the buffer, which may be longer; return the length of the piece."""
+        """Copy the next bytes of the stream to the start of the buffer; return the number of these bytes."""
         piece = self.pull(len(buffer))
         buffer[: len(piece)] = piece
         return len(piece)
@@ -117,7 +117,7 @@ def choose_separator(first: list[Line], path: Path, how: Reading) -> str:
     usual = "\t" if ".tsv" in (suffix.lower() for suffix in path.suffixes) else ","
     texts = [line.strip() for _, line in first]
     others = [one for one in (";", "\t", "|", ",", " ") if one != usual and all(one in line for line in texts)]
-    # If every line also has a ; or a tab, this character may separate the cells, and the commas may be decimal commas.
+    # Even if all lines have commas, a ; or a tab in all lines may be the separator: the commas may be decimal commas.
     if all(usual in line for line in texts) and not set(others) & {";", "\t"}:
         return usual
     for other in others:                                    # spaces separate cells only if they separate numbers
@@ -151,8 +151,8 @@ def is_number(cell: str) -> bool:
 def has_header(first: list[Line], separator: str, path: Path) -> bool:
     """Return True if the first line is a header.
 
-    There are two kinds of header. In the first kind, no cell is a number. In the second kind, all cells but one are
-    consecutive numbers from 0 or 1. The remaining cell is a text above a number, or it is the first cell and empty.
+    There are two kinds of header. In the first kind, no cell is a number. In the second kind, one cell is not a
+    number, and all other cells count up from 0 or 1. The one cell is either a text above a number, or an empty first cell.
 
     Raises Damaged if the first line is not a header, but has text above a number.
     """
@@ -194,7 +194,7 @@ def label_column(label: str | int | None, names: tuple[str, ...], width: int) ->
 
 
 def listed(names: tuple[str, ...] | list[str]) -> str:
-    """Return the names as text; if there are more than MOST_NAMED, only the first ones and the last one."""
+    """Return the names as text. From more than MOST_NAMED names, take the first ones, "..." and the last one."""
     names = [name or "(no name)" for name in names]
     return ", ".join(names if len(names) <= MOST_NAMED else [*names[: MOST_NAMED - 1], "...", names[-1]])
 
@@ -209,12 +209,15 @@ COMPLETE = " Correct the line, or leave the row out."
 
 
 def ragged(line: int, cells: int, width: int) -> str:
-    """Return the message that a line and the first line have different numbers of cells."""
+    """Return the error message for a line that has more or fewer cells than the first line."""
     return f"line {line} has {cells} cell{'s' * (cells != 1)}; the first line has {width}."
 
 
 def refuse_shape(first: list[Line], header: int, separator: str, path: Path) -> None:
-    """Refuse lines that all end with a separator, a first row longer or shorter than the header, and a line of units."""
+    """Refuse a table if all lines end with a separator, or if the line below the header is not a row that fits the header.
+
+    A row fits the header if it has the same number of cells, and does not seem to contain units such as "cm".
+    """
     stripped = "[[:space:]]*" if separator == "\t" else separator
     ends = f"sed 's/{stripped}$//'"
     if separator != " " and all(line.endswith(separator) for _, line in first):

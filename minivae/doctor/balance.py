@@ -52,8 +52,8 @@ def hidden_weights(whole: Measured) -> list[Finding]:
         return []
     found, sizes = [], whole.sizes
     cost, kl = whole.powers["cost"], whole.powers["kl"]
-    # `exhibit` is the name of a bug in the museum. In a loss with sums, this bug acts like beta = B, D or 1/J, which is the
-    # size to the power `usual`.
+    # `exhibit` is the name of a bug in the museum. The bug multiplies the weight of the KL, relative to the reconstruction,
+    # by the size to the power `usual`: by B, D or 1/J.
     for letter, usual, exhibit, over in (
         ("B", 1, "kl-sum-over-batch", "rows"), ("D", 1, "mean-over-pixels", "features"),
         ("J", -1, "kl-mean-over-latents", "latents"),
@@ -70,9 +70,10 @@ def hidden_weights(whole: Measured) -> list[Finding]:
 
 
 def weight_of_kl(reconstruction: str, beta: float) -> list[Finding]:
-    """Return a finding if the weight of the KL is not that of the ELBO.
+    """Return a finding if the weight of the KL in the loss is not its weight in the ELBO.
 
-    A squared error gives no finding: for each weight of the KL, there is a sigma of the decoder that makes the loss an ELBO.
+    A loss with a squared error gives no finding. For any positive weight of the KL, such a loss is an ELBO, up to its sign
+    and a factor, if the decoder has a suitable sigma.
     """
     if reconstruction == "mse" or beta == 0 or abs(beta - 1) < 1e-6:
         return []
@@ -124,7 +125,7 @@ def convention_of(whole: Measured, sizes: Mapping[str, int]) -> Convention | Non
 
 
 def unsure(finding: Finding) -> bool:
-    """Return True if a finding says that a part of the loss is unknown, or not a sum or mean over all entries."""
+    """Return True if a finding says that a part of the loss is unknown, or is neither a sum nor a mean over all entries."""
     return (finding.key in ("unknown-cost", "unknown-kl", "free-bits", "capacity", "reduction", "not-additive")
             or finding.key == "ignored-entries" and finding.verdict != "unusual")
 

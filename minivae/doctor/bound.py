@@ -112,7 +112,7 @@ def against_log_px(calls: Mapping[str, Call], measured: Mapping[str, Measured], 
                    rng: np.random.Generator) -> list[Finding]:
     """Compare minus the loss with log p(x), and return the finding in a list.
 
-    The list is empty if a function that the comparison needs was not given or is not understood.
+    The list is empty if the comparison is not possible, for example because a function is missing or not understood.
     """
     if not {"loss", "encode", "sample", "decode", "log_px_given_z"} <= set(calls) or not takes_noise(calls["sample"]):
         return []

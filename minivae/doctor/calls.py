@@ -30,9 +30,9 @@ class Raised(Failed):
 class Call:
     """A function of the user. A call gets copies of the arguments; the result is converted to float64 arrays.
 
-    Attributes: `changed` has {position: (before, after)} for each argument that a call has changed in place. `single` is
-    True until the function returns a number that float32 cannot represent. `parameters` lists the parameters in the
-    signature; the list is empty if Python cannot find them.
+    Attributes: `changed` describes the arguments that the function has changed in place, as {position of the argument:
+    (number before, number after)}. `single` is True until the function returns a number that float32 cannot represent.
+    `parameters` lists the parameters in the signature; the list is empty if Python cannot find them.
     """
 
     def __init__(self, name: str, function: Callable, file: str | None = None):
@@ -63,7 +63,7 @@ class Call:
         return result
 
     def converted(self, value: Any) -> Any:
-        """Convert a value, or the values inside a tuple, dict or list of arrays, to float64 arrays.
+        """Convert a value to a float64 array. In a tuple, a dict or a list of arrays, convert each element.
 
         A list of arrays becomes a tuple. Tensors are converted by their methods detach, cpu and numpy.
         """
@@ -83,7 +83,7 @@ class Call:
             came = "None" if value is None else type(value).__name__
             raise Failed(f"{self.name} must return numbers; got {came}. Return an array, a float, or a dict of these.")
         wide = array.astype(np.float64)
-        if self.single:                                     # else skipped, because the test takes 10 % of the run time
+        if self.single:                                     # after the first False, skip the test: it takes 10 % of the time
             self.single = bool((wide.astype(np.float32) == wide)[np.isfinite(wide)].all())
         return wide
 
@@ -120,7 +120,7 @@ class Call:
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed NumPy's global random state inside `with`, because the user's code may use it; restore it afterwards."""
+    """Inside `with`, seed NumPy's global random state, which the user's code may use; then restore the old state."""
     before = np.random.get_state()
     np.random.set_state(np.random.RandomState(seed).get_state())
     try:
@@ -147,8 +147,8 @@ def told(call: Call, place: int) -> tuple[str, str]:
 def in_users_words(error: BaseException, file: str | None, name: str) -> str:
     """Return an error as text: "my_vae.py, line 7, in loss: ValueError: ...".
 
-    The number is that of the line in the user's file where the error occurred. If the error occurred in another file, the
-    number is that of the line in the user's file that called the other file.
+    The text names the line in the user's file that raised the error. If a function in another file raised the error, the
+    text names the line in the user's file that called this function.
     """
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     said = " ".join(str(error).split()).rstrip(".")

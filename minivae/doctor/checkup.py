@@ -41,14 +41,14 @@ def examine(seed: int = 0, file: str | None = None, **given: Any) -> Report:
     loss, kl, sample, log_px_given_z, encode, decode, gradient, loss_and_gradient, iw_bound : callable, optional
         Functions of NumPy arrays, described in minivae/doctor/README.md.
     features, latent, batch : int, optional
-        Sizes D, J and B of the user's arrays. Functions that accept no other sizes are measured at these sizes. If the loss
-        contains means, its beta and its sigma depend on these sizes.
+        Sizes D, J and B of the user's arrays. A function that accepts only these sizes is measured at these sizes. If the
+        loss contains means, its beta and its sigma depend on these sizes.
     params : optional
         Parameters with which loss_and_gradient is called.
     x : optional
         Data at which the lower bound is compared with the exact log p(x).
     axis : int, optional
-        The axis of log_w that runs over the draws, 0 or 1.
+        Axis of the draws in log_w: 0 if each row of log_w belongs to one draw, 1 if each column belongs to one draw.
     seed : int
         Random seed of the points at which the functions are measured.
     file : str, optional
@@ -127,7 +127,7 @@ def run(report: Report, calls: Mapping[str, Call], sizes: Mapping[str, int], giv
 
 
 def not_an_elbo(findings: Iterable[Finding]) -> str:
-    """Return the reason why minus the loss is not an ELBO, or "" if no finding gives such a reason.
+    """Return the reason why minus the loss is not an ELBO, or "" if the findings contain no reason.
 
     Noise that all rows share is not a reason, because this noise does not change the expected loss.
     """
@@ -140,7 +140,7 @@ def not_an_elbo(findings: Iterable[Finding]) -> str:
 
 
 def gradients(calls: Mapping[str, Call], whole: Measured | None, rng: np.random.Generator) -> list[Finding]:
-    """Return the findings about `gradient`. To measure it, the loss must return the same finite number in each call."""
+    """Return the findings about `gradient`. They need a loss that returns the same finite number in each call."""
     if whole is None or any(f.key in ("counter", "noise-inside", "not-repeatable", "not-finite") for f in whole.findings):
         return [Finding("cannot tell", "gradient", "no-loss",
                         "it was not compared: this needs a loss that returns the same finite number twice")]

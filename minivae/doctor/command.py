@@ -25,7 +25,7 @@ EXAMPLES = """examples:
   minivae doctor my_vae.py --json                the same for programs
 """
 CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from minivae.doctor.patient import main; main(*sys.argv[2:])"
-LINES = 10                                                  # largest number of lines of the file's output that are shown
+LINES = 10                                                  # at most this many lines of the file's output are shown
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -59,7 +59,7 @@ def doctor_command(options: argparse.Namespace) -> int:
 
 
 def examined(file: Path, seed: int, timeout: float) -> dict:
-    """Return the report on a file as a JSON document. Raises ValueError if an error, an exit or a timeout prevents it."""
+    """Return the report on a file as a JSON document. Raises ValueError if the file fails, exits or needs too much time."""
     root = str(Path(minivae.__file__).parents[1])
     environment = os.environ if any(name in os.environ for name in THREADS) else os.environ | dict.fromkeys(THREADS, "1")
     words = [sys.executable, "-c", CHILD, root, str(file), str(seed), str(timeout)]

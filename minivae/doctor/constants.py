@@ -13,7 +13,7 @@ from minivae.gaussian import LOG_2PI
 def constants(result: Measured) -> list[Finding]:
     """Return findings about the additive constant of the loss.
 
-    If the doctor can explain this constant, result.constant becomes the constant that the cost adds for each feature.
+    If the doctor can explain the constant, it stores in result.constant how much the cost adds for each feature.
     """
     cost, kl, name = result.cost, result.kl, result.target.call.name
     constant = result.found[""][1].constant
@@ -56,15 +56,16 @@ def decided(result: Measured) -> list[Finding]:
 
 
 def sigma_of(cost: Known) -> tuple[float, float]:
-    """Return (sigma, sign) of a squared error: its weight is sign / (2 sigma^2), and the sign is 1 in a loss."""
+    """Return (sigma, sign) of a squared error with the weight sign / (2 sigma^2). The sign is 1 in a loss, else -1."""
     return math.sqrt(1 / (2 * abs(cost.weight))), math.copysign(1, cost.weight)
 
 
 def normalisers(cost: Known | None) -> dict[str, float]:
     """Return {name: constant} for the normaliser of a Gaussian, log(sigma) + log(2 pi) / 2, and for each of its two terms.
 
-    The constants are in nats per feature. The weight of (x - o)^2 gives sigma. A log-density subtracts the normaliser, so
-    the constants of a log-density are negated. If the cost is not a squared error, the dict is empty.
+    The constants are in nats per feature. `sigma_of` computes sigma from the weight of (x - o)^2. A log-density
+    subtracts the normaliser, so the constants of a log-density are negated. If the cost is not a squared error, the dict is
+    empty.
     """
     if cost is None or cost.kind != "mse":
         return {}
@@ -74,9 +75,9 @@ def normalisers(cost: Known | None) -> dict[str, float]:
 
 
 def other_normaliser(result: Measured, of_kl: Mapping[str, float]) -> Finding | None:
-    """Return the finding about a Gaussian whose normaliser and whose (x - o)^2 have different sigmas, or None.
+    """Return a finding if a Gaussian has one sigma in its normaliser and another sigma in its (x - o)^2, else None.
 
-    Two mistakes are recognised: the sigma of the normaliser is the square, or the square root, of the sigma of (x - o)^2.
+    Two mistakes are recognised: if s is the sigma of (x - o)^2, the sigma of the normaliser is s^2, or it is sqrt(s).
     """
     sigma, sign = sigma_of(result.cost)
     for other, how in ((sigma**2, "2 sigma"), (math.sqrt(sigma), "2 sigma^4")):
@@ -90,7 +91,7 @@ def other_normaliser(result: Measured, of_kl: Mapping[str, float]) -> Finding | 
 
 
 def constant_of(result: Measured, of_kl: float, of_cost: float, letter: str = "") -> float:
-    """Return the constant of a loss in which each KL entry adds `of_kl` x its weight, and each feature adds `of_cost`."""
+    """Return the constant of a loss: each KL entry adds `of_kl` times the KL's weight, and each feature adds `of_cost`."""
     sizes = result.found[letter][0]
     kl = of_kl * result.kl.weight * sizes["J"] * factor(sizes, result.powers["kl"]) if result.kl else 0.0
     cost = of_cost * sizes["D"] * factor(sizes, result.powers["cost"]) if result.cost else 0.0
@@ -98,7 +99,7 @@ def constant_of(result: Measured, of_kl: float, of_cost: float, letter: str = ""
 
 
 def agrees(result: Measured, of_kl: float, of_cost: float, once: float = 0.0) -> bool:
-    """Return True if `constant_of` with `of_kl` and `of_cost` gives the measured constant at all sizes.
+    """Return True if `constant_of`, called with `of_kl` and `of_cost`, returns the measured constant at all sizes.
 
     `once` is a constant that each data point adds only once, not for every latent.
     """
@@ -115,9 +116,9 @@ def agrees(result: Measured, of_kl: float, of_cost: float, once: float = 0.0) ->
 
 
 def is_zero(result: Measured) -> bool:
-    """Return True if the formulas of the cost and the KL add up to the result, so that no constant must be added to them.
+    """Return True if the formula of the cost plus the formula of the KL equals the result, without a further constant.
 
-    Return False if they do not, or if there is no formula for the KL.
+    Return False if a further constant is needed, or if there is no formula for the KL.
     """
     kl = result.kl
     if kl is None and "kl" in result.target.parts and result.found[""][1].kl.coefficients:
@@ -126,7 +127,7 @@ def is_zero(result: Measured) -> bool:
 
 
 def explained(result: Measured, of_kl: str, of_cost: str) -> list[Finding]:
-    """Return the findings about the constant term: `of_kl` and `of_cost` say what the KL and the cost add to it."""
+    """Return findings about a constant that consists of `of_kl` (such as "dropped") and `of_cost` (such as "gaussian")."""
     out, name, constant = [], result.target.call.name, result.found[""][1].constant
     if of_kl == "dropped":
         verdict = "wrong" if name == "kl" else "unusual"

@@ -22,7 +22,7 @@ def slope(f: Callable[[NDArray], float], at: NDArray, step: float, places: Itera
     """Return the gradient of f at an array, or only its entries at `places`, by central differences.
 
     The slopes for two step sizes are combined, so that the error is of order step^4. If the two slopes disagree, a kink
-    (of a ReLU) may be near. Then smaller steps are tried, but only in double precision, where `step` is below 0.01.
+    (of a ReLU) may be near, so smaller steps are tried. They are tried only in double precision, when `step` < 0.01.
     """
     found = []
     for place in places or np.ndindex(at.shape):
@@ -64,7 +64,8 @@ def measure(loss: Call, call: Call, rng: np.random.Generator, known: tuple) -> l
                 return loss.whole(*(arguments | {name: moved}).values()).mean()
 
             whole[name] = slope(f, arguments[name], step)
-        # also right: the gradient of the sum if `loss` returns B numbers, the gradient of minus the loss if it is an ELBO
+        # Two other gradients are right, too: if `loss` returns B numbers, the gradient of their sum; if `loss` returns an
+        # ELBO, the gradient of minus the ELBO.
         for factor in [sizes["B"]] * bool(loss.whole(*arguments.values()).ndim) + [-1] * ascends:
             if all(close(given[name], factor * right, rel) for name, right in whole.items()):
                 whole = {name: factor * right for name, right in whole.items()}
@@ -76,7 +77,7 @@ def measure(loss: Call, call: Call, rng: np.random.Generator, known: tuple) -> l
 
 
 def draw(rng: np.random.Generator, sizes: Mapping[str, int], binary: bool) -> list[NDArray]:
-    """Return x, output, mu and log_var. No output is near its x, because |x - output| has a kink at output = x."""
+    """Return x, output, mu and log_var. Each |x - output| is at least 0.05, because it has a kink at 0."""
     x, o = rng.uniform(0.1, 0.9, (2, sizes["B"], sizes["D"]))
     o = np.where(np.abs(x - o) < 0.05, x + 0.08 * np.where(x < 0.5, 1, -1), o)
     shape = sizes["B"], sizes["J"]
@@ -113,7 +114,7 @@ def functions(x: NDArray, o: NDArray, m: NDArray, s: NDArray, name: str) -> dict
 
 
 def paths(arguments: Mapping[str, NDArray], name: str, right: NDArray) -> dict[str, NDArray]:
-    """Return the right array, and other arrays of its shape that a wrong gradient may contain as terms."""
+    """Return the right array and other arrays of its shape. A wrong gradient may be a sum of multiples of these arrays."""
     known = arguments | {"exp(log_var)": np.exp(arguments["log_var"]), "1": np.ones_like(right)}
     more = {"x": (), "output": ("x", "output"), "mu": ("mu", "1"), "log_var": ("exp(log_var)", "1")}[name]
     return {"the right array": right} | {n: known[n] for n in more if ratio(known[n], right) is None}
@@ -122,8 +123,8 @@ def paths(arguments: Mapping[str, NDArray], name: str, right: NDArray) -> dict[s
 def compared(gathered: Mapping[str, list], about: str, rel: float) -> list[Finding]:
     """Return a finding for each array of the gradient.
 
-    `gathered` maps the name of an array to a list with one element for each measurement. The element has the arguments of
-    `describe`. The measurements have different sizes of the inputs.
+    `gathered` maps the name of an array to a list of measurements, made with different sizes of the inputs. A measurement is
+    a tuple (probe, functions, paths, others); `describe` explains these four.
     """
     found = []
     for name, seen in gathered.items():
@@ -169,7 +170,7 @@ def leaves(params: Any, prefix: str = "params") -> dict[str, NDArray]:
 
 
 def rebuilt(params: Any, arrays: Mapping[str, NDArray], prefix: str = "params") -> Any:
-    """Return dicts, lists and tuples with the structure of `params` that contain `arrays`."""
+    """Return `arrays` inside dicts, lists and tuples with the structure of `params`."""
     if isinstance(params, dict):
         return {key: rebuilt(part, arrays, f"{prefix}[{key!r}]") for key, part in params.items()}
     if isinstance(params, (list, tuple)):
@@ -194,7 +195,10 @@ def sizes_of(call: Call, params: Any, given: Mapping) -> tuple[int, int] | None:
 
 
 def measure_model(call: Call, params: Any, features: int, latent: int, rng: np.random.Generator) -> list[Finding]:
-    """Compare the gradient of loss_and_gradient with finite differences of its loss, at params plus random numbers."""
+    """Compare the gradient that loss_and_gradient returns with finite differences of the loss that it returns.
+
+    The comparison is made at params plus random numbers.
+    """
     arrays = {name: np.asarray(array + rng.normal(0, 0.3, array.shape)) for name, array in leaves(params).items()}
     gathered: dict[str, list] = {}
     for rows in (3, 5):

@@ -85,7 +85,7 @@ def of_shape(name: str, value: NDArray, sizes: Mapping[str, int]) -> Finding:
 def ignored(target: Target, arguments: list[NDArray], others: list[NDArray]) -> list[Finding]:
     """Return a finding for each argument that has entries without effect.
 
-    A change of such an entry does not change the result, neither at the values `arguments` nor at the values `others`.
+    An entry has no effect if the result stays equal when the entry changes, both at `arguments` and at `others`.
     """
     found = []
     if max(a.size for a in arguments) > 300:                # several calls for each entry would take long
@@ -149,7 +149,7 @@ def read_part(result: Measured, part: str, rng: np.random.Generator, partial: bo
 
 
 def near_the_prior(result: Measured, known: KnownKL, terms: Fit, rng: np.random.Generator) -> Finding | None:
-    """Return a finding if the KL differs from its formula where q is near the prior, as with free bits or a capacity."""
+    """Return a finding if the KL differs from its formula for q near the prior. Free bits or a capacity can cause this."""
     target = result.target
     if not known.known:
         return None
@@ -169,7 +169,7 @@ def near_the_prior(result: Measured, known: KnownKL, terms: Fit, rng: np.random.
 
 
 def at_two_sizes(found: Mapping, part: str, term: str) -> tuple[float, float]:
-    """Return the coefficient of a term at the base sizes, and the first different coefficient at the other sizes.
+    """Return the coefficient of a term at the base sizes, and the first coefficient at other sizes that differs from it.
 
     If the coefficient is the same at all sizes, it is returned twice.
     """
@@ -190,16 +190,16 @@ def found_outside(result: Measured, part: str, rng: np.random.Generator) -> Find
 
 
 def moved(result: Measured, part: str, rng: np.random.Generator) -> tuple[float, float]:
-    """Return the result at a random point, and the result after a change of the arguments of the cost or of the KL."""
+    """Return the result at a random point, and the result for other x and output, or for other mu and log_var."""
     x, o, m, s = result.target.draw(rng, result.sizes, 2)
     other = (x[1], o[1], m[0], s[0]) if part == "cost" else (x[0], o[0], m[1], s[1])
     return result.target(x[0], o[0], m[0], s[0]), result.target(*other)
 
 
 def undecided(result: Measured) -> list[Finding]:
-    """Return the finding that the doctor cannot tell if a KL with unusual coefficients is right; [] for other KLs.
+    """Return a finding "cannot tell" about a KL with unusual coefficients, which may be right or wrong.
 
-    There is also no finding if `decided` has used the constant of the loss to tell that the KL is right or wrong.
+    Return [] for any other KL, or if `decided` has already found out, by the constant of the loss, if the KL is right.
     """
     if not result.kl or not result.kl.variant:
         return []
@@ -208,9 +208,10 @@ def undecided(result: Measured) -> list[Finding]:
 
 
 def confirm(result: Measured, rng: np.random.Generator) -> None:
-    """Add the formula of the function to the findings if it is right at new points; else say that the parts do not add up.
+    """Add the formula of the function to the findings if the formula is right at new points.
 
-    Also check the additive constant of the formula, and the results of the function for extreme arguments.
+    If it is, check also the additive constant of the formula, and the results of the function for extreme arguments. If it
+    is not, add the finding that the function is not the sum of its parts.
     """
     first, name, target = result.found[""][1], result.target.call.name, result.target
     if first.cost is None or first.kl is None:

@@ -58,11 +58,11 @@ def weighted_sum(weights: Mapping[str, float]) -> str:
 
 
 class Variant(NamedTuple):
-    """Coefficients that fit two cases: a right KL of an unusual form, and a wrong KL.
+    """Two explanations of the coefficients of a KL: the KL is right, but has an unusual form; or the KL is wrong.
 
-    The additive constant of the loss shows which case it is. Let c be the number that the KL adds to this constant for each
-    row and each latent, divided by the weight of the KL. If `constant` is a number, the KL is right if c = `constant`, else
-    wrong. If `constant` is None, the KL is wrong if c = -1/2, else right.
+    The additive constant of the loss shows which explanation is true. For each row and each latent, the KL adds c times its
+    weight to this constant. If `constant` is a number, the KL is right for c = `constant`, and wrong for any other c. If
+    `constant` is None, the KL is wrong for c = -1/2, and right for any other c.
     """
 
     constant: float | None
@@ -80,8 +80,8 @@ class KnownKL(Known):
     """
 
     reading: Reading | None = None
-    constant: float = -0.5                                  # additive constant of a KL of weight 1, per row and latent
-    variant: Variant | None = None                          # the two cases that fit this KL, if two cases fit
+    constant: float = -0.5                                  # constant in a KL of weight 1, for each row and each latent
+    variant: Variant | None = None                          # the two explanations of this KL, if there are two
 
     @property
     def known(self) -> bool:
@@ -95,12 +95,12 @@ def same(a: float, b: float, error: float) -> bool:
 
 
 PROBABILITIES = "-(x * np.log(o) + (1 - x) * np.log(1 - o))"
-COSTS = {                                                   # {names of the terms: (kind of the cost, their coefficients)}
+COSTS = {                                                   # {names of the terms: (kind of cost, coefficients of the terms)}
     ("(x - o)^2",): ("mse", (1,)), ("BCE(x, o)",): ("bce", (1,)), ("BCE(x, sigmoid(o))",): ("logits", (1,)),
     ("|x - o|",): ("absolute", (1,)), ("-x log o", "o"): ("poisson", (1, 1)), ("exp(o)", "x o"): ("poisson-log", (1, -1)),
     ("BCE(x, o)", "log C(o)"): ("continuous-bernoulli", (1, -1)),
 }  # fmt: skip
-# {(first term, other term) of a known cost: coefficient of the other term if the first term has coefficient 1}
+# {(first term, second term) of a known cost: coefficient of the second term / coefficient of the first term}
 PARTNERS = {("BCE(x, o)", "log C(o)"): -1, ("-x log o", "o"): 1, ("-x log o", "-(1 - x) log(1 - o)"): 1}
 ODD = {
     "BCE(o, x)": ("wrong", "arguments-exchanged", "x and output are exchanged: the cross-entropy takes the logarithm of x "
@@ -143,8 +143,8 @@ def cost_named(weights: dict[str, float], error: float, about: str) -> Known:
 
 
 LOG_SQUARED = "it has (log sigma)^2 where a KL has log sigma^2"
-# Each entry describes a wrong formula of the KL: the coefficients of the terms if the KL has weight 1, the key of the
-# finding, and an explanation for the user. The key is also the name of an exhibit in the museum.
+# Each entry describes a wrong formula of the KL. It has the coefficients of the terms in a KL of weight 1, the key of the
+# finding, and an explanation for the user. The key of the finding is also the name of an exhibit in the museum.
 PATTERNS = (
     ({"m^2": 0.5, "s^2": 0.5, "s": -0.5}, "log-var-squared", "it has log_var^2 where a KL has exp(log_var)"),
     ({"m^2": 0.5, "exp(s)": 0.5, "s^2": -0.125}, "log-sigma-squared", LOG_SQUARED),
@@ -159,7 +159,7 @@ RIGHT = {
 
 
 def kl_named(weights: dict[str, float], error: float, about: str) -> KnownKL:
-    """Return the KL with its reading, weight and findings: a correct KL, one with a wrong coefficient, or an unknown one."""
+    """Return the KL with its reading, weight and findings. It may be correct, have a wrong coefficient, or be unknown."""
     known, twice = KnownKL(weights, "J"), 2 * weights.get("m^2", 0.0)
     for reading in READINGS:
         if fits(weights, pattern_of(reading), twice, error):
@@ -205,7 +205,7 @@ def kl_named(weights: dict[str, float], error: float, about: str) -> KnownKL:
 
 
 def pattern_of(reading: Reading) -> dict[str, float]:
-    """Return {term: coefficient} of a correct KL with this reading and weight 1."""
+    """Return {term: coefficient} of a correct KL of weight 1 if its second argument has the meaning `reading`."""
     return {"m^2": 0.5, reading.spread: 0.5, reading.log: -reading.factor}
 
 
@@ -215,9 +215,9 @@ def fits(weights: Mapping[str, float], pattern: Mapping[str, float], v: float, e
 
 
 def one_off(weights: Mapping[str, float], reading: Reading, error: float) -> tuple[str, float] | None:
-    """Return (name of the wrong coefficient, weight) if exactly one of the three coefficients of a KL is wrong; else None.
+    """Return (name of the wrong coefficient, weight of the KL) if exactly one of its three coefficients is wrong, else None.
 
-    The other two coefficients must be those of a right KL, multiplied by the same weight.
+    The remaining two coefficients must be equal to the coefficients of a right KL times the weight.
     """
     pattern = pattern_of(reading)
     if not set(weights) <= set(pattern) or len(weights) < 2 or reading.spread not in weights:
@@ -230,7 +230,7 @@ def one_off(weights: Mapping[str, float], reading: Reading, error: float) -> tup
 
 
 def other_prior(weights: Mapping[str, float], reading: Reading, error: float) -> tuple[float, float] | None:
-    """Return (mean, variance) of the prior if the coefficients are those of a KL to N(mean, variance), else None."""
+    """Return (mean, variance) of a Gaussian prior if a KL to this prior has the coefficients `weights`, else None."""
     if set(weights) - {"m"} != set(pattern_of(reading)) or not same(weights["m^2"], weights[reading.spread], error):
         return None
     variance = weights[reading.log] / -reading.factor / (2 * weights["m^2"])
@@ -238,7 +238,7 @@ def other_prior(weights: Mapping[str, float], reading: Reading, error: float) ->
 
 
 def of_prior(mean: float, variance: float, weight: float, about: str, mistake: Finding) -> Variant:
-    """Return a Variant with two explanations: a right KL to the prior N(mean, variance), or the `mistake`."""
+    """Return a Variant with two explanations: the KL is right for a prior N(mean, variance), or it has the `mistake`."""
     words = (f"it is the KL to a prior N({mean:.6g}, {variance:.6g}), not to N(0, 1): right if new z are drawn from this "
              "prior")
     finding = Finding("unusual", about, "other-prior", words, variance, 1.0,
@@ -247,7 +247,10 @@ def of_prior(mean: float, variance: float, weight: float, about: str, mistake: F
 
 
 def scaled_spread(factor: float, weight: float, reading: Reading, about: str, mistake: Finding) -> Variant:
-    """Return a Variant with two explanations: a right KL whose sigma^2 is `factor` times that of `reading`, or `mistake`."""
+    """Return a Variant with two explanations: the KL is right for another sigma, or it has the `mistake`.
+
+    The square of the other sigma is `factor` times the sigma^2 of `reading`.
+    """
     name, root = f"{reading.name} with sigma^2 multiplied by {factor:.6g}", math.sqrt(factor)
     scaled = reading._replace(name=name, sigma=lambda s: root * reading.sigma(s), code=f"{root:.6g} * {reading.code}")
     words = (f"the KL is right for sigma = {root:.6g} * {reading.code}: sigma^2 is {factor:.6g} x that of the reading "

@@ -51,7 +51,7 @@ class Target(NamedTuple):
         return [draws[0] for draws in self.draw(rng, sizes, 1)]
 
     def draw(self, rng: np.random.Generator, sizes: Mapping[str, int], n: int) -> list[NDArray]:
-        """Draw x, o, m and s n times. o is valid as a probability and a logit; s as a variance, sigma and log_var."""
+        """Draw x, o, m and s n times. o can be a probability or a logit; s can be a variance, a sigma or a log_var."""
         wide, narrow = (n, sizes["B"], sizes["D"]), (n, sizes["B"], sizes["J"])
         x, o = rng.uniform(0.06, 0.94, wide), rng.uniform(0.06, 0.94, wide)
         if self.binary:
@@ -64,7 +64,7 @@ class Target(NamedTuple):
 
 
 def fitted(part: str, values: NDArray, draws: list, single: bool, hint: tuple) -> Fit | None:
-    """Fit the terms of the cost or of the KL. The terms in `hint` are tried first, terms such as log(o + 1e-7) last."""
+    """Fit the terms of the cost or of the KL. Try the terms in `hint` first, and terms such as log(o + 1e-7) last."""
     terms = {"cost": cost_terms, "kl": kl_terms}[part]
     if found := fit(values, terms(*draws), single, (hint, *FIRST[part]), MOST[part]):
         return found
@@ -99,8 +99,8 @@ def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator,
     measured = target.values(*fresh)
     predicted = cost.at(cost_terms(*fresh[:2], cost.guard)) + kl.at(kl_terms(*fresh[2:], kl.guard))
     rest = measured - predicted
-    # Each fit kept the other part's arguments fixed, so its constant includes the other part. `off` corrects the sum of the
-    # two constants.
+    # The arguments of the KL were fixed while the cost was fitted, so the constant of the cost's fit includes the KL. In the
+    # same way, the constant of the KL's fit includes the cost. `off` corrects the sum of the two constants.
     off = np.median(rest)
     additive = bool(np.ptp(rest) <= 8 * noise(measured, single) + cost.residual + kl.residual)
     return Terms(cost, kl, cost.constant + kl.constant + off, additive, (measured[0], predicted[0] + off))
@@ -109,8 +109,8 @@ def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator,
 def at_all_sizes(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> tuple[dict, dict[str, str]]:
     """Fit the terms at the given sizes, and again after a change of one size: B, D or J.
 
-    Return two dictionaries: {letter: (sizes, Terms)} and, if the function raises an error, {letter: error}. The letter is
-    that of the changed size, or "" for the given sizes.
+    Return two dictionaries: {letter: (sizes, Terms)}, and {letter: error} for sizes at which the function raises an error.
+    A letter names the changed size; the letter "" stands for the given sizes.
     """
     letters = ["B", *({"cost": "D", "kl": "J"}[part] for part in target.parts)]
     found, refused = {"": (sizes, terms_at(target, sizes, rng))}, {}
@@ -124,11 +124,11 @@ def at_all_sizes(target: Target, sizes: Mapping[str, int], rng: np.random.Genera
 
 
 def powers(found: Mapping[str, tuple], part: str) -> dict[str, int] | None:
-    """Return how the coefficients of a part, "cost" or "kl", depend on each size: a dictionary {letter of the size: p}.
+    """Return {letter of a size: p}: all coefficients of the part "cost" or "kl" are proportional to size^p.
 
-    All coefficients of the part are proportional to size^p. For example, the entry for B is -1 if the user's function takes
-    the mean over B, and 0 if no coefficient depends on B. Return None if some p is not a whole number, if p is not the same
-    for all coefficients, or if the part has different terms at different sizes.
+    For example, p for B is -1 if the user's function takes the mean over B, and 0 if no coefficient depends on B. Return
+    None in three cases: some p is not a whole number; two coefficients have different p; or the part has different terms
+    at different sizes.
     """
     base_sizes, base = found[""]
     first = getattr(base, part)
@@ -157,7 +157,7 @@ def powers(found: Mapping[str, tuple], part: str) -> dict[str, int] | None:
 
 
 def silent(target: Target, arguments: list[NDArray], which: int, among: NDArray, far: tuple = ()) -> NDArray:
-    """Return a mask of the entries of argument number `which` that do not affect the result.
+    """Return a mask for argument number `which`: True for each entry that does not affect the result.
 
     Only entries where the mask `among` is True are tested. Each entry is replaced by another value of its usual range, and
     then by each value in `far`. If the result stays equal, the entry does not affect it.

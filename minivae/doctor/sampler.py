@@ -16,7 +16,7 @@ from minivae.doctor.words import close, ratio
 SHAPES = (3, 5), (5, 4)
 POINTS = "mu in (-2, 2), log_var in (0.3, 2.2)"
 DRAWS, SECONDS, SURE = 1000, 0.5, 6.0                       # number of draws; time limit; tolerance in standard errors
-COUNTED = "; measured "                                     # text after these words depends on the tested point
+COUNTED = "; measured "                                     # after this, the text of a finding depends on the tested point
 WIDTHS = {reading.name: reading.sigma for reading in READINGS} | {
     "exp(2 x second argument)": lambda s: np.exp(2 * s), "(second argument)^2": lambda s: s * s,
     "exp(second argument / 4)": lambda s: np.exp(s / 4), "1": np.ones_like,
@@ -32,7 +32,7 @@ def takes_noise(call: Call) -> bool:
 
 
 class Assumed(NamedTuple):
-    """The second argument of the KL: how the formula of the KL uses it, and what its name says."""
+    """The second argument of the KL: its meaning in the formula of the KL, and the meaning that its name suggests."""
 
     reading: Reading | None = None      # log-variance, sigma, ...; None if unknown
     sure: bool = False          # True if the KL has no mistake
@@ -43,7 +43,7 @@ class Assumed(NamedTuple):
 def measure(call: Call, rng: np.random.Generator, of_kl: Assumed, latent: int | None = None) -> list[Finding]:
     """Examine the sampler at two points, with arrays of different shapes; return the findings at the first point.
 
-    `confirmed` changes the verdict of a finding that is not true at the second point to "cannot tell".
+    If a finding is not true at the second point, `confirmed` changes its verdict to "cannot tell".
     If the sampler raises an error at a shape, another shape is used: with `latent` columns if given, else SHAPES[0].
     """
     found = []
@@ -88,7 +88,7 @@ def shaped(call: Call, *arguments: NDArray) -> NDArray:
 
 
 def with_noise(call: Call, m: NDArray, s: NDArray, eps: NDArray, of_kl: Assumed) -> list[Finding]:
-    """Examine a sampler that takes its noise as an argument. Then the mean and the width of z have no sampling error."""
+    """Examine a sampler that takes noise as an argument. For given noise, mean and width of z have no sampling error."""
     first, again = shaped(call, m, s, eps), shaped(call, m, s, eps)
     if no_numbers := not_finite(call.name, first, POINTS):
         return no_numbers
@@ -139,8 +139,8 @@ def mean_findings(call: Call, middle: NDArray, m: NDArray, s: NDArray, rel: floa
 def width_findings(call: Call, width: NDArray, s: NDArray, assumed: Assumed, error: NDArray) -> list[Finding]:
     """Return the finding about the width of the draws.
 
-    The finding tells the meaning of the second argument in the sampler: sigma, sigma^2 or log sigma^2, for example. If this
-    argument has another meaning in the KL, the finding tells this, too.
+    The finding names the meaning of the second argument in the sampler: sigma, sigma^2 or log sigma^2, for example. If the
+    second argument has another meaning in the KL, the finding names both meanings.
     """
     def equals(other):
         return (np.abs(width - other) <= error).all()
@@ -179,7 +179,7 @@ def width_findings(call: Call, width: NDArray, s: NDArray, assumed: Assumed, err
 
 
 def without_noise(call: Call, m: NDArray, s: NDArray, of_kl: Assumed) -> list[Finding]:
-    """Examine a sampler that draws its own noise, by the moments of many draws of z.
+    """Examine a sampler that draws its own noise: compare the moments of many draws of z with the right moments.
 
     Draws have sampling errors, so a moment is accepted if it differs from the right value by at most 6 (`SURE`) standard
     errors.

@@ -109,7 +109,7 @@ def bent(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> 
 
 
 def levels(k: NDArray, y: NDArray, enough: float) -> Iterator[tuple[str, float]]:
-    """Yield ("free-bits", level) if y(k) is constant and then a line, ("capacity", level) if y(k) falls and then rises."""
+    """Yield ("free-bits", level) if y(k) is constant, then linear. Yield ("capacity", level) if y(k) falls, then rises."""
     far = k > 0.6 * k[-1]
     if line := straight(k[far], y[far], enough):
         slope, constant = line
@@ -128,7 +128,7 @@ def far_from_the_fit(result: Measured) -> list[Finding]:
 
 
 def scan(result: Measured, which: int, points: Iterable[float]) -> dict[float, float]:
-    """Call the function with each point as the first entry of one argument, and return {point: result}.
+    """For each point, set the first entry of one argument to this point, and call the function. Return {point: result}.
 
     `which` is the index of this argument in (x, output, mu, log_var). Points at which the function raises an error are left
     out.
@@ -151,7 +151,7 @@ def middle(result: Measured) -> float:
 def scan_cost(result: Measured, points: Iterable[float]) -> list[tuple[float, float]]:
     """Return pairs (point, cost): each point is the value of one output, and all other outputs are 0.5.
 
-    Costs are divided by the weight, and shifted so that the cost at an output of 0.5 is that of the formula.
+    Each cost is divided by its weight. Then a constant is added, so that costs and formula agree at an output of 0.5.
     """
     scale, at_half = coefficient(result, "cost"), float(COSTS[NAMES[result.cost.kind]](middle(result), 0.5))
     costs = scan(result, 1, (0.5, *points))
@@ -160,7 +160,7 @@ def scan_cost(result: Measured, points: Iterable[float]) -> list[tuple[float, fl
 
 
 def coefficient(result: Measured, part: str) -> float:
-    """Return the factor with which one entry of the cost or of the KL is added to the result, at the tested sizes."""
+    """Return the factor by which the result multiplies each entry of the cost or of the KL, at the tested sizes."""
     return getattr(result, part).weight * factor(result.sizes, result.powers[part])
 
 
@@ -177,7 +177,7 @@ def departure(seen: Iterable[tuple], formula: Callable[[float], float], rel: flo
 
 
 def far_kl(result: Measured) -> list[Finding]:
-    """Compare the KL with the formula of the KL for second arguments (log_var or sigma) up to 80 or down to -80."""
+    """Compare the KL with its formula where the second argument (log_var or sigma) is large, up to 80, or down to -80."""
     reading, name, single = result.kl.reading, result.target.call.name, result.target.call.single
     scale, base = coefficient(result, "kl"), scan(result, 3, [1.0]).get(1.0, math.nan)
     for sign in (1,) if reading.name in ("sigma", "variance") else (1, -1):
@@ -199,7 +199,7 @@ def far_kl(result: Measured) -> list[Finding]:
 
 
 def far_square(result: Measured) -> list[Finding]:
-    """Compare a squared error with its formula at large residuals, where a Huber cost is linear."""
+    """Compare a squared error with its formula at large residuals. There, a Huber cost is linear, not quadratic."""
     x = middle(result)
 
     def costs(*residuals):
@@ -245,8 +245,8 @@ def at_certainty(result: Measured) -> list[Finding]:
 
 def far_logits(result: Measured) -> list[Finding]:
     """Compare a cross-entropy of logits with its formula at logits of +-25, +-60 and +-800."""
-    # In float32, exp(89) overflows already, so every overflow gets the verdict "wrong". In float64, only an overflow at a
-    # logit between -100 and 100 gets this verdict.
+    # In float32, exp(a) overflows from a = 89 on, so every overflow gets the verdict "wrong". In float64, only an overflow at
+    # a logit between -100 and 100 gets this verdict.
     reached = 100 if not result.target.call.single else math.inf
     left = departure(scan_cost(result, [25.0, -25.0, 60.0, -60.0, 800.0, -800.0]),
                      lambda o: COSTS[NAMES["logits"]](middle(result), o), 2e-3, 2e-3)

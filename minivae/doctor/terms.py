@@ -28,7 +28,7 @@ class Reading(NamedTuple):
     log: str                    # the term that is a multiple of log sigma
     factor: float               # log sigma = factor x the term `log`
     sigma: Callable             # sigma as a function of the second argument
-    neutral: float              # the second argument for which sigma is 1
+    neutral: float              # the value of the second argument with which sigma is 1
     code: str                   # a line of Python that computes sigma
 
 
@@ -45,7 +45,7 @@ READINGS = (
 
 
 def kl_of(reading: Reading, m: NDArray, s: NDArray) -> NDArray:
-    """Return KL(N(m, sigma^2) || N(0, 1)) for each entry, with the sigma that `reading` computes from s."""
+    """Return KL(N(m, sigma^2) || N(0, 1)) for each entry; reading.sigma(s) is sigma."""
     sigma = reading.sigma(s)
     return (m * m + sigma * sigma - 1) / 2 - np.log(sigma)
 
@@ -64,7 +64,7 @@ KL_TERMS = {
 def kl_terms(m: NDArray, s: NDArray, guard: float = 0.0) -> dict[str, NDArray]:
     """Return the terms of a KL, summed over rows and latents.
 
-    With a guard g > 0, "log s" is log(s + g). With a guard g < 0, it is log(s^2 - g) / 2.
+    With a guard g > 0, "log s" is log(s + g). With a guard g < 0, "log s" is log(s^2 - g) / 2.
     """
     with np.errstate(all="ignore"):                         # log s is NaN for s <= 0: the fit then leaves out "log s"
         terms = {name: term(m, s).sum(axis=(1, 2)) for name, term in KL_TERMS.items()}
@@ -112,7 +112,7 @@ GUARDS = {"cost": INNER, "kl": (*INNER, *(-e for e in INNER))}
 def cost_terms(x: NDArray, o: NDArray, guard: float = 0.0) -> dict[str, NDArray]:
     """Return the terms of a cost, summed over rows and features. Terms that are not finite at these points are left out.
 
-    With a guard g, the two halves of the cross-entropy have log(o + g) and log(1 - o + g).
+    With a guard g, the cross-entropy contains log(o + g) and log(1 - o + g) instead of log(o) and log(1 - o).
     """
     with np.errstate(all="ignore"):
         terms = {name: cost(x, o).sum(axis=(1, 2)) for name, cost in COSTS.items()}
@@ -123,7 +123,7 @@ def cost_terms(x: NDArray, o: NDArray, guard: float = 0.0) -> dict[str, NDArray]
 
 
 class Fit(NamedTuple):
-    """A fit: values = sum of coefficient x term + constant, with errors up to `residual`."""
+    """A fit: each value is the constant + the sum of coefficient * term, with an error of at most `residual`."""
 
     coefficients: dict[str, float]
     constant: float
@@ -146,9 +146,9 @@ def fit(values: NDArray, terms: Mapping[str, NDArray], single: bool, first: Iter
         most: int = 3) -> Fit | None:
     """Return the first fit that is exact up to rounding, or None.
 
-    The first tuple of names in `first` is tried before all others. Then shorter tuples are tried before longer ones; among
-    tuples of equal length, those in `first` are tried before the others. Only tuples in `first` may have more than `most`
-    terms.
+    A fit uses a tuple of terms. The first tuple in `first` is tried before all others. Then all tuples are tried from short
+    to long; of each length, the tuples in `first` are tried before the others. A tuple that is not in `first` has at most
+    `most` terms.
     """
     enough = noise(values, single)
     if not np.isfinite(values).all():

@@ -36,9 +36,10 @@ def ratio(given: NDArray, right: NDArray, rel: float = REL) -> float | None:
 
 
 def name_ratio(found: Sequence[tuple[float, Mapping[str, int]]], rel: float = REL) -> str | None:
-    """Return the simplest product that equals the ratio at every probe, such as "1/2", "-1", "B" or "2 D/J"; or None.
+    """Return the simplest product of numbers and sizes, such as "1/2", "-1", "B" or "2 D/J", that equals the ratio.
 
-    Only probes of different sizes can tell B = 2 from the number 2. So a size that is equal at all probes is left out.
+    The product must equal the ratio at every probe. Return None if no product does. Only probes of different sizes can tell
+    B = 2 from the number 2. So a size that is equal at all probes is left out.
     """
     letters = [letter for letter in found[0][1] if len({sizes[letter] for _, sizes in found}) > 1]
     powers = sorted(itertools.product((0, 1, -1), repeat=len(letters)), key=lambda p: (sum(map(abs, p)), [-n for n in p]))
@@ -62,7 +63,7 @@ def _product(sign, number, letters, power):
 
 
 def known_function(given: NDArray, right: NDArray, functions: Mapping[str, NDArray], rel: float = REL) -> str | None:
-    """Return the name in `functions` whose values give `given = values * right` in every entry, or None."""
+    """Return the name of an array `values` in `functions` with `given = values * right` in every entry, or None."""
     for name, values in functions.items():
         if np.shape(values) == np.shape(right) and close(given, values * right, rel) and not close(given, right, rel):
             return name
@@ -120,8 +121,9 @@ def describe(
 ) -> str | None:
     """Return a phrase for the given array, such as "2 x the right array", or None if no phrase is true at every probe.
 
-    `functions`, `paths` and `others` are lists with one dict {name: array} for each probe. The given array may be the right
-    array times an array in `functions`, a sum of multiples of arrays in `paths`, or equal to an array in `others`.
+    `functions`, `paths` and `others` are lists with one dict {name: array} for each probe. For example, the phrase says
+    that the given array is an array in `others`, the right array times an array in `functions`, or a sum of multiples of
+    arrays in `paths`.
     """
     empty = [{}] * len(probes)
     functions, paths, others = functions or empty, paths or empty, others or empty
@@ -149,7 +151,7 @@ def describe(
 def summed(combined: Sequence[Mapping[str, float]], probes: Sequence[Probe], rel: float = REL) -> str | None:
     """Return a sum as a phrase, such as "the right array + 1/(2 B) x exp(log_var)".
 
-    Return None if a factor differs between probes and is not a known product such as 1/B.
+    Each factor must be the same number at all probes, or a product such as 1/B. Otherwise, return None.
     """
     words = []
     for name in combined[0]:

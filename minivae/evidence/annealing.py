@@ -29,17 +29,20 @@ class Annealed(NamedTuple):
 
 
 class Sandwich(NamedTuple):
-    """Lower and upper bounds of log p(x) in nats, for data simulated from the model, (N,) each."""
+    """Lower and upper bounds of log p(x) in nats, for data simulated from the model, (N,) each.
+
+    The reverse chains of a data point x start at the z from which x was simulated.
+    """
 
     x: NDArray                  # (N, D)
-    lower: NDArray              # from forward chains: in expectation at most log p(x)
+    lower: NDArray              # from forward chains: its expectation is at most log p(x)
     lower_error: NDArray
-    upper: NDArray              # from reverse chains that start at the z that generated x: in expectation at least log p(x)
+    upper: NDArray              # from reverse chains: its expectation is at least log p(x)
     acceptance: NDArray         # (2, N) acceptance rates of forward and reverse chains
 
 
 class Path(NamedTuple):
-    """The densities f_t = start^(1 - beta_t) p(x, z)^beta_t, from f_0 = start to f_T = p(x, z), and their step sizes."""
+    """Densities f_t = start^(1 - beta_t) p(x, z)^beta_t, and a step size for each. f_0 is the start, and f_T is p(x, z)."""
 
     log_start: Callable         # z -> log of the start density (L, N), and its gradient in z (L, N, J)
     scale: NDArray              # (N, J) standard deviation of the start density: the unit of the step sizes
@@ -104,8 +107,9 @@ def sandwich(
     E[lower] <= log p(x) <= E[upper],   lower = log of the mean of w,   upper = -log of the mean of 1/w
 
     No error of `upper` is returned: all reverse chains of a data point begin at the same z, so the variation between them
-    underestimates the error. But different data points have independent errors: the variation of `upper - lower` over the
-    data points gives the standard error of the mean of `upper - lower`. `annealed` explains the arguments.
+    underestimates the error. But different data points have independent errors. So the standard error of the mean of
+    `upper - lower` can be computed from the variation of `upper - lower` over the data points. `annealed` explains the
+    arguments.
     """
     checks.generator("rng", rng)
     z = rng.standard_normal((checks.whole_number("rows", rows, 1), vae.latent))
@@ -162,7 +166,7 @@ def _tuned(vae, x, rng, distributions, leapfrogs, start):
 
 
 def schedule(distributions: int, start: str) -> NDArray:
-    """Return beta_0 = 0 to beta_T = 1, (T + 1,), in equal steps if the start density is q(z|x).
+    """Return the T + 1 numbers beta_0 = 0 to beta_T = 1. Their steps are equal if the start density is q(z|x).
 
     If the start density is the prior, the first and the last steps are small, because f_t changes fastest near 0 and 1.
     """
@@ -203,7 +207,7 @@ def _transition(vae, x, path, beta, size, z, here, rng):
 
 
 def _forward(vae, x, path, chains, rng):
-    """Return log w (L, N) of chains from the start density to the posterior, and their acceptance rate (N,)."""
+    """Run chains from the start density to the posterior. Return log w, shape (L, N), and the acceptance rates, (N,)."""
     z = path.draw(chains)
     here = _densities(vae, x, path, z)
     need_log("log p(x, z)", here[1])
@@ -218,7 +222,7 @@ def _forward(vae, x, path, chains, rng):
 def _reverse(vae, x, path, z, rng):
     """Run chains back from posterior draws z. Return log(1/w), shape (L, N), and the acceptance rates, shape (N,).
 
-    The transitions are those of `_forward`, in reverse order.
+    The chains make the transitions of `_forward` in reverse order.
     """
     here = _densities(vae, x, path, z)
     log_1_w, rates = (path.beta[-1] - path.beta[-2]) * (here[0] - here[1]), []

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-SUFFICIENT = 1e-4                                           # Armijo: f must fall by this fraction of the predicted decrease
+SUFFICIENT = 1e-4                                           # Armijo: least value of decrease of f / predicted decrease
 CAREFUL = 0.3                                               # with `scale`: longest first step, in units of sqrt(scale)
 SMALLEST = 2.0**-40                                         # the line search ends when a step is halved to this fraction
 
@@ -20,8 +20,8 @@ def minimise(
     """Return a local minimum of each of N functions of P numbers: the points (N, P) and the values (N,).
 
     The search begins at `start` (N, P). The method is BFGS (Nocedal and Wright 2006, chapter 6). Each function has its own
-    step length and its own estimate of the inverse Hessian. The call f(points, indices) computes the functions with these
-    indices (n,), each at its point, (n, P). It returns their values (n,) and gradients (n, P).
+    step length and its own estimate of the inverse Hessian. The call f(points, indices) evaluates n functions:
+    function number indices[i] at points[i], for points (n, P). It returns their values (n,) and gradients (n, P).
 
     No step increases the value of a function. The descent of a function ends when the predicted decrease of a step is below
     `tolerance`, when no step decreases the value enough, or after `max_steps` steps. `scale` (N, P) estimates the diagonal
@@ -46,12 +46,12 @@ def minimise(
         s, y = moved - points[active], new_gradients - gradients[active]
         _update(inverse, active, s, y, first=step == 0 and scale is None)
         points[active], values[active], gradients[active] = moved, new_values, new_gradients
-        active = active[(s != 0).any(axis=1)]               # drop functions that did not move: rounding hides any decrease
+        active = active[(s != 0).any(axis=1)]               # a descent ends if its point did not move: no step was good
     return points, values
 
 
 def _line_search(f, points, values, active, direction, slope):
-    """Halve the step of each function until it decreases the value enough; if none is short enough, return the old point."""
+    """Halve the step of each function until the step decreases the value enough. If no step does, return the old point."""
     length, waiting = np.ones(len(active)), np.arange(len(active))
     moved = points[active].copy()
     new_values, new_gradients = values[active].copy(), np.zeros_like(moved)

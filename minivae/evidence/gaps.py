@@ -27,11 +27,11 @@ from minivae.vae import VAE
 FINE = {1: (1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64), 2: (1 / 4, 1 / 8)}           # grid spacings, in standard deviations of q
 SEARCH = {1: 24, 2: 12}                                     # nodes on each axis in the first two descents of `gap`
 POLISH = {1: 64, 2: 32}                                     # nodes on each axis in the third descent
-LIGHT = 1e-7                                                # nodes of smaller weight are dropped: at least 1/3 of all nodes
+LIGHT = 1e-7                                                # nodes of smaller weight are dropped; these are 1/3 or more
 
 
 class Gap(NamedTuple):
-    """log p(x) - ELBO and its parts in nats, for each data point (N,), and the best diagonal Gaussian (N, J)."""
+    """For each data point: the gap log p(x) - ELBO and its parts in nats, (N,) each; the best diagonal Gaussian, (N, J)."""
 
     log_px: NDArray
     elbo: NDArray               # ELBO of the encoder's q(z|x)
@@ -51,7 +51,7 @@ def gap(vae: VAE, x: NDArray, tolerance: float = 1e-7) -> Gap:
 
     log p(x), ELBO and KL are three integrals, computed at different nodes. Each is refined until its estimated error is at
     most `tolerance` nats, or its finest grid is reached. `error` can be twice `tolerance`, because it can be the sum of two
-    errors. If the decoder has kinks (relu), convergence is slow, and `error` can be larger still.
+    errors. If the decoder has kinks (relu), the integrals converge slowly, and `error` can be even larger.
 
     The best Gaussian is a local optimum, never worse than q(z|x). Three descents search for this Gaussian. The first starts
     from q(z|x), and the second from the posterior's mean and covariance; both compute the ELBO with few nodes. The third
@@ -86,7 +86,8 @@ def expected(
 ) -> tuple[NDArray, NDArray]:
     """Return the ELBO of q = N(mu, sigma^2) and its error, (N,) each: E_q log p(x|z) by quadrature, minus the KL.
 
-    The first quadrature rules are Gauss-Hermite, which suits a narrow q; `first` gives their numbers of nodes on each axis.
+    Gauss-Hermite rules are tried first, because they suit a narrow q. For each of these rules, `first` has the number of
+    nodes on each axis.
     """
     def integrand(rows, eps):
         return vae.log_likelihood(x[rows], reparameterize(mu[rows], log_var[rows], eps))
@@ -100,7 +101,8 @@ def expected(
 def _log_ratio(vae, x, mu, log_var, tolerance):
     """Return E_q ( log q(z|x) - log p(x, z) ) and its error, (N,) each.
 
-    This function uses other nodes than `expected`, and no closed form of the KL. So its result is a check of `expected`.
+    This function and the function `expected` use different nodes, and only `expected` uses the closed form of the KL. So
+    the two results check each other.
     """
     def integrand(rows, eps):
         z = reparameterize(mu[rows], log_var[rows], eps)
@@ -115,8 +117,8 @@ def _refine(vae, x, rules, integrand, tolerance):
     """Return, for each data point, an integral and the error of the integral, (N,) each.
 
     A quadrature rule consists of L nodes `eps` and L weights. An integral is the sum of weight * integrand at all nodes;
-    integrand(rows, eps) returns (L, rows). Each rule is finer than the rule before, and used only for data whose error is
-    still above `tolerance`.
+    integrand(rows, eps) returns (L, rows). Each rule is finer than the previous rule. It is used only for data points
+    with an error that is still above `tolerance`.
     """
     values, error = np.full(len(x), np.inf), np.full(len(x), np.inf)
     remaining = np.arange(len(x))
@@ -149,7 +151,7 @@ def _trapezoid(spacing, latent, offset=0.0):
 
 
 def _product(points, weights, latent, light=1e-18):
-    """Return eps and weights of the grid with these points on each axis, without nodes of weight `light` or less."""
+    """Return eps and weights of a grid that has `points` on each axis. Nodes of weight `light` or less are left out."""
     eps = np.stack(np.meshgrid(*[points] * latent, indexing="ij"), axis=-1).reshape(-1, 1, latent)
     weight = np.prod(np.meshgrid(*[weights / weights.sum()] * latent, indexing="ij"), axis=0).ravel()
     heavy = weight > light
@@ -166,7 +168,7 @@ def _matching(mean, cov):
 
 
 def _descend(vae, x, start, nodes, tolerance=1e-10):
-    """Return mu and log_var of a local minimum of -ELBO for each data point, joined to (N, 2J).
+    """Return an array (N, 2J) with mu and log_var at a local minimum of -ELBO, for each data point.
 
     The descent begins at `start` (N, 2J). The ELBO is a sum over `nodes` Gauss-Hermite nodes on each axis. The first steps
     are scaled by the inverse Fisher information of a Gaussian: sigma^2 for mu, and 2 for log_var.
@@ -179,9 +181,9 @@ def _descend(vae, x, start, nodes, tolerance=1e-10):
 
 
 def _local_loss(vae, x, eps, weights):
-    """Return a function that computes -ELBO and its gradient, for mu and log_var (n, 2J) of the data points `which`.
+    """Return a function loss(points, which): it returns -ELBO and the gradient of -ELBO for the data points `which`.
 
-    `eps` contains quadrature nodes instead of random noise.
+    `points` (n, 2J) contains mu and log_var. `eps` contains quadrature nodes instead of random noise.
     """
     def loss(points, which):
         mu, log_var = np.split(points, 2, axis=1)

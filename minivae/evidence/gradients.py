@@ -28,14 +28,14 @@ class GradientNoise(NamedTuple):
 
     pathwise: Estimator         # reparameterized: uses d/dz log p(x|z)
     score: Estimator            # score function: log p(x|z) times the gradient of log q(z|x)
-    baseline: Estimator         # score function, but with log p(x|z) minus its mean over the other draws
+    baseline: Estimator         # like `score`, but the mean of log p(x|z) over the other draws is subtracted from log p(x|z)
 
 
 class SignalToNoise(NamedTuple):
     """Signal-to-noise ratio of the gradient of the importance-weighted bound IW_k, for each k (K,).
 
-    Each parameter has its own ratio: |mean| / sd of its gradient. `encoder` and `decoder` are root mean squares of these
-    ratios.
+    Each parameter has its own ratio: |mean| / sd of its gradient. `encoder` and `decoder` are root mean squares of
+    the ratios of several parameters.
     """
 
     k: NDArray
@@ -49,9 +49,10 @@ def gradient_noise(vae: VAE, x: NDArray, rng: np.random.Generator, draws: int = 
     pathwise   d/dmu = d/dz log p(x|z),              d/dlog_var = d/dz log p(x|z) eps sigma / 2
     score      d/dmu = log p(x|z) eps / sigma,       d/dlog_var = log p(x|z) (eps^2 - 1) / 2
 
-    The gradient of the KL is subtracted from each estimate; it has a closed form, so it adds no noise. Pathwise: Kingma and
-    Welling 2014. Score function: Williams 1992. Baseline, the mean of log p(x|z) over all other draws: Mnih and Rezende
-    2016. Raises ValueError if an argument is invalid, the model has no noise, or log p(x|z) is infinite or NaN.
+    The gradient of the KL is subtracted from each estimate. The gradient of the KL has a closed form, so it adds no noise.
+    Pathwise: Kingma and Welling 2014. Score function: Williams 1992. Baseline, the mean of log p(x|z) over all other draws:
+    Mnih and Rezende 2016. Raises ValueError if an argument is invalid, the model has no noise, or log p(x|z) is infinite or
+    NaN.
     """
     vae.check_noise()
     checks.generator("rng", rng)
@@ -86,9 +87,9 @@ def iw_signal_to_noise(
 
     Each of `repeats` gradients uses new draws and is a mean over the data x (N, D). A larger k makes the bound tighter. The
     ratio grows as sqrt(k) for the decoder, but falls as 1 / sqrt(k) for the encoder (Rainforth et al. 2018). Parameters
-    whose gradient is the same in all repeats are left out; if no parameter is left, the ratio is inf. Pure noise would
-    also give a ratio above 0; the result is corrected for this, and 0 means that no signal was found. Raises ValueError if
-    an argument is invalid, the model has no noise, or the decoder overflows.
+    whose gradient is the same in all repeats are left out; if no parameter is left, the ratio is inf. Without a
+    correction, pure noise would also give a ratio above 0. After the correction, a ratio of 0 means that no signal was
+    found. Raises ValueError if an argument is invalid, the model has no noise, or the decoder overflows.
     """
     checks.generator("rng", rng)
     repeats = checks.whole_number("repeats", repeats, 4)
@@ -112,9 +113,10 @@ def iw_signal_to_noise(
 def signal_squared(values: NDArray) -> NDArray:
     """Return an estimate of (mean / sd)^2 for each column of `values` (R, P), R > 3.
 
-    The estimate is unbiased if the draws are normal. `mean` and `sd` are the true mean and standard deviation of a column;
-    m and s are their estimates from its R draws. R (m / s)^2 has a noncentral F(1, R - 1) distribution with mean
-    (R - 1) / (R - 3) (1 + R (mean / sd)^2). The code sets R (m / s)^2 equal to this mean and solves for (mean / sd)^2.
+    The estimate is unbiased if the draws are normal. A column contains R draws from a distribution with `mean` and `sd`; m
+    and s are the estimates of mean and sd from the R draws. R (m / s)^2 has a noncentral F(1, R - 1) distribution. The
+    expectation of R (m / s)^2 is (R - 1) / (R - 3) (1 + R (mean / sd)^2). The code uses R (m / s)^2 in place of its
+    expectation and solves for (mean / sd)^2.
     """
     R = len(values)
     return (values.mean(axis=0) / values.std(axis=0, ddof=1)) ** 2 * (R - 3) / (R - 1) - 1 / R

@@ -51,7 +51,7 @@ def exact_linear(vae: VAE, x: NDArray) -> Linear:
     projected = r @ Q[: vae.features]                       # (N, J)
     mean = np.linalg.solve(R, projected.T).T                # (N, J)
     residual = r - projected @ Q[: vae.features].T          # (N, D)
-    squares = (residual**2).sum(axis=1) + (mean**2).sum(axis=1)                             # terms >= 0: no digits cancel
+    squares = (residual**2).sum(axis=1) + (mean**2).sum(axis=1)                             # terms >= 0: no cancellation
     log_det = 2 * np.log(np.abs(np.diagonal(R))).sum() + 2 * vae.features * math.log(sigma)
     root = np.linalg.inv(R)
     return Linear(-(squares + log_det + vae.features * LOG_2PI) / 2, mean, root @ root.T)
@@ -89,7 +89,7 @@ def _linear(vae):
 
 
 def _stacked(weight, sigma):
-    """Stack W'/sigma on I, and return Q, R of the QR decomposition of this matrix.
+    """Put W'/sigma on top of the identity matrix I, and return Q, R of the QR decomposition of the stacked matrix.
 
     R'R is the precision (inverse covariance) of the posterior, I + W W'/sigma^2. Computing W W' first would square
     W and lose digits.
