@@ -73,7 +73,7 @@ def log_binomials(n: int, dtype=np.dtype(np.float64)) -> NDArray:
 def gaussian_log_prob(x: NDArray, mean: NDArray, log_sigma: NDArray) -> NDArray:
     """log p(x|z) = -sum_d ( (x - mean)^2 / (2 sigma^2) + log sigma + 1/2 log 2 pi )   (L, B)
 
-    With the 1/2, D log sigma and D/2 log 2 pi, the squared error becomes a log-density in nats   [hong.15, lm.37]
+    The factor 1/2 and the two terms with log turn the squared error into a log-density in nats   [hong.15, lm.37]
     """
     sigma = np.exp(log_sigma)[..., None]                    # (1,), one sigma for all data; or (B, 1), one for each datum
     return -squared_error(x, mean, sigma) / 2 - x.shape[-1] * (log_sigma + LOG_2PI / 2)
@@ -101,7 +101,7 @@ def optimal_log_sigma(x: NDArray, mean: NDArray) -> NDArray:
 class Likelihood:
     """Interface of a likelihood. `out` is the decoder's output. If `takes_counts`, the data are counts 0..n, not fractions.
 
-    `scale` has the name of the parameter: ("log_sigma",) for the Gaussian, else (). Methods get its value as `*scale`.
+    `scale` has the name of the parameter: ("log_sigma",) for the Gaussian, else (). Methods get the value in `*scale`.
     """
 
     name: str
@@ -146,7 +146,7 @@ class Likelihood:
 
 @dataclass(frozen=True)
 class Bernoulli(Likelihood):
-    """Every feature x is 0 or 1. Values between 0 and 1 are accepted, but for them log p(x|z) is only a loss."""
+    """Every feature x is 0 or 1. Values between 0 and 1 are accepted, but then log p(x|z) is only a loss."""
 
     name = "bernoulli"
 
@@ -204,7 +204,7 @@ class Gaussian(Likelihood):
     """Every feature is the decoder's mean plus noise. All features share one sigma: a number, "learned" or "optimal".
 
     learned: log_sigma is a parameter with its own gradient. optimal: sigma^2 is the batch's mean squared error. At
-    this sigma the derivative of the loss in sigma is 0, so all other gradients are as if sigma were fixed   [hong.14]
+    this sigma, d loss / d sigma = 0, so all other gradients are equal to those for a fixed sigma   [hong.14]
     """
 
     sigma: float | str = 1.0

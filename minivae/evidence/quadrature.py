@@ -16,9 +16,9 @@ from minivae.ops import mlp
 from minivae.vae import VAE
 
 COARSE = {1: 1024, 2: 128}                                  # number of intervals on the longer axis of the first grid
-MAX_NODES = 50_000                                          # largest number of nodes for a data point on a finer grid
+MAX_NODES = 50_000                                          # a finer grid has at most about this many nodes per data point
 SPARE = 16.0                                                # at left-out nodes, p(x, z) < exp(-16) * tolerance * its maximum
-NEGLIGIBLE = 8.0                                            # `box` ignores nodes this many nats below the maximum
+NEGLIGIBLE = 8.0                                            # `box` ignores nodes where log p(x, z) < maximum - NEGLIGIBLE
 PLACES = 32                                                 # number of points z at which the rounding error is measured
 
 
@@ -35,19 +35,22 @@ class Exact(NamedTuple):
 def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 << 18) -> Exact:
     """Return log p(x) = log of the integral of p(x|z) p(z) over one or two latent dimensions, for each data point.
 
-    A grid with the same spacing h on both axes covers 8 standard deviations of the prior and of each q(z|x); a standard
-    deviation above 1 counts as 1. For each data point, h is halved until the estimated error of log p(x) is at most
-    `tolerance` nats. The estimate needs no second grid: the nodes can be divided into 3^J grids of spacing 3h, whose sums
-    should agree (see `_discretisation`). If a data point would need more than `finest` intervals on an axis, or more than
-    MAX_NODES nodes, its last value and error are returned.
+    The grid has the same spacing h on both axes. It covers the prior and each q(z|x) up to 8 standard deviations from the
+    mean; the function replaces a standard deviation above 1 by 1. For each data point, h is halved until the estimated
+    error of log p(x) is at most `tolerance` nats. The estimate needs no second grid. The nodes can be divided into 3^J grids
+    of spacing 3h, and if h is small enough, the sums over these grids are nearly equal (see `_discretisation`). A data
+    point gets no finer grid if this grid would have more than `finest` intervals on an axis, or more than MAX_NODES nodes
+    for the data point. Then the last value of log p(x) and its error are returned.
 
-    All data points share the first grid. A posterior can be a thousand times narrower than the prior, so a finer grid has,
-    for each data point, only the nodes that may matter. A node may matter if its log p(x, z) is at most SPARE -
-    log(tolerance) nats below the maximum over the nodes. But log p(x, z) can be higher between two nodes than at both.
-    Therefore, log p(x, z) of a node is first raised by its largest difference to a neighbour, and then compared with the
-    maximum. `error` includes the nodes that are left out, an estimate for z outside the grid, and rounding. Rounding
-    dominates if data are far from zero. A peak between the nodes of the first grid is missed if it is far narrower than
-    their spacing and the density around it is flat.
+    All data points share the first grid. A posterior can be a thousand times narrower than the prior. Therefore, a finer
+    grid has only the nodes that may matter, and each data point has its own nodes. Let M be the largest log p(x, z) of a
+    data point at any node. A node may matter if its log p(x, z) is above M - SPARE + log(tolerance). But log p(x, z) can be
+    higher between two nodes than at both nodes. Therefore, before this comparison, the function adds a reserve to the
+    log p(x, z) of each node: the largest absolute difference from a neighbour of the node (see `_rise`).
+
+    `error` contains estimates of four errors: they are due to the spacing, to the nodes that are left out, to z outside the
+    grid, and to rounding. The rounding error is the largest if the data are far from zero. The function misses a peak
+    between the nodes of the first grid if the peak is far narrower than the spacing, and the density around it is flat.
 
     Three dimensions are refused: the first grid would have two million nodes for each data point, and a coarser grid can
     miss a narrow posterior entirely.
@@ -78,7 +81,7 @@ def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 
 
 
 def _exact(vae, x, tolerance, finest):
-    depth = SPARE - np.log(tolerance)                       # nodes this many nats below the maximum are left out
+    depth = SPARE - np.log(tolerance)                       # nodes where log p(x, z) < maximum - depth can be left out
     low, spacing, shape = _first_grid(*vae.encode(x), min(COARSE[vae.latent], finest))
     which, index, log_joint, left_out = _near_on_first_grid(vae, x, low, spacing, shape, depth)
     log_px, error = np.zeros((2, len(x)))
@@ -112,7 +115,8 @@ def _exact(vae, x, tolerance, finest):
 def _first_grid(mu, log_var, intervals):
     """Return a grid that covers 8 sd of the prior and of each q(z|x): lowest corner (J,), spacing, number of nodes per axis.
 
-    An sd above 1 counts as 1: otherwise one q that is wider than the prior would make the grid coarse for all data.
+    The function replaces an sd above 1 by 1. Otherwise one q that is wider than the prior would make the grid coarse for
+    all data.
     """
     reach = 8 * np.exp(log_var.clip(max=0) / 2)
     low, high = np.minimum(-8, (mu - reach).min(axis=0)), np.maximum(8, (mu + reach).max(axis=0))       # (J,)
@@ -123,8 +127,8 @@ def _first_grid(mu, log_var, intervals):
 def _near_on_first_grid(vae, x, low, spacing, shape, depth):
     """Return all pairs of a data point and a node that may matter to this data point, sorted by data point.
 
-    Returns the index of the data point (pairs,), the indices of the node (pairs, J) and log p(x, z) (pairs,). For each data
-    point, also returns an upper bound (N,): all other nodes together add at most this fraction of p(x).
+    For each pair, returns the index of the data point (pairs,), the indices of the node (pairs, J) and log p(x, z) (pairs,).
+    For each data point, also returns an upper bound (N,): the nodes that are left out add at most this fraction of p(x).
     """
     index = np.indices(shape).reshape(vae.latent, -1).T                                     # (nodes, J)
     log_joint = _on_shared_nodes(vae, x, low + spacing * index)                             # (nodes, N)
@@ -140,7 +144,7 @@ def _near_on_first_grid(vae, x, low, spacing, shape, depth):
 
 
 def _strides(shape):
-    """Return, for each axis, the distance in the flattened grid between neighbours along this axis."""
+    """Return a step for each axis: in the flattened grid, the indices of two neighbours on the axis differ by this step."""
     return [int(np.prod(shape[axis + 1 :])) for axis in range(len(shape))]
 
 
@@ -152,11 +156,12 @@ def _pairs_of_neighbours(key, step):
 
 
 def _rise(log_joint, neighbours):
-    """Return, for each node, the largest absolute difference between log p(x, z) at the node and at a neighbour.
+    """For each node, return the largest absolute difference of log p(x, z) between the node and one of its neighbours.
 
-    A maximum of log p(x, z) may lie between nodes. Let d be the value that is returned for the highest node near the
-    maximum. Then log p(x, z) is higher at the maximum than at this node, but by less than d: by at most d / 4 for a
-    quadratic function of two variables, and by at most 0.8 d for a cone.
+    A maximum of log p(x, z) may lie between nodes. Take the node with the largest log p(x, z) near the maximum, and let d be
+    the value that this function returns for the node. Then log p(x, z) is higher at the maximum than at the node, but the
+    difference is below d. The difference is at most d / 4 if log p(x, z) is a quadratic function of two variables, and at
+    most 0.8 d if it is a cone.
     """
     rise = np.zeros_like(log_joint)
     for here, there in neighbours:
@@ -169,7 +174,10 @@ def _rise(log_joint, neighbours):
 
 
 def _normalised(log_joint, first, row):
-    """Return, for each data point that has nodes, the log of the sum of exp(log_joint), and each node's share of the sum."""
+    """Sum exp(log_joint) over the nodes of each data point that has nodes.
+
+    Return the log of each sum, (data,), and the share of each node in the sum of its data point, (pairs,).
+    """
     top = np.maximum.reduceat(log_joint, first)                                             # (data,)
     p = np.exp(log_joint - top[row])                                                        # (pairs,)
     total = np.add.reduceat(p, first)
@@ -184,7 +192,10 @@ def _moments(z, p, first, row):
 
 
 def _box(log_joint, index, first, row):
-    """Return the corners of a box, in grid units. It has all nodes that are not negligible, and a margin of one node."""
+    """Return the lowest and the highest corner of a box, in grid units, for each data point that has nodes.
+
+    The box contains all nodes that are not negligible, and one more node on each side.
+    """
     near = (log_joint > np.maximum.reduceat(log_joint, first)[row] - NEGLIGIBLE)[:, None]   # (pairs, 1)
     low = np.minimum.reduceat(np.where(near, index, np.iinfo(index.dtype).max), first)
     high = np.maximum.reduceat(np.where(near, index, -1), first)
@@ -192,12 +203,15 @@ def _box(log_joint, index, first, row):
 
 
 def _outside(index, p, row, shape, left_out):
-    """Estimate the share of p(x, z) outside the grid for each data point that has nodes; return 2 x this share, (data,).
+    """Estimate which share of p(x) comes from z outside the grid.
+
+    Returns twice the estimated share for each data point that has nodes, (data,).
 
     Let a be the sum of p over the nodes on one face of the grid, and b the sum over the nodes one step further inside. We
     assume that each step beyond the face multiplies this sum by a / b. So the sum of p over all nodes beyond the face is
-    a (a / b) / (1 - a / b) = a^2 / (b - a). If a is below the share `left_out`, b may be too small, because nodes next to
-    the face may be left out. Then we assume that a / b = 1/2, so the sum beyond the face is a.
+    a (a / b) / (1 - a / b) = a^2 / (b - a). The nodes that are left out have at most the share `left_out`. If a is below
+    this share, nodes next to the face may be missing, so b may be too small. In this case we assume that a / b = 1/2. Then
+    the sum beyond the face is a.
     """
     share = np.zeros(row[-1] + 1)
     for axis, n in zip(index.T, shape):
@@ -212,30 +226,32 @@ def _outside(index, p, row, shape, left_out):
 def _discretisation(index, p, row, kinks):
     """Return an upper estimate of the relative error that the spacing h causes, for each data point that has nodes.
 
-    The nodes form n^J interleaved grids of spacing nh. Each grid gives a value of the integral, and the mean of these values
-    is the value for spacing h. Let s(n) be the largest relative difference between one of these values and their mean. So
-    s(3) estimates the error at spacing 3h. The error of a smooth integrand falls faster than any power of h. So it falls by
-    a larger factor from 3h to h than from 6h to 3h. The factor from 6h to 3h is s(6) / s(3), so s(3)^2 / s(6) is a first
-    estimate of the error at spacing h. A second estimate is s(2). The function returns the larger of the two estimates. The
-    grids of s(2) are finer, but these 2^J grids are so few that they can agree by chance.
+    For a number n, the nodes can be divided into n^J interleaved grids of spacing n h. Each of these grids gives a value of
+    the integral. The mean of the n^J values is the value for spacing h. Let s(n) be the largest relative difference between
+    the mean and one of the n^J values. So s(n) estimates the error at spacing n h.
 
-    With kinks (relu), the error is proportional to h^2 on average. If the integrand rises or falls steeply within a distance
-    below h, the error is only proportional to h. The error depends on where the nodes are, so any s(n) can be far too small
-    by chance. Therefore the function returns the largest of s(2), s(3) and s(6) / 6.
+    The error of a smooth integrand falls faster than any power of h. So from spacing 3h to h, the error is divided by a
+    larger factor than from 6h to 3h. The factor from 6h to 3h is s(6) / s(3). If we divide s(3) by this factor, we get
+    s(3)^2 / s(6), the first estimate of the error at spacing h. The second estimate is s(2). The function returns the larger
+    estimate. For s(2) the grids are finer, but there are only 2^J grids, and so few values can be nearly equal by chance.
+
+    With kinks (relu), the error is proportional to h^2 on average. If the integrand changes steeply over a distance shorter
+    than h, the error falls more slowly, in proportion to h. The error depends on where the nodes are, so each s(n) can be
+    far too small by chance. Therefore the function returns the largest of s(2), s(3) and s(6) / 6.
     """
     two, three, six = (_disagreement(index, p, row, n) for n in (2, 3, 6))
     if kinks:
         return np.max([two, three, six / 6], axis=0)
-    # s(3)^2 / s(6) <= s(3), because s(3) <= s(6): each value for spacing 3h is a mean of values for spacing 6h, and a mean
-    # of values cannot deviate more than the value that deviates most.
+    # s(3) <= s(6), because each value for spacing 3h is the mean of some values for spacing 6h: the mean of some values is
+    # never further from the overall mean than the most distant of these values. Therefore s(3)^2 / s(6) <= s(3).
     return np.maximum(two, three * three / six)
 
 
 def _disagreement(index, p, row, n):
     """Return s(n) for each data point that has nodes, (data,).
 
-    Each of the n^J coarser grids gives a value of the integral. s(n) is the largest relative difference between one of these
-    values and their mean. `_discretisation` uses s(n) to estimate the error.
+    Each of the n^J coarser grids gives a value of the integral. s(n) is the largest relative difference between the mean of
+    these values and one of the values. `_discretisation` estimates the error of the integral from s(n).
     """
     for axis in index.T:
         row = n * row + axis % n                            # index of the grid that a node belongs to
@@ -248,9 +264,11 @@ def _rounding(vae, x, log_px, mean, cov):
     """Return an upper estimate of the rounding error in nats, (N,): the sum of two parts.
 
     First part: for a z that all data share, log p(x|z) may be computed by a matrix product, which loses digits if data are
-    far from zero. The result is compared with a sum over features, at PLACES values of z, each near the posterior mean of
-    some data point. Second part: the decoder's output has a relative error of a few units of float64 precision (2.2e-16),
-    which is multiplied by the slope of log p(x|z) in that output.
+    far from zero. To measure the loss, the function compares log p(x|z) from a matrix product with log p(x|z) from a sum
+    over features. It does so at PLACES values of z, each near the posterior mean of some data point.
+
+    Second part: log p(x) and the decoder's output have relative errors of a few times 2.2e-16, the precision of float64. The
+    error of the output changes log p(x|z) by this error times the slope of log p(x|z) in the output.
     """
     sd = np.sqrt(np.diagonal(cov, axis1=1, axis2=2))                                        # (N, J)
     steps = np.linspace(-1, 1, PLACES)[:, None]                                             # (PLACES, 1)
@@ -276,9 +294,9 @@ def _on_shared_nodes(vae, x, z):
 def _on_pairs(vae, x, which, index, z):
     """Return log p(x[which], z), (pairs,), for pairs of a data point and a node z.
 
-    Decoding a node costs far more than computing log p(x|z) of one more data point, and data points share nodes. So each
-    node is decoded once, and nodes are handled in groups. For every node of a group, log p(x|z) is computed for all data
-    points that need any node of this group.
+    It takes far longer to decode a node than to compute log p(x|z) of one more data point, and several data points need the
+    same node. So each node is decoded only once. The function divides the nodes into groups. For each group, it computes
+    log p(x|z) of all data points that need at least one node of the group, at all nodes of the group.
     """
     order = np.lexsort(index.T)                                                             # (pairs,)   sorts by node
     new = np.any(np.diff(index[order], axis=0, prepend=-1), axis=1)                         # (pairs,)   True at a new node
@@ -295,9 +313,9 @@ def _on_pairs(vae, x, which, index, z):
 
 
 def _with_neighbours(which, index, data, shape):
-    """Add new pairs (data point, node): for each given pair, the data point with every neighbour of the node in the grid.
+    """For each given pair (data point, node), add the pairs of this data point with all grid neighbours of this node.
 
-    Return all pairs without repetition, sorted by data point.
+    Return all pairs without repetition, sorted by data point. Neighbours along a diagonal are included.
     """
     steps = np.indices((3,) * index.shape[1]).reshape(index.shape[1], -1).T - 1             # (3^J, J)
     around = (index[:, None, :] + steps).clip(0, np.array(shape) - 1)                       # (pairs, 3^J, J)

@@ -17,18 +17,18 @@ from minivae.evidence.sums import IN_CACHE, Moments, in_rows, log_mean_exp, need
 from minivae.gaussian import LOG_2PI, kl_standard_normal, log_normal, reparameterize
 from minivae.vae import VAE
 
-ACTIVE = 0.01                                               # z_j is active if mu_j has a larger variance over the data
+ACTIVE = 0.01                                               # z_j is active if mu_j has a variance over the data above this
 
 
 class Rates(NamedTuple):
-    """Means over a data set in nats; the standard errors come from the draws of z, and the data are fixed."""
+    """Means over a data set, in nats. The standard errors are due to the random draws of z only; the data are not random."""
 
     reconstruction: float       # E_q log p(x|z) = -distortion
     reconstruction_se: float
     kl: float                   # the rate: KL( q(z|x) || p(z) ) in closed form = mutual_information + marginal_kl
     mutual_information: float   # between z and the index of the data point: at most log N
     marginal_kl: float          # KL( q(z) || p(z) ) of the aggregate posterior q(z), the mean of q(z|x) over the data
-    surgery_se: float           # standard error of mutual_information and of marginal_kl; their sum has no error
+    surgery_se: float           # standard error of mutual_information, equal to that of marginal_kl; their sum has no error
     kl_per_dimension: NDArray   # (J,)
     variance_of_means: NDArray  # (J,) variance of mu_j over the data
     active: NDArray             # (J,) True where variance_of_means is above ACTIVE
@@ -42,9 +42,10 @@ def rate_distortion(vae: VAE, x: NDArray, rng: np.random.Generator, draws: int =
     mean KL( q(z|x) || p(z) ) = I(n; z) + KL( q(z) || p(z) ),   q(z) = 1/N sum_n q(z|x_n)
     I(n; z) = mean over n of E_q(z|x_n) [ log q(z|x_n) - log q(z) ],   estimated from `draws` >= 2 values of z for each n
 
-    The split of the rate is the ELBO surgery of Hoffman and Johnson (2016); active dimensions are defined by Burda et al.
-    (2016). log q(z) is exact: a log-sum-exp over all N data for each z. So the time grows as `draws * N^2 * J`; the
-    memory is bounded. Raises ValueError if an argument is invalid, the model has no noise, or the decoder overflows.
+    Hoffman and Johnson (2016) split the rate into these two parts; they call it ELBO surgery. Active dimensions are defined
+    as in Burda et al. (2016). log q(z) is exact: a log-sum-exp over all N data for each z. So the time grows as
+    `draws * N^2 * J`; the memory is bounded. Raises ValueError if an argument is invalid, the model has no noise, or the
+    decoder overflows.
     """
     checks.generator("rng", rng)
     draws = checks.whole_number("draws", draws, 2)

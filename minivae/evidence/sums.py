@@ -75,17 +75,18 @@ def widest(vae: VAE) -> int:
 def in_rows(vae: VAE, x: NDArray, draws: int = 1) -> Iterator[NDArray]:
     """Yield x in parts of one row or more.
 
-    Suppose that the decoder gets `draws` codes z for each row. A part is so small that the output of each decoder layer then
-    has at most AT_ONCE numbers. Only a part that consists of a single row can exceed this limit.
+    Suppose that the decoder gets `draws` codes z for each row of a part. A part has so few rows that the output of each
+    decoder layer for these codes has at most AT_ONCE numbers. Only a part of a single row can exceed this limit.
     """
     rows = max(1, AT_ONCE // (draws * widest(vae)))
     return (x[start : start + rows] for start in range(0, len(x), rows))
 
 
 def draws_at_once(vae: VAE, x: NDArray) -> int:
-    """Return the number of draws, at least 1, that are decoded at once for each row of x.
+    """Return the number of draws that are decoded at once for each row of x; this number is at least 1.
 
-    It is more than 1 only if the output of the widest layer then fits in the CPU's cache, which saves 35 % of the time.
+    Several draws are decoded at once only if the output of the widest layer for all of them fits in the CPU's cache. This
+    saves 35 % of the time.
     """
     return max(1, AT_ONCE // (IN_CACHE * len(x) * widest(vae)))
 

@@ -69,7 +69,10 @@ def verdicts(options: argparse.Namespace, exercises: list) -> list:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Check the named exercises, or all. Return 0 if all are passed. The bonus counts only if it is named or begun."""
+    """Check the named exercises, or all; return 0 if all of them are passed.
+
+    If no exercise is named, the bonus is counted only if the learner has started it.
+    """
     named = dict.fromkeys(exercise for word in options.name for exercise in chosen(word))
     found = verdicts(options, [*named] or every())
     asked = found if options.name else counted(found)

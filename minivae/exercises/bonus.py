@@ -15,16 +15,16 @@ FILE = '"""Bonus: {title}\n\n{prompt}\n"""\n\nimport numpy as np\n\n\ndef check(
 
 
 def calls_of(exercise: Exercise, seed: int) -> list[dict]:
-    """Return a list with one call: it calls the learner's `check` several times.
+    """Return a list with one call. When it is performed, the learner's `check` runs once for each name in a list.
 
-    The argument of this call is a list of names. For each name of a bug, `check` gets the module `gaussian` with this bug;
-    for each empty name, `check` gets the right module.
+    The list of names is the argument of the call. For each name of a bug, `check` gets the module `gaussian` with this bug;
+    for each empty name, `check` gets the module without a bug.
     """
     return [{"function": "check", "how": "check", "arguments": copies(np.random.default_rng(seed), SIZES[0])}]
 
 
 def findings_of(exercise: Exercise, seed: int, results: list[dict], learner: object) -> tuple[Finding, ...]:
-    """Return a finding about the right module, and one about each bug in CAUGHT."""
+    """Return one finding about the module without a bug, and one finding about each bug in CAUGHT."""
     (names,), noticed = calls_of(exercise, seed)[0]["arguments"], results[0].get("result")
     if not isinstance(noticed, np.ndarray) or noticed.shape != (len(names),):
         return (Finding("check", "", "error", (str(results[0].get("error", "the process returned no answers")),)),)
@@ -35,7 +35,7 @@ def findings_of(exercise: Exercise, seed: int, results: list[dict], learner: obj
 
 
 def said(answers: dict[str, list[bool]], name: str) -> Finding:
-    """Return the finding about the bug with this name, or about the right module if `name` is ""."""
+    """Return the finding about the bug with this name; if `name` is "", the finding about the module without a bug."""
     count = sum(answers[name])
     if not name:
         why = "your check is too strict, or random"

@@ -38,7 +38,8 @@ class Part(NamedTuple):
 
     `case` is the name of the kind: "large inputs", for example. `how` is the name of an adapter: a function of `pupil.HOW`
     that calls the learner's function. If the learner's function writes into the arrays of an argument, `written` is the
-    index of that argument. Then `results` has the names of the returned arrays, followed by those of the written arrays.
+    index of that argument. In this case, `results` contains the names of the returned arrays, followed by the names of the
+    arrays in that argument.
     """
 
     piece: Piece
@@ -75,7 +76,7 @@ class Part(NamedTuple):
         return [argument.arg for argument in tree_of(self.piece).args.args]
 
     def steps(self) -> list[str]:
-        """Return the names of the variables that the lines with `...` compute, in the order of the lines.
+        """Return the names of all variables to which the blank function assigns `...`, in the order of the lines.
 
         If one `...` replaces the whole body of the function, the learner chooses the names, so the list is empty. Adam is an
         exception: its state has fixed names, and the list contains them.
@@ -100,8 +101,8 @@ class Exercise(NamedTuple):
     hints: tuple[str, str, str]
     parts: tuple[Part, ...]
     given: tuple[str, ...]
-    # An `Asking`: the two functions with which the judge calls and judges a submission. None means the two functions of
-    # judge.py; only the bonus exercise has two others.
+    # An `Asking`: two functions of the judge. The first returns the calls of a submission, the second judges the results.
+    # None means that the judge uses the functions in judge.py. Only the bonus exercise has its own two functions.
     asking = None
 
     @property
@@ -130,8 +131,8 @@ class Exercise(NamedTuple):
 def normal(shapes: str, **fit: Callable) -> Callable:
     """Return a function that draws arrays of standard normal numbers.
 
-    In "BO BI .", each word is an argument and each letter an axis; "." is one number, without axes. `_1=np.tanh`
-    applies tanh to argument 1, which is the second argument.
+    In "BO BI .", each word means one argument, and each letter of a word means one axis of the argument. The word "." means
+    a number without axes. `_1=np.tanh` applies tanh to argument 1, which is the second argument.
     """
     def draw(rng, sizes):
         arrays = [rng.standard_normal([sizes[letter] for letter in word.strip(".")]) for word in shapes.split()]

@@ -35,7 +35,8 @@ Pairs = Mapping[str, tuple[list[NDArray], list[NDArray]]]   # name -> (learner's
 def compared(part: Part, seed: int, given: Given) -> list[Finding]:
     """Return the findings about some steps, then the findings about the results, in the order of computation.
 
-    The chosen steps are those that cause the other errors. While a blank is left, all correct steps are chosen, too.
+    Of the wrong steps, the function reports only those in the first wrong line, because this line causes other errors. If
+    the learner has not filled every blank, the function also reports all correct steps.
     """
     results = filled(part, seed, given)
     pairs = steps_of(part, seed, given) | results
@@ -70,7 +71,10 @@ def equal(mine: Sequence[NDArray], right: Sequence[NDArray]) -> bool:
 
 
 def filled(part: Part, seed: int, given: Given) -> Pairs:
-    """Return the results that the learner has filled in. For a model's gradient, return {} if a line is blank or fails."""
+    """Return the results that the learner has filled in.
+
+    If the results are the gradient of a model, and a line of the learner's function is blank or fails, return {}.
+    """
     if part.how == "model" and given.open:
         return {}
     arrays = zip(part.results, zip(*given.arrays), zip(*right_arrays(part, seed)))
@@ -88,15 +92,16 @@ def steps_of(part: Part, seed: int, given: Given) -> Pairs:
 def first_line(part: Part, seed: int, pairs: Pairs, bad: set[str], unfinished: bool) -> list[str]:
     """Return the wrong variables of the first wrong line, or [].
 
-    A variable can differ from the solution without a mistake: the learner may use the variable's name for another quantity.
-    So this function tests each line that computes differing variables, from the first line to the last. Each test runs the
-    solution, but replaces some of its variables by the learner's arrays.
+    If a variable of the learner differs from the solution's variable of the same name, this is not always a mistake: the
+    learner may use the name for another quantity. So this function tests each line that computes differing variables, from
+    the first line to the last. Each test runs the solution, but replaces some of its variables by the learner's arrays.
 
-    Test 1: the differing variables of the tested line get the learner's arrays. Later lines of the solution can use these
-    variables. If the learner's array of a later line is right, the solution must compute the same array in this run. If it
-    computes another array, the test fails, and the function continues with the next line.
-    Test 2, only if no blank is left: the differing variables of all lines get the learner's arrays. At least one wrong
-    result of the learner must be equal to the result of this run. If none is equal, the function returns [].
+    Test 1 replaces the differing variables of the tested line. Some later lines of the solution use these variables. If the
+    learner computes a right array in such a later line, this run of the solution must compute the right array, too.
+    Otherwise the test fails, and the function continues with the next line.
+
+    Test 2 is done only if no blank is left. It replaces the differing variables of all lines. This run of the solution must
+    reproduce at least one wrong result of the learner. Otherwise the function returns [].
     """
     lines = [] if part.piece.whole else lines_of(part.piece)
     for k, (names, _) in enumerate(lines):
@@ -112,13 +117,15 @@ def first_line(part: Part, seed: int, pairs: Pairs, bad: set[str], unfinished: b
 
 
 def explaining(part: Part, seed: int, results: Pairs, good: set[str]) -> list[tuple[Variant, set[str]]]:
-    """Return the variants that explain the learner's wrong results, each with the names of the results that it reproduces.
+    """Return the variants that explain wrong results of the learner. Each comes with the names of the explained results.
 
-    A variant is a known wrong version of the solution. It reproduces a result if it returns the same array as the learner's
-    function in every draw, and if each of these arrays has a finite entry. A variant is returned only if it reproduces at
-    least one wrong result. If the learner has the right values of all variables that the changed line computes, the variant
-    is not returned. If some variants reproduce all of the learner's results, only these are returned. If the learner writes
-    the whole body of the function and the results depend on each other, every returned variant reproduces all results.
+    A variant is a known wrong version of the solution. It explains a result if it returns the same array as the learner's
+    function in every draw, and if each of these arrays has a finite entry. A variant is returned only if it explains at
+    least one wrong result. Most variants change one line of the solution. If the learner's variables of this line are all
+    right, the variant is not returned. If some variants explain all of the learner's results, only these are returned.
+
+    The learner may have to write the whole body of a function with results that depend on each other. Then only variants
+    that explain all results are returned.
     """
     found = []
     for variant, arrays in known_arrays(part, seed):
@@ -134,8 +141,8 @@ def explaining(part: Part, seed: int, results: Pairs, good: set[str]) -> list[tu
 def later(part: Part, name: str, pairs: Pairs, carried: Mapping[str, list] | None, cause: list[str]) -> tuple[str, ...]:
     """Return a sentence if the wrong array `name` depends on the wrong arrays in `cause`, otherwise ().
 
-    `carried` has the arrays that the solution computes if the arrays in `cause` have the learner's values. If `carried` is
-    `None`, a result counts as dependent if it is computed later than the result in `cause`.
+    `carried` contains the arrays that the solution computes from the learner's values of the arrays in `cause`. If `carried`
+    is `None` and `cause` is a result, the function assumes that every result computed later depends on it.
     """
     said = ", ".join(cause)
     first = "which is wrong: correct that first" if len(cause) == 1 else "which are wrong: correct them first"
@@ -149,7 +156,7 @@ def later(part: Part, name: str, pairs: Pairs, carried: Mapping[str, list] | Non
 
 
 def with_values(part: Part, seed: int, values: Mapping[str, list]) -> dict[str, list] | None:
-    """Execute the solution with the learner's values of some steps; return all arrays by name, or None after an error."""
+    """Execute the solution with some steps replaced by the learner's values; return {name: arrays}, or None on an error."""
     function, found = with_steps(part.piece, tuple(values)), []
     for k, draw in enumerate(part.draws(seed)):
         function.__globals__["learners"] = {name: each[k] for name, each in values.items()}
@@ -164,9 +171,9 @@ def with_values(part: Part, seed: int, values: Mapping[str, list]) -> dict[str, 
 
 @functools.cache
 def with_steps(piece: Piece, names: tuple[str, ...]) -> Callable:
-    """Return the solution as a function that uses the learner's values of these steps.
+    """Return the solution as a function in which the learner's values replace the values of these steps.
 
-    After the line that computes a step, a new line replaces the value by the learner's value, `learners[step]`. The caller
+    Below the line that computes a step such as `kl`, the function has an additional line: `kl = learners['kl']`. The caller
     must store the dictionary `learners` in the globals of the function.
     """
     tree = tree_of(piece)

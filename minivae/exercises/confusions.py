@@ -87,7 +87,7 @@ CONFUSIONS = (                                              # function, {right c
     ("step", {"(np.sqrt(v) + floor)": "np.sqrt(v + self.tiny * sum_2)"}, "tiny is added inside the square root"),
 )  # fmt: skip
 
-# (function, result): {term in words: code of the term}. A wrong result is often a sum of such terms with wrong factors.
+# (function, result): {term in words: code of the term}. Many wrong results are sums of these terms with wrong factors.
 TERMS = {
     ("kl_standard_normal", "kl"): {
         "mu^2": "mu * mu", "mu": "mu", "exp(log_var)": "np.exp(log_var)", "exp(log_var / 2)": "np.exp(log_var / 2)",

@@ -32,11 +32,11 @@ class Piece(NamedTuple):
 
     module: str                 # "gaussian"
     name: str                   # "reparameterize"; for a method, "VAE.backward"
-    # arguments of the learner's function: their names or their number; 0: all arguments that have no default
+    # arguments of the learner's function: their names or their number; 0 means all arguments without a default
     arguments: int | tuple[str, ...] = 0
-    keep: tuple[str, ...] = ()  # the variables whose assignments the learner's file shows completely
+    keep: tuple[str, ...] = ()  # variables; the lines that compute them are shown, not blanked
     whole: bool = False
-    lines: tuple[str, ...] = ()  # for a part of a method: the variables whose assignments form the learner's function
+    lines: tuple[str, ...] = ()  # for a part of a method: variables; the lines that compute them form the learner's function
     called: str = ""            # the name of the learner's function, if it differs from `name`
 
     @property
@@ -121,7 +121,7 @@ def computed(node: ast.stmt) -> list[str]:
 
 @functools.cache
 def lines_of(piece: Piece) -> list[tuple[list[str], set[str]]]:
-    """Return the names left and right of the `=` in the solution, for each assignment that the learner must complete."""
+    """For each assignment that the learner must complete, return the assigned names and the names that the solution uses."""
     found = []
     for node in tree_of(piece).body:
         if target(node) and target(node) not in piece.keep:
@@ -155,7 +155,7 @@ def blank(piece: Piece) -> str:
 
 
 def arguments_of(piece: Piece, node: ast.FunctionDef) -> Sequence[str]:
-    """Return the arguments of the learner's function; a default stays only if it is a number."""
+    """Return the arguments of the learner's function; a default value is kept only if it is a whole number."""
     names = [argument.arg for argument in node.args.args]
     if isinstance(piece.arguments, tuple):
         return names
@@ -182,7 +182,7 @@ def shape_in(line: str) -> str:
 
 
 def blanks_left(function: ast.FunctionDef) -> list[int]:
-    """Return the numbers of the lines in a learner's function that still have `...` as an expression or a statement."""
+    """Return the line numbers of the blanks in a learner's function: expressions and statements that are still `...`."""
     found = []
     for node in ast.walk(function):
         value = getattr(node, "value", None) if isinstance(node, (ast.Assign, ast.Return, ast.Expr)) else None

@@ -36,10 +36,10 @@ class Verdict(NamedTuple):
 
 
 class Learner(NamedTuple):
-    """The blanks that are left in the functions of a learner, and the names that the functions use."""
+    """The lines of a learner's functions that still contain a blank, and the names that these functions use."""
 
-    left: Mapping[str, list[int]]                           # name of a function -> numbers of its lines that are still `...`
-    names: frozenset[str]                                   # of variables, arguments and attributes
+    left: Mapping[str, list[int]]                           # name of a function -> numbers of its lines with a blank, `...`
+    names: frozenset[str]                                   # names of variables, arguments and attributes in the functions
 
 
 class Asking(NamedTuple):
@@ -132,7 +132,7 @@ def check_names(exercise: Exercise, names: dict, seed: int = 0) -> Verdict:
 
 
 def functions_in(tree: ast.Module) -> dict[str, ast.FunctionDef]:
-    """Return the functions of a file by name."""
+    """Return {name: syntax tree} for the functions of a file."""
     return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
@@ -170,7 +170,7 @@ def status_of(findings: Sequence[Finding]) -> str:
 
 
 def findings_of(exercise: Exercise, seed: int, results: list[dict], learner: Learner) -> tuple[Finding, ...]:
-    """Return the findings of all parts, then the finding of `consistent`, if any. A blank is reported only once."""
+    """Return the findings about all parts, then a finding of `consistent` if there is one. A blank is reported only once."""
     found, rest = [], results
     for part in exercise.parts:
         mine, rest = rest[: 2 * len(SIZES)], rest[2 * len(SIZES) :]
@@ -182,11 +182,12 @@ def findings_of(exercise: Exercise, seed: int, results: list[dict], learner: Lea
 
 
 def same_cause(judged: list[Finding], found: Sequence[Finding]) -> list[Finding]:
-    """Return the findings in `judged`, some with better words, after a comparison with the earlier findings in `found`.
+    """Compare the findings in `judged` with earlier ones; return the findings in `judged`, some of them with better words.
 
-    Findings in `judged` and `found` may be about the same array, for different inputs. If one change of the solution
-    explains both findings, the later finding gets the words of the earlier one. If no change explains a wrong array, and
-    the array was right for all earlier inputs, the words say that it was right for the other inputs.
+    `found` contains the earlier findings. A finding in `judged` may be about the same array as an earlier finding, for
+    different inputs. If one wrong version of the solution explains both findings, the later finding gets the words of the
+    earlier one. If an array is wrong, but was right for all earlier inputs, and no wrong version explains the error, then
+    the words say that the array is right for the other inputs.
     """
     for i, each in enumerate(judged):
         function, _, case = each.function.partition(", ")
@@ -205,7 +206,10 @@ def same_cause(judged: list[Finding], found: Sequence[Finding]) -> list[Finding]
 
 
 def judge(part: Part, seed: int, done: Sequence[dict], learner: Learner) -> list[Finding]:
-    """Return a finding about each array of a part; if no array can be judged, return only findings about the call."""
+    """Return a finding about each array of a part.
+
+    If no array can be judged, for example after an error, return only findings about the call of the learner's function.
+    """
     def one(status, *words, array=""):
         return Finding(part.title, array, status, words)
 
@@ -303,7 +307,10 @@ def pair(exercise: Exercise) -> bool:
 
 
 def slopes(exercise: Exercise, seed: int) -> list[dict]:
-    """Return calls of the learner's forward function for central differences. Each input is moved one step up, then down."""
+    """Return the calls of the learner's forward function from which central differences are computed.
+
+    For each input, the first call moves the input one step up, and the second call moves it one step down.
+    """
     if not pair(exercise):
         return []
     calls = []
@@ -321,7 +328,7 @@ def direction(array: NDArray) -> NDArray:
 
 
 def consistent(exercise: Exercise, seed: int, results: list, moved: list, found: list[Finding]) -> tuple[Finding, ...]:
-    """Return a finding if both functions of a pair are wrong, but the learner's backward is the gradient of the forward."""
+    """Return a finding if the learner's forward and backward are both wrong, but backward is the gradient of forward."""
     wrong = {finding.function for finding in found if finding.status == "wrong"}
     if not pair(exercise) or not {part.title for part in exercise.parts[:2]} <= wrong:
         return ()

@@ -18,7 +18,7 @@ MEGABYTES = 2000
 
 
 class Ran(NamedTuple):
-    """Output of a process: a result for each call, the error to report if results are missing, and the printed text."""
+    """Output of a process: one result for each call, an error message in case results are missing, and the printed text."""
 
     results: list[dict]
     error: str

@@ -31,9 +31,10 @@ MOST_BYTES = 25_000_000                                     # largest size of th
 
 
 class Other(str):
-    """A text in place of an object that JSON cannot store: the name of the object's type or dtype.
+    """A text that replaces an object, because JSON cannot store the object.
 
-    If the learner has not yet replaced a `...`, the object is Python's `...`, and the text is "...".
+    The text is the name of the object's type or dtype. If the learner has not yet replaced a `...`, the object is Python's
+    `...`, and the text is "...".
     """
 
 
@@ -127,10 +128,10 @@ def of_adam(function: Callable, arguments: list) -> Any:
 
 
 def of_check(function: Callable, arguments: list) -> Any:
-    """Call a learner's check with several modules `gaussian`; return an array with True for each module that it rejects.
+    """Call a learner's check with several versions of the module `gaussian`; return an array, True where it rejects one.
 
-    There is one module for each name in `arguments[0]`. For the name "", the module is right; for the name of a bug of the
-    museum, the module has this bug.
+    There is one version for each name in `arguments[0]`. For the name "", the version has no bug. For the name of a bug of
+    the museum, the version has this bug.
     """
     from minivae.museum.exhibits import find
     from minivae.museum.patched import load
@@ -143,7 +144,7 @@ def of_check(function: Callable, arguments: list) -> Any:
             found.append(function(module) is False)
         except Exception as error:
             if isinstance(error, NameError) or not name and not isinstance(error, AssertionError):
-                raise                                       # not a rejection: the check itself has a mistake
+                raise                                       # a mistake in the check itself, not a rejection of the module
             found.append(True)
     return np.array(found)
 
@@ -155,7 +156,7 @@ def perform(calls: list[dict], names: dict) -> Iterator[dict]:
     """Make every call. For each call, yield a dict: the result, the arguments after the call, warnings and some variables.
 
     If the whole call fails, the dict contains only the error. If an assignment in the function raises an error, the error is
-    stored in "failed". The function is then called again, and this assignment gets the value `...`.
+    stored in "failed". Then the value in this assignment is replaced by `...`, and the function is called again.
     """
     for call in calls:
         if callable(function := names.get(call["function"])):
@@ -172,7 +173,7 @@ def one_call(call: dict, function: Callable, names: dict) -> dict:
     tree = function_in(file, call["function"]) if call["how"] in ("plain", "model") else None
     while True:
         arguments, seen = copy.deepcopy(call["arguments"]), {}
-        # If the function puts new arrays into `arguments`, the judge still checks the given arrays, which are in `arrays`.
+        # `arrays` keeps the given arrays for the judge, even if the function puts new arrays into `arguments`.
         arrays = same_arrays(arguments)
         try:
             with warnings.catch_warnings(record=True) as caught, np.errstate(all="warn", under="ignore"):
@@ -215,7 +216,7 @@ def watching(function: Callable, seen: dict) -> Iterator[None]:
 
 
 def profiler() -> Callable | None:
-    """Return this thread's profile function, or None. Raises ValueError for a C function: Python cannot set it again."""
+    """Return this thread's profile function, or None. Raises ValueError for a C function: Python cannot restore it."""
     before = sys.getprofile()
     if before is not None and not callable(before):
         remedy = "Stop it, or use Python 3.12 or newer, where cProfile works."
@@ -265,7 +266,7 @@ def without(tree: ast.FunctionDef, line: int) -> str:
 
 
 def again(tree: ast.FunctionDef, file: str, names: dict) -> Callable:
-    """Compile a changed function of the learner; the function uses the names of the learner's file."""
+    """Compile a learner's function again after a change of its tree; it can use the names defined in the learner's file."""
     local: dict = {}
     exec(compile(ast.fix_missing_locations(ast.Module([tree], [])), file, "exec"), names, local)
     return local[tree.name]
@@ -332,7 +333,7 @@ def limit(seconds: int, megabytes: int) -> None:
 
 
 def main(folder: str, file: str, seconds: str, megabytes: str) -> None:
-    """Execute a file and make the calls that are read from stdin; write the results to stdout."""
+    """Read calls from stdin and execute a file; then make the calls, and write their results to stdout."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)                                           # text that the submission prints goes to stderr
     calls = unpack(sys.stdin.buffer.read())

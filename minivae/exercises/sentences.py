@@ -20,7 +20,7 @@ UNDECIDED = "undecided: no known factor, sum or change of the solution gives you
 class Given(NamedTuple):
     """Results of a submission.
 
-    `arrays` has a list of results for each draw of the inputs. None stands for a result that is still `...`.
+    `arrays` has a list of results for each draw of the inputs. If a result is still `...`, None replaces it in the list.
     """
 
     arrays: Sequence[list]
@@ -138,7 +138,7 @@ def letters(array: NDArray, part: Part, sizes: Mapping[str, int]) -> str:
 
 
 def reduced(wrong: Wrong, part: Part, sizes: Mapping[str, int]) -> str:
-    """Return a message about a sum, a mean, an axis of length 1 or a transpose that is missing or not needed; else ""."""
+    """Return a message if a sum, a mean, an axis of length 1 or a transpose is missing or not needed; else ""."""
     mine, right = wrong.mine, wrong.right
     if [a.size for a in mine] == [b.size for b in right] and mine[0].squeeze().shape == right[0].squeeze().shape:
         if mine[0].ndim > right[0].ndim:

@@ -67,10 +67,10 @@ def variants(piece: Piece) -> tuple[Variant, ...]:
 
 
 def listed(piece: Piece) -> Iterator[Variant]:
-    """Yield the wrong versions of this function with a mistake from CONFUSIONS or with a bug of the museum.
+    """Yield the wrong versions of this function: each has a mistake from CONFUSIONS or a bug of the museum.
 
-    Each mistake and each bug replaces right code by wrong code. The right code of a mistake must occur exactly once in the
-    function; otherwise LookupError is raised. A bug's replacement is skipped if its right code does not occur exactly once.
+    Each mistake and each bug replaces right code by wrong code. If a mistake replaces code that does not occur exactly once
+    in the function, LookupError is raised. If a bug replaces such code, only this replacement is left out.
     """
     source = source_of(piece)
     known = [(f"confusion: {words}", words, replaced) for name, replaced, words in CONFUSIONS if name == piece.function]
@@ -105,7 +105,7 @@ def one_change(piece: Piece) -> Iterator[Variant]:
 
 
 def line_of(tree: ast.FunctionDef, node: ast.AST) -> str:
-    """Return the target of the assignment that contains a node; "return" if a return contains it; otherwise ""."""
+    """Return the target of the assignment that contains a node, "return" for a node of a return statement, or else ""."""
     for statement in ast.walk(tree):
         if isinstance(statement, (ast.Assign, ast.AugAssign, ast.Return)) and any(node is n for n in ast.walk(statement)):
             if isinstance(statement, ast.AugAssign):
@@ -163,7 +163,7 @@ def changes(node: ast.AST, names: list[str]) -> Iterator[tuple[str, str, ast.AST
 
 
 def changed_calls(node: ast.Call) -> Iterator[tuple[str, str, ast.AST]]:
-    """Yield the changes of a call: another function, no function, no sum, another axis, exchanged arguments."""
+    """Yield changed versions of a call: another function, no function, no sum, another axis, exchanged arguments."""
     function, attribute = ast.unparse(node.func), isinstance(node.func, ast.Attribute)
     last = function.rpartition(".")[2]
     if last in CALLS and attribute:
@@ -187,7 +187,7 @@ def changed_calls(node: ast.Call) -> Iterator[tuple[str, str, ast.AST]]:
 
 
 def changed_results(node: ast.Return) -> Iterator[tuple[str, str, ast.AST]]:
-    """Yield the changes of a return: minus one result, or two results exchanged."""
+    """Yield changed versions of a return statement: one result has a minus sign, or two results are exchanged."""
     results = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
     for i, result in enumerate(results):
         if not isinstance(result, ast.Name) or result.id != "gradient":
@@ -201,7 +201,10 @@ def changed_results(node: ast.Return) -> Iterator[tuple[str, str, ast.AST]]:
 
 
 def kind(name: str) -> list[str]:
-    """Return the kind of a name: ["mu"] for d_mu_kl. In a long function, only names of the same kind replace each other."""
+    """Return the kind of a name: ["mu"] for d_mu_kl.
+
+    In the wrong versions of a long function, a name is replaced only by a name of the same kind.
+    """
     return name.removeprefix("d_log_").removeprefix("d_").split("_")[:1]
 
 

@@ -26,7 +26,7 @@ from minivae.vae import VAE
 
 ROWS = 500                                                  # without the option --rows: at most 500 held-out data points
 WEIGHTS = 100                                               # importance weights for the bound of each data point
-# {background colour in page.css: smallest allowed contrast between this background and a class label on the latent map}
+# {background colour in page.css: contrast}. A class label on the latent map has at least this contrast to the background.
 PAPERS = {"#ffffff": 4.5, "#16191d": 7}
 
 
@@ -45,9 +45,10 @@ def build(vae: VAE, data: Dataset, title: str, evidence: Evidence | None = None,
     Parameters
     ----------
     vae : VAE
-        A model with noise; its likelihood accepts the data.
+        A model with noise, not a plain autoencoder. Its likelihood must accept the data.
     data : Dataset
-        The HTML file contains all held-out data points. If `data` has many, pass `data.few(500)`, for example.
+        The HTML file contains all held-out data points of `data`. For a smaller file, pass `data.few(500)`, for example: it
+        has at most 500 held-out data points.
     title : str
         Name of the run.
     evidence : Evidence, optional
@@ -93,7 +94,7 @@ def content(vae: VAE, data: Dataset, evidence: Evidence) -> dict:
 def elbos(model: VAE, x: NDArray) -> tuple[NDArray, NDArray]:
     """Return the ELBO of each data point and the error of each ELBO, (N,) both.
 
-    The first integral has 5 nodes on each axis, which takes half the time of 8 nodes, the default of `expected`.
+    The first integral has 5 nodes on each axis. This takes half the time of 8 nodes, the default of `expected`.
     """
     return expected(model, x, *model.encode(x), 1e-4, (5, 8, 16, 32))
 
@@ -169,6 +170,6 @@ def unpacked(found: dict) -> NDArray:
 
 
 def content_of(page: str) -> dict:
-    """Return the result of `content` from the HTML text that `build` returned."""
+    """Return the dict that `content` made, read from the HTML text that `build` returned."""
     start = page.index('<script type="application/json" id="content">')
     return json.loads(page[page.index(">", start) + 1 : page.index("</script>", start)])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 ABOUT = """Write one page that shows the latent space of a run in a browser, offline. Move through the codes and see the
 decoded images. For one or two latent dimensions, compare the exact posterior of a held-out data point with the
 encoder's Gaussian."""
-FILE = "explorer.html"                                      # same as EXPLORER in evidence.py, a file that imports NumPy
+FILE = "explorer.html"                                      # same as EXPLORER in evidence.py, but without importing NumPy
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -59,9 +59,9 @@ def explore_command(options: argparse.Namespace) -> int:
 
 
 def rows_of(data: "Dataset", rows: int | None) -> tuple["Dataset", int]:
-    """Return the data with only the held-out rows to show, and the step between these rows.
+    """Leave out the held-out rows that are not shown. Return the data, and the step from a shown row to the next.
 
-    The rows to show are the first `rows` rows; without `rows`, at most 500 evenly spaced rows.
+    The first `rows` rows are shown. Without `rows`, at most 500 evenly spaced rows are shown.
     """
     from dataclasses import replace
 

@@ -49,9 +49,9 @@ def classes_of(
 ) -> tuple[NDArray | None, dict[int, Class]]:
     """Return labels (rows,) as integers, and {label: Class} for all classes in order; without labels, (None, {}).
 
-    `classes` gives the names of all classes of the data set, so that a class has the same colour in every figure; without
-    it, the classes are those of `labels`. The number of a class selects its colour if all numbers are from 0 to 9; otherwise
-    the rank of this number selects the colour.
+    `classes` gives the names of all classes of the data set. With it, a class has the same colour in every figure, even if
+    `labels` has only some of the classes. Without it, the classes are those in `labels`. The colour of a class depends on
+    the number of the class if all numbers are from 0 to 9; otherwise on the position of the class in the list of classes.
     """
     if labels is None:
         return None, {}

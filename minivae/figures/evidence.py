@@ -97,7 +97,10 @@ def draw_rise(axes: Axes, k: NDArray, mean: NDArray, error: NDArray, elbo: float
 
 
 def draw_distance(axes: Axes, k: NDArray, left: NDArray) -> None:
-    """Draw `left` (K, N), which is log p(x) - IW_k: mean, median and middle 80 % of the data points, for each k."""
+    """Draw `left` (K, N), which is log p(x) - IW_k, against k.
+
+    For each k, draw the mean over the data points, the median, and the range from the 10 % to the 90 % quantile.
+    """
     low, median, high = np.quantile(left, (0.1, 0.5, 0.9), axis=1)              # (K,) each
     mean = left.mean(axis=1)
     axes.fill_between(k, low, high, color=BLUE, alpha=0.15, lw=0)
@@ -126,9 +129,10 @@ def along_k(axes: Axes, k: NDArray) -> None:
 
 @styled
 def gap_split(parts: Gap) -> Drawn:
-    """Draw log p(x) = ELBO + amortisation gap + approximation gap as one bar of means; draw both gaps of each data point.
+    """Draw the two parts of the gap between the ELBO and log p(x).
 
-    `parts` is the result of `evidence.gap`.
+    The upper panel has one bar, log p(x) = ELBO + amortisation gap + approximation gap, for the means over the data. The
+    lower panel has a bar for each data point, with its two gaps. `parts` is the result of `evidence.gap`.
     """
     elbo, amortisation, approximation, log_px = means = [
         float(getattr(parts, name).mean()) for name in ("elbo", "amortisation", "approximation", "log_px")
@@ -177,7 +181,7 @@ def draw_bar(axes: Axes, elbo: float, amortisation: float, approximation: float,
 def draw_data(axes: Axes, parts: Gap) -> float:
     """Draw a bar for each data point, largest gap first.
 
-    Returns a fraction of the total gap: the part that belongs to the 10 % of data points with the largest gaps.
+    Returns a fraction: the sum of the largest 10 % of the gaps, divided by the sum of all gaps.
     """
     gaps = parts.log_px - parts.elbo                        # (N,)
     order, places = np.argsort(-gaps, kind="stable"), np.arange(len(gaps))
@@ -256,7 +260,8 @@ def posteriors(
 def draw_posterior(axes: Axes, vae: VAE, x: NDArray, log_px: float, exact: tuple, encoder: tuple, best: tuple) -> None:
     """Draw p(z|x) of one x (D,) as filled contours, and two Gaussians as ellipses.
 
-    `exact` is the mean and covariance of p(z|x); `encoder` and `best` are (mu, log_var) of q(z|x) and of the best Gaussian.
+    `exact` is (mean, covariance) of p(z|x). `encoder` is (mu, log_var) of q(z|x). `best` is (mu, log_var) of the best
+    Gaussian.
     """
     (mean, cov), (mu, log_var) = exact, encoder
     reach = np.stack([4.0 * np.sqrt(np.diagonal(cov)), 3.2 * np.exp(log_var / 2), 3.2 * np.exp(best[1] / 2)])   # (3, 2)
@@ -288,8 +293,8 @@ def posterior_density(vae: VAE, x: NDArray, log_px: float, axis_1: NDArray, axis
 def levels_of(density: NDArray, cell: NDArray | float) -> list[float]:
     """Return a density level for each probability in MASSES, lowest level first.
 
-    For a probability m, the region where the density is above the level of m has probability m. `cell` is the area of a
-    grid cell: one number, or one for each grid point.
+    If L is the level for a probability m, then z is with probability m in the region where the density is above L. `cell`
+    is the area of a grid cell: one number, or one number for each grid point.
     """
     order = np.argsort(-density, axis=None)
     falling, mass = density.ravel()[order], np.cumsum((density * cell).ravel()[order])
@@ -348,9 +353,9 @@ def aggregate(vae: VAE, x: NDArray, rates: Rates) -> Drawn:
 
 
 def mass_in_circles(mu: NDArray, log_var: NDArray) -> list[float]:
-    """Return the probability, under q(z), of each circle with a radius in RADII, by Gauss-Hermite quadrature.
+    """For each radius in RADII, return the probability that z ~ q(z) lies in the circle with this radius around 0.
 
-    q(z) is the mean of N(mu_n, sigma_n^2) over all n; mu and log_var are (N, 2).
+    The function uses Gauss-Hermite quadrature. q(z) is the mean of N(mu_n, sigma_n^2) over all n; mu and log_var are (N, 2).
     """
     nodes, weights = np.polynomial.hermite_e.hermegauss(40)
     weight = np.outer(weights, weights) / weights.sum() ** 2                    # (40, 40)

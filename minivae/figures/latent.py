@@ -173,9 +173,9 @@ def draw_classes(
 ) -> tuple[float, NDArray]:
     """Write the name of each class at a free place near the median of its codes; draw a line from the name to the median.
 
-    A name must not cover the points `drawn` (M, 2). Returns two results. The first is the fraction of codes mu (N, 2) whose
-    nearest median is the median of their own class. The second is the centre of each name, (K, 2). If a name has more than
-    two characters, the second result also contains the left and the right end of each name, (3K, 2).
+    A name must not cover the points `drawn` (M, 2). Returns two results. The first is the fraction of codes mu (N, 2) that
+    are nearer to the median of their own class than to any other median. The second is the centre of each name, (K, 2). If
+    at least one name has more than two characters, the second result also contains both ends of every name, (3K, 2).
     """
     classes = np.unique(labels)
     medians = np.array([np.median(mu[labels == label], axis=0) for label in classes])   # (K, 2)
@@ -265,7 +265,7 @@ def latent_map(vae: VAE, x: NDArray, labels: NDArray | None = None, classes: Nam
 
 @styled
 def manifold(vae: VAE, image_shape: Shape, n: int = 20) -> Drawn:
-    """Draw the decoded mean on a grid of z whose cells have equal prior probability; J must be 2."""
+    """Draw the decoded mean at each z of a grid. All cells of the grid have equal prior probability; J must be 2."""
     figure = page(6.2, 6.7)
     axes = figure.subplots()
     caption, alt = draw_manifold(axes, vae, image_shape, n)

@@ -80,8 +80,8 @@ def prior_samples(
     """Draw n new images: for each z ~ N(0, I), the mean of p(x|z) and a sample from p(x|z).
 
     `pixels` contains the smallest, the average and the largest pixel value of the data. If `pixels` or the data x are
-    given, the caption contains the average pixel of the data, too. The average pixel of the new images may differ: the
-    decoder is not trained at values of z far from all codes.
+    given, the caption contains the average pixel of the data, too. The average pixel of the new images may differ,
+    because the decoder is not trained at values of z that are far from every code of the data.
     """
     shape, n = shape_of(vae, image_shape), checks.whole_number("n", n, 1)
     z = checks.generator("rng", rng).standard_normal((n, vae.latent))

@@ -17,9 +17,9 @@ def all_figures(
     vae: VAE, data: Dataset, history: Sequence, rng: np.random.Generator, log_px: float | None = None,
     elbo: float | None = None,
 ) -> dict[str, Drawn]:  # fmt: skip
-    """Return, by name, every figure that can be drawn for this model, its history and the held-out data.
+    """Return {name: (figure, alt text)} for every figure that can be drawn for this model, its history and held-out data.
 
-    `log_px` and `elbo` are means over the held-out data, measured after training; a mean that is `None` is not drawn.
+    `log_px` and `elbo` are averages over the held-out data, measured after training. If one is `None`, it is not drawn.
     """
     return training_figures(vae, history, log_px, elbo, len(data.test_x)) | model_figures(vae, data, rng)
 
@@ -27,16 +27,20 @@ def all_figures(
 def training_figures(
     vae: VAE, history: Sequence, log_px: float | None = None, elbo: float | None = None, rows: int | None = None
 ) -> dict[str, Drawn]:
-    """Return, by name, the figures of a training; `log_px` and `elbo` are means over `rows` held-out data points."""
+    """Return {name: (figure, alt text)} for the figures of a training.
+
+    `log_px` and `elbo` are averages over `rows` held-out data points.
+    """
     drawn = {"loss_curves": loss_curves(history, log_px, elbo, rows)} if len(history) else {}
-    with_sigma = [record for record in history if record.sigma and record.train_mse]  # both are `None` if no sigma is fitted
+    # Without a learned or optimal sigma, `sigma` and `train_mse` of every record are `None`.
+    with_sigma = [record for record in history if record.sigma and record.train_mse]
     if with_sigma and vae.objective == "elbo":
         drawn["sigma_and_error"] = sigma_and_error(with_sigma, vae.features)
     return drawn
 
 
 def model_figures(vae: VAE, data: Dataset, rng: np.random.Generator) -> dict[str, Drawn]:
-    """Return, by name, the figures of a model and the held-out data."""
+    """Return {name: (figure, alt text)} for the figures of a model and the held-out data."""
     x, labels, shape, J = data.test_x, data.test_y, data.image_shape, vae.latent
     names, drawn = class_names(data), {}
     if vae.noise:

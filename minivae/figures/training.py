@@ -42,8 +42,8 @@ def loss_curves(
 ) -> Drawn:
     """Draw the ELBO and its two parts against the epoch, for the training and the held-out data.
 
-    `history` contains the records that `train` yields. `log_px` and `elbo` are the exact mean log p(x) and the mean ELBO of
-    `rows` held-out data points, measured after training. The label of the held-out ELBO shows `elbo` or, if that is `None`,
+    `history` contains the records that `train` yields. `log_px` is the exact log p(x), and `elbo` is the ELBO: each is a
+    mean over `rows` held-out data points, measured after training. The label of the held-out ELBO shows `elbo` or, if that is `None`,
     the value of the last record. A model without noise has no ELBO: only the reconstruction is drawn.
     """
     if not len(history):
@@ -117,8 +117,9 @@ def draw_curves(
 ) -> None:  # fmt: skip
     """Draw one panel: the training and held-out curves of `part`, a line at `exact`, a dot at `measured`, and labels.
 
-    If `valued` is True, each label also shows a number. It is False in the panels of reconstruction and KL if the ELBO was
-    measured with many draws of z: the last points of these two curves, from one draw, would not add up to the measured ELBO.
+    If `valued` is True, each label also shows a number. `valued` is False in the panels of reconstruction and KL if the ELBO
+    was measured with many draws of z. The reason: the last points of the reconstruction and KL curves come from one draw of
+    z, so their difference is not the measured ELBO.
     """
     epochs, train, test = (columns[field] for field in ("epoch", f"train_{part}", f"test_{part}"))
     marker = "o" if len(epochs) == 1 else None
@@ -146,7 +147,10 @@ def draw_curves(
 
 
 def span_of(train: NDArray, test: NDArray, others: NDArray) -> tuple[float, float]:
-    """Return the limits of the y axis. Ignore the first tenth of the epochs if its values would take most of the height."""
+    """Return the limits of the y axis.
+
+    The first tenth of the epochs is ignored if it makes the range of the values at least three times as large.
+    """
     whole, later = (np.concatenate([train[skip:], test[skip:], others]) for skip in (0, len(train) // 10))
     shown = whole if np.ptp(whole) < 3 * np.ptp(later) else later
     margin = 0.08 * np.ptp(shown) or 0.5
@@ -155,7 +159,7 @@ def span_of(train: NDArray, test: NDArray, others: NDArray) -> tuple[float, floa
 
 @styled
 def sigma_and_error(history: Sequence, features: int) -> Drawn:
-    """Draw sigma^2 of a Gaussian likelihood and its optimal value, the mean squared error, against the epoch.
+    """Draw two curves against the epoch: sigma^2 of a Gaussian likelihood, and the mean squared error, the best sigma^2.
 
     `history` contains records of a training with learned or optimal sigma; `features` is D. The objective must be the ELBO:
     with importance weights the optimal sigma^2 is different.
@@ -263,7 +267,10 @@ def rate_distortion(points: Sequence, swept: str) -> Drawn:
 
 
 def draw_rates(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -> None:
-    """Draw distortion against rate and the line of the best ELBO. If beta was swept, draw a ring around beta = 1."""
+    """Draw a point (rate, distortion) for each model, and a line on which the ELBO is that of the best model.
+
+    If beta was swept, draw a ring around the point of beta = 1.
+    """
     rate, distortion = np.array([[point.rate, point.distortion] for point in points]).T
     order = np.argsort(rate, kind="stable")
     axes.plot(rate[order], distortion[order], color=GREY, lw=0.8, zorder=1)
@@ -287,7 +294,10 @@ def draw_rates(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -
 
 
 def label_places(points: NDArray, names: Sequence[str]) -> NDArray:
-    """Return the label centres (K, 2) in inches: beside their points, where a label covers the fewest points and labels."""
+    """Return the centre of each label in inches, (K, 2).
+
+    Each label is next to its point, on the side where it covers the fewest points and earlier labels.
+    """
     sides = np.array([(1, 1), (1, 0), (1, -1), (0, 1), (0, -1), (-1, 1), (-1, 0), (-1, -1)])
     halves = np.array([(0.045 * len(name) + 0.05, 0.09) for name in names])     # half the widths and heights of labels
     places = np.empty((0, 2))
@@ -300,7 +310,7 @@ def label_places(points: NDArray, names: Sequence[str]) -> NDArray:
 
 
 def draw_use(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -> None:
-    """Draw a bar for each training: the KLs of its latent dimensions, stacked; above it, the number of active dimensions."""
+    """For each training, draw a bar: the KLs of all latent dimensions, stacked. Above, write how many of them are active."""
     highest = max(point.rate for point in points) or 1.0
     for i, point in enumerate(points):
         top = np.cumsum(point.kls)

@@ -89,7 +89,7 @@ def stem(each: Lesson) -> str:
 
 
 def prediction(each: Lesson, read: Callable[[], str]) -> str | None:
-    """Wait for a letter; return it, or None for any other input or the end of the input."""
+    """Read the learner's answer; return its letter, or None if the input ends or begins with no letter of a choice."""
     print(" " * LABEL + "Your answer (a, b or c), or Return >", end=" ", flush=True)
     try:
         answer = read().strip().lower()[:1]

@@ -37,7 +37,7 @@ class Finding(NamedTuple):
     meaning: str                # meaning of the number, with its unit
     rows: list[tuple[str, str]]  # further numbers, each with its label
     holds: bool                 # True if the numbers support the verdict
-    verdict: str                # the answer of the lesson, in sentences; true if `holds`
+    verdict: str                # the answer of the lesson, in sentences; the answer is right only if `holds` is True
     draw: Callable[[ModuleType], tuple]  # takes the module `figures`; returns a figure and its alt text
 
     def picture(self) -> tuple:
@@ -92,7 +92,10 @@ def find(key: str) -> Lesson:
 
 
 def place(function: str) -> str:
-    """Return the file, line and name of a function: "minivae/vae.py:142 VAE.forward" for "minivae.vae:VAE.forward"."""
+    """Return file, line and name of a function.
+
+    For example, "minivae.vae:VAE.forward" becomes "minivae/vae.py:142 VAE.forward".
+    """
     found = inspect.unwrap(pkgutil.resolve_name(function))
     file = Path(inspect.getsourcefile(found)).relative_to(Path(minivae.__file__).parents[1]).as_posix()
     return f"{file}:{inspect.getsourcelines(found)[1]} {function.partition(':')[2]}"
@@ -116,9 +119,10 @@ def data_for(likelihood: str) -> Dataset:
 
 @functools.cache
 def trained(setup: Setup, likelihood: str = "binomial", latent: int = 2, sigma: float | None = None, **settings) -> VAE:
-    """Return a small model, trained on the digits; the likelihood "grey" is Bernoulli, with grey values as data.
+    """Return a small model, trained on the digits.
 
-    `settings` are further arguments of `VAE.init`. The model is cached: do not change it.
+    If `likelihood` is "grey", the model has a Bernoulli likelihood, and the data are grey values from 0 to 1. `settings` are
+    further arguments of `VAE.init`. The model is cached: do not change it.
     """
     data, rng = data_for(likelihood), np.random.default_rng(setup.seed)
     parts = {"binomial": {"n": 16}, "gaussian": {"sigma": sigma}}.get(likelihood, {})

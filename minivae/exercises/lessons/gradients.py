@@ -24,7 +24,7 @@ from minivae.museum.problems import problem
     test="test_log_prob_is_finite_and_right_at_logits_of_ten_thousand",
 )
 def infinite_loss(setup: Setup) -> Finding:
-    """Compute the BCE of x = 0 in float32 by a naive and by a stable formula; also compute the gradient of a clip."""
+    """Compute the BCE of x = 0 in float32 with a naive and with a stable formula. Also compute the gradient of np.clip."""
     logits = np.linspace(0, 100, 1001, dtype=np.float32)
     with np.errstate(all="ignore"):
         naive = -np.log(1 - 1 / (1 + np.exp(-logits)))
@@ -71,7 +71,7 @@ def reparameterise(setup: Setup) -> Finding:
     ratio, reduced = (variance[name] / variance["pathwise"] for name in ("score", "baseline"))
     error = np.sqrt((noise.score.variance + noise.pathwise.variance) / draws)   # (20, 4)   standard error of each difference
     apart = np.abs(noise.score.mean - noise.pathwise.mean) / error
-    nodes, weights = np.polynomial.hermite_e.hermegauss(8)  # quadrature: exact means of polynomials over N(0, 1)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(8)  # quadrature over N(0, 1), exact for these polynomials
     z, weights = 1 + nodes, weights / weights.sum()
     toy = [(weights @ g, weights @ g**2 - (weights @ g) ** 2) for g in (2 * z, z**2 * nodes)]
     rows = [

@@ -63,7 +63,10 @@ def collapse(setup: Setup) -> Finding:
     test="test_autoencoder_reconstructs_better_than_a_vae_and_ignores_the_prior",
 )
 def mean_or_sample(setup: Setup) -> Finding:
-    """Compare log p(x|z) at z = mu(x) with its mean over z ~ q(z|x); decode mu, z ~ q and z ~ p."""
+    """Compare log p(x|z) at z = mu(x) with the mean of log p(x|z) over z ~ q(z|x).
+
+    Also decode three kinds of z: mu(x), a sample from q(z|x), and a sample from the prior.
+    """
     x, labels = held_out(setup)
     vae, rng = trained(setup), np.random.default_rng(setup.seed)
     at_mean = float(vae.forward(x, np.zeros((1, len(x), 2), vae.dtype)).log_px_z.mean())
@@ -96,7 +99,7 @@ def mean_or_sample(setup: Setup) -> Finding:
     test="test_decomposition_of_the_mean_kl_agrees_with_integrals_over_the_aggregate_posterior",
 )
 def holes(setup: Setup) -> Finding:
-    """Split the KL into two parts: the information about x in z, and the KL from the aggregate posterior to the prior."""
+    """Split the KL into two parts: the information that z has about x, and the KL from q(z) to the prior."""
     x, _ = held_out(setup._replace(rows=1000))
     vae = trained(setup)
     rates = rate_distortion(vae, x, np.random.default_rng(setup.seed))
@@ -126,7 +129,7 @@ def holes(setup: Setup) -> Finding:
     test="test_reconstructions_show_the_mean_and_a_sample_decoded_from_the_same_z",
 )
 def blur(setup: Setup) -> Finding:
-    """Split the pixels' variance into three terms: of the decoded means, of the residuals, and twice their covariance."""
+    """Split the variance of the pixels into the variances of decoded means and residuals, and twice their covariance."""
     x, labels = held_out(setup._replace(rows=1000))
     vae, rng = trained(setup), np.random.default_rng(setup.seed)
     z = reparameterize(*vae.encode(x), vae.draw_noise(rng, len(x)))[0]

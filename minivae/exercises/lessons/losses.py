@@ -58,7 +58,7 @@ def reductions(setup: Setup) -> Finding:
     test="test_mean_of_log_q_minus_log_p_over_draws_equals_the_kl",
 )
 def log_variance(setup: Setup) -> Finding:
-    """Train the right model and the museum's exhibit exp-log-var; compare each ELBO with the exact log p(x)."""
+    """Train the right model, and a model with the museum's bug exp-log-var; compare each ELBO with the exact log p(x)."""
     bug = exhibit("exp-log-var")
     right, broken = (tour.trained(package(changes), bug, setup.seed, setup.epochs) for changes in ((), bug.changes))
     above = {name: each.elbo - each.log_px for name, each in (("right", right), ("without / 2", broken))}
@@ -184,7 +184,7 @@ def mse_and_sigma(setup: Setup) -> Finding:
     squares = replace(vae, params=vae.params.copy(), likelihood=Gaussian(1.0), beta=variance)
     squares.params["log_sigma"][...] = 0
     eps = vae.draw_noise(rng, len(x))
-    ours, theirs = vae.gradient(x, eps).flat[:-1], squares.gradient(x, eps).flat[:-1]  # log_sigma's entry, the last, is 0
+    ours, theirs = vae.gradient(x, eps).flat[:-1], squares.gradient(x, eps).flat[:-1]  # the last entry, for log_sigma, is 0
     ratio = float((ours @ theirs) / (theirs @ theirs))
     off = float(np.abs(ours - ratio * theirs).max() / np.abs(ours).max())
     rows = [("largest deviation from this factor", f"{off:.0e} of the largest entry")]
