@@ -43,8 +43,8 @@ def loss_curves(
     """Draw the ELBO and its two parts against the epoch, for the training and the held-out data.
 
     `history` contains the records that `train` yields. `log_px` is the exact log p(x), and `elbo` is the ELBO: each is a
-    mean over `rows` held-out data points, measured after training. The label of the held-out ELBO shows `elbo` or, if that is `None`,
-    the value of the last record. A model without noise has no ELBO: only the reconstruction is drawn.
+    mean over `rows` held-out data points, measured after training. The label of the held-out ELBO shows `elbo` or, if that
+    is `None`, the value of the last record. A model without noise has no ELBO: only the reconstruction is drawn.
     """
     if not len(history):
         checks.refuse("history", "one record or more", "none", "Train first, then draw.")
