@@ -295,8 +295,8 @@ def _on_pairs(vae, x, which, index, z):
     """Return log p(x[which], z), (pairs,), for pairs of a data point and a node z.
 
     It takes far longer to decode a node than to compute log p(x|z) of one more data point, and several data points need the
-    same node. So each node is decoded only once. The function divides the nodes into groups. For each group, it computes
-    log p(x|z) of all data points that need at least one node of the group, at all nodes of the group.
+    same node. So each node is decoded only once. The function divides the nodes into groups. It computes log p(x|z) at all
+    nodes of a group, for all data points that need at least one of these nodes.
     """
     order = np.lexsort(index.T)                                                             # (pairs,)   sorts by node
     new = np.any(np.diff(index[order], axis=0, prepend=-1), axis=1)                         # (pairs,)   True at a new node
