@@ -156,7 +156,7 @@ def _pairs_of_neighbours(key, step):
 
 
 def _rise(log_joint, neighbours):
-    """For each node, return the largest absolute difference of log p(x, z) between the node and one of its neighbours.
+    """Return the largest absolute difference of log p(x, z) between a node and one of its neighbours, for each node.
 
     A maximum of log p(x, z) may lie between nodes. Take the node with the largest log p(x, z) near the maximum, and let d be
     the value that this function returns for the node. Then log p(x, z) is higher at the maximum than at the node, but the
@@ -313,7 +313,7 @@ def _on_pairs(vae, x, which, index, z):
 
 
 def _with_neighbours(which, index, data, shape):
-    """For each given pair (data point, node), add the pairs of this data point with all grid neighbours of this node.
+    """Add, for each given pair (data point, node), the pairs of this data point with all grid neighbours of this node.
 
     Return all pairs without repetition, sorted by data point. Neighbours along a diagonal are included.
     """

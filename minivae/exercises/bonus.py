@@ -15,7 +15,7 @@ FILE = '"""Bonus: {title}\n\n{prompt}\n"""\n\nimport numpy as np\n\n\ndef check(
 
 
 def calls_of(exercise: Exercise, seed: int) -> list[dict]:
-    """Return a list with one call. When it is performed, the learner's `check` runs once for each name in a list.
+    """Return a list with one call. This call runs the learner's `check` once for each name in a list of names.
 
     The list of names is the argument of the call. For each name of a bug, `check` gets the module `gaussian` with this bug;
     for each empty name, `check` gets the module without a bug.

@@ -293,8 +293,8 @@ def posterior_density(vae: VAE, x: NDArray, log_px: float, axis_1: NDArray, axis
 def levels_of(density: NDArray, cell: NDArray | float) -> list[float]:
     """Return a density level for each probability in MASSES, lowest level first.
 
-    If L is the level for a probability m, then z is with probability m in the region where the density is above L. `cell`
-    is the area of a grid cell: one number, or one number for each grid point.
+    If L is the level for a probability m, then the region where the density is above L has the probability m. `cell` is the
+    area of a grid cell: one number, or one number for each grid point.
     """
     order = np.argsort(-density, axis=None)
     falling, mass = density.ravel()[order], np.cumsum((density * cell).ravel()[order])
@@ -353,7 +353,7 @@ def aggregate(vae: VAE, x: NDArray, rates: Rates) -> Drawn:
 
 
 def mass_in_circles(mu: NDArray, log_var: NDArray) -> list[float]:
-    """For each radius in RADII, return the probability that z ~ q(z) lies in the circle with this radius around 0.
+    """Return, for each radius in RADII, the probability that z ~ q(z) lies in the circle with this radius around 0.
 
     The function uses Gauss-Hermite quadrature. q(z) is the mean of N(mu_n, sigma_n^2) over all n; mu and log_var are (N, 2).
     """

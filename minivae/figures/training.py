@@ -159,7 +159,9 @@ def span_of(train: NDArray, test: NDArray, others: NDArray) -> tuple[float, floa
 
 @styled
 def sigma_and_error(history: Sequence, features: int) -> Drawn:
-    """Draw two curves against the epoch: sigma^2 of a Gaussian likelihood, and the mean squared error, the best sigma^2.
+    """Draw two curves over the epochs: sigma^2 of a Gaussian likelihood, and the mean squared error.
+
+    The mean squared error is the optimal value of sigma^2.
 
     `history` contains records of a training with learned or optimal sigma; `features` is D. The objective must be the ELBO:
     with importance weights the optimal sigma^2 is different.
@@ -269,7 +271,7 @@ def rate_distortion(points: Sequence, swept: str) -> Drawn:
 def draw_rates(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -> None:
     """Draw a point (rate, distortion) for each model, and a line on which the ELBO is that of the best model.
 
-    If beta was swept, draw a ring around the point of beta = 1.
+    If beta was swept, draw a ring around the point of the model with beta = 1.
     """
     rate, distortion = np.array([[point.rate, point.distortion] for point in points]).T
     order = np.argsort(rate, kind="stable")
@@ -310,7 +312,7 @@ def label_places(points: NDArray, names: Sequence[str]) -> NDArray:
 
 
 def draw_use(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -> None:
-    """For each training, draw a bar: the KLs of all latent dimensions, stacked. Above, write how many of them are active."""
+    """Draw a bar for each training: the KLs of all latent dimensions, stacked. Above, write how many of them are active."""
     highest = max(point.rate for point in points) or 1.0
     for i, point in enumerate(points):
         top = np.cumsum(point.kls)

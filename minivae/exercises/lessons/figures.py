@@ -128,7 +128,7 @@ def images(
 
 @styled
 def grids(vae: VAE, axis_values: dict[str, NDArray], finding: str, caption: str) -> Drawn:
-    """For each array of axis values, draw a square grid of decoded images; a frame marks the images with |z1|, |z2| < 1."""
+    """Draw a square grid of decoded images for each array of axis values; a frame marks the images with |z1|, |z2| < 1."""
     figure = page(4.4 * len(axis_values), 5.6)
     for axes, (name, z) in zip(figure.subplots(1, len(axis_values)), axis_values.items()):
         codes = np.stack(np.meshgrid(z, z[::-1]), axis=-1).reshape(-1, 2)
