@@ -73,7 +73,7 @@ def elbo_loss_backward(d_loss, log_px_z, kl, beta):
 def iw_bound(log_w: NDArray) -> NDArray:
     """The importance-weighted bound of log p(x), (B,):   log 1/L sum_l w_l,   log w (L, B)   [beyond.4]
 
-    The bound is at least the mean of log w over the draws; for L = 1, both are equal (Burda, Grosse, Salakhutdinov 2016).
+    The bound is at least the mean of log w over the draws. For L = 1, it equals log w (Burda, Grosse, Salakhutdinov 2016).
     """
     return log_sum_exp(log_w) - math.log(len(log_w))
 

@@ -54,7 +54,7 @@ def backward(params, x, eps, results):
     """Return the gradient of the loss with respect to each parameter: the chain rule, from step 7 back to step 1."""
     # d_mu: gradient with respect to mu. A layer y = a @ W + b has d_W = a.T @ d_y, d_b = d_y.sum(axis=0), d_a = d_y @ W.T.
     _, _, W_mu, _, W_log_var, _, W_g, _, W_logits, _ = params             # W_h and the biases are not needed
-    h, mu, log_var, sigma, z, g, logits, *_ = results                     # comments: step of forward, shape, meaning
+    h, mu, log_var, sigma, z, g, logits, *_ = results                     # comments: step number, shape of result, meaning
     d_kl, d_log_px_z = 1 / len(x), -1 / len(x)                            # 7  ()      the same for each image
     d_mu_kl = d_kl * mu                                                   # 6  (B, J)
     d_log_var_kl = d_kl * (np.exp(log_var) - 1) / 2                       # 6  (B, J)

@@ -45,7 +45,7 @@ def relu_backward(d_h, h):
 
 def softplus_excess(a: NDArray) -> NDArray:
     """softplus(a) - max(a, 0) = log(1 + e^-|a|); the right-hand side does not overflow; any shape"""
-    return np.log1p(np.exp(np.minimum(a, -a)))              # -|a|; np.abs would drop the imaginary parts of complex steps
+    return np.log1p(np.exp(np.minimum(a, -a)))              # -|a|; for a complex step, np.abs would lose the imaginary part
 
 def softplus(a: NDArray) -> NDArray:
     """log(1 + e^a), any shape"""

@@ -180,7 +180,7 @@ class Training:
         self.optimiser.m[...], self.optimiser.v[...] = m, v
         self.optimiser.t = checks.whole_number("t", numbers["t"], 0)
         try:
-            with warnings.catch_warnings(action="error"):       # NumPy 1 only warns if a number of the state is negative
+            with warnings.catch_warnings(action="error"):       # if the state has a negative number, NumPy 1 only warns
                 self.rng.bit_generator.state = numbers["rng"]
         except (DeprecationWarning, ValueError, TypeError, KeyError, OverflowError) as error:
             checks.refuse("rng", f"a state of {type(self.rng.bit_generator).__name__}", str(error), "The state is damaged.")
@@ -215,8 +215,8 @@ def _records(training, stop):
 def keep_freed_memory() -> None:
     """Make malloc reuse up to 62 MiB of freed memory. Otherwise the system fills new memory for large arrays with zeros.
 
-    Reuse saves 12 % of a training step with layers of 784, 400 and 20 units and batches of 1,000. The function works only
-    with glibc, the C library of most Linux systems; with other C libraries, it has no effect.
+    Reusing memory saves 12 % of the time of a training step (layers of 784, 400 and 20 units, batches of 1,000). The
+    function works only with glibc, the C library of most Linux systems; with other C libraries, it has no effect.
     """
     np.empty(31 << 20, np.uint8)    # after a block of 31 MiB is freed, glibc keeps up to 62 MiB of freed memory
 
@@ -246,7 +246,7 @@ def evaluate(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float, flo
 
 
 def update_sigma(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float, float] | tuple[None, None]:
-    """Return sigma of a Gaussian likelihood and the mean squared error over all of x, with one draw of z per data point.
+    """Return sigma of a Gaussian likelihood, and the mean squared error over all of x. Each data point gets one draw of z.
 
     A training step estimates an "optimal" sigma from one mini-batch only. This function sets an "optimal" sigma to the root
     of the mean squared error over x: the best sigma for all of x   [hong.14]. Returns None, None if sigma is fixed or the

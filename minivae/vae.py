@@ -49,7 +49,7 @@ class VAE:
     likelihood, activation : Likelihood, str
         Bernoulli(), Binomial(n) or Gaussian(sigma); "tanh" or "relu".
     beta : float
-        Weight of the KL. If 1, minus the loss estimates a lower bound of log p(x); if > 1, a looser bound; if < 1, no bound.
+        Weight of the KL. Minus the loss estimates a lower bound of log p(x) if beta = 1, a looser one if > 1, none if < 1.
     estimator, objective : str
         "analytic", "sampled" or "path" (for the KL and its gradient); "elbo" or "iwae". See the module `objective`.
     noise : bool
@@ -74,7 +74,7 @@ class VAE:
         cls, rng: np.random.Generator, features: int, latent: int = 2, hidden: Sequence[int] = (128,), *,
         dtype: DTypeLike = np.float32, data_mean: NDArray | None = None, **settings,
     ) -> "VAE":  # fmt: skip
-        """A new model with D features, J latent coordinates and hidden layers of these widths (reversed in the decoder).
+        """A new model: D features, J latent coordinates. `hidden`: widths of the encoder's layers; the decoder reverses them.
 
         Weights are drawn from `rng`, by Glorot's rule (tanh) or He's (relu); biases are zero. With `data_mean` (D,), the new
         model decodes z = 0 to the mean of the data (probabilities are clipped to 0.01..0.99). `dtype` is float32 or float64;
@@ -157,12 +157,12 @@ class VAE:
         """
         self.check_noise()
         f = self.forward(*checks.batch(self, x, eps), fit=False)
-        return (f.log_px_z - f.kl).mean(axis=0)             # (L, B) minus (B,) or (L, B)
+        return (f.log_px_z - f.kl).mean(axis=0)             # log_px_z is (L, B); kl is (B,) or (L, B)
 
     # Forward and backward. The methods below assume valid arguments.
 
     def forward(self, x: NDArray, eps: NDArray, fit: bool = True) -> Forward:
-        """Steps 1 to 7. With `fit`, a likelihood with an "optimal" scale re-estimates it on this batch   [odaibo.43]"""
+        """Steps 1 to 7. If `fit` is True, an "optimal" sigma is estimated again, from this batch   [odaibo.43]"""
         L, B, J = eps.shape
         objective = OBJECTIVES[self.objective, self.estimator]
         encoder_hs = self._encode(x)                                                            # 1   B rows
@@ -187,10 +187,10 @@ class VAE:
         d_out, *d_scale = self.likelihood.log_prob_backward(d_log_px_z, x, f.out, *f.scale)     # 5   (L, B, D)
         d_rows = d_out.reshape(L * B, -1)                                                       # 4   (L * B, D)
         d_z_px = mlp_backward(d_rows, f.decoder_hs, decoder, self.activation, d_decoder)        # 4   (L * B, J)
-        d_z = d_z_px.reshape(L, B, J) + d_z_kl                                                  # 3   two paths to the loss
+        d_z = d_z_px.reshape(L, B, J) + d_z_kl                                                  # 3   two paths: decoder, KL
         d_mu_z, d_log_var_z = reparameterize_backward(d_z, f.mu, f.log_var, eps)                # 3   (B, J) each
-        d_mu = d_mu_z + d_mu_kl                                                                 # 2   two paths to the loss
-        d_log_var = d_log_var_z + d_log_var_kl                                                  # 2   two paths to the loss
+        d_mu = d_mu_z + d_mu_kl                                                                 # 2   two paths: z and the KL
+        d_log_var = d_log_var_z + d_log_var_kl                                                  # 2   two paths: z and the KL
         d_heads = np.concatenate([d_mu, d_log_var], axis=1)                                     # 2   (B, 2J)
         mlp_backward(d_heads, f.encoder_hs, encoder, self.activation, d_encoder, wrt_x=False)   # 1   x is data: no gradient
         for name, d in zip(self.likelihood.scale, d_scale):
@@ -198,7 +198,7 @@ class VAE:
         return gradient
 
     def log_likelihood(self, x: NDArray, z: NDArray) -> NDArray:
-        """log p(x|z) in nats, (L, B), for data x (B, D) and codes z (L, B, J), or (L, 1, J) shared by all data."""
+        """log p(x|z) in nats, (L, B), for data x (B, D) and codes z: (L, B, J), or (L, 1, J) if all data share the codes."""
         out = self._decode(z.reshape(-1, self.latent))[-1].reshape(*z.shape[:2], -1)
         return self.likelihood.log_prob(x, out, *self.scale)
 

@@ -186,7 +186,7 @@ def show_matrix(options: argparse.Namespace) -> int:
 
 
 def report_faults(found: dict) -> int:
-    """Print the faults of the museum itself on stderr; return 1 if there are any."""
+    """Print the faults of the layers of checks on stderr; return 1 if there are any."""
     faults = tour.faults(found)
     for fault in faults:
         tell(f"minivae: {fault}")
@@ -194,7 +194,7 @@ def report_faults(found: dict) -> int:
 
 
 def matrix_lines(found: dict) -> list[str]:
-    """Return the table for a terminal: x if a layer of checks notices the bug, X if all other layers miss the bug."""
+    """Return the lines of the table for a terminal. The function `mark` explains the marks in its cells."""
     names = list(layers())
     lines = [f"{'':34} {' '.join(f'{name:>9}' for name in names)}"]
     for bug, messages in found.items():
@@ -207,7 +207,10 @@ def matrix_lines(found: dict) -> list[str]:
 
 
 def mark(messages: dict[str, str | None], layer: str) -> str:
-    """Return "." if this layer of checks finds no fault, "x" if several layers find a fault, "X" if only this layer does."""
+    """Return "." if this layer of checks finds no fault.
+
+    Return "x" if this layer and at least one other layer find a fault. Return "X" if only this layer finds a fault.
+    """
     if not messages[layer]:
         return "."
     return "x" if sum(map(bool, messages.values())) > 1 else "X"
@@ -230,7 +233,7 @@ def markdown(found: dict) -> list[str]:
 def show_blind(options: argparse.Namespace, read: Callable[[], str] = input) -> int:
     """Print the results of the right and the broken model, then hints; the seed chooses the bug.
 
-    Each hint but the last is the message of one layer of checks. The last hint is the path of the changed file.
+    There is one hint for each layer of checks: the layer's message. The last hint is the path of the changed file.
     """
     count = 1 if options.hints is None else whole_number("--hints", options.hints, 1)
     bug = tour.blind(options.seed)

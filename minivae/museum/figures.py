@@ -18,7 +18,10 @@ MARKS = {True: {"color": ORANGE, "marker": "D", "s": 62}, False: {"color": BLUE,
 
 @styled
 def matrix(found: dict[str, dict[str, str | None]]) -> Drawn:
-    """Draw a table of bugs and layers of checks: a disc if a layer notices the bug, a diamond if only this layer does."""
+    """Draw a table of bugs and layers of checks.
+
+    A disc means that this layer and other layers notice the bug. A diamond means that only this layer notices the bug.
+    """
     names, alone = list(layers()), tour.alone(found)
     counts = {name: sum(bool(messages[name]) for messages in found.values()) for name in names}
     figure = page(8.4, 12.4)

@@ -9,7 +9,7 @@ from minivae.museum.problems import insist, notice, problem
 
 
 def loop(copy: SimpleNamespace) -> None:
-    """Check Adam, two epochs of training and their log, resuming, and the split of the data."""
+    """Check Adam, two training epochs and the numbers that they log, a resumed training, and how the data are split."""
     adam(copy)
     epochs(copy)
     resume(copy)
@@ -44,10 +44,10 @@ def adam(copy: SimpleNamespace) -> None:
 
 
 def epochs(copy: SimpleNamespace) -> None:
-    """Compare two epochs of training on nine rows with a plain loop. Each epoch has 3 batches of 3 rows.
+    """Train for two epochs on nine rows; compare the parameters and the logged numbers with those of a plain loop.
 
-    In each epoch, training and the plain loop draw the same random numbers: first the order of the rows, then the noise of
-    each batch, then the noise of the held-out rows.
+    Each epoch has 3 batches of 3 rows. In each epoch, training and the plain loop draw the same random numbers: first the
+    order of the rows, then the noise of each batch, then the noise of the held-out rows.
     """
     vae, x, _ = problem(copy, rows=9)
     training = start(copy, vae, x)
@@ -62,7 +62,7 @@ def epochs(copy: SimpleNamespace) -> None:
             f = again.forward(x[rows], eps)
             sums += float(f.log_px_z.mean()) * len(rows), float(f.kl.mean()) * len(rows)
             textbook.step(again.gradient(x[rows], eps).flat)
-        again.draw_noise(rng, 9)                            # not used here: training draws this noise for the held-out rows
+        again.draw_noise(rng, 9)                            # unused: training also draws noise here, for the held-out rows
         notice("logged reconstruction and KL", [record.train_reconstruction, record.train_kl], sums / 9)
         insist(record.train_kl >= 0, f"a logged KL is {record.train_kl:.3g}")
         notice("logged ELBO", record.train_elbo, (sums[0] - sums[1]) / 9)

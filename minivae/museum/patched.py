@@ -50,7 +50,7 @@ def load(names: Iterable[str], changes: Sequence[Change] = ()) -> dict[str, Modu
     Raises ValueError if the lines to replace do not occur exactly once.
     """
     names = list(names)
-    packages = frozenset({"minivae", "derivations"})        # always both: the cache of `compiled` needs equal arguments
+    packages = frozenset({"minivae", "derivations"})        # always both: for another set, `compiled` would compile again
     finder = Finder(packages, tuple(changes))
     sys.meta_path.insert(0, finder)
     try:
@@ -63,7 +63,7 @@ def load(names: Iterable[str], changes: Sequence[Change] = ()) -> dict[str, Modu
 
 
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finder and loader of copied modules; it executes their changed source."""
+    """Finder and loader for Python's import system. It loads each module of a copy by executing the changed source."""
 
     def __init__(self, packages: frozenset, changes: tuple[Change, ...]):
         self.packages, self.changes = packages, changes
@@ -80,7 +80,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return importlib.util.spec_from_loader(fullname, self, origin=spec.origin, is_package=is_package)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Execute the changed source of the original module in its copy, `module`."""
+        """Fill `module`, which is a copied module, by executing the changed source of the original module."""
         name, source = original(module.__name__), Path(module.__spec__.origin)
         changes = tuple(change for change in self.changes if f"minivae.{change.module}" == name)
         exec(compiled(source, changes, self.packages), module.__dict__)
@@ -88,7 +88,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 @functools.cache
 def compiled(source: Path, changes: tuple[Change, ...], packages: frozenset) -> CodeType:
-    """Compile the changed source of a file; its imports of the packages become imports of their copies."""
+    """Compile the changed source of a file. Where the file imports one of `packages`, the result imports the copy."""
     tree = ast.parse(changed(source.read_text(encoding="utf-8"), changes))
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and not node.level:

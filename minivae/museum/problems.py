@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 class Noticed(Exception):
-    """Raised by a check that finds a fault in a copy of the package; the message describes it, mostly with numbers."""
+    """Raised when a check finds a fault in a copy of the package. The message describes the fault, mostly with numbers."""
 
 
 def notice(what: str, got: object, expected: object, rel: float = 1e-10) -> None:

@@ -26,28 +26,28 @@ from minivae.vae import VAE
 EPOCHS, DRAWS, WEIGHTS = 40, 20, 100
 QUADRATURE = 0.01, 1 << 11                                  # tolerance and finest grid of exact_log_px
 CLEAR = 0.3                                                 # differences up to this number of nats may be random errors
-SEVERAL = {0: 4}                                            # at least 4 layers of checks must notice the bug of seed 0
+SEVERAL = {0: 4}                                            # {seed: number of layers that must notice its bug}; see `blind`
 OF_MODEL = ("beta", "estimator", "objective")
 
 
 class Report(NamedTuple):
     """Results of a trained model, in nats per image.
 
-    The code that trained the model also computes these results, with its bug if it has one. But `log_px` is always computed
-    by the right code. A number is None if it is infinite or NaN, or if training ended with an error.
+    The code that trained the model, right or broken, also computes these results. Only `log_px` is always computed by the
+    right code. A number is None if it is infinite or NaN, or if training ended with an error.
     """
 
     loss: float | None = None                               # loss of the training rows
     logged: float | None = None                             # ELBO of the training rows, in the last epoch's record
-    elbo: float | None = None                               # ELBO of held-out rows, like all results below
-    iw_bound: float | None = None
-    own_log_px: float | None = None                         # log p(x), by the code (right or broken) that trained the model
-    log_px: float | None = None                             # log p(x), by the right code
+    elbo: float | None = None                               # ELBO of held-out rows
+    iw_bound: float | None = None                           # importance-weighted bound of held-out rows
+    own_log_px: float | None = None                         # log p(x) of held-out rows, by the code that trained the model
+    log_px: float | None = None                             # log p(x) of held-out rows, by the right code
     words: str = ""                                         # message of the error that ended the training
 
 
 def trained(copy: SimpleNamespace, bug: Bug, seed: int = 0, epochs: int = EPOCHS) -> Report:
-    """Train a model on the bundled digits with `copy`, the package with or without the bug; return the model's results."""
+    """Train a model on the bundled digits, and return its results. `copy` is the package with or without the bug."""
     whole_number("epochs", epochs, 1)
     with np.errstate(all="ignore"):
         try:
@@ -165,7 +165,7 @@ def alone(found: dict[str, dict[str, str | None]]) -> dict[str, list[str]]:
 
 
 def faults(found: dict[str, dict[str, str | None]]) -> list[str]:
-    """Return a sentence for each fault of the museum itself.
+    """Return a sentence for each fault of the layers of checks.
 
     A layer of checks must find no fault in the right model, and at least one layer of checks must notice each bug.
     """
@@ -179,12 +179,12 @@ def faults(found: dict[str, dict[str, str | None]]) -> list[str]:
 
 
 def handed(seed: int) -> SimpleNamespace:
-    """Return a package with the bug that `blind` chooses, for the reader to test: `handed(4).vae.VAE` is its model."""
+    """Return a broken package, which the reader tests: `handed(4).vae.VAE` is its model. `blind` chooses the bug."""
     return package(blind(seed).changes)
 
 
 def blind(seed: int) -> Bug:
-    """Return the first bug, in random order, that is noticed by at least two layers of checks (four layers for seed 0)."""
+    """Shuffle the bugs; return the first bug that at least two layers of checks notice (for seed 0: at least four)."""
     order = np.random.default_rng(whole_number("seed", seed, 0)).permutation(len(bugs()))
     several = SEVERAL.get(seed, 2)
     return next(bug for bug in (bugs()[i] for i in order) if sum(map(bool, noticed_of(bug.changes).values())) >= several)

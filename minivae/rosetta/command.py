@@ -138,7 +138,10 @@ def at_sigma(reading: dict) -> str:
 
 
 def bound_in_words(convention: "Convention", found: "Translation") -> str:
-    """Return a sentence that says whether minus the loss, in nats, is a lower bound of log p(x), and for which decoder."""
+    """Return a sentence that answers the question: is minus the loss (in nats) a lower bound of log p(x)?
+
+    If minus the loss is the ELBO of a Gaussian decoder, the sentence also gives the sigma of this decoder.
+    """
     beta = found.reading.beta
     if beta == 0:
         return "no: without a KL this is the loss of a plain autoencoder"
@@ -156,7 +159,7 @@ def bound_in_words(convention: "Convention", found: "Translation") -> str:
 
 
 def train_command(convention: "Convention", reading: "Reading") -> str:
-    """Return the command that trains with this loss, up to a constant factor."""
+    """Return the command that trains with the loss of `convention`, except for a constant factor and an added constant."""
     words = ["minivae", "train", "--likelihood", "bernoulli" if convention.reconstruction == "bce" else "gaussian"]
     if reading.sigma is not None:
         words += ["--sigma", f"{reading.sigma:.9g}" if isinstance(reading.sigma, float) else reading.sigma]

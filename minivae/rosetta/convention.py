@@ -27,15 +27,15 @@ BOUNDS = ("elbo", "elbo of another sigma", "looser", "none")
 class Convention:
     """A loss as someone has written it: its reconstruction cost, reductions, weights and sizes.
 
-    Raises ValueError if an argument is invalid, or if a size is missing that a mean or a sum needs.
+    Raises ValueError if an argument is invalid, or if a mean or a sum needs a size that is not given.
 
     Attributes
     ----------
     reconstruction : str
         Cost r of a feature. "mse": (x - m)^2. "bce": -x log m - (1 - x) log(1 - m). "gaussian": -log N(x; m, sigma^2).
     sigma : float, "learned" or "optimal", or None
-        For "gaussian": the sigma in the cost r. For "mse": the sigma of the Gaussian p in the canonical loss, the second
-        formula of this file; this sigma must be a number. For "gaussian" and "mse", None means 1. For "bce": None.
+        For "gaussian": the sigma in the cost r. For "mse": the sigma of p in the second formula of this file; it must be a
+        number. For "gaussian" and "mse", None means 1. For "bce": None.
     reduce, batch_reduce, kl_reduce, kl_batch_reduce : str
         "sum" or "mean". The reconstruction has `reduce` (over features) and `batch_reduce` (over the batch). The KL has
         `kl_reduce` (over latent dimensions) and `kl_batch_reduce` (over the batch).
@@ -93,27 +93,30 @@ class Convention:
 
     @property
     def on_features(self) -> float:
-        """Return the factor of the cost r_d of each feature, for a loss that is written as a mean over the batch."""
+        """Return c such that the first term of `written`, u reduce_B reduce_D r, equals c mean_B sum_D r."""
         over_features = 1 / self.features if self.reduce == "mean" else 1.0
         return self.recon_weight * over_features * (self.batch if self.batch_reduce == "sum" else 1)
 
     @property
     def on_latents(self) -> float:
-        """Return the factor of KL_j, for a loss that is written as a mean over the batch with kl_weight = 1."""
+        """Return c such that reduce_B reduce_J KL, without its weight v, equals c mean_B sum_J KL."""
         over_latents = 1 / self.latent if self.kl_reduce == "mean" else 1.0
         return over_latents * (self.batch if self.kl_batch_reduce == "sum" else 1)
 
     @property
     def has_fixed_sigma(self) -> bool:
-        """Return True if sigma is a number: then r is a squared error times a number, plus a constant.
+        """Return True if sigma is a number. Then r = a (x - m)^2 + b with two constants, a and b.
 
-        Such a loss determines only the product beta sigma^2.
+        The loss then determines only the product beta sigma^2.
         """
         return self.reconstruction == "mse" or not isinstance(self.sigma, (str, type(None)))
 
 
 class Reading(NamedTuple):
-    """One translation: gradient of the written loss = factor x gradient of the canonical loss with this beta and sigma."""
+    """One translation of a written loss into the canonical loss with a certain beta and sigma.
+
+    The gradient of the written loss is `factor` times the gradient of the canonical loss.
+    """
 
     beta: float                 # weight of the KL relative to -log p(x|z)
     sigma: float | str | None   # the sigma of the Gaussian p(x|z); None for a Bernoulli
@@ -122,10 +125,10 @@ class Reading(NamedTuple):
 
 
 class Translation(NamedTuple):
-    """The translations of a convention, the kind of bound, and the KL weight for which beta would be 1."""
+    """Result of `translate`: the translations of a loss, its kind of bound, and the KL weight that would make beta 1."""
 
-    reading: Reading            # the translation at the sigma of the convention
-    elbo: Reading | None        # the translation with beta = 1, if one exists: minus its canonical loss is the ELBO
+    reading: Reading            # the translation with the sigma of the convention
+    elbo: Reading | None        # the translation with beta = 1, if one exists: its canonical loss is minus the ELBO
     bound: str                  # one of BOUNDS
     kl_weight: float            # with this number as kl_weight, and all else unchanged, beta would be 1
 
@@ -149,8 +152,8 @@ def translate(convention: Convention) -> Translation:
 def read(convention: Convention, sigma: float | str | None) -> Reading:
     """Translate a convention into beta and a decoder with this sigma.
 
-    If the reconstruction term r is -log p, `factor` is the weight of r. If r is a squared error with the weight a, `factor`
-    is 2 a sigma^2, because a (x - m)^2 = 2 a sigma^2 [(x - m)^2 / (2 sigma^2)]. Then beta = (weight of the KL) / factor.
+    If the cost r is -log p, `factor` is the weight of r. If the loss has the term a (x - m)^2, `factor` is 2 a sigma^2,
+    because -log p has the term (x - m)^2 / (2 sigma^2). In both cases, beta = (weight of the KL) / factor.
     """
     factor, constant = _in_range(convention.on_features), 0.0
     if convention.has_fixed_sigma:

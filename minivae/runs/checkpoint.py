@@ -49,7 +49,7 @@ def build(description: dict) -> VAE:
 
 
 class Saved(NamedTuple):
-    """A model, and the state of its training in `arrays` and `numbers`, if this state was saved."""
+    """A model and the state of its training. If no state was saved, `arrays` and `numbers` are None."""
 
     vae: VAE
     arrays: dict[str, NDArray] | None = None
@@ -60,7 +60,7 @@ def save(path: Path, vae: VAE, arrays: dict[str, NDArray] | None = None, numbers
     """Write the model to `path`, with the arrays and numbers that `Training.state` returned.
 
     The new file is read back before it replaces the old one. Raises CheckpointError if the new file cannot be read, or if
-    an argument cannot be saved, such as an infinite parameter; then the old file does not change.
+    an argument cannot be saved (for example, an infinite parameter). After an error, the old file is unchanged.
     """
     members = {f"params/{name}": array for name, array in vae.params.items()}
     bad = [name for name, array in vae.params.items() if not np.isfinite(array).all()]
@@ -129,8 +129,8 @@ def read(path: Path) -> Saved:
 def refuse_others(path: Path, arrays: dict[str, NDArray], model: dict) -> None:
     """Refuse parameters whose names or shapes do not belong to the described model.
 
-    `read` calls this function before it makes the model, because a damaged file can describe a model that needs too much
-    memory.
+    A damaged file can describe a model that is too large for the memory. So `read` calls this function first, and makes
+    the model afterwards.
     """
     scale = make_likelihood(**model["likelihood"]).scale
     shapes = shapes_of(model["features"], model["latent"], model["hidden"], scale)

@@ -120,7 +120,7 @@ def read(path: Path) -> Run:
     if described | config["model"] != described:
         damaged(path / "model.npz", "its model is not the one that config.json describes")
     history = read_history(path)
-    epochs = len(history) if saved.numbers is None else saved.numbers["epoch"] - 1     # epochs finished in model.npz
+    epochs = len(history) if saved.numbers is None else saved.numbers["epoch"] - 1     # number of finished epochs
     if len(history) < epochs:
         damaged(path / "history.csv", f"{len(history)} of {epochs} epochs")
     if saved.vae.noise and any(record.test_elbo is None for record in history):

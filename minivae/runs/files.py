@@ -14,8 +14,9 @@ from minivae.checks import refuse
 
 @contextlib.contextmanager
 def write_atomically(path: Path, mode: str = "wb") -> Iterator[IO]:
-    """Open a temporary file for a `with` block. After the block, this file replaces `path`; after an error, it is deleted.
+    """Open a temporary file for a `with` block.
 
+    If the block ends without an error, the temporary file replaces `path`. After an error, the temporary file is deleted.
     Raises ValueError, before the block, if `path` exists and is not a regular file.
     """
     path = destination(path)
@@ -50,7 +51,7 @@ def destination(path: Path) -> Path:
 def must_be_free(argument: str, rule: str, paths: Iterable[Path], overwrite: bool) -> None:
     """Refuse existing paths that are not regular files.
 
-    Without `overwrite`, refuse all other existing paths too, with a message that begins "`argument` must be `rule`".
+    Without `overwrite`, also refuse existing regular files and links. Then the message begins "`argument` must be `rule`".
     """
     for path in paths:
         destination(path)

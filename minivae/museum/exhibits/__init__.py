@@ -26,7 +26,7 @@ class Bug:
     models : str
         The effect of the bug on minivae's models, and why the bug is hard to notice.
     changes : tuple of Change
-        The right lines, and the broken lines that replace them.
+        The changes that make the bug. Each has the right lines of a module, and the broken lines to use instead.
     settings : dict
         Settings of a training that shows the bug: settings of the model, `samples` (the number of draws of z for each data
         point), `white` (the value of a white pixel).
@@ -44,7 +44,7 @@ class Bug:
 
     @property
     def common(self) -> bool:
-        """Return True if the bug is so common that `seen` names no repository and no thread."""
+        """Return True if `seen` is `COMMON`: the mistake is common, but we can name no repository that has it."""
         return self.seen == COMMON
 
 
