@@ -63,7 +63,7 @@ COMMANDS = {                                                # {fixture: command 
 
 def pytest_collection_finish():
     """Exclude imported objects from garbage collection and collect less often; this saves 6 s of 240 s of test time."""
-    # At its first test, Hypothesis searches for random generators with gc, which does not see frozen objects.
+    # At its first test, Hypothesis uses gc to find random generators. gc does not find frozen objects, so run a test first.
     given(none())(lambda nothing: None)()
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
@@ -101,7 +101,7 @@ def museum_matrix(output_of):
 
 @pytest.fixture
 def sigint_enabled():
-    """Let SIGINT raise KeyboardInterrupt, as at a terminal; a shell starts background processes with SIGINT ignored."""
+    """Let SIGINT raise KeyboardInterrupt, as at a terminal. A background process of a shell would ignore SIGINT."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -34,7 +34,7 @@ def minivae(*arguments, **environment):
 
 @pytest.fixture(scope="module", autouse=True)
 def forty_rows():
-    """Let commands in this process and its forks use only 40 of the 355 held-out rows, to save time."""
+    """Save time: commands in this process and in forked processes measure only 40 of the 355 held-out rows."""
     with pytest.MonkeyPatch.context() as patch:
         for command in (train, results, evaluate):
             patch.setattr(command, "MEASURED", 40)
@@ -115,7 +115,7 @@ def test_error_of_an_integral_is_rounded_up_to_a_power_of_ten(error, words):
     assert results.by_integration(error).endswith(f"error below {words} nats")
 
 
-def test_printed_train_command_trains_the_same_model(quick, tmp_path, monkeypatch):
+def test_training_with_the_printed_command_gives_the_same_model(quick, tmp_path, monkeypatch):
     end_quickly(monkeypatch)
     out, document, _ = quick
     words = shlex.split(document["command"])
@@ -424,7 +424,7 @@ def test_interrupt_during_an_import_exits_with_130(capsys, sigint_enabled):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{"])
-def test_damaged_results_print_one_line_on_stderr(quick, tmp_path, text, capsys):
+def test_plot_prints_one_line_on_stderr_if_results_are_damaged(quick, tmp_path, text, capsys):
     copy = shutil.copytree(quick[0], tmp_path / "copy")
     (copy / "results.json").write_text(text)
     assert cli.main(["plot", str(copy)]) == 2
@@ -448,7 +448,10 @@ def test_option_binarize_applies_to_training_and_to_later_measurements(tmp_path,
 
 @pytest.fixture
 def run_with_20_rows(tmp_path, monkeypatch, capsys):
-    """Train, measure on 20 held-out rows; return the run, its results, and a list: how many rows the figures get."""
+    """Train a model and measure it on 20 held-out rows; return the run, its results, and a list.
+
+    The list has the number of held-out rows in the figures of `train`.
+    """
     shown = []
     draw_nothing(monkeypatch)
     for command in (train, results, evaluate):
@@ -480,7 +483,7 @@ def test_evaluate_with_option_gap_prints_the_same_elbo_and_gap_as_train(run_with
     assert abs(total - results["gap"]) < 6 * results["elbo_se"] + 0.001     # 6 standard errors: fails for 2 of 10^9 seeds
 
 
-def test_list_of_runs_has_models_and_skips_runs_with_contradicting_config(quick, tmp_path, capsys):
+def test_list_of_runs_leaves_out_a_run_that_contradicts_its_config(quick, tmp_path, capsys):
     for name, model in (("whole", {}), ("older", {"objective": None}), ("edited", {"latent": "many"})):
         copy = shutil.copytree(quick[0], tmp_path / name)
         config = json.loads((copy / "config.json").read_text())
@@ -535,7 +538,7 @@ def shell(words, **environment):
     ("derivations trace --step <&-", 0, "backward"),
     ("derivations check odaibo.1 2>/dev/full", 0, "no unexpected verdict"),
 ])  # fmt: skip
-def test_closed_or_full_streams_change_no_exit_code(quick, words, code, out):
+def test_closed_or_full_stream_does_not_change_the_exit_code(quick, words, code, out):
     found = shell(words.format(shlex.quote(str(quick[0]))))
     assert found[0] == code and out in found[1] and found[2] == "" and (out or found[1] == ""), found
 
@@ -549,7 +552,7 @@ def test_training_survives_closed_stderr_and_unknown_matplotlib_backend(tmp_path
     assert code == 0 and out.startswith("10 held-out data") and "next   minivae evaluate" in out
 
 
-def test_full_stdout_prints_one_line_on_stderr_and_exits_with_2(quick):
+def test_command_with_full_stdout_prints_one_error_line_and_exits_with_2(quick):
     code, _, err = shell(f"minivae runs {shlex.quote(str(quick[0]))} >/dev/full")
     assert code == 2 and err.startswith("minivae: ") and err.count("\n") == 1
 
@@ -565,7 +568,7 @@ def test_characters_that_stdout_cannot_encode_are_escaped(quick, tmp_path):
 
 
 @pytest.mark.slow
-def test_plot_needs_no_results_and_replaces_figures_only_with_option_overwrite(quick, tmp_path, capsys):
+def test_plot_works_without_results_and_replaces_figures_only_with_overwrite(quick, tmp_path, capsys):
     copy = shutil.copytree(quick[0], tmp_path / "copy")
     (copy / "results.json").write_text("{}")
     for name in ("samples", "hero"):                        # `plot` must not replace samples.png, made by `sample`

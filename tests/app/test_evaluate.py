@@ -237,7 +237,7 @@ def test_evaluate_prints_bounds_and_ais_for_three_latent_dimensions(tmp_path, ca
 
 @functools.cache
 def figures():
-    """Return {name: (figure, alt text)} of all figures that evaluate draws for ten images of digits."""
+    """Return {name: (figure, alt text)} of all figures of the command `evaluate`, for ten images of digits."""
     vae, digits, _ = trained()
     return evaluate.pictures(vae, measured(), digits.test_y[:10], digits.image_shape)
 

@@ -48,7 +48,7 @@ def test_train_reports_a_killed_second_process_and_still_writes_results(tmp_path
 
 
 def test_calls_of_mapped_are_not_cancelled_when_the_caller_of_mapped_stops():
-    """Compare with `map` of the pool, which cancels the calls that have not begun."""
+    """Compare `mapped` with `pool.map`, which cancels the calls that have not begun."""
     cancelled = []
     for run in (lambda pool: process.mapped(pool, time.sleep, [0, 1, 0]), lambda pool: pool.map(time.sleep, [0, 1, 0])):
         with ThreadPoolExecutor(1) as pool:
@@ -59,7 +59,7 @@ def test_calls_of_mapped_are_not_cancelled_when_the_caller_of_mapped_stops():
             results.close()
         cancelled.append([call.cancelled() for call in submitted])
     by_mapped, by_map = cancelled
-    assert not any(by_mapped) and by_map[2]                 # nothing is asserted of the second call: it may have begun
+    assert not any(by_mapped) and by_map[2]                 # by_map[1] is not checked: the second call may have begun
 
 
 def test_museum_reports_a_killed_process_of_its_matrix(tmp_path, monkeypatch, capsys):
@@ -144,12 +144,15 @@ sys.exit(cli.main({[*arguments, str(tmp_path / "out")]}))
     with subprocess.Popen(command, stdout=-1, stderr=-1, text=True, start_new_session=True) as first:
         assert first.stdout.readline() == "measuring\n"
         time.sleep(0.5)                                     # time for the other processes to start
-        os.killpg(first.pid, signal.SIGINT)                 # like a terminal, send Ctrl-C to all processes
+        os.killpg(first.pid, signal.SIGINT)                 # a terminal also sends Ctrl-C to all processes of the group
         out, err = first.communicate(timeout=20)
     assert (first.returncode, out, err) == (130, "", "minivae: interrupted\n")
 
 
 def is_running(number):
-    """Return True if the process with this number exists and is not a zombie, a process that ended but was not collected."""
+    """Return True if the process with this number exists and is not a zombie.
+
+    A zombie is a process that has ended, but its parent has not collected its exit code.
+    """
     stat = Path(f"/proc/{number}/stat")
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"

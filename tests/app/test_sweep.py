@@ -208,9 +208,9 @@ def test_sweep_interrupted_while_drawing_keeps_all_points(tmp_path, capsys, monk
 @pytest.mark.slow
 @pytest.mark.parametrize("number, code, unbuffered", [(INT, 130, False), (TERM, 143, True)])
 def test_interrupted_sweep_writes_its_points_despite_a_closed_pipe(tmp_path, number, code, unbuffered):
-    """Let stdout and stderr share one pipe, whose reader is gone before the signal comes.
+    """Let stdout and stderr share one pipe. Close the reading end of the pipe before the signal is sent.
 
-    At a terminal, Ctrl-C ends both the program and the reader of its output.
+    At a terminal, Ctrl-C ends the program and also the process that reads the program's output through a pipe.
     """
     words = ["sweep", "--latent", "1,2,3", "--epochs", "2", "--hidden", "8", "--out", str(tmp_path / "run")]
     stepping = (

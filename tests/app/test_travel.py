@@ -159,7 +159,7 @@ def test_resume_with_fewer_epochs_than_already_trained_suggests_the_right_number
     assert "Try --epochs 3." in capsys.readouterr().err
 
 
-# Printed commands: parsing them gives the options of the command that printed them.
+# A command prints how to repeat it. The parser must read the original options from the printed line.
 
 PATHS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), min_size=1, max_size=12)
 PATHS = PATHS | PATHS.map(lambda text: f"-{text}") | st.sampled_from(["--", "-", "a b", "it's", '"', "-1", "--out", "$(x)"])
@@ -242,7 +242,7 @@ def test_column_whose_name_is_two_hyphens_can_be_the_label(tmp_path, capsys):
 
 
 class Cell:
-    """A replacement for the stdout of a notebook, which is not a file."""
+    """Replacement for sys.stdout, as in a notebook: the object has a method `write`, but is not a file."""
 
     def __init__(self):
         self.text = ""

@@ -38,7 +38,7 @@ def peak_of(k: int, rows: int, features: int) -> dict:
 def peak_so_far() -> float:
     """Return the peak memory of this process so far, in MiB.
 
-    On Linux, a new process inherits ru_maxrss from its parent; VmHWM is the peak of the process alone.
+    On Linux, VmHWM in /proc is read, because ru_maxrss of a new process begins with the value of its parent.
     """
     try:
         with open("/proc/self/status", encoding="utf-8") as file:

@@ -39,8 +39,8 @@ from minivae.ops import log_sum_exp
 # Allowed relative error of p(x). A cell is divided until one more division changes p(x) by at most p(x) * ACCURACY / 100.
 ACCURACY = 1e-7
 CELLS = 32                                                  # number of cells per axis before the first division
-# A cell is dropped if its highest log p(x, z) is more than this number of nats below the maximum over all cells.
-FAR_AT_FIRST, FAR = 100, 45                                 # before the first division, before all later divisions
+# A cell is dropped if its highest log p(x, z) is more than FAR nats below the maximum over all cells.
+FAR_AT_FIRST, FAR = 100, 45                                 # before the first division, FAR_AT_FIRST is used instead of FAR
 DEEPEST = 14                                                # largest number of divisions of a cell
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(12)        # for integrals over (-1, 1)
 
@@ -60,7 +60,7 @@ def reference(vae, x, accuracy: float = ACCURACY) -> np.ndarray:
     half = (8 + np.abs(vae.encode(x)[0]).max()) / CELLS
     centres = grid(half * np.arange(1 - CELLS, CELLS, 2), vae.latent)                       # (cells, J)
     parts = [x[start : start + 20] for start in range(0, len(x), 20)]
-    first = [cells(vae, part, centres, half) for part in parts]                             # all x share these cells
+    first = [cells(vae, part, centres, half) for part in parts]                             # the same cells for every x
     values, top = (np.concatenate(column, axis=1).T for column in zip(*first))              # both (N, cells)
     return np.array([integrate(vae, row[None], centres, half, *each, accuracy) for row, *each in zip(x, values, top)])
 
@@ -68,9 +68,8 @@ def reference(vae, x, accuracy: float = ACCURACY) -> np.ndarray:
 def integrate(vae, row, centres, half, values, top, accuracy) -> float:
     """Return log p(x) of one datum. For each cell, `values` has the log integral, and `top` the highest log p(x, z).
 
-    When a cell is split into quarters, the nodes of the quarters can miss a narrow mode that a node of the cell hit. So all
-    quarters of one cell get the same highest value: the larger one of the cell's highest value and of the highest value at
-    the nodes of the quarters.
+    A node of a cell can hit a narrow mode that no node of the cell's four quarters hits. So all quarters of one cell get the
+    same `top`: the maximum of the cell's own `top` and of log p(x, z) at all nodes of the quarters.
     """
     J, done, far = vae.latent, [], FAR_AT_FIRST
     for _ in range(DEEPEST):
@@ -124,7 +123,7 @@ def nothing(*_) -> list:
 
 
 def main(arguments=None) -> int:
-    """Print the table; return 1 if a difference exceeds the reported error by more than the accuracy of the reference."""
+    """Print the table; return 1 if a difference is larger than the reported error plus the accuracy of the reference."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10, help="number of seeds")
     parser.add_argument("--first", type=int, default=0, help="first seed")

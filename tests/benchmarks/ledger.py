@@ -20,8 +20,8 @@ from pathlib import Path
 from tests.benchmarks.timing import cpu_name, exponent, held_to, quartiles, run_with_threads
 
 DRAWS = (100, 300, 1_000, 3_000, 10_000, 100_000)
-GROWING = 1_000  # with at least this number of draws, the draws take most of the time
-STEADY = 10_000  # with at least this number of draws, one measurement is precise enough
+GROWING = 1_000  # from this number of draws on, a check spends most of its time on the draws
+STEADY = 10_000  # from this number of draws on, one measurement is precise enough
 
 
 def seconds_of_check(draws: int, seed: int) -> dict[str, float]:
@@ -42,7 +42,7 @@ def seconds_of_check(draws: int, seed: int) -> dict[str, float]:
 
 
 def seconds_of_checks(counts: Sequence[int], rounds: int) -> dict[int, list[float]]:
-    """Return {draws: seconds of whole checks}, one time per round; for 10,000 draws or more, only one round is timed."""
+    """Return {draws: [seconds of a whole check in each round]}. For 10,000 draws or more, only the first round is timed."""
     seconds_of_check(10, 0)  # not timed: imports modules and fills caches
     taken = {draws: [] for draws in counts}
     for seed in range(rounds):
@@ -53,7 +53,7 @@ def seconds_of_checks(counts: Sequence[int], rounds: int) -> dict[int, list[floa
 
 
 def measure(rounds: int) -> dict:
-    """Return times of whole checks at 1,000 draws, of the slowest entries, and for growing numbers of draws."""
+    """Return a dict: times of a whole check and of the slowest entries at 1,000 draws, and the growth with the draws."""
     from derivations.engine import ledger
 
     growth = {draws: statistics.median(taken) for draws, taken in seconds_of_checks(DRAWS, rounds).items()}

@@ -27,7 +27,10 @@ class Size:
 
 
 class Start:
-    """Model and batch with which every contender starts, and the noise for comparing their losses and gradients."""
+    """The model and the batch with which every contender starts. A contender is an implementation that is timed.
+
+    The losses and gradients of the contenders are compared at the noise `eps`.
+    """
 
     def __init__(self, size: Size):
         rng = np.random.default_rng(0)
@@ -69,7 +72,7 @@ class Minivae:
 
 
 def disagreement(contender, reference) -> str | None:
-    """Return a text if the contender's loss or gradient differs from the reference's by more than rounding, else None."""
+    """Compare the contender's loss and gradient with the reference's. Return a text if they differ by more than rounding."""
     (loss, d), (loss_0, d_0) = contender.loss_and_gradient(), reference.loss_and_gradient()
     if not abs(loss - loss_0) <= 1e-4 * abs(loss_0):        # true also if the loss is NaN
         return f"loss {loss:.6g}, but {reference.name} has {loss_0:.6g}"

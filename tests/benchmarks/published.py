@@ -41,7 +41,7 @@ from tests.benchmarks.timing import run_with_threads
 
 
 class Setting(NamedTuple):
-    """A published result, and the settings of the model and training whose result is compared with it."""
+    """A published result, and the settings of a training that should reproduce this result."""
 
     published: float
     hidden: tuple[int, ...]
@@ -112,7 +112,7 @@ def draw_as_torch(vae, rng) -> None:
 
 
 def train_or_resume(name: str, data, epochs: int, out: Path) -> tuple:
-    """Start or resume a training and finish it; return the training and the processor seconds of all its epochs."""
+    """Start or resume a training and finish it. Return the training, and the CPU time of all epochs together, in seconds."""
     from minivae.app.progress import Progress
     from minivae.runs import checkpoint
 
@@ -140,14 +140,17 @@ def train_or_resume(name: str, data, epochs: int, out: Path) -> tuple:
 
 
 def nll(vae, x, k: int, processes: int = 1) -> tuple[float, float]:
-    """Return the mean of -log p(x), estimated with k importance weights, and its standard error due to the draws of z."""
+    """Estimate the mean of -log p(x) with k importance weights for each x.
+
+    Return the estimate and its standard error. The error comes from the random draws of z.
+    """
     import numpy as np
 
     from minivae.app.progress import Progress
 
     parts = np.array_split(x, max(1, len(x) // 100))
     progress, bounds, errors = Progress(len(parts)), [], []
-    with ProcessPoolExecutor(processes) as pool:            # processes, as threads would speed up only matrix products
+    with ProcessPoolExecutor(processes) as pool:            # not threads: they would speed up only the matrix products
         for found in pool.map(bounds_of, repeat(vae), parts, repeat(k), range(len(parts))):
             bounds.append(found.iw_bound)
             errors.append(found.iw_bound_se)
@@ -177,7 +180,7 @@ def run(name: str, options: argparse.Namespace) -> dict:
     dataset = whole.binarized() if setting.binarize else whole
     training, seconds = train_or_resume(name, dataset, epochs, options.out)
     done = {"setting": name, **setting._asdict(), "epochs_done": training.epoch - 1, "seconds": round(seconds, 1)}
-    done["MiB"] = round(peak_so_far())                      # peak memory of the training; measuring may start processes
+    done["MiB"] = round(peak_so_far())                      # peak memory of the training, so read before the measurement
     test_x = dataset.few(options.rows or len(dataset.test_x)).test_x
     began = time.perf_counter()
     if setting.binarize:

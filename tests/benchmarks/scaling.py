@@ -61,9 +61,10 @@ class Growth:
     above_first: bool = False                               # True: value(n) - value(first) = c (n - first)^p
 
     def points(self, values: dict[int, float]) -> dict[int, float]:
-        """Return {n: value} for the fit. If `above_first`, return the differences from the first row that are positive.
+        """Return {n: value} for the fit.
 
-        Noise can make a difference negative.
+        If `above_first` is True, subtract n and value of the first row from all rows. Leave out rows without a positive
+        difference of the values; noise can make a difference negative.
         """
         if not self.above_first:
             return values
@@ -110,7 +111,7 @@ def step_times(axis: str) -> Callable:
 
 
 class Epochs:
-    """Contender whose step is one epoch."""
+    """Contender for `timing`: one step is one training epoch."""
 
     def __init__(self, rows: int):
         rng = np.random.default_rng(0)
@@ -133,13 +134,13 @@ class Epochs:
 
 
 def epoch_times(sizes, rounds, seconds):
-    """Return seconds per epoch; `least` is 1, because one epoch is long enough to be timed."""
+    """Return seconds per epoch. A turn may have only one epoch, because one epoch is long enough to be timed."""
     times = timing.interleave({n: Epochs(n) for n in sizes}, rounds, seconds, least=1)
     return {"s": times}
 
 
 def evidence_costs(sizes, rounds, seconds):
-    """Return seconds and peak memory of `lower_bounds`, each measured in a new process; `seconds` is not used."""
+    """Return seconds and peak memory of `lower_bounds`, each measured in a new process. The argument `seconds` is not used."""
     found = {"s": {k: [] for k in sizes}, "MiB": {k: [] for k in sizes}}
     for _ in range(rounds):
         for k in sizes:
@@ -150,7 +151,7 @@ def evidence_costs(sizes, rounds, seconds):
 
 
 def ledger_times(sizes, rounds, seconds):
-    """Return the seconds that a check of all entries of the ledger takes; `seconds` is not used."""
+    """Return the time of a check of the whole ledger, in seconds. The argument `seconds` is not used."""
     return {"s": ledger.seconds_of_checks(sizes, rounds)}
 
 
@@ -198,7 +199,7 @@ TABLES = {
 
 
 def rows_of(values: dict[int, list[float]], growth: Growth) -> list[dict]:
-    """Return one dict for each n: n, quartiles, median, and the exponent computed from the previous row and this one."""
+    """Return one dict for each n: n, quartiles, median, and the exponent of growth from the previous row to this row."""
     medians = {n: statistics.median(each) for n, each in values.items()}
     points, first = growth.points(medians), min(medians) if growth.above_first else 0
     rows, before = [], None

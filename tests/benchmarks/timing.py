@@ -25,11 +25,11 @@ class Contender(Protocol):
 def run_with_threads(module: str, threads: int, cores: int | None = None) -> int | None:
     """Run `module` with the same arguments in a new process limited to this many threads; return its exit code.
 
-    If the thread variables already have this number, as in the new process, return None and start no process. The process
-    that runs `module` can use `threads` cores, or `cores` cores if it starts more processes.
+    If the thread variables already have this number, as in the new process, return None and start no process. The new
+    process can use `threads` cores. Give `cores` for a module that starts more processes: then it can use `cores` cores.
 
-    A new process is needed because NumPy reads the thread variables when it is imported. XLA ignores these variables, so
-    it is limited only where the system can limit the cores.
+    A new process is needed because NumPy reads the thread variables when it is imported. XLA, the compiler of JAX, ignores
+    these variables. So its threads are limited only if the system can limit the cores.
     """
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-(cores or threads) :])
@@ -50,7 +50,7 @@ def interleave(
 ) -> dict[Name, list[float]]:
     """Return {name: seconds per step in every round} for each contender.
 
-    In every round each contender has a turn of about `seconds`, or of `least` steps if they take longer. The order
+    In every round, each contender has one turn. A turn takes about `seconds`, but has at least `least` steps. The order
     changes from round to round. Every turn begins at the initial state, so the same steps are timed in all rounds.
     Before every turn, there is a pause in which the threads of the previous contender fall asleep: for a while, a
     thread without work keeps its core busy. Then the next contender does a few untimed steps, which wake up its
@@ -72,7 +72,7 @@ def interleave(
 
 
 def warm_up(contender: Contender, seconds: float, least: int) -> float:
-    """Run steps for `seconds`, so that compilers and caches are warm; return the seconds per step of the last steps."""
+    """Run steps for `seconds`, to warm up compilers and caches. Return the time per step in the last `least` steps."""
     contender.steps(least)
     start, per_step = time.perf_counter(), None
     while per_step is None or time.perf_counter() - start < seconds:
@@ -92,7 +92,7 @@ def ratio(times: dict[str, list[float]], name: str, other: str) -> float:
 
 
 def exponent(values: dict[int, float], start: int = 0) -> float:
-    """Return p of value = c n^p: the slope of log value over log n for n >= start, by least squares."""
+    """Fit value = c n^p to the points with n >= start; return p, the least-squares slope of log(value) against log(n)."""
     import numpy as np
 
     points = [(n, value) for n, value in values.items() if n >= start]

@@ -158,7 +158,7 @@ class Torch:
 
 
 class TorchCompile(Torch):
-    """PyTorch with the whole step compiled, also the formulas of Adam, because this is fastest for small models."""
+    """PyTorch with torch.compile. Adam is compiled too: for small models, it is fastest to compile the whole step."""
 
     name = "torch.compile"
 
@@ -238,7 +238,7 @@ class Jax:
     def steps(self, count):
         for _ in range(count):
             self.state = self.step(self.state, self.x)
-        jax.block_until_ready(self.state)                   # only after the last step, as real training would
+        jax.block_until_ready(self.state)                   # wait only after the last step, as in real training
 
     def loss_and_gradient(self):
         loss, d = jax.jit(jax.value_and_grad(self.loss))(self.state[0], self.x, self.eps)
@@ -257,9 +257,9 @@ def installed() -> tuple[list[str], list[str]]:
 
 
 def prepare(size: Size, names: list[str]) -> tuple[dict, list[str]]:
-    """Return the contenders whose loss and gradient are right, and a sentence about each of the remaining contenders.
+    """Return {name: contender} if loss and gradient are right, and a sentence about each contender with a fault.
 
-    Rooflines (only matrix products, with or without Adam) compute no loss, so they are returned without this check.
+    Rooflines compute only matrix products, with or without Adam. They have no loss, so they are not checked.
     """
     start = Start(size)
     reference = Minivae(start)
@@ -269,7 +269,7 @@ def prepare(size: Size, names: list[str]) -> tuple[dict, list[str]]:
             contender = CONTENDERS[name](start)
             fault = None if name.startswith("roofline") else disagreement(contender, reference)
             contender.steps(1)
-        except Exception as error:                          # report a peer that does not work, and continue
+        except Exception as error:                          # if another library fails, report this and continue
             if name in OURS:
                 raise
             fault = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"

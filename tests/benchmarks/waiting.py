@@ -151,7 +151,7 @@ def clocked(function, seconds: dict[str, float], part: str):
 
 
 def measure(waits: Sequence[Wait], checkouts: Sequence[Path], rounds: int, folder: Path) -> dict[str, dict[str, list]]:
-    """Return {command: {checkout: Seconds of every round}}; the first run of every command is not timed."""
+    """Return {command: {checkout: [Seconds of each round]}}. A warm-up round comes first; its times are not returned."""
     taken = {wait.command: {str(checkout): [] for checkout in checkouts} for wait in waits}
     for i in range(rounds + 1):
         for wait in waits:

@@ -11,7 +11,7 @@ from tests.helpers.numeric import close, refused
 
 
 def textbook_adam(theta, gradients, lr=1e-3, b1=0.9, b2=0.999, tiny=1e-8):
-    """Yield theta after every step of Algorithm 1 of Kingma and Ba (2015), written line by line."""
+    """Yield theta after every step of Adam. The lines are those of Algorithm 1 of Kingma and Ba (2015)."""
     m, v = np.zeros_like(theta), np.zeros_like(theta)
     for t, g in enumerate(gradients, start=1):
         m = b1 * m + (1 - b1) * g

@@ -95,7 +95,7 @@ def test_gaussian_densities_integrate_to_one(mu, log_var):
 
 
 def kl_by_quadrature(mu_q, sigma_q, mu_p, sigma_p):
-    """Return the integral of q log(q / p). A formula gives log(q / p), because the densities underflow in the tails."""
+    """Return the integral of q log(q / p). In the tails, the densities underflow, so log(q / p) comes from a formula."""
     z, spacing = gaussian_line(mu_q, sigma_q)
     log_ratio = np.log(sigma_p / sigma_q) + (((z - mu_p) / sigma_p) ** 2 - ((z - mu_q) / sigma_q) ** 2) / 2
     return (gaussian_density(z, mu_q, sigma_q) * log_ratio).sum() * spacing
@@ -174,7 +174,10 @@ def log_density_full(z, mu, cov):
 
 
 def expectation_full(f, mu, cov):
-    """Return the mean of f(z) over N(mu, cov), a sum over a grid along the eigenvectors of cov; exact if f is quadratic."""
+    """Return the mean of f(z) for z ~ N(mu, cov), as a weighted sum over a grid. The sum is exact if f is quadratic.
+
+    The axes of the grid are the eigenvectors of cov.
+    """
     eps, weights = noise_nodes(latent=len(mu), rows=1, nodes=3)
     variances, axes = np.linalg.eigh(cov)
     return weights @ f(mu + eps[:, 0] * np.sqrt(variances) @ axes.T)
@@ -194,7 +197,7 @@ def test_kl_full_and_entropy_full_equal_their_definitions(size):
 
 
 def test_kl_full_equals_the_integral_over_the_plane():
-    """Sum over a grid of z; `expectation_full`, the reference of the previous test, uses a change of variables."""
+    """Compute the integral as a sum over a grid of z. The previous test uses a change of variables instead."""
     mu_q, cov_q = np.array([0.3, -0.2]), np.array([[1.0, 0.6], [0.6, 0.8]])
     mu_p, cov_p = np.array([-0.5, 0.1]), np.array([[0.9, -0.3], [-0.3, 1.4]])
     line, spacing = gaussian_line(0.0, 1.0)

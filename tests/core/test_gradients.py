@@ -93,7 +93,10 @@ def mlp_case(activation, wrt_x):
 
 
 def log_prob_case(kind, fit=lambda *inputs: inputs):
-    """Return the Case of a likelihood's methods, with gradients for the decoder's output and, if there is one, log_sigma."""
+    """Return the Case of `log_prob` and its backward for one likelihood.
+
+    The gradients are those in the decoder's output and in log_sigma (if the likelihood has it).
+    """
     scales = len(kind.scale)
     inputs = "BD LBD" + " ." * scales
     return Case(kind.log_prob, kind.log_prob_backward, inputs, tuple(range(1, 2 + scales)), fit)
@@ -210,7 +213,7 @@ def draw_once(case, rng, sizes):
 
 
 def number(case, d_out):
-    """Return the function sum(d_out * forward(*inputs)); backward(d_out, *inputs) must be its gradient."""
+    """Return a function of the inputs: sum(d_out * forward(*inputs)). Its gradient must be backward(d_out, *inputs)."""
     return lambda *inputs: (d_out * case.forward(*inputs)).sum()
 
 
@@ -218,10 +221,10 @@ def resolvable(case, inputs, d_out, slopes):
     """Return True if the error of a central difference is well below its tolerance for every input.
 
     The function `number(case, d_out)` adds terms. Rounding changes each term by about 1e-16 of its size. A central
-    difference divides these changes by the step, 1e-5, so its rounding error is about 1e-11 of the sum of the absolute
-    terms. A central difference also ignores the third derivative; this causes an error of about 1e-10. If a slope is at
-    least 0.01 and at least 1/100 of the sum of the absolute terms, both errors are at most 1e-8 of the slope. The
-    tolerance is 1e-7.
+    difference divides the changes of the terms by the step, 1e-5. So its rounding error is about 1e-11 of the sum of the
+    absolute terms. A central difference also ignores the third derivative, which causes an error of about 1e-10. If a
+    slope is at least 0.01 and at least 1/100 of the sum of the absolute terms, each error is at most 1e-8 of the slope.
+    The tolerance is 1e-7.
     """
     terms = np.abs(d_out * case.forward(*inputs)).sum()
     return all(np.abs(slope).max() > max(0.01, terms / 100) for slope in slopes.values())
@@ -281,10 +284,10 @@ COMBINES_NOTHING = {"objective.elbo_loss_backward: analytic", "objective.elbo_lo
 
 
 def with_an_axis_of_one(arrays):
-    """Yield changed lists of the arrays: in each list, one array is cut to length one along one axis.
+    """Yield copies of the list in which one array is cut: one of its axes gets the length one.
 
     An axis is cut only if another array has the same axis. Each result has three parts: the index of the array that is cut,
-    the letter of the axis, and the changed list.
+    the letter of the axis, and the new list.
     """
     letters = {size: letter for letter, size in DIFFERENT.items()}
     for i, array in enumerate(arrays):
@@ -325,10 +328,10 @@ def test_every_backward_is_the_gradient_of_its_forward(name, seed, sizes):
 
 
 def test_gradient_smaller_than_rounding_errors_is_reported_as_not_resolvable():
-    """With these inputs, the gradient in input 6, the last bias, is -0.01: too small for the check by differences.
+    """The gradient in the last bias (input 6) is only -0.01: too small for the check by central differences.
 
-    The sum that is differentiated has terms whose absolute values add up to 1060. So the rounding error of the central
-    difference is larger than the tolerance.
+    The function `number(case, d_out)` returns a sum. The absolute values of its terms add up to 1060, so the rounding error
+    of the central difference is larger than the tolerance.
     """
     layers = [[[4, 2, 4], [-4, -4, -2], [2, 2, -2]], [1.5, 0.5, 1.5], [[2], [2], [2]], [-0.5], [[2]], [2.5]]
     inputs = [np.array(a, float) for a in ([[2, -6, -2], [2, -2, 2], [4, -4, 4]], *layers)]
@@ -338,13 +341,13 @@ def test_gradient_smaller_than_rounding_errors_is_reported_as_not_resolvable():
     with pytest.raises(AssertionError, match="input 6, by central difference"):
         check_gradient(number(case, d_out), inputs, {6: gradients[6]}, "central difference")
     assert not resolvable(case, inputs, d_out, dict(zip(case.wrt, gradients)))
-    d_out = np.abs(d_out)                                   # their sum, the gradient for the last bias, is now far from 0
+    d_out = np.abs(d_out)                                   # now the gradient in the last bias, d_out.sum(), is far from 0
     check(case, inputs, d_out, case.backward(d_out, *inputs), "central difference")
 
 
 @pytest.mark.parametrize("name", ["ops.relu_backward", "ops.mlp_backward: relu"])
 def test_no_central_difference_crosses_the_kink_of_a_relu(name, monkeypatch):
-    """Check that both ends of every difference lie on the same side of the kink, more than 1/8 away from it."""
+    """Check that no input of relu changes its sign in a central difference, and that every input is more than 1/8 from 0."""
     case, fed, relu = TABLE[name], [], ops.relu
 
     def spy(a):
@@ -397,7 +400,7 @@ def test_planted_error_in_any_backward_is_noticed(name, oracle):
         for plant, spoil in PLANTS.items():
             spoilt = spoil(np.asarray(gradient))
             if spoilt is None or (plant == "transposed" and np.ptp(gradient) == 0):
-                continue                                    # transposing a number or equal entries changes nothing
+                continue                                    # this gradient is equal to its transpose
             assert spoilt.shape == np.shape(gradient)
             assert np.abs(spoilt - gradient).max() > 0.9e-4 * np.abs(gradient).max() > 0, plant
             with pytest.raises(AssertionError, match=f"input {index}, by {oracle}: .* entries differ"):
