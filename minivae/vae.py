@@ -74,7 +74,7 @@ class VAE:
         cls, rng: np.random.Generator, features: int, latent: int = 2, hidden: Sequence[int] = (128,), *,
         dtype: DTypeLike = np.float32, data_mean: NDArray | None = None, **settings,
     ) -> "VAE":  # fmt: skip
-        """A new model: D features, J latent coordinates. `hidden`: widths of the encoder's layers; the decoder reverses them.
+        """A new model with D features and J latent coordinates. The decoder has the widths `hidden` in reverse order.
 
         Weights are drawn from `rng`, by Glorot's rule (tanh) or He's (relu); biases are zero. With `data_mean` (D,), the new
         model decodes z = 0 to the mean of the data (probabilities are clipped to 0.01..0.99). `dtype` is float32 or float64;

@@ -66,13 +66,13 @@ def test_evaluate_table_is_sorted_from_the_lowest_bound_to_log_px():
     assert iw == sorted(iw) and iw[-1] < exact.mean() and abs(m.ais.mean - exact.mean()) < 1
 
 
-def test_elbo_error_assumes_independent_draws_and_log_px_error_averages_over_data():
+def test_elbo_error_assumes_independent_draws_and_log_px_error_is_a_mean():
     m = measured()
     assert m.table[0].error == pytest.approx(np.linalg.norm(m.bounds.elbo_se) / 10)
     assert m.exact.error == pytest.approx(m.parts.error.mean())
 
 
-def test_parts_of_gap_and_rate_add_up_and_elbo_agrees_with_sampling():
+def test_gap_and_rate_are_sums_of_parts_and_elbo_agrees_with_sampling():
     m = measured()
     document = evaluate.document_of(m, [])
     split = document["gap"]
@@ -96,7 +96,7 @@ def test_log_px_of_linear_gaussian_model_is_computed_in_closed_form():
     assert m.exact.mean == exact_linear(vae, x).log_px.mean() and "closed form" in m.exact.meaning
 
 
-def test_wrong_order_of_bounds_is_noticed_without_exact_log_px():
+def test_wrong_order_of_bounds_is_noticed_if_log_px_is_unknown():
     vae, digits, _ = trained()
     m = measured()._replace(exact=None, parts=None)
     assert evaluate.violations(m) == [] and "is not known" in evaluate.meaning(m)
@@ -156,7 +156,7 @@ def test_text_of_evaluate_has_the_numbers_of_its_json_document(run, capsys, tmp_
     assert words[:2] == ["minivae", "evaluate"] and cli.make_parser().parse_args(words[1:]).rows == 2
 
 
-def test_evaluate_without_option_out_writes_nothing_and_equal_seeds_give_equal_output(run, capsys):
+def test_evaluate_writes_nothing_by_default_and_prints_the_same_for_equal_seeds(run, capsys):
     before = sorted((path.name, path.stat().st_mtime_ns) for path in run.iterdir())
     first, same, other = (printed(capsys, run, *QUICK, "--seed", seed).out for seed in (1, 1, 2))
     assert first == same != other

@@ -27,7 +27,7 @@ def fail(*_):
     raise ValueError("planted")
 
 
-def test_second_process_returns_results_and_raises_errors_in_the_first():
+def test_first_process_gets_results_and_errors_of_the_second_process():
     with other_processes(1) as other:
         number, error = other.submit(os.getpid), other.submit(fail)
         assert number.result() != os.getpid()
@@ -40,14 +40,14 @@ def test_killed_second_process_raises_child_process_error():
         other.submit(kill_this_process).result()
 
 
-def test_train_reports_a_killed_second_process_and_still_writes_results(tmp_path, monkeypatch, capsys):
+def test_train_writes_results_and_an_error_if_its_second_process_is_killed(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(train, "draw_model", kill_this_process)
     assert cli.main([*QUICK, "--out", str(tmp_path / "run")]) == 2
     assert capsys.readouterr().err == "minivae: a process of this command was killed, perhaps for lack of memory\n"
     assert runs.results(tmp_path / "run")["log_px"] < 0
 
 
-def test_calls_of_mapped_are_not_cancelled_when_the_caller_of_mapped_stops():
+def test_mapped_does_not_cancel_its_calls_when_its_caller_stops():
     """Compare `mapped` with `pool.map`, which cancels the calls that have not begun."""
     cancelled = []
     for run in (lambda pool: process.mapped(pool, time.sleep, [0, 1, 0]), lambda pool: pool.map(time.sleep, [0, 1, 0])):
@@ -62,13 +62,13 @@ def test_calls_of_mapped_are_not_cancelled_when_the_caller_of_mapped_stops():
     assert not any(by_mapped) and by_map[2]                 # by_map[1] is not checked: the second call may have begun
 
 
-def test_museum_reports_a_killed_process_of_its_matrix(tmp_path, monkeypatch, capsys):
+def test_museum_prints_an_error_if_a_process_for_its_matrix_is_killed(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tour, "matrix", lambda update, map: list(map(kill_this_process, range(2))))
     assert cli.main(["museum", "--matrix", "--out", str(tmp_path), "-q"]) == 2
     assert capsys.readouterr().err == "minivae: a process of this command was killed, perhaps for lack of memory\n"
 
 
-def test_daemonic_process_draws_in_a_thread():
+def test_daemonic_process_uses_a_thread_instead_of_another_process():
     with multiprocessing.Pool(1) as pool:                   # daemonic processes, as in a Pool, must not start others
         assert pool.apply(kind_of_executor) == "ThreadPoolExecutor"
 

@@ -179,7 +179,7 @@ def test_interrupted_sweep_keeps_finished_trainings(undrawn, tmp_path, capsys, m
     assert (tmp_path / "run" / "rate_distortion.png").exists()
 
 
-def test_sweep_interrupted_in_its_first_training_writes_nothing(tmp_path, capsys, monkeypatch):
+def test_sweep_writes_nothing_if_its_first_training_is_interrupted(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(Training, "step", lambda training, rows: signal.raise_signal(TERM))
     assert cli.main([*QUICK, "--latent", "1,2,3", "--out", str(tmp_path / "run")]) == 143
     printed = capsys.readouterr()
@@ -198,7 +198,7 @@ def test_sweep_numbers_survive_a_figure_that_cannot_be_saved(tmp_path, monkeypat
     assert len(document["points"]) == 2 and document["files"] == []
 
 
-def test_sweep_interrupted_while_drawing_keeps_all_points(tmp_path, capsys, monkeypatch):
+def test_sweep_keeps_all_points_if_it_is_interrupted_while_drawing(tmp_path, capsys, monkeypatch):
     save = style.save
     monkeypatch.setattr(style, "save", lambda *drawn: (signal.raise_signal(TERM), save(*drawn)))
     assert cli.main([*QUICK, "--latent", "1,2", "--out", str(tmp_path / "run"), "--json"]) == 143
@@ -237,7 +237,7 @@ def test_interrupted_sweep_writes_its_points_despite_a_closed_pipe(tmp_path, num
     assert len(json.loads((tmp_path / "run" / "sweep.json").read_text())["points"]) == 1
 
 
-def test_diverging_sweep_reports_the_value_and_keeps_earlier_points(undrawn, tmp_path, capsys):
+def test_sweep_that_diverges_reports_the_value_and_keeps_the_earlier_points(undrawn, tmp_path, capsys):
     line = [*QUICK, "--sigma", "1,0.5,1e-30,2", "--out", str(tmp_path / "run"), "--json"]
     with warnings.catch_warnings(action="error"):
         assert cli.main(line) == 2

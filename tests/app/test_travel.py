@@ -67,7 +67,7 @@ def test_data_that_moved_together_with_the_run_are_found(tmp_path, capsys):
     assert not (tmp_path / "home").exists() and run.name == "run"
 
 
-def test_run_that_is_moved_alone_finds_its_data_at_the_old_place(tmp_path, capsys):
+def test_run_that_moves_without_its_data_finds_them_at_the_old_path(tmp_path, capsys):
     shutil.move(trained_in(tmp_path / "home"), tmp_path / "away")
     assert needs_data(tmp_path / "away") == [0, 0, 0]
 
@@ -86,7 +86,7 @@ def test_moved_data_are_found_if_an_option_gives_their_path(tmp_path, capsys):
     assert needs_data(run) == [0, 0, 0]                     # needs no --data: resuming has stored the new path
 
 
-def test_error_for_data_of_another_kind_mentions_the_options_used_in_training(tmp_path, capsys):
+def test_error_about_the_wrong_kind_of_data_shows_the_training_options(tmp_path, capsys):
     table = tmp_path / "a.csv"
     table.write_text("kind,a\n" + "cat,1\ndog,0\n" * 20)
     train = ["train", "--data", str(table), "--label", "kind", "--epochs", "1", "--hidden", "4", "-q", "--no-explorer"]
@@ -96,7 +96,7 @@ def test_error_for_data_of_another_kind_mentions_the_options_used_in_training(tm
     assert "The run was trained with --label kind: PATH must hold data of the same kind." in capsys.readouterr().err
 
 
-def test_other_data_are_refused_by_their_checksum(tmp_path, capsys):
+def test_data_with_another_checksum_than_in_training_are_refused(tmp_path, capsys):
     run = trained_in(tmp_path / "home")
     np.savez(tmp_path / "other.npz", x=pictures(seed=1))
     assert needs_data(run, "--data", str(tmp_path / "other.npz")) == [2, 2, 2]
@@ -152,7 +152,7 @@ def test_invalid_data_paths_in_the_config_are_refused(places, tmp_path, capsys):
     assert cli.main(["plot", str(run)]) == 2 and "its data_places are" in capsys.readouterr().err
 
 
-def test_resume_with_fewer_epochs_than_already_trained_suggests_the_right_number(tmp_path, capsys):
+def test_error_for_resuming_with_too_few_epochs_suggests_the_right_number(tmp_path, capsys):
     run = trained_in(tmp_path / "home")
     assert cli.main(["train", "--resume", str(run), "--epochs", "3", "-q"]) == 0
     assert cli.main(["train", "--resume", str(run), "--epochs", "2"]) == 2
@@ -181,7 +181,7 @@ def parsed(command):
 
 @MOST
 @given(PATHS, PATHS, PATHS, PATHS, st.sampled_from([None, (), (8, 4)]))
-def test_printed_train_command_is_parsed_to_the_same_options(data, label, delimiter, out, hidden):
+def test_command_printed_by_train_is_parsed_to_the_same_options(data, label, delimiter, out, hidden):
     given = Namespace(**cli.DEFAULTS | {"data": data, "label": label, "delimiter": delimiter, "out": Path(out), "epochs": 3})
     given = Namespace(**vars(given) | ({} if hidden is None else {"hidden": hidden}) | {"transpose": True, "resume": None})
     again = cli.completed(parsed(cli.command_again(given)))
@@ -193,7 +193,7 @@ def test_printed_train_command_is_parsed_to_the_same_options(data, label, delimi
 
 @MOST
 @given(PATHS, PATHS, PATHS)
-def test_printed_evaluate_and_sweep_commands_are_parsed_to_the_same_options(run, data, out):
+def test_command_printed_by_evaluate_or_sweep_is_parsed_to_the_same_options(run, data, out):
     common = {"out": Path(out), "seed": 1, "data": data}
     asked = Namespace(run=Path(run), k=(1, 10), ais=True, exact=False, gap=True, rows=7, **common)
     again = parsed(evaluate.command_again(asked))

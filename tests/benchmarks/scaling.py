@@ -140,7 +140,7 @@ def epoch_times(sizes, rounds, seconds):
 
 
 def evidence_costs(sizes, rounds, seconds):
-    """Return seconds and peak memory of `lower_bounds`, each measured in a new process. The argument `seconds` is not used."""
+    """Measure seconds and peak memory of `lower_bounds` in new processes. The argument `seconds` is not used."""
     found = {"s": {k: [] for k in sizes}, "MiB": {k: [] for k in sizes}}
     for _ in range(rounds):
         for k in sizes:

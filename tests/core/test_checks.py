@@ -88,7 +88,7 @@ def test_check_of_a_whole_number_refuses_other_types_and_too_small_numbers(bad):
     refused(lambda: checks.whole_number("k", bad, 1), "k", "a whole number >= 1", repr(bad), "k=1")
 
 
-def test_whole_number_suggested_by_the_error_message_is_valid():
+def test_error_message_suggests_a_whole_number_that_is_valid():
     refused(lambda: checks.whole_number("k", 3, 5), "k", "a whole number >= 5", "3", "k=5")
     refused(lambda: checks.whole_number("k", -1, 0), "k", "a whole number >= 0", "-1", "k=1")
     assert checks.whole_number("k", 0, 0) == 0
@@ -130,7 +130,7 @@ def test_refusal_of_a_number_mentions_only_the_given_limits(limits, rule):
     assert str(info.value) == f"b1 must be {rule}; got nan. Check its sign and scale."
 
 
-def test_limit_above_0_refuses_0_but_limit_at_least_0_accepts_0():
+def test_zero_is_accepted_with_at_least_0_but_refused_with_above_0():
     assert checks.real_number("beta", 0, at_least=0) == 0
     refused(lambda: checks.real_number("lr", 0, above=0), "lr", "a finite number > 0", "0", "scale")
     assert checks.real_number("any", -1e300) == -1e300
@@ -171,7 +171,7 @@ def test_generator_check_refuses_values_of_other_types():
         refused(lambda bad=bad: checks.generator("rng", bad), *words)
 
 
-def test_same_axes_accepts_arrays_with_fewer_leading_axes():
+def test_arrays_may_lack_leading_axes_but_must_have_the_same_last_axes():
     one, many = np.zeros(3), np.zeros((2, 4, 3))
     checks.same_axes(one, many, 0.5)
     checks.same_axes(many, one, 0.5)

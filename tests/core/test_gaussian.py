@@ -53,7 +53,7 @@ def test_reparameterized_draws_have_mean_mu_and_variance_exp_log_var():
     close(np.tensordot(weights, (z - MU) ** 2, 1), np.exp(LOG_VAR), rel=1e-13)
 
 
-def test_reparameterized_draw_is_eps_standard_deviations_from_the_mean():
+def test_reparameterized_z_minus_mu_is_eps_times_sigma():
     eps = np.random.default_rng(0).normal(size=(4, 3, 2))
     close((reparameterize(MU, LOG_VAR, eps) - MU) / np.sqrt(np.exp(LOG_VAR)), eps, rel=1e-14)
 
@@ -184,7 +184,7 @@ def expectation_full(f, mu, cov):
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
-def test_kl_full_and_entropy_full_equal_their_definitions(size):
+def test_kl_and_entropy_of_full_covariances_equal_their_definitions(size):
     rng = np.random.default_rng(size)
     for _ in range(20):
         (mu_q, mu_p), cov_q, cov_p = rng.normal(size=(2, size)), *(random_covariance(rng, size) for _ in "qp")
@@ -272,7 +272,7 @@ def test_refusal_of_a_bad_covariance_mentions_the_argument(bad, rule):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_covariance_symmetric_up_to_rounding_is_accepted(dtype):
+def test_covariance_with_an_asymmetry_from_rounding_is_accepted(dtype):
     rng = np.random.default_rng(0)
     for size in (2, 5, 20, 50):
         root, turn = rng.standard_normal((size, size + 2)), rng.standard_normal((size, size)).astype(dtype)
@@ -286,7 +286,7 @@ def test_covariance_symmetric_up_to_rounding_is_accepted(dtype):
 
 
 @pytest.mark.parametrize("bad", [np.zeros(3), np.zeros(1), 0.0, np.zeros((1, 2))])
-def test_means_that_do_not_fit_their_covariance_are_refused(bad):
+def test_mean_with_a_wrong_shape_for_its_covariance_is_refused(bad):
     good, cov, words = np.zeros(2), np.eye(2), ("of shape (2,)", f"shape {np.shape(bad)}", "Reshape")
     refused(lambda: kl_full(bad, cov, good, cov), "mu_q", *words)
     refused(lambda: kl_full(good, cov, bad, cov), "mu_p", *words)

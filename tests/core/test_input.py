@@ -61,7 +61,7 @@ METHODS = {
 @every_likelihood
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("bad, rule, got, remedy", BAD_DATA.values(), ids=BAD_DATA)
-def test_bad_data_are_refused_by_loss_gradient_elbo_and_encode(likelihood, method, bad, rule, got, remedy):
+def test_bad_data_are_refused_by_the_methods_loss_gradient_elbo_and_encode(likelihood, method, bad, rule, got, remedy):
     vae = random_vae(np.random.default_rng(0), likelihood, features=3)
     refused(lambda: METHODS[method](vae, bad), "x", rule, got, remedy)
 
@@ -229,7 +229,7 @@ def test_astype_refuses_unsupported_dtypes(bad):
 
 
 @pytest.mark.parametrize("bad", [0, -1, 1.5, 1.0, True, "1", None, np.nan])
-def test_draw_noise_accepts_only_whole_numbers_of_rows_and_samples(bad):
+def test_noise_is_drawn_only_for_positive_whole_numbers_of_rows_and_samples(bad):
     vae, rng = random_vae(np.random.default_rng(0)), np.random.default_rng(0)
     refused(lambda: vae.draw_noise(rng, 3, bad), "samples", "a whole number >= 1", repr(bad), "samples=1")
     refused(lambda: vae.draw_noise(rng, bad), "rows", "a whole number >= 1", repr(bad), "rows=1")
@@ -311,7 +311,7 @@ def test_optimal_sigma_of_a_perfect_fit_is_refused():
     refused(lambda: vae.loss(np.zeros((2, 4)), np.zeros((1, 2, 2))), "sigma", "above zero", "0", "Give sigma a number")
 
 
-def test_layer_widths_in_a_python_set_and_wrong_params_are_refused():
+def test_model_refuses_wrong_params_and_a_python_set_of_layer_widths():
     refused(lambda: VAE(params=None), "params", "a Params", "NoneType", "VAE.init")
     refused(lambda: VAE(Params({"a": (2,)}, np.zeros(2))), "params", "an encoder and a decoder", "['a']", "VAE.init")
     refused(lambda: VAE.init(np.random.default_rng(0), 4, hidden={4, 3}), "hidden", "a tuple", "{3, 4}", "hidden=(128,)")

@@ -142,7 +142,7 @@ def at_its_posterior(estimator):
     return vae, x
 
 
-def test_path_gradient_of_the_encoder_vanishes_at_the_exact_posterior():
+def test_path_gradient_of_the_encoder_is_zero_for_the_exact_posterior():
     rng = np.random.default_rng(6)
     vae, x = at_its_posterior("path")
     other, _ = at_its_posterior("sampled")
