@@ -29,7 +29,7 @@ class Size:
 class Start:
     """The model and the batch with which every contender starts. A contender is an implementation that is timed.
 
-    The losses and gradients of the contenders are compared at the noise `eps`.
+    The losses and gradients of the contenders are compared with the noise `eps`.
     """
 
     def __init__(self, size: Size):

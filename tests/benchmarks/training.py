@@ -257,9 +257,10 @@ def installed() -> tuple[list[str], list[str]]:
 
 
 def prepare(size: Size, names: list[str]) -> tuple[dict, list[str]]:
-    """Return {name: contender} if loss and gradient are right, and a sentence about each contender with a fault.
+    """Make the contenders. Return {name: contender} for those without a fault, and a sentence about each fault.
 
-    Rooflines compute only matrix products, with or without Adam. They have no loss, so they are not checked.
+    A fault is an error, or a wrong loss or gradient. Rooflines compute only matrix products, with or without Adam, so they
+    have no loss to check.
     """
     start = Start(size)
     reference = Minivae(start)

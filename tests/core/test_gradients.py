@@ -284,7 +284,7 @@ COMBINES_NOTHING = {"objective.elbo_loss_backward: analytic", "objective.elbo_lo
 
 
 def with_an_axis_of_one(arrays):
-    """Yield copies of the list in which one array is cut: one of its axes gets the length one.
+    """Yield copies of the list `arrays`. In each copy, one array is cut: one of its axes gets the length one.
 
     An axis is cut only if another array has the same axis. Each result has three parts: the index of the array that is cut,
     the letter of the axis, and the new list.
