@@ -102,8 +102,8 @@ def test_binomial_is_the_only_likelihood_for_counts():
 
 
 @every_likelihood
-def test_broadcast_decoder_output_has_the_same_log_prob_as_repeated_output(likelihood):
-    """Decoder output of shape (3, 1, 4) is the same for all five data points; repeated, it has shape (3, 5, 4)."""
+def test_log_prob_is_equal_for_broadcast_and_for_repeated_decoder_output(likelihood):
+    """Decoder output of shape (3, 1, 4) is broadcast to all five data points. Repeated, it has shape (3, 5, 4)."""
     rng = np.random.default_rng(1)
     x, out = random_data(rng, likelihood, rows=5), rng.normal(size=(3, 1, 4))
     scale_values = (np.array(0.3),) * len(likelihood.scale)
@@ -119,13 +119,13 @@ def test_gaussian_log_prob_uses_the_sigma_of_each_data_row():
         close(gaussian_log_prob(x, out, log_sigma), np.concatenate(rows, axis=1), rel=1e-14)
 
 
-def test_squared_error_is_exact_for_a_mean_near_a_large_datum():
+def test_squared_error_is_exact_if_datum_and_mean_are_large_and_close():
     x, mean = np.array([[1e8 + 1]]), np.array([[[1e8]]])
     close(gaussian_log_prob(x, mean, np.array(0.0)), [[-(1 + math.log(2 * math.pi)) / 2]], rel=1e-15)
 
 
 @every_likelihood
-def test_log_prob_of_output_shared_by_all_data_allocates_no_large_array(likelihood):
+def test_log_prob_allocates_no_large_array_if_all_data_share_one_output(likelihood):
     x, out = random_data(np.random.default_rng(0), likelihood, 100, 50), np.zeros((100, 1, 50))
     scale_values = (np.array(0.3),) * len(likelihood.scale)
     tracemalloc.start()
@@ -134,7 +134,7 @@ def test_log_prob_of_output_shared_by_all_data_allocates_no_large_array(likeliho
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 100 * 100 * 50                            # in bytes; one array (L, B, D) has 8 times as many
+    assert peak < 100 * 100 * 50                            # an array of shape (L, B, D) takes 8 times as many bytes
 
 
 @every_likelihood
@@ -170,7 +170,8 @@ def test_optimal_sigma_maximises_the_likelihood():
 
 
 @pytest.mark.parametrize("sigma, learns", [(0.7, False), ("optimal", False), ("learned", True)])
-def test_only_learned_sigma_has_a_gradient_and_only_optimal_sigma_is_fitted(sigma, learns):
+def test_sigma_has_a_gradient_if_learned_and_is_fitted_if_optimal(sigma, learns):
+    """Test three settings of sigma. A fixed sigma, such as 0.7, has the gradient 0 and is not fitted."""
     rng = np.random.default_rng(4)
     x, mean, log_sigma = rng.normal(size=(5, 3)), rng.normal(size=(2, 5, 3)), np.array(0.4)
     likelihood = Gaussian(sigma)
@@ -241,7 +242,7 @@ def test_likelihood_is_frozen_and_hashable(likelihood):
 
 
 @given(st.floats(0.01, 0.99))
-def test_decoder_output_for_a_mean_gives_this_mean(p):
+def test_decoder_output_for_a_given_mean_has_this_mean(p):
     for likelihood, mean in ((Bernoulli(), p), (Binomial(16), 16 * p), (Gaussian(), p)):
         mean = np.array([mean])
         close(likelihood.mean(likelihood.output_for(mean)), mean, rel=1e-14)
@@ -317,7 +318,8 @@ def test_cached_coefficients_cannot_be_changed_and_samples_keep_the_dtype():
 
 HALF_LOG_2PI = 0.91893853320467274178
 EIGHT = np.array([20.25, -20.25, 0.5, -3.125, 104, -60.5, 7.75, -(2.0**-10)])           # eight logits, exact in float32
-SEEN = {                                                    # {number of trials: (x for the logits EIGHT, sum of log p(x|z))}
+# {number of trials: (eight values x, one for each of the eight logits; the sum of their log p(x|z))}
+SEEN = {
     1: ([1, 0, 0, 0, 1, 0, 1, 1], -1.7111422974365195489),
     16: ([16, 0, 9, 2, 16, 0, 16, 7], -5.6422534238346890027),
 }

@@ -92,7 +92,7 @@ def adam_steps(scale):
 def compare_adam(page):
     """Raise AssertionError unless one_page.py and Adam make the same steps, with gradients of size 1 and of size 1e-6.
 
-    The small gradients are there because Adam's constant `tiny` changes their steps by about 1 %.
+    Gradients of size 1e-6 test Adam's constant `tiny`: for such gradients, `tiny` changes a step by about 1 %.
     """
     for scale in (1.0, 1e-6):
         start, path = adam_steps(scale)
@@ -164,7 +164,7 @@ def test_one_page_and_vae_have_equal_loss_terms_and_gradient():
     compare_gradient(one_page, seeds=range(20))
 
 
-def test_adam_of_one_page_takes_the_same_steps_as_class_adam():
+def test_adam_in_one_page_takes_the_same_steps_as_the_class_adam():
     compare_adam(one_page)
 
 
@@ -177,7 +177,7 @@ def test_one_page_and_vae_have_equal_parameters_after_322_steps():
     compare_training(executed(ast.parse(SOURCE)), digits(), 7, rel=1e-9)
 
 
-def test_one_page_and_the_package_print_the_same_numbers_during_training():
+def test_training_prints_equal_numbers_in_one_page_and_in_the_package():
     compare_training(executed(ast.parse(SOURCE)))
 
 
@@ -186,7 +186,8 @@ def test_one_page_and_the_package_print_the_same_numbers_during_training():
 OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 OPERATORS |= {ast.Pow: ast.Mult, ast.MatMult: ast.Mult}
 FUNCTIONS = {"tanh": "sin", "exp": "expm1", "logaddexp": "maximum", "sqrt": "abs", "sum": "mean", "mean": "sum"}
-SAME_SHAPE = (                                              # a planted error replaces a name by the next name in its string
+# In each string, a planted error replaces a name by the name after it, and the last name by the first.
+SAME_SHAPE = (
     "mu log_var sigma z eps",
     "h g",
     "logits softplus x",
@@ -299,7 +300,7 @@ EQUIVALENT = {                                              # slips that do not 
 def test_every_error_planted_in_a_function_of_one_page_is_noticed(name):
     numbers, unnoticed = survivors(name)
     assert unnoticed <= EQUIVALENT
-    if name in ("forward", "backward", "adam"):             # slips were planted in every line except the docstring
+    if name in ("forward", "backward", "adam"):             # every line except the docstring had at least one slip
         first, *body = function_in(ast.parse(SOURCE), name).body
         statements = [node for statement in body for node in ast.walk(statement) if isinstance(node, ast.stmt)]
         assert numbers == {node.lineno for node in statements}
@@ -326,7 +327,7 @@ def test_one_page_has_at_most_120_lines_two_imports_and_no_class():
 
 
 def numbered(function):
-    """Return (line number, code, step, comment) for every line with a step number in a function."""
+    """Return (line number, code, step, comment) for each line of `function` that has a step number."""
     lines, start = inspect.getsourcelines(function)
     found = [(n, re.fullmatch(r" +(\S.*?) +# (\d)  (\(.*)\n", line)) for n, line in enumerate(lines, start)]
     return [(n, match[1], int(match[2]), match[3]) for n, match in found if match]
@@ -337,7 +338,8 @@ def test_backward_of_one_page_reverses_the_steps_of_forward():
     backward = [step for _, _, step, _ in numbered(one_page.backward)]
     assert list(dict.fromkeys(forward)) == [1, 2, 3, 4, 5, 6, 7] and forward == sorted(forward)
     assert list(dict.fromkeys(backward)) == [7, 6, 5, 4, 3, 2, 1] and backward == sorted(backward, reverse=True)
-    for function in (one_page.forward, one_page.backward):  # without a step number: docstring, 1 or 2 unpackings, return
+    # Three or four statements have no step number: the docstring, one or two that unpack a list or a tuple, and `return`.
+    for function in (one_page.forward, one_page.backward):
         statements = ast.parse(inspect.getsource(function)).body[0].body
         assert len(numbered(function)) == len(statements) - (3 if function is one_page.forward else 4)
 

@@ -95,7 +95,7 @@ def test_log_sum_exp_backward_is_the_softmax_along_its_axis(axis):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("shift", [0.0, 1e4, -1e4])
 def test_log_sum_exp_and_its_backward_do_not_overflow(dtype, shift):
-    """Columns of `a`: equal entries; softmax weights in the ratio 3:1 (or e:1); a weight of 0; one that underflows to 0."""
+    """Test four columns: equal numbers; softmax weights in the ratio 3:1 or e:1; a weight of 0; a weight that underflows."""
     log_3 = 1.0 if shift else math.log(3)                   # 1e4 + log 3 is rounded in float32; 1e4 + 1 is not
     three = math.exp(log_3)
     a = np.array([[0, log_3, -np.inf, -2e4], [0, 0, 0, 0]], dtype) + dtype(shift)

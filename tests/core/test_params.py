@@ -57,7 +57,7 @@ def test_arrays_and_vector_share_their_memory():
     assert shares_one_memory(params)
 
 
-def test_params_on_a_slice_of_a_vector_write_into_that_vector():
+def test_params_share_their_memory_with_a_slice_of_a_longer_vector():
     whole = np.arange(20.0)
     params = Params(SHAPES, whole[::2])
     close(params["weight"], [[0.0, 2.0, 4.0], [6.0, 8.0, 10.0]], rel=0)
@@ -97,7 +97,7 @@ def test_params_layers_are_pairs_of_weight_and_bias_in_order():
     assert np.shares_memory(copy.deepcopy(params).layers["a"][0][0], params.flat) is False
 
 
-def test_zeros_like_and_astype_keep_names_and_shapes():
+def test_methods_zeros_like_and_astype_keep_names_and_shapes():
     zeros, single = numbered().zeros_like(), numbered().astype(np.float32)
     assert zeros.shapes == single.shapes == SHAPES
     close(zeros.flat, np.zeros(10), rel=0)

@@ -68,7 +68,8 @@ def many_bytes():
 )  # fmt: skip
 def test_images_are_converted_to_floats_chunk_by_chunk(monkeypatch, reader):
     monkeypatch.setattr(module, "CHUNK", 250)
-    monkeypatch.setattr(module, "keep_freed_memory", lambda: None)              # its block of 31 MiB would be measured, too
+    # The true function keep_freed_memory allocates a block of 31 MiB, which would be measured, too.
+    monkeypatch.setattr(module, "keep_freed_memory", lambda: None)
     data = many_bytes()
     reader(data)                                            # not measured, because a first call may allocate more
     assert peak_bytes(lambda: reader(data)) < 1e6
@@ -81,12 +82,12 @@ def test_measured_memory_is_large_if_all_chunks_are_kept(monkeypatch):
 
 
 @pytest.mark.parametrize("rows", [(0, 5), (5, 0)], ids=["training", "held-out"])
-def test_empty_training_or_held_out_data_are_refused(rows):
+def test_data_without_training_rows_or_without_held_out_rows_are_refused(rows):
     data = Dataset("empty", *(np.zeros((n, 6)) for n in rows))
     refused(lambda: Training(small()[0], data, np.random.default_rng(0)), "x", "non-empty", "(0, 6)", "Give at least one")
 
 
-def test_epoch_means_give_every_training_row_equal_weight(monkeypatch):
+def test_all_training_rows_have_equal_weight_in_the_means_of_an_epoch(monkeypatch):
     """Train on 45 rows in batches of 8 and 7: the mean over rows differs from the mean over batches."""
     vae, data, rng = small(2, dtype=np.float64)
     batches, forward = [], VAE.forward
@@ -112,7 +113,7 @@ def test_held_out_means_do_not_depend_on_the_chunk_size(chunk, monkeypatch):
     monkeypatch.setattr(module, "CHUNK", chunk)
     (record,) = train(vae, data, rng, epochs=1, batch=8)
     reconstruction, kl, elbo = evaluate(vae, data.test_x, np.random.default_rng(0))
-    eps = vae.draw_noise(np.random.default_rng(0), 15)      # drawn row by row, so `evaluate` drew the same noise
+    eps = vae.draw_noise(np.random.default_rng(0), 15)      # `evaluate` drew equal noise, because noise is drawn row by row
     f = vae.forward(data.test_x, eps, fit=False)
     agree("reconstruction of held-out rows", reconstruction, sum(f.log_px_z[0]) / 15)
     agree("KL of held-out rows", kl, sum(f.kl) / 15)
@@ -207,7 +208,7 @@ def test_optimal_sigma_converges_to_the_training_root_mean_squared_error():
     assert abs(np.exp(2 * vae.params["log_sigma"]) - np.mean(errors)) < 6 * se
 
 
-def test_evaluation_uses_the_sigma_of_training_and_does_not_change_it():
+def test_evaluation_uses_the_sigma_from_training_without_fitting_it_again():
     vae, data, _ = small(5, Gaussian("optimal"))
     vae.params["log_sigma"][...] = 1
     x = data.train_x.astype(vae.dtype)

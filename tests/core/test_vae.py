@@ -35,7 +35,9 @@ from tests.helpers.numeric import (
 )
 
 HIDDEN = {0: (), 1: (3,), 2: (4, 3), 3: (4, 3, 3)}
-EXACT = ("analytic", "sampled")  # their gradients are exact for any noise; that of "path" is correct only on average
+# With the estimators in EXACT, the gradient is the exact gradient of the loss for any noise. With the estimator "path", it is
+# correct only on average.
+EXACT = ("analytic", "sampled")
 ESTIMATORS = tuple(estimator for objective, estimator in OBJECTIVES if objective == "elbo")
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
 every_exact_estimator = pytest.mark.parametrize("estimator", EXACT)
@@ -138,7 +140,7 @@ def test_loss_is_invariant_to_repeating_or_permuting_the_batch(likelihood, estim
 
 @every_likelihood
 @every_estimator
-def test_equal_noise_in_all_draws_gives_the_loss_of_one_draw(likelihood, estimator):
+def test_loss_and_gradient_do_not_change_if_the_same_draw_is_repeated(likelihood, estimator):
     vae, x, eps = random_problem(5, likelihood, estimator=estimator)
     copies = np.repeat(eps, 4, axis=0)
     close(vae.loss(x, copies), vae.loss(x, eps), rel=1e-12)
@@ -171,7 +173,8 @@ def test_log_likelihood_equals_the_reconstruction_and_accepts_one_code_for_all_d
 def test_vae_gradient_is_the_gradient_of_its_loss(likelihood, activation, depth):
     """Check every case by complex step, and some also by central differences, which need no complex numbers.
 
-    Only half of the combinations of the six settings are tried. For any five settings, all combinations occur.
+    There are six settings: likelihood, activation, depth, samples, beta and estimator. The test tries only half of all their
+    combinations, but any five of the settings occur in all combinations.
     """
     turn = LIKELIHOODS.index(likelihood) + [*ops.ACTIVATIONS].index(activation) + [*HIDDEN].index(depth)
     for i, choice in enumerate(itertools.product([0, 1], range(4), [0, 1])):
@@ -191,7 +194,7 @@ def test_vae_gradient_is_the_gradient_of_its_loss(likelihood, activation, depth)
 @every_likelihood
 @every_estimator
 def test_gradient_for_an_unused_parameter_is_exactly_zero(likelihood, estimator):
-    """The gradient for a sigma that is not learned is 0, even if its array contained NaN before the call."""
+    """Check that `backward` writes 0 as the gradient for a sigma that is not learned. Before, all of `buffer` is NaN."""
     vae, x, eps = random_problem(8, likelihood, estimator=estimator)
     buffer = vae.params.like(np.full_like(vae.params.flat, np.nan))
     assert vae.backward(x, eps, vae.forward(x, eps), buffer) is buffer
@@ -202,9 +205,12 @@ def test_gradient_for_an_unused_parameter_is_exactly_zero(likelihood, estimator)
 
 @every_exact_estimator
 @pytest.mark.parametrize("samples", [1, 3])
-def test_optimal_sigma_needs_no_gradient_through_its_estimate(estimator, samples):
-    """The envelope theorem: three gradients are equal. They are the total derivative of a loss that re-estimates sigma,
-    the gradient that the model returns, and the gradient for a sigma fixed at the optimum."""
+def test_gradient_is_exact_although_it_treats_the_optimal_sigma_as_a_constant(estimator, samples):
+    """Check the envelope theorem: three gradients are equal.
+
+    The first is the total derivative of the loss, with a new estimate of sigma for all changed parameters. The second is the
+    gradient that the model returns. The third is the gradient of a loss in which sigma is a constant, its optimal value.
+    """
     vae, x, eps = random_problem(9, Gaussian("optimal"), samples=samples, estimator=estimator)
     learned = dataclasses.replace(vae, likelihood=Gaussian("learned"), params=vae.params.copy())
     learned.params["log_sigma"][...] = vae.forward(x, eps).scale[0]
@@ -309,7 +315,7 @@ ONLY_ANALYTIC = {name for name in PLANTS if "from the KL" in name}
 
 @functools.cache
 def checked_problem(estimator, oracle):
-    """Return a problem in which to plant errors, after checking that its gradient is right."""
+    """Return a problem for planted errors. Before errors are planted, check that the gradient of the problem is right."""
     problem = random_problem(10, Gaussian("learned"), hidden=(4, 3), beta=0.5, estimator=estimator)
     check_model_gradient(*problem, oracle)
     return problem
@@ -335,7 +341,7 @@ def test_planted_error_in_forward_or_backward_is_noticed(plant, oracle, monkeypa
 # Fresh models, randomness, precision
 
 
-def test_fresh_model_has_mirrored_layers_zero_biases_and_documented_weight_variances():
+def test_fresh_model_has_mirrored_layers_and_zero_biases_and_the_documented_variances():
     for activation, variance in (("tanh", lambda i, o: 2 / (i + o)), ("relu", lambda i, o: 2 / i)):
         vae = VAE.init(np.random.default_rng(0), 300, 100, (400, 200), activation=activation)
         parts = itertools.product(["encoder", "decoder"], "123", ["weight", "bias"])
@@ -363,7 +369,7 @@ def test_fresh_model_defaults_to_tanh_bernoulli_and_two_latent_coordinates():
 
 @every_likelihood
 @pytest.mark.parametrize("depth", HIDDEN)
-def test_fresh_decoder_outputs_the_mean_of_the_data(likelihood, depth):
+def test_fresh_decoder_returns_the_mean_of_the_data(likelihood, depth):
     mean = np.array([0.1, 0.5, 0.9]) * getattr(likelihood, "n", 1)
     vae = VAE.init(
         np.random.default_rng(0), 3, 2, HIDDEN[depth], likelihood=likelihood, data_mean=mean, dtype=np.float64
@@ -372,7 +378,7 @@ def test_fresh_decoder_outputs_the_mean_of_the_data(likelihood, depth):
 
 
 @pytest.mark.parametrize("sigma, log_sigma", [(0.7, math.log(0.7)), ("learned", 0.0), ("optimal", 0.0)])
-def test_new_model_starts_with_a_given_sigma_and_otherwise_with_1(sigma, log_sigma):
+def test_sigma_of_a_new_model_is_1_unless_a_number_is_given(sigma, log_sigma):
     vae = VAE.init(np.random.default_rng(0), 3, likelihood=Gaussian(sigma), dtype=np.float64)
     close(vae.params["log_sigma"], np.array(log_sigma), rel=0)
 
@@ -432,7 +438,10 @@ def test_every_result_has_the_dtype_of_the_model(likelihood, estimator, dtype):
 @every_likelihood
 @every_estimator
 def test_backward_in_float32_never_uses_float64(likelihood, estimator, monkeypatch):
-    """Check arguments and results of every backward, because the final gradient is float32 even if a step uses float64."""
+    """Check the arguments and the results of every backward function.
+
+    It is not enough to check the final gradient, which is float32 even if an intermediate step uses float64.
+    """
     seen = []
 
     def spied_on(function):
@@ -480,9 +489,9 @@ def test_vae_without_noise_and_kl_is_an_autoencoder(likelihood, samples):
 
 
 def extreme_problem(likelihood, dtype, out, log_var, depth, estimator):
-    """Return a problem in which mu is 1/2 and log_var and the decoder's output have the given values, for every x.
+    """Return a problem in which encoder and decoder have constant outputs: mu = 1/2, `log_var`, and the decoder's `out`.
 
-    The last layers of the encoder and the decoder have zero weights, so their outputs equal their biases.
+    The last layers of the encoder and the decoder have zero weights, so their outputs equal their biases for every x.
     """
     problem = random_problem(14, likelihood, dtype=dtype, hidden=HIDDEN[depth], estimator=estimator)
     (*_, (head, head_bias)), (*_, (last, last_bias)) = map(problem[0].layers, ("encoder", "decoder"))
@@ -512,7 +521,8 @@ def test_extreme_network_outputs_give_finite_correct_losses_without_a_warning(li
 def check_extreme_kl(f, d_heads, eps, log_var, estimator, rel):
     """Check the KL, a sum over two latent coordinates. For the analytic KL, check also its gradient.
 
-    The last layer of the decoder has zero weights, so log p(x|z) does not depend on z and adds nothing to this gradient.
+    The gradient for the encoder comes from the KL alone: the last layer of the decoder has zero weights, so log p(x|z) does
+    not depend on z.
     """
     if estimator == "analytic":
         close(f.kl.astype(float), np.full(3, 1 / 4 + math.expm1(log_var) - log_var), rel=rel)
@@ -533,7 +543,7 @@ def check_extreme_counts(f, d_out, x, out, n, rel):
 
 
 @pytest.mark.parametrize("beta", [1, 0.5, np.float64(0.5), np.float32(0.5), np.int8(1)])
-def test_beta_may_be_any_number_type_and_the_loss_keeps_its_dtype(beta):
+def test_number_type_of_beta_does_not_change_the_dtype_of_the_loss(beta):
     vae, x, eps = random_problem(17, dtype=np.float32, beta=beta)
     plain = dataclasses.replace(vae, beta=float(beta))
     assert vae.loss(x, eps).dtype == plain.loss(x, eps).dtype
