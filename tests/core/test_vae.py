@@ -35,8 +35,7 @@ from tests.helpers.numeric import (
 )
 
 HIDDEN = {0: (), 1: (3,), 2: (4, 3), 3: (4, 3, 3)}
-# With the estimators in EXACT, the gradient is the exact gradient of the loss for any noise. With the estimator "path", it is
-# correct only on average.
+# These two estimators give the exact gradient of the loss for any noise. The gradient by "path" is correct only on average.
 EXACT = ("analytic", "sampled")
 ESTIMATORS = tuple(estimator for objective, estimator in OBJECTIVES if objective == "elbo")
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -194,7 +193,7 @@ def test_vae_gradient_is_the_gradient_of_its_loss(likelihood, activation, depth)
 @every_likelihood
 @every_estimator
 def test_gradient_for_an_unused_parameter_is_exactly_zero(likelihood, estimator):
-    """Check that `backward` writes 0 as the gradient for a sigma that is not learned. Before, all of `buffer` is NaN."""
+    """Check that `backward` writes 0 as the gradient for a sigma that is not learned. Before, `buffer` is all NaN."""
     vae, x, eps = random_problem(8, likelihood, estimator=estimator)
     buffer = vae.params.like(np.full_like(vae.params.flat, np.nan))
     assert vae.backward(x, eps, vae.forward(x, eps), buffer) is buffer
@@ -208,8 +207,8 @@ def test_gradient_for_an_unused_parameter_is_exactly_zero(likelihood, estimator)
 def test_gradient_is_exact_although_it_treats_the_optimal_sigma_as_a_constant(estimator, samples):
     """Check the envelope theorem: three gradients are equal.
 
-    The first is the total derivative of the loss, with a new estimate of sigma for all changed parameters. The second is the
-    gradient that the model returns. The third is the gradient of a loss in which sigma is a constant, its optimal value.
+    The first is the total derivative of a loss that estimates sigma again for changed parameters. The second is the gradient
+    that the model returns. The third is the gradient of a loss in which sigma is a constant, its optimal value.
     """
     vae, x, eps = random_problem(9, Gaussian("optimal"), samples=samples, estimator=estimator)
     learned = dataclasses.replace(vae, likelihood=Gaussian("learned"), params=vae.params.copy())

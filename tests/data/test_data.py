@@ -16,7 +16,7 @@ from tests.helpers.numeric import refused
 from tests.helpers.trained import trained
 
 
-def test_the_bundled_digits_are_the_1797_of_the_uci_set():
+def test_bundled_digits_are_all_1797_images_of_the_uci_set():
     digits = data.digits()
     assert len(digits.train_x) + len(digits.test_x) == 1797
     both = np.concatenate([digits.train_x, digits.test_x])
@@ -47,7 +47,7 @@ def test_no_row_is_in_both_training_and_held_out_data():
     assert sorted([*train_x[:, 0], *test_x[:, 0]]) == list(range(23))
 
 
-def test_as_fractions_turns_counts_into_float32_between_0_and_1():
+def test_method_as_fractions_converts_counts_to_float32_between_0_and_1():
     fractions = data.digits().as_fractions()
     assert fractions.train_x.dtype == np.float32 and fractions.trials is None
     assert (fractions.train_x * 16 == data.digits().train_x).all()
@@ -105,7 +105,7 @@ def test_mnist_directory_keeps_its_split_and_is_read_as_fractions(tmp_path):
 # Grey levels as bytes, and random binarization
 
 
-def test_indexing_grey_bytes_returns_fractions():
+def test_rows_selected_from_grey_bytes_are_divided_by_255():
     levels = np.random.default_rng(0).integers(0, 256, (50, 7), dtype=np.uint8)
     grey = data.Grey(levels)
     assert grey.levels is levels and len(grey) == 50 and grey.shape == (50, 7)
@@ -154,7 +154,7 @@ def test_binarize_refuses_data_outside_0_to_1(tmp_path):
 
 
 @pytest.mark.parametrize("most, kept", [(1, 1), (2, 2), (100, 89), (355, 355), (1000, 355)])
-def test_limit_on_held_out_rows_keeps_evenly_spaced_rows_with_labels(most, kept):
+def test_a_limited_held_out_set_has_evenly_spaced_rows_and_their_labels(most, kept):
     digits = data.digits()
     limited = digits.few(most)
     assert len(limited.test_x) == len(limited.test_y) == kept and limited.train_x is digits.train_x
@@ -173,7 +173,7 @@ NO_IMAGES = np.zeros((0, 4, 4), np.uint8)
 
 
 def mnist(path, **changed):
-    """Write a small MNIST directory, with some of its four arrays replaced; return its path."""
+    """Write four small MNIST files into the directory `path`; `changed` replaces some of the four arrays. Return the path."""
     rng = np.random.default_rng(2)
     images = {
         f"{part}-images-idx3-ubyte": rng.integers(0, 256, (n, 4, 4), dtype=np.uint8)
@@ -319,7 +319,7 @@ def test_load_accepts_only_a_path(bad):
     refused(lambda: data.load(bad), "source", "'digits' or a path", repr(bad), "load()")
 
 
-def test_data_whose_mean_overflows_are_refused(tmp_path, capsys):
+def test_data_are_refused_if_their_mean_overflows(tmp_path, capsys):
     np.save(tmp_path / "x.npy", np.full((50, 4), 1e308))
     words = ["train", "--data", str(tmp_path / "x.npy"), "--likelihood", "gaussian", "--out", str(tmp_path / "run")]
     assert cli.main(words) == 2 and not (tmp_path / "run").exists()
@@ -327,7 +327,7 @@ def test_data_whose_mean_overflows_are_refused(tmp_path, capsys):
     assert printed.startswith("minivae: --data must be small enough to have a mean") and printed.count("\n") == 1
 
 
-def test_csv_that_is_a_link_to_a_device_is_refused_without_waiting(tmp_path):
+def test_link_from_a_csv_file_to_a_device_is_refused_at_once(tmp_path):
     (tmp_path / "zeros.csv").symlink_to("/dev/zero")
     with pytest.raises(DataError, match=r"zeros\.csv: a regular file is expected"):
         data.load(str(tmp_path / "zeros.csv"))
@@ -358,10 +358,10 @@ def test_nan_in_a_file_is_refused(tmp_path):
         data.load(str(tmp_path / "nan.npy"))
 
 
-def test_digits_have_more_variance_than_the_binomial_likelihood():
-    """Divide each squared error by the binomial variance n p (1 - p), for pixels whose p is not near 0 or 1.
+def test_digits_vary_more_around_the_decoded_mean_than_samples_of_the_model():
+    """Divide each squared error by the binomial variance n p (1 - p). Use only pixels with p between 0.05 and 0.95.
 
-    The mean of these ratios is 1 for samples of the model; for the digits it is above 2.
+    The mean of these ratios is near 1 for samples of the model, but above 2 for the digits.
     """
     vae, digits, _ = trained()
     mu, _ = vae.encode(digits.test_x)

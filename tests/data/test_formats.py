@@ -287,7 +287,7 @@ def test_reading_a_directory_or_a_missing_file_raises_an_os_error(tmp_path):
 
 
 def test_an_npz_that_was_written_to_a_pipe_is_read(tmp_path):
-    """In such a file, the size and the checksum of each member stand behind the content of the member."""
+    """The size and the checksum of each array are written after the array, because a program cannot go back in a pipe."""
 
     class Pipe(io.BytesIO):
         def seekable(self):
@@ -381,7 +381,7 @@ def test_edited_gzip_gives_the_right_array_or_is_refused(file, changes):
 @pytest.mark.parametrize("content", [STORED, DEFLATED], ids=["stored", "deflated"])
 @given(data=st.data())
 def test_edited_npz_gives_the_right_arrays_or_is_refused(file, content, data):
-    """The names of members have no checksum, so a change may rename a member. But its numbers must be right."""
+    """The names of arrays have no checksum, so an edit can rename an array. But the numbers of every array must be right."""
     file.write_bytes(edited(content, data.draw(edits(content))))
     try:
         found = formats.read_npz(file)
@@ -439,8 +439,8 @@ MANY = 64 * 2**20
 @pytest.mark.parametrize(
     "reader, content, end, most",
     [
-        (formats.read_idx, bomb(1000, MANY), "refused", 4),  # unpacks to 64 MiB, announces 1,000 bytes
-        (formats.read_idx, bomb(2**32 - 1, 1000), "refused", 4),                 # announces 4 GiB, has 1,000 bytes
+        (formats.read_idx, bomb(1000, MANY), "refused", 4),  # the header states 1,000 bytes, but 64 MiB follow
+        (formats.read_idx, bomb(2**32 - 1, 1000), "refused", 4),                # states 4 GiB, but 1,000 bytes follow
         (formats.read_idx, bomb(MANY, MANY - 1), "refused", 64 + 64),
         (formats.read_npz, deflated_bomb, "refused", 4),
         (formats.read_npz, npz_with_too_large_a_shape, "refused", 4),
@@ -451,7 +451,7 @@ MANY = 64 * 2**20
         "npz bomb", "npz with too large a shape", "valid 32 MiB",
     ],  # fmt: skip
 )
-def test_size_in_the_header_limits_the_memory_that_reading_needs(tmp_path, reader, content, end, most):
+def test_memory_for_reading_is_limited_by_the_size_in_the_header(tmp_path, reader, content, end, most):
     (tmp_path / "file").write_bytes(content())
     start = time.perf_counter()
     ended, memory = cost(tmp_path / "file", reader)

@@ -477,7 +477,7 @@ def test_argument_label_selects_a_column_of_a_data_frame(label):
         data.from_arrays(frame, test_x=TABLE[:, :1], label=label)
 
 
-def test_data_frames_of_objects_and_missing_numbers_are_refused_with_a_remedy():
+def test_data_frames_with_objects_or_missing_numbers_are_refused_with_a_remedy():
     numbers = np.array([*range(39), "3"], object)
     with pytest.raises(ValueError, match=r"a DataFrame of objects. Convert it: df\.astype\(float\)"):
         data.from_arrays(Frame(a=numbers))
@@ -503,7 +503,7 @@ def test_error_for_an_unknown_keyword_mentions_the_function_and_known_keywords(c
         call(TABLE if call is data.from_arrays else "digits", sep=";")
 
 
-def test_refusal_of_a_wrong_object_suggests_a_call_that_works():
+def test_error_about_a_wrong_object_suggests_a_call_that_works():
     vae = VAE.init(np.random.default_rng(0), 9)
     with pytest.raises(ValueError, match=r"sparse matrix. Convert it with \.toarray\(\)"):
         vae.encode(Sparse())

@@ -28,7 +28,10 @@ COLUMNS = [f"{a},{b}" for a, b in TABLE[:, [0, 8]]]
 
 
 def lines(head, of_row):
-    """Return a CSV text. Row i is `of_row(i, columns)`; `columns` is the text of two cells that depend on the class."""
+    """Return a CSV text: the line `head`, then the line `of_row(i, columns)` for each picture i.
+
+    The argument `columns` is the text of two cells: two pixels of picture i, which are bright or dark depending on the class.
+    """
     return f"{head}\n" + "\n".join(of_row(i, columns) for i, columns in enumerate(COLUMNS)) + "\n"
 
 
@@ -166,7 +169,8 @@ TABLE_OF_REMEDIES = {
 def followed(found, path, options):
     """Carry out the remedy that an error message suggests; return the path and the options of the next command.
 
-    `found` is the match of a regular expression for the remedy in the message.
+    `found` is the match object of a regular expression that finds the remedy in the message. The names of its groups say
+    what the test has to do.
     """
     before = set(os.listdir())
     done = {name: value for name, value in found.groupdict().items() if value}
@@ -248,7 +252,7 @@ def test_converted_pictures_are_complete_and_keep_their_classes(room, capsys, ro
     assert read.about.classes == (("cat", "dog") if classes else None)
 
 
-def test_dividing_small_values_by_255_leaves_every_latent_dimension_inactive(room):
+def test_no_latent_dimension_is_active_if_small_values_are_divided_by_255(room):
     """The values are whole numbers from 0 to 6, so the remedy "divide by 255" is wrong for them."""
     path, options = followed(re.search("(?P<divide>divide by 255)", "divide by 255"), npy(FLAT // 40)(), [])
     assert trained(path, options) == 0 and most_active() < ACTIVE
