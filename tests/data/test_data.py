@@ -173,7 +173,7 @@ NO_IMAGES = np.zeros((0, 4, 4), np.uint8)
 
 
 def mnist(path, **changed):
-    """Write four small MNIST files into the directory `path`; `changed` replaces some of the four arrays. Return the path."""
+    """Write four small MNIST files into the directory `path`; `changed` replaces some of their arrays. Return the path."""
     rng = np.random.default_rng(2)
     images = {
         f"{part}-images-idx3-ubyte": rng.integers(0, 256, (n, 4, 4), dtype=np.uint8)

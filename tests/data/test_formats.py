@@ -440,7 +440,7 @@ MANY = 64 * 2**20
     "reader, content, end, most",
     [
         (formats.read_idx, bomb(1000, MANY), "refused", 4),  # the header states 1,000 bytes, but 64 MiB follow
-        (formats.read_idx, bomb(2**32 - 1, 1000), "refused", 4),                # states 4 GiB, but 1,000 bytes follow
+        (formats.read_idx, bomb(2**32 - 1, 1000), "refused", 4),                 # states 4 GiB, but 1,000 bytes follow
         (formats.read_idx, bomb(MANY, MANY - 1), "refused", 64 + 64),
         (formats.read_npz, deflated_bomb, "refused", 4),
         (formats.read_npz, npz_with_too_large_a_shape, "refused", 4),

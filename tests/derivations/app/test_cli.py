@@ -139,7 +139,7 @@ def test_formula_is_split_at_relation_signs_outside_brackets():
     assert sides(r"a = \sum_{j=1}^J b \leq p(X = x)") == [("", "a"), ("=", "∑ⱼ₌₁ᴶ b"), ("≤", "p(X = x)")]
 
 
-def test_every_formula_has_as_many_sides_as_its_function_returns():
+def test_every_formula_and_its_function_have_the_same_number_of_sides():
     for entry in EVERYTHING:
         for form in (entry.printed, *(row.repair for row in entry.rows if row.repair)):
             if not form.free:
@@ -158,17 +158,17 @@ def test_every_entry_has_a_nonzero_side_at_its_sample_point():
 # list
 
 
-def test_list_all_prints_every_entry_once_in_the_order_of_sources(capsys):
+def test_command_list_all_prints_every_entry_once_in_the_order_of_sources(capsys):
     code, out, err = run(capsys, "list", "--all")
     ids = [line.split()[0] for line in out.splitlines()]
     assert code == 0 and err.startswith(f"{len(ids)} entries; filter: ") and ids == [entry.id for entry in EVERYTHING]
-    assert sorted(ids) == sorted(LEDGER)                    # sorted, because LEDGER is in import order
+    assert sorted(ids) == sorted(LEDGER)                    # both are sorted, because LEDGER has the order of the imports
     assert all(terminal.columns(line) <= 100 for line in out.splitlines())
     rows = json.loads(run(capsys, "list", "--json")[1])
     assert len(rows) == sum(len(entry.rows) for entry in EVERYTHING)
 
 
-def test_list_prints_sections_and_their_number_of_entries(capsys):
+def test_command_list_prints_the_number_of_entries_in_each_section(capsys):
     code, out, err = run(capsys, "list")
     sections = [re.fullmatch(r"(\w+\.\w+) +(\d+)  (\S.*)", line).groups() for line in out.splitlines()]
     assert code == 0 and len(sections) <= 40 and all(terminal.columns(line) <= 100 for line in out.splitlines())
@@ -263,7 +263,7 @@ def test_check_table_shows_statement_and_verdict_and_error_of_each_row(planted, 
     assert re.search(r"^equation +2 +1 +1 +4$", out, re.MULTILINE) and re.search(r"^faults +\. +1 +1 +2$", out, re.MULTILINE)
 
 
-def test_check_json_has_all_keys_and_a_verdict_for_every_row(planted, capsys):
+def test_json_output_of_command_check_has_all_keys_and_all_verdicts(planted, capsys):
     code, out, err = run(capsys, "check", "odaibo.901", "odaibo.903", "--json", "-q")
     chain, free = json.loads(out)
     promised = {
@@ -340,7 +340,7 @@ def test_errata_reports_an_unexpected_verdict_and_returns_1(planted, capsys):
     assert code == 1 and "odaibo.999" in err
 
 
-def test_check_passes_draws_and_seed_to_the_judge(planted, capsys):
+def test_command_check_gives_the_options_draws_and_seed_to_the_judge(planted, capsys):
     sizes = set()
     plant("odaibo.999", lambda t: sizes.add(len(t)) or (2 * t, "=", t + t * (1 + 1e-15)))
     assert "7 draws, seed 3" in run(capsys, "check", "odaibo.999", "--draws", "7", "--seed", "3")[1]
@@ -374,7 +374,7 @@ def test_show_computes_the_sides_at_a_given_point(planted, capsys):
     assert document["at"] == {"t": 0.5} and document["sides"] == [2.25, 2.25, 1.25]
 
 
-def test_show_lists_undefined_letters_and_computes_the_intended_form(planted, capsys):
+def test_command_show_names_undefined_letters_and_computes_the_intended_form(planted, capsys):
     code, out, _ = run(capsys, "show", "odaibo.903", "--at", "t=3")
     assert (
         code == 0
@@ -532,7 +532,7 @@ def claims():
     LEDGER.update(before)
 
 
-def test_errata_prints_faults_then_loose_wording_then_damaged_copies(claims, capsys):
+def test_command_errata_prints_first_faults_then_loose_wording_and_then_damaged_copies(claims, capsys):
     code, out, err = run(capsys, "errata", "hong")
     assert out.splitlines() == [
         "hong.2 +1  slip   A t is missing.", "hong.1     loose  True only for t = 0.",
@@ -571,14 +571,14 @@ def test_errata_markdown_has_every_faulty_row_once_and_no_broken_table(capsys):
     assert len(ids) == len(set(ids)) and set(ids) == listed
 
 
-def test_numbers_get_more_digits_if_different_sides_look_equal():
+def test_numbers_get_more_digits_if_unequal_sides_would_look_equal():
     link = lambda left, right: judge_link(left, "=", right, 1e-9)  # noqa: E731
     assert terminal.link_text(link(-2.2655121, 1 / 3), 4) == "-2.266 = 0.3333"
     assert terminal.link_text(link(1.000012, 1.000034), 4) == "1.00001 = 1.00003"
     assert terminal.link_text(link(-2.2655121, 1 / 3)) == "-2.265512 = 0.3333333"
 
 
-def test_check_markdown_counts_the_faults_and_the_true_rows(claims, capsys):
+def test_markdown_output_of_check_states_the_numbers_of_faults_and_true_rows(claims, capsys):
     code, out, _ = run(capsys, "check", "hong", "--markdown", "-q")
     table, summary = out.split("\n\n")
     assert code == 0 and table.splitlines()[2] == "| Hong | 6 | 2 | 2 | 1 | 1 | 1 | 0 |"
@@ -587,7 +587,7 @@ def test_check_markdown_counts_the_faults_and_the_true_rows(claims, capsys):
     assert re.search(r"^faults +\. +1 +\. +\. +1$", run(capsys, "check", "hong")[1], re.MULTILINE)
 
 
-def test_show_prints_a_claim_and_our_reading_of_it_as_a_formula(claims, capsys):
+def test_command_show_prints_a_claim_and_our_formula_for_the_claim(claims, capsys):
     out = run(capsys, "show", "hong.1")[1]
     claim = 'The text says that t is "as large as its double" (l.1).'
     assert f"What the source says: {claim}\n\nRead here as\n    t\n  = 2t\n" in out
@@ -617,7 +617,7 @@ def test_json_row_has_the_keys_claim_and_reading_and_group(claims, capsys):
     assert json.loads(run(capsys, "show", "hong.1", "--json")[1])["reading"] == "t = 2t"
 
 
-def test_json_document_gives_claim_reading_and_group_of_every_link(planted, capsys):
+def test_json_output_of_show_has_claim_and_reading_and_group_of_links(planted, capsys):
     LEDGER["odaibo.901"].rows[1].claim = "The text factorises (l.9)."
     a, b = json.loads(run(capsys, "show", "odaibo.901", "--json")[1])["links"]
     assert (a["claim"], a["reading"], a["group"]) == (None, None, "odaibo.901a")
@@ -635,7 +635,7 @@ IMPORTED = "import sys; from derivations.app.cli import main\nmain({arguments})\
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["check", "--help"], ["figures", "--help"], ["--version"], []]
 )
-def test_derivations_help_imports_neither_numpy_nor_matplotlib(arguments):
+def test_help_and_version_of_derivations_import_neither_numpy_nor_matplotlib(arguments):
     code = (
         IMPORTED.format(arguments=arguments)
         + "sys.exit('numpy' in sys.modules or 'matplotlib' in sys.modules)"
@@ -678,7 +678,7 @@ def test_derivations_module_and_script_are_the_same_command():
     assert "derivations = derivations.app.cli:main" in config and "packages = find:" in config
 
 
-def test_check_writes_results_to_stdout_and_messages_to_stderr():
+def test_command_check_writes_results_to_stdout_and_messages_to_stderr():
     done = derivations("check", "odaibo.1", FORCE_COLOR="1", CLICOLOR_FORCE="1")
     assert done.returncode == 0 and "odaibo.1" in done.stdout and done.stderr.endswith("s in all\n")
     assert "\x1b" not in done.stdout + done.stderr

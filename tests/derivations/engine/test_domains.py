@@ -85,7 +85,7 @@ def test_hypothesis_examples_obey_the_rule_and_have_the_shape_of_a_draw(kind):
         ("real", [[np.nan]]),
     ],
 )
-def test_rule_check_rejects_values_that_break_the_rule(kind, bad):
+def test_values_that_break_the_rule_of_their_kind_are_rejected(kind, bad):
     assert not satisfies_rule(kind, np.array(bad))
 
 
@@ -110,7 +110,7 @@ def test_letters_are_drawn_independently_and_repeatably():
     assert (one["a"] == two["a"]).all() and not (one["a"] == one["b"]).any() and not (one["a"] == other["a"]).any()
 
 
-def test_draws_are_read_only():
+def test_drawn_numbers_and_simple_points_cannot_be_changed():
     inputs = (real("a", "a"), positive("s", "s"))
     for values in (draw(inputs, np.random.default_rng(0), 3), simple_points(inputs)):
         with pytest.raises(ValueError, match="read-only"):
@@ -129,12 +129,12 @@ def test_every_letter_varies_among_the_first_200_combinations_of_simple_values()
     assert all(len(np.unique(column)) > 2 and len(column) == domains.MOST_SIMPLE for column in values.values())
 
 
-def test_points_and_draws_of_a_statement_without_letters_are_empty():
+def test_statement_without_letters_has_no_simple_points_and_no_draws():
     assert simple_points(()) == {} == draw((), np.random.default_rng(0), 5)
 
 
 @given(st.lists(st.integers(1, 4), max_size=4), st.integers(0, 12))
-def test_ranks_with_sum_yields_all_tuples_with_the_given_sum(sizes, step):
+def test_function_ranks_with_sum_yields_all_tuples_with_the_given_sum(sizes, step):
     every = [tuple(int(i) for i in ranks) for ranks in np.ndindex(*sizes)]
     assert list(ranks_with_sum(step, sizes)) == [ranks for ranks in every if sum(ranks) == step]
 

@@ -144,7 +144,7 @@ def test_sides_of_incompatible_shapes_are_an_error(left, right):
         state(np.zeros(left), "=", np.zeros(right))
 
 
-def test_complex_side_is_refused():
+def test_side_with_a_complex_number_is_refused():
     with pytest.raises(ValueError, match="real"):
         state(1 + 0j, "=", 1.0)
 
@@ -184,7 +184,7 @@ def test_undecided_is_refused_as_an_expected_verdict():
 
 
 @pytest.mark.parametrize("expected", ["holds-if", "slip", "wrong", "defines"])
-def test_true_statement_does_not_match_an_expected_verdict_other_than_holds(expected):
+def test_true_statement_matches_no_expected_verdict_except_holds(expected):
     judgement = judged(lambda a: ((a + 1) ** 2, "=", a**2 + 2 * a + 1), verdict=expected)
     assert judgement.verdict == "holds" and not judgement.ok
 
@@ -211,14 +211,14 @@ def test_corrected_form_of_a_slip_must_be_called_intended():
         enter(lambda a: (a, "=", a + 1), verdict="slip").corrected("test")
 
 
-def test_true_statement_with_a_corrected_form_is_a_mismatch():
+def test_true_statement_is_not_judged_wrong_even_with_a_corrected_form():
     entry = enter(lambda a: ((a + 1) ** 2, "=", a**2 + 2 * a + 1), verdict="wrong")
     entry.corrected("test")(lambda a: ((a + 1) ** 2, "=", a * (a + 2) + 1))
     (judgement,) = judge(entry)
     assert judgement.verdict == "holds" and not judgement.ok
 
 
-def test_definition_has_the_verdict_defines():
+def test_verdict_of_a_definition_is_defines():
     assert judged(lambda a: (2 * a, ":=", a + a), verdict="defines").ok  # in a definition, sides may be equal in every bit
     assert judged(lambda a: (a**2 + 2 * a, ":=", a * (a + 2)), verdict="defines").ok
     assert judged(lambda a: (a**2 + 2 * a, ":=", a * (a + 2), "=", (a + 1) ** 2 - 1)).verdict == "holds"
@@ -232,7 +232,7 @@ def test_only_figures_and_prose_may_have_nothing_to_compute():
 
 
 @pytest.mark.parametrize("expected", ["figure", "prose"])
-def test_statement_with_verdict_figure_or_prose_fails_if_a_link_is_false(expected):
+def test_figure_or_prose_with_a_false_link_gets_the_verdict_fails(expected):
     assert judged(lambda a: (a, "<", a + 1), verdict=expected).ok
     assert judged(lambda a: (a + 1, "<", a), verdict=expected).verdict == "fails"
 
@@ -248,7 +248,7 @@ def test_judge_accepts_sides_that_are_exactly_equal_by_chance():
     assert all(judge(entry, 1, seed)[0].ok for seed in range(10))
 
 
-def test_sides_of_a_statement_without_letters_may_be_exactly_equal():
+def test_exactly_equal_sides_are_accepted_in_a_statement_without_letters():
     assert judged(lambda: (0.5, "=", 0.25 + 0.25), ()).ok
     judgement = judged(lambda: (0.5, "=", 0.25 + 0.5), ())
     assert judgement.verdict == "fails" and judgement.witness == {} and judgement.at_witness.right == 0.75
@@ -272,7 +272,7 @@ def test_judge_notices_a_single_draw_at_which_the_statement_is_false(at):
 
 
 @pytest.mark.parametrize("draws, at, noticed", [(None, 0, True), (None, 2499, True), (50, 49, True), (50, 50, False)])
-def test_tied_function_is_compared_at_all_draws_or_the_first_50(draws, at, noticed):
+def test_tie_compares_all_draws_or_only_the_stated_number_of_draws(draws, at, noticed):
     (bad,) = draw((A,), np.random.default_rng(0), 2500)["a"][at]
     entry = enter(lambda a: ((a + 3) ** 2, "=", a**2 + 6 * a + 9))
     entry.tied("minivae.ops.relu", draws)(lambda a: (a + 3) ** 2 + (a == bad))
@@ -280,7 +280,7 @@ def test_tied_function_is_compared_at_all_draws_or_the_first_50(draws, at, notic
 
 
 @pytest.mark.parametrize("draws", [0, -1, 1.5, True])
-def test_judge_refuses_a_number_of_draws_that_is_not_whole_and_positive(draws):
+def test_number_of_draws_must_be_a_positive_whole_number(draws):
     with pytest.raises(ValueError, match="draws must be a whole number >= 1"):
         judge(enter(lambda a: (a, "=", a)), draws)
 
@@ -294,7 +294,8 @@ def test_entry_that_changes_its_draws_raises_an_error():
         judged(changing)
 
 
-# Inequalities. At the tight point of an entry, the two sides of each inequality (<= or >=) must be equal.
+# Inequalities. The option `tight` of an entry is a point, called the tight point. At the tight point, the two sides of each
+# inequality (<= or >=) must be equal.
 
 
 SQUARE = lambda a, b: (2 * a * b, "<=", a**2 + b**2)  # noqa: E731
@@ -327,21 +328,22 @@ def test_a_strict_inequality_fails_where_there_is_equality():
     assert judgement.witness == {"a": 0, "b": 0}  # random draws never have a = b, so only the simple values show the fault
 
 
-def test_corrected_form_may_have_fewer_letters_than_the_tight_point():
-    """The tight point gives values to a and b. The corrected form has only the letter a, so the value of b is not used."""
+def test_corrected_form_does_not_need_every_letter_of_the_tight_point():
+    """The tight point has values for the letters a and b. The corrected form has no b, so the value of b is not used."""
     entry = enter(lambda a, b: (2 * a * b, "<", a**2 + b**2), (A, B), verdict="wrong", tight={"a": 0, "b": 0})
     entry.corrected("test", inputs=(A,))(lambda a: (Zero(1.0), "<=", a**2))
     (judgement,) = judge(entry)
     assert judgement.ok
 
 
-def test_tight_point_that_lacks_the_value_of_a_letter_is_refused():
+def test_tight_point_without_a_value_for_every_letter_is_refused():
     with pytest.raises(ValueError, match="every letter.*b has none"):
         judged(SQUARE, (A, B), tight={"a": 1})
 
 
-# Assumptions. `needs` states the assumption of an entry; at the points in `outside`, this assumption is false. If some link
-# fails at every such point, a row that fails at one or more of these points gets the conditional verdict, `holds-if`.
+# Assumptions. `needs` states the assumption of an entry. The points in `outside` violate the assumption. A true row gets the
+# conditional verdict, `holds-if`, under two conditions: some link of the entry fails or is undefined at each point in
+# `outside`, and the row itself fails at one or more points in `outside`.
 
 
 def log_square(s):
@@ -350,13 +352,13 @@ def log_square(s):
     return np.log(s**2), "=", 2 * np.log(s)
 
 
-def test_statement_that_raises_outside_its_assumption_is_undefined_there():
+def test_error_outside_the_assumption_means_that_the_statement_is_undefined():
     outside = {"s": -1}
     assert judged(log_square, (S,), needs="s > 0", outside=outside).verdict == "holds"
     assert judged(log_square, (S,), needs="s > 0", outside=outside, undefined="log s has no value").verdict == "holds-if"
 
 
-def test_statement_that_is_nan_outside_its_assumption_is_undefined_there():
+def test_nan_outside_the_assumption_means_that_the_statement_is_undefined():
     nan = lambda s: (np.log(s**2), "=", 2 * np.log(s))  # noqa: E731
     assert judged(nan, (S,), needs="s > 0", outside={"s": -1}).verdict == "holds"
     assert judged(nan, (S,), needs="s > 0", outside={"s": -1}, undefined="log s has no value").verdict == "holds-if"
@@ -368,7 +370,7 @@ def test_conditional_verdict_needs_points_at_which_the_statement_fails(outside):
     assert judgement.verdict == "holds" and not judgement.ok
 
 
-def test_outside_point_without_a_stated_assumption_gives_an_unexpected_verdict():
+def test_entry_with_outside_points_must_also_state_its_assumption():
     judgement = judged(log_square, (S,), outside={"s": -1}, undefined="log s has no value")
     assert judgement.verdict == "holds-if" and not judgement.ok
 
@@ -379,7 +381,7 @@ def test_failure_outside_the_assumption_gives_the_conditional_verdict():
     )
 
 
-def test_undecided_result_outside_the_assumption_gives_the_verdict_holds():
+def test_undecided_result_outside_the_assumption_gives_no_conditional_verdict():
     """At s = 7, the judge cannot tell if the statement fails, so the verdict is not `holds-if`: s < 7 may be unnecessary."""
     nearly = lambda s: (np.sqrt(s**2), "=", s * s / s * np.where(s == 7, 1 + 1e-7, 1))  # noqa: E731
     assert judged(nearly, (S,), needs="s < 7", outside={"s": 7}).verdict == "holds"
@@ -447,7 +449,7 @@ def test_chain_must_have_as_many_rows_as_links(letters):
         judge(enter(CHAIN, rows=letters))
 
 
-def test_letter_that_names_no_row_of_the_entry_is_refused():
+def test_letter_of_a_row_that_does_not_exist_is_refused():
     with pytest.raises(ValueError, match="says must have letters"):
         equation("test.2", "l.1", "test", (A,), says={"d": "?"}, rows="abc")
     with pytest.raises(ValueError, match="verdict must have letters"):
@@ -467,7 +469,7 @@ def partly(s):
     return np.sqrt(s**2), "=", s * s / s, "=", (2 * s + s) / 3
 
 
-def test_link_that_also_holds_outside_the_assumption_gets_the_verdict_holds():
+def test_only_a_link_that_fails_outside_the_assumption_gets_the_conditional_verdict():
     outside = {"s": -1}
     assert [j.verdict for j in judge(enter(partly, (S,), rows="ab", needs="s > 0", outside=outside))] == [
         "holds-if",
@@ -475,7 +477,7 @@ def test_link_that_also_holds_outside_the_assumption_gets_the_verdict_holds():
     ]
 
 
-def test_conditional_verdict_requires_at_least_one_false_link_at_every_outside_point():
+def test_conditional_verdict_requires_that_a_link_fails_at_every_outside_point():
     bounds = lambda a: (np.minimum(a + 9, 18), "=", (a**2 - 81) / (a - 9), "=", np.maximum(a + 9, 0))  # noqa: E731
     outside = ({"a": 10}, {"a": -10})
     entry = enter(bounds, rows="ab", needs="|a| < 9", outside=outside)
@@ -484,7 +486,7 @@ def test_conditional_verdict_requires_at_least_one_false_link_at_every_outside_p
     assert [judgement.verdict for judgement in judge(entry)] == ["holds"] * 2
 
 
-def test_link_that_needs_no_assumption_can_have_the_verdict_holds():
+def test_expected_verdict_of_a_link_without_an_assumption_may_be_holds():
     entry = enter(partly, (S,), rows="ab", needs="s > 0", outside={"s": -1}, verdict={"b": "holds"})
     assert all(judgement.ok for judgement in judge(entry))
 
@@ -513,13 +515,13 @@ def test_witness_is_not_rounded_to_a_point_where_the_sides_agree():
     assert judgement.at_witness.state == "fails"
 
 
-def test_witness_of_probabilities_is_not_rounded():
+def test_witness_that_consists_of_probabilities_is_not_rounded():
     p = pmf("p", "p", 9, simple=((1, 0, 0),))
     judgement = judged(lambda p: (p[:, :1] * p[:, 1:2], "=", 0 * p[:, :1]), (p,))
     assert judgement.witness["p"].sum() == pytest.approx(1, abs=1e-15) and judgement.at_witness.state == "fails"
 
 
-def test_witness_is_not_rounded_to_a_refused_point():
+def test_witness_is_not_rounded_if_the_rounded_point_is_refused():
     def picky(a):
         if a.size == 1 and a.item() == float(f"{a.item():.2g}") and a.item() != 0:
             refuse("a", "unround", "round", "")
@@ -529,7 +531,7 @@ def test_witness_is_not_rounded_to_a_refused_point():
     assert judgement.verdict == "fails" and judgement.at_witness.state == "fails"
 
 
-def test_witness_is_found_for_tables_and_vectors_and_constant_sides():
+def test_witness_is_found_if_a_side_is_a_table_or_a_constant():
     v = vector("v", "v", 2)
     table = judged(lambda v: (v[:, :, None] * v[:, None, :], "=", np.ones((1, 1, 1))), (v,))
     assert list(table.witness["v"]) == [0, 0] and (table.at_witness.left, table.at_witness.right) == (0, 1)
@@ -558,7 +560,7 @@ def test_tied_function_gets_only_the_letters_of_the_corrected_form():
     assert judge(entry)[0].ok
 
 
-def test_entry_with_a_tied_function_but_no_equation_fails():
+def test_entry_with_a_tie_must_also_have_an_equation():
     entry = enter(lambda a: (), verdict="prose")
     entry.tied("minivae.ops.relu")(lambda a: a)
     assert not judge(entry)[0].ok
@@ -567,7 +569,7 @@ def test_entry_with_a_tied_function_but_no_equation_fails():
 # Loose wording, and damage by copying
 
 
-def test_loose_verdict_needs_a_false_literal_reading_and_a_true_precise_form():
+def test_verdict_loose_requires_a_false_literal_reading_and_a_true_precise_form():
     entry = enter(lambda a: (a * a, "=", a), verdict="loose", id="test.loose1")
     assert judge(entry)[0].verdict == "fails"
     entry.precise("test")(lambda a: (a * a - a, "=", a * (a - 1)))
@@ -579,13 +581,13 @@ def test_loose_verdict_needs_a_false_literal_reading_and_a_true_precise_form():
     assert judge(true)[0].verdict == "holds"
 
 
-def test_copy_verdict_needs_a_failing_statement_but_no_corrected_form():
+def test_false_statement_gets_the_verdict_copy_without_a_corrected_form():
     assert judged(lambda a: (a * a, "=", a), verdict="copy").verdict == "copy"
     assert judged(lambda a, j: (a[j], "=", a), verdict="copy").verdict == "copy"
     assert judged(lambda a: (a * a - a, "=", a * (a - 1)), verdict="copy").verdict == "holds"
 
 
-def test_group_of_a_row_is_its_id_unless_another_group_is_given():
+def test_row_without_a_given_group_has_its_own_id_as_group():
     texts = {"group": {"b": "test.1"}, "claim": {"a": "l.3 says so"}}
     entry = enter(lambda a: (a, "=", a, "=", a), rows="ab", id="test.pair", **texts)
     assert [(row.group, row.claim) for row in entry.rows] == [("test.paira", "l.3 says so"), ("test.1", "")]
