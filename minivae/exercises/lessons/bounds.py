@@ -100,7 +100,7 @@ def notation(setup: Setup) -> Finding:
     answer=1,
     code=("minivae.gaussian:log_normal", "minivae.evidence.gaps:gap"),
     ledger="cards.22",
-    test="test_fits_have_the_smallest_kl_in_both_directions",
+    test="test_forward_and_reverse_fit_have_the_smallest_kl_in_their_direction",
 )
 def direction(setup: Setup) -> Finding:
     """Fit one Gaussian to a mixture of two Gaussians, once for each direction of the KL, by a search over mu and sigma."""

@@ -52,7 +52,10 @@ def judgements(id):
 
 
 def forms(entry):
-    """Yield every form that can be computed, with indices of links: those that hold in a printed form, else all links."""
+    """Yield (form, indices of links) for each form that can be computed.
+
+    For a printed form, these are the links that hold. For a form that repairs a row, these are all links.
+    """
     if not entry.printed.free:
         yield entry.printed, [i for i, link in enumerate(computed(entry.printed, entry.tolerance).links) if link.ok]
     for form in repairs(entry):
@@ -105,7 +108,7 @@ def test_reference_of_a_numbered_equation_contains_its_number():
 
 
 def cited():
-    """Yield every id of a row or an entry that a file cites, with the name of this file."""
+    """Search files for ids of rows and entries; yield (id, name of the file) for each id that is found."""
     id = r"(?:odaibo|lm|hong|cards|beyond)\.(?:[tTF]?\d+\w*)"
     for path in [*ROOT.glob("minivae/**/*.py"), *ROOT.glob("derivations/**/*.py"), *FILES]:
         for found in re.findall(rf"(?<![\w.]){id}", path.read_text(encoding="utf-8")):
@@ -149,7 +152,7 @@ def test_every_false_row_has_a_witness():
                 assert judgement.at_witness.relation == judgement.links[judgement.first_false].relation, judgement.row.id
 
 
-def test_loose_row_has_a_true_precise_form_and_a_false_literal_reading():
+def test_loose_rows_are_false_if_read_literally_and_true_in_precise_form():
     loose = [judgement for id in BY_ID for judgement in judgements(id) if judgement.row.expected == "loose"]
     for judgement in loose:
         assert judgement.repaired and all(link.ok for link in judgement.repaired), judgement.row.id
@@ -177,7 +180,7 @@ FAULTS = {
 }
 
 
-def test_rows_of_a_group_have_one_source_and_one_verdict():
+def test_all_rows_of_a_group_have_the_same_source_and_verdict():
     rows = {row.id: row for entry in ENTRIES for row in entry.rows}
     for row in rows.values():
         first = rows[row.group]
@@ -207,7 +210,11 @@ WRITTEN = {"≤": "<=", "≥": ">=", "≠": "!=", "→": ":="}
 
 
 def relations_of(form, tolerance):
-    """Return the relations of a form: from the result of its function or, if letters are undefined, from its code."""
+    """Return the relations of a form, for example ["=", "<="].
+
+    The relations are part of the result of the form's function. If a letter is undefined, the function cannot run; then the
+    relations are read from the code of the function.
+    """
     if not form.free:
         return computed(form, tolerance).relations
     tree = ast.parse(textwrap.dedent(inspect.getsource(form.function)))
@@ -228,7 +235,8 @@ def test_every_formula_has_the_same_relations_as_its_code():
 def moved(side, other, by):
     """Return the numbers of a side, changed by the relative error `by`.
 
-    Where the side is 0, the error is `by` times the larger scale of the two sides, or `by` if both scales are 0.
+    Where the side is 0, the added error is `by` times a scale: the larger one of the scales of `side` and `other`, or 1 if
+    both scales are 0.
     """
     value, scale = value_and_scale(side)
     value, scale, theirs = aligned(value, scale, value_and_scale(other)[1])
@@ -266,7 +274,7 @@ def inequalities(*relations):
             yield from ((entry, form, i, made[i]) for i in holding if made[i] in relations)
 
 
-def test_error_at_the_tight_point_of_an_inequality_is_noticed():
+def test_error_is_noticed_at_the_point_where_an_inequality_becomes_an_equality():
     for entry, form, i, _ in inequalities("<=", ">="):
         left, right = sides_of(form, point(**entry.tight))[0][i : i + 2]
         assert list(unnoticed(left, "=", right, entry.tolerance)) == [], f"{entry.id}, link {i} of {form.latex}"
@@ -281,7 +289,7 @@ def test_swapped_sides_of_any_inequality_are_noticed():
 
 @pytest.mark.slow
 @each_entry
-def test_no_link_becomes_undecided_or_false_with_other_seeds(id):
+def test_other_seeds_make_no_true_link_false_and_no_link_undecided(id):
     """The seed changes only the random draws. The Hypothesis profile sets the number of seeds."""
     entry = BY_ID[id]
     for form, holding in forms(entry):
@@ -295,7 +303,7 @@ def test_no_link_becomes_undecided_or_false_with_other_seeds(id):
             assert all(links[i].ok for i in holding), f"seed {seed}"
 
 
-def test_only_planted_errors_below_the_tolerance_are_unnoticed():
+def test_planted_errors_above_the_tolerance_are_noticed_and_smaller_errors_are_not():
     assert len(list(unnoticed(1.0, "=", 1.0, 1e-3))) == 4 and len(list(unnoticed(0.0, "=", Zero(1.0), 1e-3))) == 2
     assert (
         list(unnoticed(1.0, "=", 1.0, 1e-9))
@@ -305,7 +313,7 @@ def test_only_planted_errors_below_the_tolerance_are_unnoticed():
     )
 
 
-def test_calls_contains_only_functions_that_run():
+def test_recorded_calls_contain_only_functions_that_really_run():
     log_normal = gaussian.log_normal.__code__
     assert log_normal in calls(gaussian.log_normal, dict.fromkeys(("z", "mu", "log_var"), np.zeros((1, 1))))
     assert log_normal not in calls(gaussian.log_standard_normal, {"z": np.zeros((1, 1))})
@@ -329,7 +337,7 @@ def calls(function, values):
 
 
 @pytest.mark.parametrize("id, name, function", TIES, ids=[f"{id}-{name}" for id, name, _ in TIES])
-def test_a_tie_calls_the_function_that_it_names(id, name, function):
+def test_function_of_a_tie_calls_the_minivae_function_named_in_the_tie(id, name, function):
     assert name.startswith("minivae.")
     target = records.fetch(name)
     target = target.__init__ if inspect.isclass(target) else target

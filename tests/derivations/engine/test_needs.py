@@ -15,24 +15,25 @@ from derivations.engine.equation import LEDGER, equation
 from derivations.engine.judge import UNDECIDED, scaled_error, sides_of
 from derivations.engine.numerics import need_positive
 
-# The search tries 64 first points. Then it tries 64 neighbours of the 8 points that are nearest to a failure, 5 times.
+# The search tries 64 first points. In each of 5 further rounds, the search finds the 8 points that are nearest to a failure,
+# and tries 64 neighbours of these 8 points.
 SEED, POINTS, ROUNDS, KEPT = 20, 64, 5, 8
 ROUNDING = 1e-10                                            # smaller differences of two sides may be rounding errors
-MODERATE = 3                                                # raw numbers (inputs of Symbol.make) above 3 in size are extreme
+MODERATE = 3                                                # a raw number, an input of Symbol.make, is extreme if |raw| > 3
 STRICT = ("<", ">", "!=")
-# {relation: a function of both sides that is larger if the relation is nearer to a failure}
+# {relation: a function of both sides; its result is larger if the relation is nearer to a failure}
 SLACK = {
     "<": lambda left, right: left - right,
     "<=": lambda left, right: left - right,
     "!=": lambda left, right: -abs(left - right),
     ">": lambda left, right: right - left, ">=": lambda left, right: right - left,
 }  # fmt: skip
-CORNERS = (-8, -5, -3, -1e-9, 1e-9, 1e-9, 3, 5, 8)          # raw numbers that the search combines to points
+CORNERS = (-8, -5, -3, -1e-9, 1e-9, 1e-9, 3, 5, 8)          # the search combines these raw numbers into extreme points
 
 
 JOINT_ASSUMPTIONS = {                                       # {id: condition on several letters together}
     "odaibo.t11": lambda q, p: np.minimum(np.abs(q - p), np.abs(q[:, ::-1] - p)).max(axis=1) > 1e-3,
-    "odaibo.t21": lambda w, s, x, beta, more: w / s > 0.1,  # if smaller, the KL is near 0, below rounding errors
+    "odaibo.t21": lambda w, s, x, beta, more: w / s > 0.1,  # if w / s is smaller, the KL is below rounding errors
     "lm.9": lambda a, b, s, straight: (s < a * b) & (a * b < 20 * s),       # f is curved, but smooth enough for quadrature
     "lm.44": lambda w, s, x: 0.05 * (1 + (w / s) ** 2) < 1.9,
 }
@@ -48,7 +49,11 @@ def conditional_entries():
 
 
 def first_points(inputs, rng, n=POINTS):
-    """Return raw numbers of four kinds, in turn: N(0, 1); N(0, 9); CORNERS; equal or nearly equal for several symbols."""
+    """Return the raw numbers of n points, (n, size) for each symbol. Four kinds of points take turns.
+
+    The raw numbers are drawn from N(0, 1) for the first kind, from N(0, 9) for the second, and from CORNERS for the third.
+    For the fourth kind, symbols of equal size and rule have equal or nearly equal raw numbers.
+    """
     kinds, shared = np.arange(n) % 4, {}
     raws = {}
     for symbol in inputs:
@@ -68,14 +73,17 @@ def neighbours(raws, worst, rng, n=POINTS):
 
 
 def by_point(array, n):
-    """Return the largest number at each of n points, (n,). An array without an axis of length n counts for all points."""
+    """Return the largest number of an array at each of n points, (n,).
+
+    If the first axis of the array does not have length n, return the largest number of the whole array for every point.
+    """
     return np.asarray(array).reshape(n, -1).max(axis=1) if np.ndim(array) and len(array) == n else np.full(n, np.max(array))
 
 
 def nearness(entry, raws, links):
-    """Return two arrays, (n,): the largest error of each point divided by the tolerance, and the point's nearness score.
+    """Return two arrays, (n,), with one number for each point: its largest error, and its nearness to a failure.
 
-    The score is larger if the point is nearer to a failure.
+    The error is measured in units of the tolerance. The nearness is larger if the point is nearer to a failure.
     """
     n = len(next(iter(raws.values())))
     values = {symbol.name: frozen(symbol.make(raws[symbol.name])) for symbol in entry.printed.inputs}

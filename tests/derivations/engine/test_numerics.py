@@ -85,7 +85,7 @@ def test_kl_equals_its_definition_with_logarithms(values):
 
 @given(points(PMFS))
 def test_kl_equals_the_derivative_of_the_renyi_sum(values):
-    """The sum is `sum q^a p^(1-a)`; its derivative at a = 1 is computed without log(q/p) and without quadrature."""
+    """The Renyi sum is `sum q^a p^(1-a)`. Computing its derivative at a = 1 needs neither log(q/p) nor quadrature."""
     q, p = values["q"], values["p"]
     slope = numerics.complex_step(lambda a: np.sum(q**a * p ** (1 - a)), 1.0)
     assert abs(kl(q, p).item() - slope) < 1e-12

@@ -32,7 +32,7 @@ def agree(left, right, rel=1e-12):
 
 @pytest.mark.slow
 @given(points(TABLES))
-def test_conditional_tables_are_distributions_whose_average_is_the_marginal(values):
+def test_conditional_tables_are_distributions_and_their_average_is_the_marginal(values):
     p_xz = values["p_xz"]
     p_x, p_z = worlds.evidence(p_xz), worlds.prior(p_xz)
     assert p_x.shape == (1, 4, 1) and p_z.shape == (1, 1, 5)
@@ -107,7 +107,7 @@ def test_linear_evidence_and_posterior_agree_with_grid_integrals(values):
 
 
 @given(points((*LINEAR, MU_Q, SIGMA_Q)))
-def test_log_evidence_minus_exact_elbo_of_a_linear_model_is_a_kl(values):
+def test_exact_elbo_of_a_linear_model_is_log_evidence_minus_a_kl(values):
     mu_q, sigma_q = values.pop("mu_q"), values.pop("sigma_q")
     q = density(GRID, mu_q, sigma_q)[0]
     w, s, x = (values[name].item() for name in "wsx")
@@ -170,13 +170,13 @@ def test_vector_model_refuses_noise_that_is_not_positive_and_finite(bad):
 
 
 @given(points(worlds.FULL_PAIR))
-def test_kl_by_quadrature_with_any_covariance_equals_kl_full_of_minivae(values):
+def test_kl_by_quadrature_equals_kl_full_of_minivae_for_any_covariance(values):
     by_nodes = kl_normal_full(*(values[symbol.name] for symbol in worlds.FULL_PAIR))
     agree(by_nodes, kl_full(**values)[:, None], 1e-9)
 
 
 @given(points(worlds.DIAGONAL_PAIR))
-def test_kl_by_quadrature_without_correlation_equals_kl_diagonal_of_minivae(values):
+def test_kl_by_quadrature_equals_kl_diagonal_of_minivae_if_correlations_are_0(values):
     mu_q, sigma_q, mu_p, sigma_p = (values[symbol.name] for symbol in worlds.DIAGONAL_PAIR)
     none = np.zeros((1, 1))
     both = kl_normal_full(mu_q, worlds.covariance(sigma_q, none), mu_p, worlds.covariance(sigma_p, none))
@@ -188,7 +188,7 @@ def test_covariance_matrix_of_sigma_and_rho_agrees_with_hand_computation():
 
 
 @given(points(worlds.PAIR))
-def test_kl_from_the_wider_of_two_gaussians_is_larger(values):
+def test_kl_from_the_wider_to_the_narrower_gaussian_exceeds_the_reverse_kl(values):
     """The KL from the wider to the narrower Gaussian is larger than the KL in the other direction, for any means."""
     mu_q, sigma_q, mu_p, sigma_p = (values[symbol.name] for symbol in worlds.PAIR)
     same = kl_normal(mu_q, sigma_q, mu_p, sigma_q), kl_normal(mu_p, sigma_q, mu_q, sigma_q)

@@ -133,7 +133,7 @@ def test_figures_are_reproducible(written, figures_again):
 
 
 @pytest.mark.slow
-def test_figures_drawn_without_the_others_have_the_same_bytes(written, tmp_path):
+def test_figure_has_the_same_bytes_if_other_figures_are_not_drawn(written, tmp_path):
     out, _ = written
     files = figures.write_all(tmp_path, overwrite=False, names=["hong-10", "odaibo-F1", "hong-10"])
     assert [Path(file["path"]).name for file in files] == [

@@ -9,7 +9,8 @@ from minivae.gaussian import kl_standard_normal, reparameterize, reparameterize_
 from minivae.vae import VAE, Forward
 from tests.helpers.drawn import by_gid, drawn, line, refused, words
 
-FAULTS = {}                                                 # {fault: (call that draws it, part of the error message)}
+# {fault: (function that draws the faulty figure, part of the error message)}
+FAULTS = {}
 
 # cards-15
 
@@ -26,14 +27,14 @@ def test_figure_cards_15_has_only_x_and_z_in_the_plate():
     assert by_gid(axes, "x").get_facecolor()[:3] != (1, 1, 1) == by_gid(axes, "z").get_facecolor()[:3]
 
 
-def test_arrows_of_figure_cards_15_are_solid_for_p_dashed_for_q():
+def test_figure_cards_15_has_solid_arrows_for_p_and_dashed_for_q():
     axes = drawn("cards-15")[0].axes[0]
     styles = {a.get_gid(): a.get_linestyle() for a in axes.patches if "->" in str(a.get_gid())}
     solid = {gid for gid, style in styles.items() if style in ("-", "solid")}
     assert solid == {"z->x", "theta->x"} and set(styles) - solid == {"x->z", "phi->z"}
 
 
-def test_arrows_of_figure_cards_15_lead_from_letter_to_letter():
+def test_every_arrow_of_figure_cards_15_starts_and_ends_at_a_letter():
     axes = drawn("cards-15")[0].axes[0]
     axes.figure.draw_without_rendering()
     places = {name: axes.transData.transform(place) for name, place in cards_plate.PLACES.items()}
@@ -170,7 +171,7 @@ FAULTS |= {
 # cards-24
 
 
-def test_panels_of_figure_cards_24_show_the_best_fits_on_one_scale():
+def test_figure_cards_24_shows_the_best_fits_in_panels_with_equal_scales():
     figure, _ = drawn("cards-24")
     wide, narrow = figure.axes
     z, right = line(wide, "right")
@@ -223,7 +224,10 @@ def test_gradients_reach_mu_and_log_var_only_in_the_right_panel():
 
 @pytest.mark.slow
 def test_common_arrows_look_the_same_in_cards_30_and_in_odaibo_f2():
-    """Compare the colours and widths of the arrows into z and of their gradients, the legends, and the texts of nodes."""
+    """Compare the two figures: the colours and widths of some arrows, the legends, and the texts of the nodes.
+
+    These arrows are the three that lead to z, and two gradients that lead back from z.
+    """
     pages = drawn("odaibo-F2")[0].axes[0], drawn("cards-30")[0].axes[1]
     inner = {"mu->z", "log_var->z", "eps->z", "gradient z->mu", "gradient z->log_var"}
     arrows = [[patch for patch in axes.patches if patch.get_gid() in inner] for axes in pages]
@@ -265,7 +269,7 @@ def estimate(name, change):
 
 
 def replaced(sampler, name, value):
-    """Return a copy of a sampler in which `value` computes the result called `name`."""
+    """Return a sampler with the results of `sampler`, except that the function `value` computes the result `name`."""
     return lambda mu, log_var, eps: sampler(mu, log_var, eps) | {name: value(mu, log_var, eps)}
 
 
@@ -273,7 +277,7 @@ drawn_z, computed_z = cards_trick.drawn_z, cards_trick.computed_z
 one_more = lambda *given: (*reparameterize_backward(*given), given[0][0])  # noqa: E731
 no_half = lambda *given: (reparameterize_backward(*given)[0], 2 * reparameterize_backward(*given)[1])  # noqa: E731
 sign = lambda *given: (-reparameterize_backward(*given)[0], reparameterize_backward(*given)[1])  # noqa: E731
-many = lambda eps: len(eps) > 100  # noqa: E731         True for the draws, False for the nodes of the quadrature
+many = lambda eps: len(eps) > 100  # noqa: E731         True for random draws of eps, False for quadrature nodes
 FAULTS |= {
     "wrong z on the left": (trick(left=replaced(drawn_z, "z", lambda mu, log_var, eps: eps)), "both sides draw the same z"),
     "a left side whose z is computed": (trick(left=computed_z), "a gradient stops at a drawn z"),

@@ -10,7 +10,7 @@ brackets = hong.brackets()
 sigma, right, printed = brackets.values()
 
 
-def test_hong_10_draws_the_bracket_with_both_signs_of_the_logarithm():
+def test_hong_10_shows_the_bracket_with_plus_and_with_minus_log_sigma():
     figure, _ = drawn("hong-10")
     s, good = line(figure.axes[0], "right")
     _, bad = line(figure.axes[0], "printed")
@@ -28,7 +28,8 @@ def sign(**faulty):
 
 
 log, half = np.log(sigma), (sigma**2 - 1) / 2
-FAULTS = {                                                  # {fault: (call that draws it, part of the error message)}
+# {fault: (function that draws the faulty figure, part of the error message)}
+FAULTS = {
     "no sigma = 1": (lambda: hong.sign({name: v[sigma != 1] for name, v in brackets.items()}), "sigma = 1 and"),
     "correct and printed bracket exchanged": (sign(right=printed, printed=right), "the correct bracket is the KL"),
     "the correct bracket times -1": (sign(right=-printed), "the correct bracket is the KL"),

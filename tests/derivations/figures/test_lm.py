@@ -9,7 +9,7 @@ from tests.helpers.drawn import by_gid, drawn, line, refused, words
 # lm-3
 
 
-def test_lm_3_draws_the_evidence_and_the_elbo_and_the_printed_integral():
+def test_figure_lm_3_shows_the_evidence_the_elbo_and_the_printed_integral():
     axes = drawn("lm-3")[0].axes[0]
     (w, evidence), (_, elbo), (_, printed) = (line(axes, name) for name in ("evidence", "elbo", "printed"))
     variance = w**2 + 0.25
@@ -24,13 +24,14 @@ w = bias["w"]
 
 
 def three_lines(change=None, **faulty):
-    """Return a call that draws the figure with some lines replaced, or with `change` added to all three lines."""
+    """Return a function that draws the figure with some lines replaced, or with `change` added to all three lines."""
     moved = {} if change is None else {name: bias[name] + change for name in ("evidence", "printed", "elbo")}
     return lambda: lm.bias(bias | moved | faulty)
 
 
 posterior_to_prior = lm.kl_diagonal(w / (w**2 + 0.25), np.log(0.25 / (w**2 + 0.25)), 0.0, 0.0)
-FAULTS = {                                                  # {fault: (call that draws it, part of the error message)}
+# {fault: (function that draws the faulty figure, part of the error message)}
+FAULTS = {
     "no w = 2": (lambda: lm.bias({name: values[w < 2] for name, values in bias.items()}), "w = 0 and w = 2"),
     "the integral of p(x|z) p(z)": (three_lines(printed=bias["evidence"]), "the gap is KL"),
     "the KL in the other direction": (three_lines(kl=posterior_to_prior), "the gap is KL"),

@@ -34,7 +34,8 @@ def curves(**faulty):
 
 good = odaibo.curves()
 t, log2 = good["t"], good["log2"]
-FAULTS = {                                                  # {fault: (call that draws it, part of the error message)}
+# {fault: (function that draws the faulty figure, part of the error message)}
+FAULTS = {
     "base 2 instead of e": (curves(log=np.log2(t)), "log t lies below t - 1"),
     "base 10": (curves(log=np.log10(t)), "log t lies below t - 1"),
     "log(1 + t)": (curves(log=np.log1p(t)), "touch at t = 1"),
@@ -164,7 +165,7 @@ class SeenData(VAE):
 
 
 class SharedWeights(VAE):
-    """Wrong: the encoder's weights also act on the KL directly."""
+    """Wrong: the KL has an additional term, the sum of the biases of the encoder's first layer."""
 
     def forward(self, x, eps, fit=True):
         encoder_hs = self._encode(x)
@@ -208,7 +209,7 @@ FAULTS |= {
 }
 
 
-def test_probed_finds_the_different_arrows_of_a_changed_model():
+def test_function_probed_finds_the_new_and_missing_arrows_of_a_changed_model():
     assert ("z", "mu") in odaibo.probed(as_model(Feedback))
     assert ("x", "decoder_hs") in odaibo.probed(as_model(SeenData))
     found = odaibo.probed(as_model(NoNoise))

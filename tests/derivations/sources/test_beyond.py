@@ -26,7 +26,7 @@ HARD = [
 
 
 @pytest.mark.parametrize("id, values", HARD)
-def test_identity_holds_at_a_hard_point_inside_its_assumption(id, values):
+def test_identity_holds_at_an_extreme_point_that_satisfies_its_assumption(id, values):
     entry = ENTRIES[id]
     assert all(link.ok for link in judge_sides(*sides_of(entry.printed, point(**values)), entry.tolerance))
 
@@ -73,9 +73,9 @@ def test_inverse_of_the_change_of_variables_is_accurate(bend):
     np.testing.assert_allclose(y + bend * np.tanh(y), t, rtol=1e-12, atol=1e-13)
 
 
-def test_change_of_variables_holds_where_the_entropy_is_almost_0():
+def test_identity_for_a_change_of_variables_holds_where_entropy_is_almost_0():
     """The entropy of y is 1.1 - 1.1 = 0 nats; the judge divides the error of the entropy by 1.1, not by 0."""
-    sigma_q = 3 / math.sqrt(2 * math.pi * math.e)           # y = z / 3 has standard deviation sigma_q / 3, so entropy 0
+    sigma_q = 3 / math.sqrt(2 * math.pi * math.e)           # y = z / 3 has standard deviation sigma_q / 3 and entropy 0
     sides, relations = sides_of(
         ENTRIES["beyond.34"].printed, point(mu_q=0.3, sigma_q=sigma_q, mu_p=0.05, sigma_p=1, slope=3, bend=0)
     )

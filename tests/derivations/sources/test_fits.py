@@ -40,7 +40,7 @@ def test_derivatives_of_the_reverse_kl_equal_central_differences(apart, mu, sigm
         np.testing.assert_allclose((g(at + d) - g(at - d)) / (2 * step), hessian[i], atol=1e-8)
 
 
-def test_fits_have_the_smallest_kl_in_both_directions():
+def test_forward_and_reverse_fit_have_the_smallest_kl_in_their_direction():
     mu, sigma = np.linspace(-6, 6, 61)[:, None], np.geomspace(0.3, 6, 41)
     for apart in APART.ravel():
         for kl, fit in ((fits.kl_forward, fits.fit_forward), (fits.kl_reverse, fits.best_reverse)):
@@ -48,8 +48,11 @@ def test_fits_have_the_smallest_kl_in_both_directions():
             assert least <= on_grid < least + 0.01
 
 
-def test_fits_to_gaussians_far_apart_or_close_together_have_the_known_values():
-    """The two Gaussians have means 3 and -3, or 0.8 and -0.8. The test compares mu, sigma and, for 3 and -3, the KL."""
+def test_mu_and_sigma_of_the_fits_have_the_known_values():
+    """Fit two Gaussians with means 3 and -3, then two Gaussians with means 0.8 and -0.8; compare mu and sigma of the fits.
+
+    For means 3 and -3, compare the KLs, too.
+    """
     np.testing.assert_allclose(fits.fit_forward(3), (0, np.sqrt(10)), atol=1e-12)
     right, left = fits.fit_reverse(3, 3), fits.fit_reverse(3, -3)
     np.testing.assert_allclose(right, (2.984306, 1.023369), atol=1e-6)
@@ -58,7 +61,7 @@ def test_fits_to_gaussians_far_apart_or_close_together_have_the_known_values():
     np.testing.assert_allclose(fits.best_reverse(0.8), (0, 1.273423), atol=1e-6)
 
 
-def test_fits_for_an_array_of_distances_find_the_minimum_for_each_distance():
+def test_fit_to_an_array_of_distances_minimises_the_kl_for_each_distance():
     for fit in (lambda a: fits.fit_reverse(a, a), lambda a: fits.fit_reverse(a, 0), fits.best_reverse):
         mu, sigma = fit(APART)
         gradient, hessian = fits.reverse_slopes(APART, mu, sigma)
@@ -66,7 +69,7 @@ def test_fits_for_an_array_of_distances_find_the_minimum_for_each_distance():
         np.testing.assert_allclose(mu.ravel(), [fit(apart)[0] for apart in APART.ravel()], atol=1e-9)
 
 
-def test_reverse_fit_covers_both_gaussians_if_close_but_one_if_far_apart():
+def test_reverse_fit_covers_two_close_gaussians_and_one_of_two_distant_gaussians():
     mu, _ = fits.best_reverse(np.array([0.8, 2.5, 2.8, 2.9, 3, 4]))
     np.testing.assert_allclose(mu[:3], 0, atol=1e-9)
     np.testing.assert_allclose(mu[3:], (2.9, 3, 4), atol=0.03)
@@ -87,7 +90,7 @@ def test_negative_sigma_and_a_start_far_from_any_minimum_are_refused():
 
 
 @pytest.mark.parametrize("fit", [fits.fit_forward, fits.best_reverse])
-def test_fit_to_repeated_distances_equals_the_fit_to_each_distance(fit):
+def test_fit_to_an_array_with_equal_distances_equals_the_separate_fits(fit):
     mu, sigma = fit(np.array([[3.0], [2.5], [3.0]]))
     assert mu.shape == sigma.shape == (3, 1)
     for k, apart in enumerate((3.0, 2.5, 3.0)):

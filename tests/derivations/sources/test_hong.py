@@ -57,7 +57,7 @@ def test_descent_step_follows_the_gradient_of_the_loss():
             assert np.abs(at[t + 1] - at[t] - step).max() < 1e-14
 
 
-def test_one_call_of_lowest_finds_the_minima_of_many_functions():
+def test_function_lowest_minimises_many_functions_in_one_call():
     lows = np.array([[-1.5], [0.0], [3.25]])
     found = lowest(lambda t: np.cosh((t - lows) / 4))
     assert found.shape == lows.shape and np.abs(found - lows).max() < 1e-12
