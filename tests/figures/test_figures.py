@@ -67,7 +67,10 @@ def with_sigma(variances, errors, held_out):
 
 
 def decreasing_sigma(epochs=30):
-    """Return records: sigma^2 falls from 1 to about 0.0515, 3 % above the training error of 0.05; held-out error 0.06."""
+    """Return records in which sigma^2 falls from 1 to about 0.0515: 3 % above the mean squared error of the training data.
+
+    This error falls from 0.07 to 0.05. The mean squared error of the held-out data falls from 0.08 to 0.06.
+    """
     down = np.exp(-np.arange(epochs) / 3)
     return with_sigma(0.0515 + 0.95 * down, 0.05 + 0.02 * down, 0.06 + 0.02 * down)
 
@@ -114,7 +117,10 @@ every_figure = pytest.mark.parametrize("name", NAMES)
 
 
 def texts(figure):
-    """Return (text, box in pixels) of every text in the figure, without labels of ticks beyond the ends of an axis."""
+    """Return (text, box in pixels) for every text that the figure shows.
+
+    Matplotlib does not draw a tick label outside the limits of its axis, so these labels are left out.
+    """
     figure.draw_without_rendering()
     unseen = set()
     for axis in [axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]:
@@ -137,7 +143,7 @@ def names(axis):
     return [label.get_text() for label in axis.get_ticklabels()]
 
 
-def test_rate_distortion_figure_marks_beta_1_and_shows_stacked_kls():
+def test_rate_distortion_figure_has_a_ring_at_beta_1_and_stacked_kls():
     figure, alt = drawn("rate_distortion")
     left, right = figure.axes
     rates = [[sum(point.kls), point.distortion] for point in points()]
@@ -172,7 +178,7 @@ def test_rate_distortion_labels_do_not_cover_points_or_each_other():
         assert min(np.hypot(*(dot - corner)) for corner in box.corners()) < 0.5 * figure.dpi
 
 
-def test_rate_distortion_figure_draws_no_ring_in_a_sweep_over_sigma():
+def test_rate_distortion_figure_of_a_sweep_over_sigma_has_no_ring():
     figure, alt = training.rate_distortion(points(), "sigma")
     assert len(figure.axes[0].collections) == 1 and "beta = 1" not in alt
 
@@ -295,7 +301,7 @@ def test_every_text_lies_inside_the_edges_of_the_figure(name):
     assert [text for text, _ in written] == inside and len(inside) > 3
 
 
-def test_loss_curves_draw_the_records_and_elbo_is_reconstruction_minus_kl():
+def test_loss_curves_show_the_recorded_values_and_elbo_is_reconstruction_minus_kl():
     figure, _ = drawn("loss_curves")
     elbo, reconstruction, kl = figure.axes
     for i, who in enumerate(("train", "test")):
@@ -309,7 +315,7 @@ def test_loss_curves_draw_the_records_and_elbo_is_reconstruction_minus_kl():
     assert [len(axes.lines) for axes in (reconstruction, kl)] == [2, 2]
 
 
-def test_loss_curves_leave_out_a_very_low_start_and_state_its_elbo():
+def test_loss_curves_hide_a_very_low_first_elbo_but_print_its_value():
     figure, _ = training.loss_curves(history(200))
     low, high = figure.axes[0].get_ylim()
     settled = [record.test_elbo for record in history(200)[20:]]
@@ -317,14 +323,14 @@ def test_loss_curves_leave_out_a_very_low_start_and_state_its_elbo():
     assert f"\u2193 starts at \u2212{-history(200)[0].test_elbo:.1f}" in [text for text, _ in texts(figure)]
 
 
-def test_loss_curves_state_if_the_elbo_is_below_or_above_log_px():
+def test_alt_text_of_loss_curves_compares_the_elbo_with_log_px():
     last = history()[-1].test_elbo
     assert "0.500 below the exact" in training.loss_curves(history(), last + 0.5)[1]
     assert "0.500 above the exact" in training.loss_curves(history(), last - 0.5)[1]
     assert "0.250 above the exact" in training.loss_curves(history(), last, last + 0.25)[1]
 
 
-def test_loss_curves_state_the_measured_elbo_not_the_last_recorded_elbo():
+def test_loss_curves_print_the_measured_elbo_instead_of_the_last_record():
     figure, alt = drawn("measured_curves")
     assert "ends at -58.0 nats, 8.04 below the exact log p(x)" in alt and "began at" in alt
     assert figure.get_suptitle() == "The held-out ELBO ends at \u221258.0 nats, 8.04 below the exact log p(x)"
@@ -332,13 +338,14 @@ def test_loss_curves_state_the_measured_elbo_not_the_last_recorded_elbo():
     (dot,) = [line.get_xydata() for line in elbo.lines if line.get_marker() == "o"]
     np.testing.assert_array_equal(dot, [[20, -58.04]])
     assert "held out \u221258.0" in [text.get_text() for text in elbo.texts]
-    # The labels of the two parts have no numbers, because parts from one draw do not add up to the measured ELBO.
+    # The labels of the reconstruction and of the KL have no numbers. Each recorded value comes from one draw of z, so the
+    # recorded reconstruction minus the recorded KL differs from the measured ELBO.
     for axes in parts:
         assert {text.get_text() for text in axes.texts if "starts" not in text.get_text()} == {"training", "held out"}
     assert not any(line.get_marker() == "o" for line in drawn("loss_curves")[0].axes[0].lines)
 
 
-def test_loss_curves_name_the_data_of_each_curve_and_line():
+def test_caption_of_loss_curves_says_which_data_each_line_shows():
     caption = " ".join(drawn("measured_curves")[0].get_supxlabel().split())
     assert "Held-out curves: after each epoch, one draw of z per data point" in caption and "with many draws of z" in caption
     assert "Dot and dashed line: measured after training, on 7 held-out data points" in caption
@@ -422,9 +429,9 @@ def test_ticks_of_a_logarithmic_axis_are_few_and_correct(ends):
 def test_kl_bars_are_sorted_and_only_active_dimensions_are_filled(J):
     vae, x, _ = problem(J)
     weight, bias = vae.layers("encoder")[-1]
-    weight[:, : J // 2] = 0                                 # half of the means of q(z|x) are constant
+    weight[:, : J // 2] = 0                                 # make half of the means of q(z|x) constant
     if J > 2:
-        weight[:, J // 2] *= 0.01                           # another mean is nearly constant
+        weight[:, J // 2] *= 0.01                           # make one more mean of q(z|x) nearly constant
     mu, log_var = vae.encode(x)
     kl = kl_standard_normal(mu, log_var).mean(axis=0)
     order = np.argsort(-kl)
@@ -476,7 +483,7 @@ def test_prior_samples_show_means_and_samples_decoded_from_the_same_z():
     assert np.isnan(tiles(left, 3, gap=1)[7:]).all()        # two of the 3 x 3 places are empty
 
 
-def test_each_row_of_traversals_varies_one_coordinate_in_order_of_decreasing_kl():
+def test_traversal_rows_are_sorted_by_kl_and_each_row_varies_one_coordinate():
     vae, x, _ = problem(13)
     figure, alt = figures.traversals(vae, x, SHAPE, n=5)
     kl = kl_standard_normal(*vae.encode(x)).mean(axis=0)
@@ -490,7 +497,7 @@ def test_each_row_of_traversals_varies_one_coordinate_in_order_of_decreasing_kl(
 
 
 @pytest.mark.parametrize("likelihood", [Binomial(16), Bernoulli(), Gaussian("learned")], ids=repr)
-def test_manifold_shows_decoded_normal_quantiles_with_z_1_on_the_horizontal_axis(likelihood):
+def test_manifold_shows_decoder_means_at_normal_quantiles_and_z_1_is_horizontal(likelihood):
     vae, _, _ = problem(2, likelihood)
     (axes,) = figures.manifold(vae, SHAPE, n=5)[0].axes
     z = [NormalDist().inv_cdf(p) for p in (0.1, 0.3, 0.5, 0.7, 0.9)]
@@ -498,7 +505,7 @@ def test_manifold_shows_decoded_normal_quantiles_with_z_1_on_the_horizontal_axis
     np.testing.assert_allclose(tiles(axes, 5), expected, rtol=1e-12)
     assert axes.images[0].origin == "upper" and axes.images[0].get_extent() == [0, 5, 0, 5]
     assert not np.ma.getmaskarray(axes.images[0].get_array()).any()             # no gaps
-    for axis in (axes.xaxis, axes.yaxis):                   # tick z is at 5 times the prior probability below z
+    for axis in (axes.xaxis, axes.yaxis):                   # the tick with the label z is at 5 P(Z < z), Z ~ N(0, 1)
         mass = [NormalDist().cdf(float(name.replace("\u2212", "-"))) for name in names(axis)]
         np.testing.assert_allclose(axis.get_ticklocs(), 5 * np.array(mass), rtol=1e-12)
     white, black = axes.images[0].get_clim()
@@ -576,7 +583,7 @@ def test_class_names_in_the_figure_cover_no_point_and_no_other_name(seed):
     assert any(text.get_window_extent().contains(*code) for text in axes.texts for code in codes)
 
 
-def test_class_name_is_near_the_class_median_or_connected_by_a_line():
+def test_class_name_is_near_the_class_median_or_a_line_leads_there():
     y = np.repeat([0, 1, 7], 20)
     centres = np.array([[2.0, 0.0], [-2.0, 1.0], [-2.0, 1.0]])
     mu = np.repeat(centres, 20, axis=0) + np.random.default_rng(0).normal(0, 1e-3, (60, 2))
@@ -590,7 +597,8 @@ def test_class_name_is_near_the_class_median_or_connected_by_a_line():
     for label, centre, place, distance in zip((0, 1, 7), centres, places, away):
         if distance > 0.33:
             np.testing.assert_allclose(lines[style.CLASSES[label]], [centre, place], atol=0.01)
-    # `right` is the fraction of codes nearest to the median of their class: all of class 0; classes 1 and 7 overlap.
+    # `right` is the fraction of codes for which the nearest median is the median of their own class. This is true for every
+    # code of class 0, but not for every code of the classes 1 and 7, because these two classes overlap.
     assert 0.33 < right < 1
 
 
@@ -662,7 +670,7 @@ def test_figures_of_the_smallest_models_and_data_can_be_drawn():
         figure.draw_without_rendering()                     # a warning would fail the test
 
 
-def test_latent_line_shows_codes_by_class_below_decoded_images():
+def test_latent_line_has_decoded_images_above_one_row_of_codes_per_class():
     vae, x, y = problem(1)
     above, rows = drawn("latent_line")[0].axes
     z = vae.encode(x)[0][:, 0]
@@ -689,7 +697,7 @@ def test_latent_line_shows_codes_by_class_below_decoded_images():
     ],
 )
 @pytest.mark.parametrize("labelled", [True, False])
-def test_all_figures_draws_only_figures_that_suit_model_and_data(J, of_images, of_others, labelled):
+def test_function_all_figures_draws_only_figures_that_suit_model_and_data(J, of_images, of_others, labelled):
     vae, x, y = problem(J)
     y = y if labelled else None
     data = SimpleNamespace(train_x=x, train_y=y, test_x=x, test_y=y, image_shape=SHAPE)
@@ -785,14 +793,15 @@ def oklab(light):
 
 
 def closest(colours, eyes=EYES):
-    """Return the distance of the two most similar colours, for the eyes that distinguish them worst."""
+    """Return the smallest distance between two colours, over all pairs of colours and all kinds of eyes."""
     pairs = np.triu_indices(len(colours), 1)
     seen = [oklab(linear(colours) @ eye.T) for eye in eyes]
     return min(np.linalg.norm(lab[:, None] - lab, axis=-1)[pairs].min() for lab in seen)
 
 
 def test_colour_blind_readers_can_distinguish_the_class_colours():
-    contrast = 1.05 / (linear(style.CLASSES) @ [0.2126, 0.7152, 0.0722] + 0.05)      # with white, by WCAG 2
+    # The contrast ratio of each class colour with white, as defined by WCAG 2 (Web Content Accessibility Guidelines)
+    contrast = 1.05 / (linear(style.CLASSES) @ [0.2126, 0.7152, 0.0722] + 0.05)
     assert contrast.min() > 3
     petroff10 = "#3f90da #ffa90e #bd1f01 #94a4a2 #832db6 #a96b59 #e76300 #b9ac70 #717581 #92dadd".split()
     assert closest(style.CLASSES) / closest(petroff10) == pytest.approx(1.9, abs=0.05)

@@ -59,14 +59,18 @@ def closed_elbo(vae, x):
 def sigma_points(latent, rows):
     """Return noise eps (2J, rows, J): for every row, the points +-sqrt(J) e_j.
 
-    The points have mean 0 and covariance I, so a linear model has the same mean loss for them as for standard normal noise.
+    These points have mean 0 and covariance I, like standard normal noise. The loss of a linear model is quadratic in eps, so
+    the mean loss over these points is exactly the mean loss over the noise.
     """
     points = np.sqrt(latent) * np.concatenate([np.eye(latent), -np.eye(latent)])
     return np.repeat(points[:, None, :], rows, axis=1)
 
 
 def fit_linear(vae, x, tolerance=1e-13):
-    """Minimise the exact mean loss of a linear VAE by BFGS with `vae.backward`; return its mean ELBO. This changes `vae`."""
+    """Fit a linear VAE to the data x, and return the mean ELBO of the fitted model. This changes the parameters of `vae`.
+
+    BFGS minimises the exact mean loss; `VAE.backward` computes the gradient.
+    """
     eps = sigma_points(vae.latent, len(x))
 
     def loss(flat, _):

@@ -106,9 +106,9 @@ def check_model_gradient(vae, x, eps, oracle):
 
 
 def noise_nodes(latent, rows, nodes=5):
-    """Return eps (L, rows, J) and weights (L,): the weighted sum of f(eps) over L is the mean of f for standard normal eps.
+    """Return eps (L, rows, J) and weights (L,): the mean of f(eps) for standard normal eps is sum_l weights[l] f(eps[l]).
 
-    If f is a polynomial, the mean is exact for degrees below 2 * nodes in every coordinate (Gauss-Hermite quadrature).
+    This is Gauss-Hermite quadrature. It is exact if f is a polynomial with a degree below 2 * nodes in every coordinate.
     """
     points, weights = np.polynomial.hermite_e.hermegauss(nodes)
     eps = np.stack(np.meshgrid(*[points] * latent, indexing="ij"), axis=-1).reshape(-1, 1, latent)
@@ -119,7 +119,8 @@ def noise_nodes(latent, rows, nodes=5):
 def gaussian_line(mu, sigma):
     """Return nodes and spacing: f(nodes).sum() * spacing is the integral of f, if f decays like N(mu, sigma^2).
 
-    For such f, the error of this trapezoid rule, about exp(-2 pi^2 / h^2) for spacing h sigma, is far below rounding.
+    This is the trapezoid rule with the spacing h sigma. For such an f, the rule has an error of about exp(-2 pi^2 / h^2). If
+    h is 0.1, this error is far below the rounding error.
     """
     h = 0.1
     return mu + sigma * h * np.arange(-140, 141), sigma * h
@@ -140,7 +141,7 @@ def has_fixed_sigma(likelihood):
 
 
 def random_vae(rng, likelihood=COINS, *, features=4, latent=2, hidden=(3,), dtype=np.float64, **settings):
-    """Return a model with random weights and biases; the small weights and zero biases of a new model hide errors."""
+    """Return a model with random weights and biases. A new model has small weights and zero biases: they hide errors."""
     vae = VAE.init(rng, features, latent, hidden, dtype=dtype, likelihood=likelihood, **settings)
     vae.params.flat[...] = rng.normal(0, 0.5, vae.params.flat.shape)
     if has_fixed_sigma(likelihood):
@@ -164,7 +165,7 @@ def random_problem(seed, likelihood=COINS, *, rows=3, samples=1, dtype=np.float6
 
 
 def arrays_in(value):
-    """Return all arrays in nested tuples and lists as one list, without numbers and arrays that have no axis."""
+    """Return one list of all arrays in nested tuples and lists. Leave out numbers and arrays of shape ()."""
     if isinstance(value, (list, tuple)):
         return [array for part in value for array in arrays_in(part)]
     return [value] if np.ndim(value) else []

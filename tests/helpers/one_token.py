@@ -24,20 +24,20 @@ NAMES = {
 
 
 class Mutant(NamedTuple):
-    """A mutant: its name (place, tokens and line), and the change, in the format of the museum."""
+    """A mutant: `name` states the place, both tokens and the line. Like a `Bug` of the museum, it has a list of changes."""
 
     name: str
     changes: list[Change]
 
 
 def mutants(module: str, source: str) -> Iterator[Mutant]:
-    """Yield every mutant of the source of minivae/MODULE.py that Python can compile.
+    """Yield every mutant of minivae/MODULE.py with this source. Leave out mutants that Python cannot compile.
 
     Imports, annotations, signatures and decorators stay unchanged.
     """
     lines, tree = source.splitlines(keepends=True), ast.parse(source)
     unchanged_rows = {row for node in ast.walk(tree) for row in _rows_to_leave(node)}
-    ends = [0, *(node.end_lineno for node in tree.body)]    # ends of statements; only the changed statement is compiled
+    ends = [0, *(node.end_lineno for node in tree.body)]    # last line of each top-level statement
     before = None
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         (row, start), (_, end) = token.start, token.end
@@ -48,6 +48,7 @@ def mutants(module: str, source: str) -> Iterator[Mutant]:
         line = lines[row - 1]
         broken = line[:start] + replacement + line[end:]
         first, last = next((first, last) for first, last in pairwise(ends) if row <= last)
+        # Compile only the changed statement, to save time.
         if _compiles("".join([*lines[first : row - 1], broken, *lines[row:last]])):
             name = f"{module}.py:{row}:{start}  {token.string} -> {replacement or '(nothing)'}  in  {line.strip()}"
             yield Mutant(name, [_change(module, source, lines, row - 1, broken)])
@@ -62,8 +63,9 @@ def _rows_to_leave(node):
 
 
 def _replacement(token, before):
-    """Return the token that replaces this one, or None."""
-    # Replace an operator other than "-" only if it stands after a term: the * of *args is not a multiplication.
+    """Return the token that replaces `token`, or None if `token` stays unchanged; `before` is the token before `token`."""
+    # Replace an operator only if a name, a number, ")" or "]" comes before it. So the * of *args stays unchanged, because
+    # it is not a multiplication. A "-" is always replaced.
     if token.type == tokenize.OP and token.string != "-":
         is_name = before.type == tokenize.NAME and not keyword.iskeyword(before.string)
         if not (is_name or before.type == tokenize.NUMBER or before.string in (")", "]")):

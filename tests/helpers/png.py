@@ -4,7 +4,7 @@ import struct
 
 
 def png_texts(path):
-    """Return {key: text} of the tEXt chunks (Latin 1) and the uncompressed iTXt chunks (UTF-8)."""
+    """Return {key: text} from two kinds of chunks of a PNG: tEXt (in Latin 1) and uncompressed iTXt (in UTF-8)."""
     content, texts = path.read_bytes(), {}
     start = 8                                               # the chunks begin after the signature of 8 bytes
     while start < len(content):

@@ -110,7 +110,10 @@ def run_command(command: str, directory: Path) -> tuple[int, str, str]:
 
 @functools.cache
 def main_of(program: str) -> Callable:
-    """Return the main function of a program; first import the large modules of its commands, once for all forks."""
+    """Import a program and the large modules that its commands need; return the program's function `main`.
+
+    All forks share these modules, so they are imported only once.
+    """
     late = ("matplotlib.backends.backend_agg", "minivae.figures", "minivae.museum.command", "derivations.figures")
     for name in (*late, f"{program}.app.cli"):
         importlib.import_module(name)

@@ -38,7 +38,11 @@ def run_on_two_cores(session: pytest.Session, slow_fixtures: frozenset) -> bool 
 
 
 def can_use_two_processes(session: pytest.Session, files: list) -> bool:
-    """Return True if there are many or slow tests in 2 to 256 files, two cores, no debugger, no failure, and a safe fork."""
+    """Return True if the tests are many or slow, and if two processes are possible.
+
+    Two processes need two cores, a safe fork and 2 to 256 files. They are impossible with a debugger, with the options -s
+    (no capture) and --collect-only, and after a failure during collection.
+    """
     option = session.config.option
     alone = option.collectonly or option.usepdb or option.trace or option.capture != "fd" or session.testsfailed
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1      # on other systems threads make a fork unsafe
@@ -55,7 +59,10 @@ def grouped_by_file(items: list, slow_fixtures: frozenset) -> list[list]:
 
 
 def queue_of(count: int) -> int:
-    """Return the read end of a pipe with one byte per file; each byte can be read once, by either process."""
+    """Return a pipe (its end for reading) that contains the number of every file, as one byte.
+
+    A byte can be read only once: the process that reads the byte runs the tests of this file.
+    """
     queue, end = os.pipe()
     os.write(end, bytes(range(count)))
     os.close(end)
@@ -63,10 +70,10 @@ def queue_of(count: int) -> int:
 
 
 def tests_to_run(files: list[list], queue: int) -> Iterator[tuple]:
-    """Yield every test that this process takes from the queue, with the next test of the same file, or None.
+    """Yield pairs of a test and the next test of its file, for the files that this process takes from the queue.
 
-    A process takes its next file only when all tests of the current file are done. So the next test after the last test
-    of a file is not known yet, and None stands for it: pytest then ends all fixtures, also those of the session.
+    A process takes its next file only when all tests of the current file are done. So when the last test of a file runs, the
+    next test is not known yet. The pair then has None, and pytest ends all fixtures, also those of the session.
     """
     for index in iter(lambda: os.read(queue, 1), b""):
         file = files[index[0]]
@@ -74,7 +81,7 @@ def tests_to_run(files: list[list], queue: int) -> Iterator[tuple]:
 
 
 class Second:
-    """The second process: start it, read its reports and stop it, from the first process."""
+    """The second process: the first process starts it, reads its reports and stops it."""
 
     def __init__(self, session: pytest.Session, queue: int):
         self.session, self.queue = session, queue
@@ -95,7 +102,7 @@ class Second:
             self.run_child(files, first)
 
     def run_child(self, files: list[list], first: int) -> None:
-        """Run tests in the child until the queue is empty or the first process is gone; never return."""
+        """Run tests in the child process until the queue is empty or the first process has ended; then exit, not return."""
         config, status = self.session.config, 1
         try:
             signal.signal(signal.SIGINT, signal.default_int_handler)    # `stop` sends SIGINT; a shell may have disabled it
@@ -117,7 +124,7 @@ class Second:
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
-            os._exit(status)                                # never continue as a second pytest
+            os._exit(status)                                # after a return, the child would continue as a second pytest
 
     def pass_on_reports(self) -> bool:
         """Give pytest all reports that are complete; return True if more may come."""
@@ -142,7 +149,7 @@ class Second:
         return alive
 
     def is_alive(self) -> bool:
-        """Return True if the process runs; if it has ended, store its exit code, or -9 if signal 9 ended it."""
+        """Return True if the process runs. If the process has ended, store its exit code (-9 if signal 9 ended it)."""
         if self.status is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             self.status = os.waitstatus_to_exitcode(status) if pid else None
@@ -161,7 +168,7 @@ class Second:
 
 
 class Reporter:
-    """Plugin of the second process: write one line when a test begins and one with its reports when it ends."""
+    """Plugin of the second process. It writes one line before each test, and one line with the reports after the test."""
 
     def __init__(self, file):
         self.file = file

@@ -19,7 +19,7 @@ SIZES = (1, 10, 100, 1000)
 
 
 def planted(cost, growth):
-    """Return a scaling table whose three rounds all measure cost(n) for the size n."""
+    """Return a `scaling.Table`: each of its three rounds gives the value cost(n) for the size n."""
     return scaling.Table("plant", "n", SIZES, lambda sizes, *_: {"s": {n: [cost(n)] * 3 for n in sizes}}, {"s": growth})
 
 
@@ -29,12 +29,12 @@ def test_fit_to_a_power_law_returns_its_exponent(p, c):
     assert timing.exponent({n: c * n**p for n in SIZES}) == pytest.approx(p, abs=1e-12)
 
 
-def test_exponent_fit_ignores_sizes_below_the_argument_start():
+def test_fit_of_an_exponent_ignores_sizes_smaller_than_start():
     values = {n: max(n, 50.0) for n in SIZES}
     assert timing.exponent(values, start=100) == pytest.approx(1) and timing.exponent(values) < 0.7
 
 
-def test_fit_can_subtract_the_first_value_to_remove_a_constant_cost():
+def test_subtracting_the_first_value_removes_a_constant_cost_from_the_fit():
     growth = scaling.Growth("affine", 1, above_first=True)
     values = {n: [1000 + 3.0 * n] for n in (1, 2, 3, 4, 5, 6)}
     assert scaling.fitted(values, growth) == pytest.approx(1)
@@ -66,7 +66,7 @@ def test_cost_that_grows_faster_than_its_bound_is_noticed(cost, growth, capsys):
 
 
 class Work:
-    """A contender (object to be timed) whose step advances a fake clock by n^p seconds."""
+    """A contender: an object to be timed. Each of its steps moves a fake clock forward by n^p seconds."""
 
     def __init__(self, clock, n, p):
         self.clock, self.cost = clock, n**p
@@ -168,7 +168,7 @@ def test_format_of_every_benchmark_data_file_is_recognised(tmp_path):
 
 @pytest.mark.slow
 def test_benchmark_measures_time_memory_and_exit_code_of_a_process(tmp_path):
-    parent = np.ones(300 * 2**17)                           # 300 MiB of the parent process, not counted
+    parent = np.ones(300 * 2**17)                           # 300 MiB in the parent process: they must not be counted
     code, seconds, peak = files.measured(["plot", str(tmp_path)])
     assert code == 2 and 0.05 < seconds and 20 < peak < parent.nbytes / 2**20
 
@@ -178,7 +178,7 @@ def test_benchmark_measures_time_memory_and_exit_code_of_a_process(tmp_path):
 
 @pytest.mark.parametrize("latent", [1, 2])
 @pytest.mark.parametrize("accuracy", [1e-7, 1e-4])
-def test_reference_of_the_exact_benchmark_equals_the_closed_form(latent, accuracy):
+def test_reference_log_px_of_the_benchmark_equals_the_closed_form(latent, accuracy):
     vae, x = linear_model(0, latent, sigma=0.02)            # posteriors far narrower than the first cells of the grid
     assert np.abs(exact.reference(vae, x, accuracy) - exact_linear(vae, x).log_px).max() < accuracy
 

@@ -274,11 +274,11 @@ ADDED = {
 }
 
 
-# Checks that run in a copy of the project with all additions
+# Checks of the additions. They pass in a copy of the project with all additions, but fail in the project itself.
 
 
 def check_gradient(name):
-    """Compare the backward function that has this name in the gradient table with both numerical gradients."""
+    """Compare the result of a backward function with both numerical gradients; `name` is its key in the gradient table."""
     from tests.core import test_gradients as table
 
     case = table.TABLE[name]
@@ -372,16 +372,16 @@ def test_extension_works_after_changing_only_the_listed_files(heading, traceback
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_extension_checks_fail_without_the_extension(check):
+def test_each_check_of_an_extension_fails_if_the_extension_is_missing(check):
     assert traceback_of(check)
 
 
 @pytest.mark.slow
-def test_all_extensions_appear_in_gradient_table_and_ledger_and_train_help(tracebacks):
+def test_gradient_table_and_ledger_and_help_of_train_contain_all_extensions(tracebacks):
     assert tracebacks["rules"] == ""
 
 
-def test_readme_lists_exactly_the_files_that_each_addition_changes():
+def test_readme_names_exactly_the_changed_files_for_each_addition():
     assert {heading: sorted(paths) for heading, paths in LISTS.items()} == {h: sorted(paths) for h, paths in ADDED.items()}
 
 
@@ -391,7 +391,7 @@ def train_help():
     return printed.getvalue()
 
 
-def test_train_help_lists_every_likelihood_activation_and_estimator():
+def test_help_of_train_contains_every_likelihood_and_activation_and_estimator():
     estimators = {estimator for _, estimator in OBJECTIVES}
     assert {*LIKELIHOODS, *ACTIVATIONS, *estimators} <= set(re.findall(r"\w+", train_help()))
 
@@ -402,7 +402,7 @@ def check_rules():
 
     assert {name.split(":")[0] for name in table.TABLE} == table.backwards_in_the_source()
     assert [place.name for place in code_map.reading_map() if not place.tied] == []
-    test_train_help_lists_every_likelihood_activation_and_estimator()
+    test_help_of_train_contains_every_likelihood_and_activation_and_estimator()
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def test_mutant_sample_covers_the_core_and_depends_on_its_seed():
 @pytest.mark.slow
 @pytest.mark.parametrize("rooms, modules, many", [(("evidence", "rosetta"), mutants.EVIDENCE, 700),
                                                   (("doctor",), mutants.DOCTOR, 1500)])  # fmt: skip
-def test_mutant_sample_covers_every_module_of_its_folders(rooms, modules, many):
+def test_mutants_are_made_from_every_module_of_a_folder(rooms, modules, many):
     files = [path for room in rooms for path in (mutants.ROOT / "minivae" / room).glob("[!_]*.py")]
     assert sorted(f"{path.parent.name}.{path.stem}" for path in files) == sorted(modules)
     every = mutants.mutants_of(modules)

@@ -29,7 +29,7 @@ def wrong_in_one_entry(value):
 @pytest.mark.parametrize(
     "actual, desired",
     [
-        (ONE_TO_SIX[:1], ONE_TO_SIX),                       # NumPy would broadcast the first four pairs
+        (ONE_TO_SIX[:1], ONE_TO_SIX),                       # pairs 1 to 4: NumPy would broadcast these arrays
         (np.ones(()), np.ones(3)),
         (np.ones(3), np.ones((3, 1))),
         (np.ones((0,)), np.ones((1,))),
@@ -49,7 +49,7 @@ def wrong_in_one_entry(value):
         (np.array([0], np.uint8), np.array([255], np.uint8)),
     ],
 )
-def test_function_close_rejects_distant_values(actual, desired):
+def test_function_close_rejects_nan_and_wrong_shapes_and_types_and_values(actual, desired):
     with pytest.raises(AssertionError):
         close(actual, desired, rel=1e-6)
 

@@ -33,7 +33,7 @@ def options(tmp_path, out, **changed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["vae-2h", "iwae-5", "grey"])
-def test_stopped_and_resumed_published_run_equals_an_uninterrupted_run(tmp_path, name):
+def test_resumed_run_of_a_published_setting_equals_an_uninterrupted_run(tmp_path, name):
     mnist(tmp_path)
     published.run(name, options(tmp_path, "two", epochs=1))
     one, two = (published.run(name, options(tmp_path, out)) for out in ("one", "two"))
@@ -44,7 +44,7 @@ def test_stopped_and_resumed_published_run_equals_an_uninterrupted_run(tmp_path,
     assert f"{one['measured']:.2f}" in published.table([one]) and str(one["published"]) in published.table([one])
 
 
-def test_estimate_of_minus_log_px_and_its_error_fall_with_more_draws(tmp_path):
+def test_more_draws_reduce_the_estimate_of_minus_log_px_and_its_error(tmp_path):
     dataset = data.load(mnist(tmp_path)).binarized()
     training, _ = published.train_or_resume("vae", dataset, 1, options(tmp_path, "out").out)
     found = {k: published.nll(training.vae, dataset.test_x, k) for k in (2, 2000)}

@@ -40,7 +40,7 @@ def same(printed, shown):
     return True
 
 
-def test_page_comparison_rejects_other_words_and_distant_numbers():
+def test_function_same_rejects_wrong_words_and_numbers_outside_the_tolerance():
     shown = "ELBO  -135.7 +- 0.009  files  a.png"
     assert same("ELBO -137.1 +- 0.010 files a.png", shown)
     for printed in ("ELBO -135.7 +- 0.009 files b.png", "ELBO -150.0 +- 0.009 files a.png", "ELBO -135.7 +- 0.009 files",
@@ -85,7 +85,7 @@ def test_text_after_the_debugger_prompt_is_given_to_the_debugger(tmp_path):
     assert code == 0 and printed.endswith("(Pdb) p a + 40\n42\n(Pdb) q\n"), error
 
 
-def test_ci_runs_the_setup_commands_for_train_and_pytest():
+def test_ci_runs_both_setup_commands_of_the_readme():
     shown = [line for fence in fences(README, "console") for line in fence[1].splitlines()]
     lines = [line[2:] for line in shown if line.startswith("$ " + SETUP)]
     assert [line.split()[-1] for line in lines] == ["train", "pytest"]
@@ -167,7 +167,7 @@ def test_readme_states_the_length_of_the_code_outside_the_core():
         assert abs(lines - int(number.replace(",", ""))) < 0.1 * lines, lines
 
 
-def test_front_page_states_the_number_of_exhibits_and_default_hidden_units():
+def test_front_page_states_correct_numbers_of_exhibits_and_hidden_units_and_epochs():
     (exhibits,) = re.findall(r"which checks notice each of (\d+) bugs", README)
     assert int(exhibits) == len(bugs())
     words = r"with (\d+) hidden units \(the command has ([\d,]+)\) and (\d+) epochs:.*?hidden=\((\d+),\).*?epochs=(\d+)\)"
@@ -183,7 +183,7 @@ def rows_between(first, last):
     return [row for entry in entries[ids.index(first) : ids.index(last) + 1] for row in entry.rows]
 
 
-def test_errata_page_calls_equations_right_or_wrong_as_the_ledger_does():
+def test_errata_page_and_ledger_agree_on_right_and_wrong_equations():
     text = PAGES["derivations/ERRATA.md"]
     steps, wrong = re.search(r"Every equation (from.*?)\n(Five of the seven wrong lines.*?)\n\n", text, re.DOTALL).groups()
     chains = re.findall(r"`([\w.]+)` to `([\w.]+)`", steps)

@@ -23,7 +23,8 @@ LAYERS = (                                                  # a module may impor
     {"train"},
     # Folders: a user calls their functions, but need not read their code.
     {"data"},
-    {"one_page"},                                           # students read this file, too; it needs `data`, so it is here
+    # Students also read one_page. It imports `data`, so it must come after `data`.
+    {"one_page"},
     {"runs", "evidence"},
     {"figures"},
     {"rosetta", "museum", "doctor", "explorer", "exercises", "app"},
@@ -33,7 +34,7 @@ LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in mod
 
 
 def files_of(*packages):
-    """Return the Python files of these packages without the benchmarks, which may import any installed library."""
+    """Return the Python files of these packages, except the benchmarks: they may import any installed library."""
     found = [path for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
     return [path for path in found if "benchmarks" not in path.parts]
 
@@ -49,7 +50,7 @@ def nodes_of(tree):
 
 
 def imported(tree, package):
-    """Yield the dotted name and the line of every import, also inside functions; `package` resolves relative imports."""
+    """Yield (dotted name, line) of every import, also inside functions. Relative imports are relative to `package`."""
     for node in nodes_of(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
@@ -78,7 +79,7 @@ def place_of(path):
 
 
 def wrong_imports(module, tree):
-    """Yield the imports that a module of minivae makes from a later layer."""
+    """Yield the imports of later layers in a module of minivae; such imports are forbidden."""
     for dotted, line in imported(tree, "minivae"):
         source = module_of(dotted, [f"minivae.{name}" for name in LEVEL])
         if source and LEVEL[source.split(".")[1]] > LEVEL[module]:
@@ -94,7 +95,7 @@ def test_no_module_of_minivae_imports_from_a_later_layer():
 
 
 def cycles(imports):
-    """Return the modules that import themselves through other modules."""
+    """Return the modules that lie on a cycle of imports, for example a and b if a imports b and b imports a."""
     reach = {module: set(others) for module, others in imports.items()}
     for middle in imports:
         for module in imports:
@@ -211,7 +212,7 @@ def documented_methods(tree):
 
 
 def without_docstring(path, tree):
-    """Yield public definitions without docstring; a method may inherit it from a base class in the same module."""
+    """Yield public definitions without a docstring, except methods that a base class in the same module documents."""
     documented = documented_methods(tree)
     for owner, node in public_definitions(tree):
         bases = [ast.unparse(base) for base in owner.bases] if owner else []
@@ -244,7 +245,7 @@ ENOUGH = 5                                                  # lines that every d
 
 
 def long_docstrings(path, tree):
-    """Yield functions whose docstring has more than ENOUGH lines and more lines than the signature and the code."""
+    """Yield functions with a docstring that is longer than ENOUGH lines and also longer than signature plus code."""
     for node in nodes_of(tree):
         if isinstance(node, ast.FunctionDef) and ast.get_docstring(node):
             text = node.body[0]
@@ -265,7 +266,7 @@ def test_public_names_have_docstrings():
 def without_hints(path, tree):
     """Yield public functions and methods that lack a type hint, for the result or for an argument without default.
 
-    Four cases are exempt. A backward function has the arguments of the forward function above it. For methods of a
+    Four cases are exempt. For a backward function, the forward function above it has the hints. For methods of a
     likelihood, the base class `Likelihood` has the hints. An argument `value` may have any type. From the folder `app`,
     users import only `main`.
     """
@@ -379,7 +380,7 @@ def test_code_that_follows_a_house_rule_is_not_reported(rule, module, source):
     assert applied(rule, module)(source) == []
 
 
-def test_every_import_is_traced_to_the_module_that_defines_the_name():
+def test_function_module_of_returns_the_module_that_defines_an_imported_name():
     modules = ["a.__init__", "a.b.__init__", "a.b.c", "a.d"]
     source = "from . import c, other\nfrom ..d import name\nimport a.b.c, numpy\nfrom a import d, name"
     found = [module_of(dotted, modules) for dotted, _ in imported(ast.parse(source), "a.b")]

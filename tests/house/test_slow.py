@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
     (["b.py::slow"], {}, ["quick a", "slow b", "quick b"]), (["."], {"markexpr": "not quick"}, ["quick a", "quick b"]),
     *((["."], chosen, ["slow a", "quick a", "slow b", "quick b"]) for chosen in ({"all": True}, {"markexpr": "slow"})),
 ])  # fmt: skip
-def test_slow_tests_run_if_an_option_or_their_file_is_given(words, settings, run, tmp_path, monkeypatch):
+def test_slow_tests_run_with_an_option_or_if_their_file_is_named(words, settings, run, tmp_path, monkeypatch):
     def item(name, file):
         return SimpleNamespace(name=f"{name} {file}", path=tmp_path / f"{file}.py", get_closest_marker=name.__eq__)
 
@@ -35,7 +35,7 @@ def test_slow_tests_run_if_an_option_or_their_file_is_given(words, settings, run
 
 
 @pytest.mark.slow
-def test_last_line_of_a_run_counts_the_slow_tests_left_out(tmp_path):
+def test_last_line_of_output_states_how_many_slow_tests_were_left_out(tmp_path):
     (tmp_path / "test_a.py").write_text("import pytest\n@pytest.mark.slow\ndef test_a(): pass\ndef test_b(): pass\n")
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    slow: slow\n")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", "-p", "no:cacheprovider"]

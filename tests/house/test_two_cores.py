@@ -80,7 +80,7 @@ def run(room, files, *options):
 
 
 def met(room):
-    """Return, for each file, the process number and the temporary directory of its test that uses `meet`."""
+    """Return the process number and the temporary directory that the fixture `meet` has written for each file."""
     return [path.read_text().split() for path in sorted(room.glob("met-*"))]
 
 
@@ -139,7 +139,8 @@ def test_interrupt_ends_both_processes_and_their_fixtures(tmp_path, sigint_enabl
     until = time.monotonic() + 30
     while len(list(tmp_path.glob("waits-*"))) < 2 and time.monotonic() < until:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)                      # only to the first process, which must end the second
+    # The signal goes only to the first process. This process must end the second process.
+    process.send_signal(signal.SIGINT)
     printed, _ = process.communicate(timeout=30)
     assert process.returncode == 2 and "KeyboardInterrupt" in printed, printed
     assert len(list(tmp_path.glob("ended-*"))) == 2 and not any(is_alive(int(number)) for number, _ in met(tmp_path))
@@ -149,7 +150,7 @@ WATCHED = {"collectonly": True, "usepdb": True, "trace": True, "capture": "no"}
 
 
 @needs_two_cores
-def test_few_tests_or_a_failure_or_a_debugger_prevent_a_second_process():
+def test_no_second_process_starts_for_few_tests_a_failure_or_a_debugger():
     def session(tests=two_cores.MANY, failed=0, marker=None, **settings):
         option = SimpleNamespace(**{"collectonly": False, "usepdb": False, "trace": False, "capture": "fd"} | settings)
         item = SimpleNamespace(get_closest_marker={"slow": marker}.get)
@@ -165,12 +166,12 @@ def test_few_tests_or_a_failure_or_a_debugger_prevent_a_second_process():
         assert not two_cores.can_use_two_processes(session(**{name: value}), [[], []]), name
 
 
-def test_file_with_a_slow_fixture_comes_first_and_its_tests_stay_together():
+def test_tests_are_grouped_by_file_and_files_with_slow_fixtures_come_first():
     a, b, c, d = (SimpleNamespace(path=path, fixturenames=names) for path, *names in ("x", "y", ["y", "slow"], "x"))
     assert two_cores.grouped_by_file([a, b, c, d], frozenset({"slow"})) == [[b, c], [a, d]]
 
 
-def test_every_test_is_yielded_once_with_the_next_test_of_its_file():
+def test_every_test_is_yielded_once_in_a_pair_with_the_next_test():
     queue = two_cores.queue_of(3)
     files = [["a", "b"], ["c"], ["d"]]
     assert list(two_cores.tests_to_run(files, queue)) == [("a", "b"), ("b", None), ("c", None), ("d", None)]

@@ -21,21 +21,21 @@ def measured(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_benchmark_of_waiting_times_runs_one_round_of_a_cheap_command(measured):
+def test_waiting_benchmark_runs_one_round_of_a_cheap_command(measured):
     code, found = measured
     (seconds,), = found["seconds"][CHEAP.command].values()
     wall, cpu = seconds
     assert code == 0 and 0 < cpu < 10 and 0 < wall < 10
 
 
-def test_benchmark_of_waiting_times_measures_the_parts_of_a_command(measured):
+def test_waiting_benchmark_measures_the_parts_of_a_command(measured):
     parts = measured[1]["parts"][CHEAP.command]
     assert list(parts) == ["imports", "parser", "other processes", "rest"] and parts.pop("other processes") == 0
     assert all(value > 0 for value in parts.values())
 
 
 @pytest.mark.slow
-def test_benchmark_of_waiting_times_includes_the_process_that_draws_the_figures(tmp_path):
+def test_waiting_benchmark_includes_the_process_that_draws_the_figures(tmp_path):
     training = Wait("minivae train --epochs 1 --out run -q", 10.0, {"bounds": ["minivae.app.results.lower_bounds"]})
     assert waiting.parts_of(training, tmp_path)["other processes"] > 0.3
 
@@ -56,13 +56,13 @@ def test_sleeping_process_is_timed_by_the_wall_clock(tmp_path):
     assert seconds.wall >= 0.3 > seconds.cpu
 
 
-def test_benchmark_of_waiting_times_stops_if_a_command_fails(tmp_path):
+def test_waiting_benchmark_stops_if_a_command_fails(tmp_path):
     with pytest.raises(SystemExit, match="ended with exit code 3"):
         waiting.run_timed([sys.executable, "-S", "-c", "raise SystemExit(3)"], "plant", tmp_path, tmp_path)
 
 
 @pytest.mark.parametrize("arguments", [["--rounds", "0"], ["--only", "no such command"]])
-def test_benchmark_of_waiting_times_refuses_bad_options(arguments, capsys):
+def test_waiting_benchmark_refuses_bad_options(arguments, capsys):
     with pytest.raises(SystemExit, match="2"):
         waiting.main(arguments)
     assert "--rounds must be at least 1" in capsys.readouterr().err

@@ -160,7 +160,7 @@ def blur(setup: Setup) -> Finding:
     answer=1,
     code=("minivae.figures.latent:prior_quantiles", "minivae.figures.latent:manifold"),
     ledger="lm.11",
-    test="test_manifold_shows_decoded_normal_quantiles_with_z_1_on_the_horizontal_axis",
+    test="test_manifold_shows_decoder_means_at_normal_quantiles_and_z_1_is_horizontal",
 )
 def grid(setup: Setup) -> Finding:
     """Compare two grids of z: quantiles of the prior, and equally spaced values from -3 to 3."""
