@@ -52,11 +52,12 @@ def descent(
 ) -> tuple[NDArray, NDArray]:
     """Run gradient descent on `loss` from q = p(z). Return mu and log sigma after 0, 1, ..., `steps` steps.
 
-    With RIGHT and a small enough `rate`, descent converges to the best Gaussian with a diagonal covariance. This is the
-    posterior if the columns of W are orthogonal. With AS_PRINTED, log sigma decreases by at least `rate` in every step.
+    With RIGHT and a small enough `rate`, q converges to the best Gaussian with a diagonal covariance. If the columns of W are
+    orthogonal, this Gaussian is the posterior. With AS_PRINTED, log sigma decreases by at least `rate` in every step.
 
-    For n models in one call, W is (n, D, d), sigma_theta (n, 1) and x (n, D); both results are (steps + 1, n, d). The
-    default is one model with D = d = 1, w = 1, sigma_theta = 1/2 and x = 1; both results are (steps + 1, 1).
+    For n models in one call, the shapes of W, sigma_theta and x are (n, D, d), (n, 1) and (n, D). Then mu and log sigma have
+    the shape (steps + 1, n, d). The default is one model with D = d = 1, w = 1, sigma_theta = 1/2 and x = 1. Then mu and log
+    sigma have the shape (steps + 1, 1).
     """
     W, x = np.asarray(W, float), np.asarray(x, float)
     weighted = np.swapaxes(W, -2, -1) / np.asarray(sigma_theta, float)[..., None] ** 2
@@ -184,7 +185,7 @@ def original_elbo(w, sigma_theta, x, mu, sigma, eps):
 
 
 def minus_elbo_of(w, sigma_theta, x, mu, sigma):
-    """Return -L as KL(q(z|x) || p(z|x)) - ln p(x), computed without draws of z."""
+    """Return -L = KL(q(z|x) || p(z|x)) - ln p(x). This formula needs no draws of z."""
     gap = kl_normal(mu, sigma, *linear_posterior(w, sigma_theta, x))
     return gap - linear_log_evidence(w, sigma_theta, x)
 
@@ -198,7 +199,11 @@ def _(w, sigma_theta, x, mu, sigma):
 
 
 def minus_elbo_of_one(W, sigma_theta, x, mu, sigma):
-    """Return minus minivae's ELBO of one datum. The mean over eps = 1 and eps = -1 is the exact expectation."""
+    """Return minus the ELBO of one datum, computed by minivae.
+
+    The noise has two values, 1 and -1. The ELBO is the mean over these values. log p(x|z) is quadratic in the noise, so the
+    mean is equal to the expectation for noise from N(0, 1).
+    """
     return -as_vae(W, sigma_theta, mu, sigma).elbo(x[None], np.array([[[1.0]], [[-1.0]]]))
 
 

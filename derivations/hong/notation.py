@@ -89,7 +89,7 @@ MEAN_4 = vector("mean", r"\mu_\theta(z)", 4, simple=((0, 0, 0, 0), (1, 1, 0, 0))
 
 
 def mse_of_a_draw(x, mean, sigma):
-    """Return the expectation of MSE(x, x~) if x~ is drawn from N(mean, sigma^2 I), by quadrature for each pixel."""
+    """Return the expectation of MSE(x, x~) for x~ from N(mean, sigma^2 I). Quadrature computes the part of each pixel."""
     square = lambda x_tilde: (x[..., None] - x_tilde) ** 2  # noqa: E731
     return expect(square, mean[..., None], sigma[..., None]).mean(axis=-2)
 
@@ -174,7 +174,10 @@ Z_AND_NOISE = corners(4)                                    # (16, 4)   two numb
 
 
 def data(W, sigma_theta):
-    """Return 16 equally likely x = W z + sigma_theta eps, (n, 16, D). Their mean and covariance are those of p(x)."""
+    """Return 16 points x = W z + sigma_theta eps, (n, 16, D). Each point has the probability 1/16.
+
+    The mean and the covariance of the 16 points are equal to the mean and the covariance of p(x).
+    """
     return decoded(W, Z_AND_NOISE[:, :2]) + sigma_theta[..., None] * Z_AND_NOISE[:, 2:]
 
 

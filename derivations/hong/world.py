@@ -87,8 +87,8 @@ def lowest(f, halvings: int = 60) -> NDArray:
     return (low + high) / 2
 
 
-# The same model in minivae. In minivae, all draws of noise have the same weight. The nodes of `codes` have different
-# weights, so they cannot be used.
+# The same model in minivae. minivae gives every draw of noise the same weight, but the nodes of `codes` have different
+# weights. So minivae gets the draws of `corners` as noise.
 
 
 def corners(count: int) -> NDArray:
@@ -108,8 +108,9 @@ def as_vae(W: NDArray, sigma_theta: NDArray, mu: NDArray, sigma: NDArray, **sett
 
 
 def by_minivae(f, more: str = "->(o)"):
-    """Return a function that takes n values of each letter and calls f(W, sigma_theta, x, mu, sigma, ...) n times.
+    """Return a function that calls f(W, sigma_theta, x, mu, sigma, ...) once for each of n models.
 
-    `more` is the end of the signature string for np.vectorize: the shapes of the further arguments and of the result.
+    The arguments of the returned function are arrays with n values of each letter. `more` is the last part of the signature
+    that np.vectorize needs. It gives the shapes of the further arguments of f, and the shape of f's result.
     """
     return np.vectorize(f, signature=f"(D,d),(o),(D),(d),(d){',' if more[0] == '(' else ''}{more}")

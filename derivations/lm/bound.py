@@ -40,7 +40,7 @@ ASSUMED_POSITIVE = {"needs": "p(x, z) > 0, and q(z|x) sums to 1", "outside": (*O
 
 
 def near_zero(value):
-    """Mark a side that can be close to 0, so that its absolute error is checked."""
+    """Mark a side of a formula that can be near 0. For a marked side, the absolute error is checked, not the relative error."""
     return Zero(1, value)
 
 
@@ -60,7 +60,7 @@ def reconstruction(p_xz, q):
 
 
 def minus_free_energy(p_xz, q):
-    """Return minus the expression in square brackets in lines 4 and 5 of the second displayed formula."""
+    """Return -F = -[KL(q(z|x) || p(z)) - E_q[ln p(x|z)]], as in lines 4 and 5 of the second displayed formula."""
     return -(divergence(p_xz, q) - reconstruction(p_xz, q))
 
 
@@ -211,7 +211,7 @@ MODEL = (real("w", "w", simple=(1, 2)), positive("s", "s", simple=(1, 2)), real(
 
 
 def bounds(w, s, x, mu, sigma):
-    """Return L for each of K Gaussians q, (n, K). A letter with the same value for all q has the shape (n, 1)."""
+    """Return L for each of K Gaussians q, (n, K). A letter has the shape (n, 1) if it has one value for all K Gaussians."""
     return linear_elbo(*(letter[..., None] for letter in (w, s, x, mu, sigma)))[..., 0]
 
 

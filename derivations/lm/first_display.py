@@ -83,8 +83,8 @@ def lm_2(p_xz, q):
 
 
 # The first displayed formula of the text has two lines. Each line states that ln p(x) equals an integral: LINE_1 in line 1,
-# LINE_2 in line 2. lm.3 checks line 1 in the linear model. lm.4 checks line 2 for tables p(x, z). In the second displayed
-# formula of the text, lines 1 and 2 are the same two lines again (see bound.py).
+# LINE_2 in line 2. The entry lm.3 checks line 1 in the linear model. The entry lm.4 checks line 2 in models that are tables
+# p(x, z). The second displayed formula of the text begins with a copy of these two lines (see bound.py).
 
 LINE_1 = r"\int \left(\ln p_\theta(x|z)\right)p(z)\,dz"
 LINE_2 = r"\int \left(\ln\frac{q_\phi(z|x)}{q_\phi(z|x)}p_\theta(x|z)\right)p(z)\,dz"
@@ -111,12 +111,12 @@ def line_1(p_xz):
 
 
 def line_2(p_xz, q):
-    """Return the integral LINE_2 for every x of the tables p(x, z) and q(z|x). In LINE_2, q/q = 1 multiplies p(x|z)."""
+    """Return the integral LINE_2 for every x of a table p(x, z). In LINE_2, p(x|z) is multiplied by q/q, which is 1."""
     return mean(prior_in_every_row(p_xz), log(q / q * likelihood(p_xz)))
 
 
 def gap(p_xz):
-    """Return KL(p(z) || p(z|x)). This gap is ln p(x) minus LINE_1, and also ln p(x) minus LINE_2, which equals LINE_1."""
+    """Return KL(p(z) || p(z|x)). This KL is ln p(x) - LINE_1. LINE_2 equals LINE_1, so this KL is also ln p(x) - LINE_2."""
     return kl(prior_in_every_row(p_xz), posterior(p_xz))
 
 

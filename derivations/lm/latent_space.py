@@ -87,11 +87,11 @@ RELATIVE_VARIANCE = r"\frac{Var_{p(z)}[p(x|z)]}{p(x)^2}"
 
 
 def samples_needed(w, s, x, d):
-    """Return the number of prior draws for which the estimate of p(x) has a relative standard deviation of 10 %.
+    """Return how many draws of z from p(z) give an estimate of p(x) with a relative standard deviation of 10 %.
 
-    For d copies of x = w z + s eps, this number is 100 (R^d - 1), where R = E[p(x|z)^2] / E[p(x|z)]^2 for one copy. For
-    x = 0, R = (w^2 + s^2) / (s sqrt(2 w^2 + s^2)). For another x, ln R is larger by w^2 x^2 / ((w^2 + s^2) (2 w^2 + s^2)).
-    `expm1` and `log1p` keep R^d - 1 accurate if R is near 1. The result can be infinite.
+    For d copies of the model x = w z + s eps, the number of draws is 100 (R^d - 1). R is E[p(x|z)^2] / E[p(x|z)]^2 in one
+    copy. If x = 0, R = (w^2 + s^2) / (s sqrt(2 w^2 + s^2)). If x is not 0, the term w^2 x^2 / ((w^2 + s^2) (2 w^2 + s^2)) is
+    added to ln R. `expm1` and `log1p` keep R^d - 1 accurate if R is near 1. The result can be infinite.
     """
     wide = 2 * w**2 + s**2
     log_ratio = np.log1p(w**4 / (s**2 * wide)) / 2 + w**2 * x**2 / ((w**2 + s**2) * wide)
@@ -103,7 +103,8 @@ def samples_by_quadrature(w, s, x, d):
     """Return `samples_needed`, computed by quadrature from its definition (Var[p(x|z)] / draws) / E[p(x|z)]^2 = 1 %."""
     joint = lambda z: normal(z, 0, 1) * normal(x, w * z, s)  # noqa: E731
     square = lambda z: normal(z, 0, 1) * normal(x, w * z, s) ** 2  # noqa: E731
-    # Each integrand is proportional to a Gaussian in z: the posterior, or the posterior for the noise s / sqrt(2).
+    # Each integrand is proportional to a Gaussian in z. For `joint`, this Gaussian is the posterior. For `square`, it is the
+    # posterior in the model with noise s / sqrt(2).
     first = integrate(joint, *linear_posterior(w, s, x))
     second = integrate(square, *linear_posterior(w, s / np.sqrt(2), x))
     return 100 * ((second / first**2) ** d - 1)

@@ -61,8 +61,9 @@ def _(w, s, x, z):
     )  # fmt: skip
 
 
-# The four lines of the displayed formula should equal L = ln p(x) - KL(q(z|x) || p(z|x)). For an independent check, np.log
-# is not used for the ln(q/p) in this KL: this logarithm is computed as an integral, by quadrature.
+# The four lines of the displayed formula should equal L = ln p(x) - KL(q(z|x) || p(z|x)). In this KL, the logarithm ln(q/p)
+# is computed as an integral, by quadrature. np.log is not used for it, because the lines use np.log: so the check is
+# independent.
 
 KL_TO = r"\mathrm{KL}(q(z|x)\parallel"
 SPLIT = r"\int q(z|x)\ln p(x|z)\,dz"

@@ -17,8 +17,8 @@ from minivae.gaussian import (
     reparameterize_backward,
 )
 
-# In a picture of a VAE, an arrow leads from each quantity to every quantity that is computed from it. DRAWN lists these
-# arrows as {end: all starts}. (The picture of the source is lost in our copy.)
+# In a picture of a VAE, an arrow leads from each quantity to every quantity that is computed from it. The dict DRAWN
+# contains all these arrows as {end of arrows: their starts}. (The picture of the source is lost in our copy.)
 
 DRAWN = {
     "encoder_hs": ("x", "encoder weights"),

@@ -58,7 +58,7 @@ X = vector("x", "x", 3, simple=((1.2, 0, -1), (1, 1, 1)))
 BATCH = (THETA, PLANE_W, PLANE_S, X)
 FREE_I = one_or_two("i", "1 or 2, used for a datum and for a coordinate of z")
 L = 2                                                       # number of draws for every datum
-OF_MINUS = np.array([-1, 1])                                # turns (mean, variance) of G into those of -G
+OF_MINUS = np.array([-1, 1])                                # (mean, variance) of G times OF_MINUS is (mean, variance) of -G
 
 
 def encode(theta, x):
@@ -70,7 +70,8 @@ def encode(theta, x):
 def each_datum(f, theta, w, s, x):
     """Return f(w, s, x_i, mu_i, sigma_i) for every datum i, (n, M, 1).
 
-    If f returns K values for every datum, one for each value of the noise, as `drawn` does, the shape is (n, M, K).
+    A function such as `drawn` returns K values for every datum: one value for each of K nodes of the noise. For such a
+    function, the shape is (n, M, K).
     """
     return f(w[:, None], s[:, None], x[..., None], *encode(theta, x))
 
@@ -82,13 +83,13 @@ def gain(theta, w, s, x):
 
 
 def printed_kl_part(mu, sigma, i):
-    """Return the sum over j in (42) as printed. The summand does not contain j."""
+    """Return the sum over j, as printed in (42). The summand does not contain j."""
     mu_i, sigma_i = pick(mu, i), pick(sigma, i)
     return sum((1 + log(sigma_i**2) - sigma_i**2 - mu_i**2) / 2 for j in (1, 2))
 
 
 def printed_reconstruction(w, s, x, mu, sigma, i):
-    """Return 1/L times the sum over l in (42) as printed. The summand is an expectation, so it is the same for every l."""
+    """Return 1/L times the sum over l, as printed in (42). The summand is an expectation, so it is equal for every l."""
     expectation, _ = plane_moments(w, s, pick(x, i), mu, sigma)
     return sum(expectation for draw in range(L)) / L
 
@@ -179,10 +180,11 @@ def _(theta, w, s, x):
 
 
 def moments(log_p, chances, L, shared=0):
-    """Return the mean of an estimate, and L times its variance, (n, 1, 2). `log_p` (n, K) has K numbers in each row.
+    """Return two numbers for each estimate, (n, 1, 2): the mean of the estimate, and L times the variance of the estimate.
 
-    The estimate is the mean of L numbers that are drawn from a row. Number k is drawn with probability chances[k]. If
-    `shared` is 0, the L draws are independent. If `shared` is 1, all draws are equal to the first draw.
+    `log_p` (n, K) has K numbers in each row. An estimate is the mean of L numbers that are drawn from one row. Number k is
+    drawn with probability chances[k]. If `shared` is 0, the L draws are independent. If `shared` is 1, all draws are equal
+    to the first draw.
     """
     picks = np.indices([len(chances)] * L).reshape(L, -1)                   # (L, K^L)   all sequences of L indices
     weights = chances[picks].prod(axis=0)
@@ -265,11 +267,11 @@ def linear_vae(theta, w, s) -> VAE:
 
 
 def mean_and_variance(theta, w, s, x):
-    """Return M times minivae's loss of a batch of M data, and the variance of this product for L draws per datum.
+    """Return the mean and the variance of M times minivae's loss, for a batch of M data with L draws of noise per datum.
 
-    For the loss, the draws of noise are the corners (+-1, ..., +-1) with equal weights. These draws have the mean and the
-    covariance of normal noise. log p(x|z) is quadratic in the noise, so its mean over the corners is exact. The variance is
-    a weighted sum over quadrature nodes.
+    For the mean, the draws of noise are the corners (+-1, ..., +-1) with equal weights. These draws have the mean and the
+    covariance of normal noise. log p(x|z) is quadratic in the noise, so the mean of log p(x|z) over the corners is the exact
+    expectation. The variance is a weighted sum over quadrature nodes.
     """
     vae, M, J = linear_vae(theta, w, s), len(x), len(w)
     corners = np.array(list(itertools.product((-1.0, 1.0), repeat=J)))

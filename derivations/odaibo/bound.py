@@ -40,7 +40,7 @@ GAP = r" = \left[\log p(x_i) - D_{KL}\left(q_\theta(z|x_i)||p(z|x_i)\right)\righ
 THREE_LOGS = r"\log p_\phi(x_i|z) + \log p(z) - \log q_\theta(z|x_i)"
 
 
-# If p(x_i) is close to 1, log p(x_i) is near 0. Relative errors of such a side can be large, so absolute errors are checked.
+# If p(x_i) is close to 1, log p(x_i) is near 0, and its relative error can be large. So its absolute error is checked.
 
 
 def log_evidence(p_xz):
@@ -88,7 +88,7 @@ LINEAR_POSTERIOR = {"w": 1, "s": 1, "x": 2, "mu_q": 1, "sigma_q": 0.5**0.5}     
 
 
 def drawn_by_minivae(w, s, x, mu_q, sigma_q):
-    """Return log_var (n, 1). Also return z (60, n, 1) and log p(x|z) (60, n) at quadrature nodes, computed by minivae."""
+    """Return log_var (n, 1), z (60, n, 1) and log p(x|z) (60, n). minivae computes z and log p(x|z) at 60 nodes of noise."""
     log_var = 2 * np.log(sigma_q)
     z = reparameterize(mu_q, log_var, NODES[:, None])
     return log_var, z, gaussian_log_prob(x, w * z, np.log(s)[:, 0])
@@ -129,8 +129,9 @@ def eq_26(p_xz, q):
     return log_p_x, ">=", total(times(q, log(p_xz) - log(q))), "=", log_evidence_minus_gap(p_xz, q)
 
 
-# As printed, the left side of (27) is 0. If p(x_i) is a probability, the right side is at most log p(x_i) <= 0, so (27) is
-# true. For a density, the right side can be above 0. So p(x|z) is a density here, to show that (27) can be false.
+# As printed, the left side of (27) is 0. The right side is at most log p(x_i). If p(x_i) is a probability, log p(x_i) is at
+# most 0, so (27) is true. If p(x_i) is a density, the right side can be above 0. The entry uses a density p(x|z), so it can
+# show that (27) is sometimes false.
 
 SHARP = (
     real("w", "w", simple=(0.1, 1, 2)),

@@ -220,8 +220,9 @@ def _(x, x_hat, s):
     return gaussian_log_prob(x, x_hat[None], np.log(s)[:, 0]).T
 
 
-# The decoder f_K of `bent` is equal to f_0(z) = w z at the K points where its Hermite polynomial He_K is 0. If the loss
-# used the decoder only at these K points, f_K and f_0 would have equal losses. But f_K and f_0 have different losses.
+# The function `bent` returns a decoder f_K. At the K points where the Hermite polynomial He_K is 0, f_K(z) is equal to
+# f_0(z) = w z. If the loss used the decoder only at these K points, f_K and f_0 would have equal losses. But f_K and f_0
+# have different losses.
 
 CURVED = (*LINEAR, *ENCODED, real("c", "c", simple=(0.4, 1)))
 DEGREES = (2, 3, 5)

@@ -53,7 +53,10 @@ def _(mu_q, sigma_q, mu_p, sigma_p, rho):
 
 
 def E_q(f, mu, sigma):
-    """Return E_q[f(z)] as a sum over nine quadrature nodes. The sum is exact for log p(x|z), a polynomial of degree 2."""
+    """Return E_q[f(z)] as a sum over nine quadrature nodes.
+
+    The function f is log p(x|z). For this polynomial of degree 2 in z, the sum is the exact expectation.
+    """
     eps, weights = noise(2)
     return total(weights * f(mu[..., None, :] + sigma[..., None, :] * eps))
 

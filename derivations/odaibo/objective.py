@@ -129,7 +129,7 @@ POSTERIOR = {"p_xz": [[0.1, 0.4], [0.3, 0.2]], "q": [[0.2, 0.8], [0.6, 0.4]]}   
 
 
 def kl_from_posterior(p_xz, q):
-    """Return KL(q(z|x_i) || p(z|x_i)), marked so that its absolute error is checked, because this KL can be near 0."""
+    """Return KL(q(z|x_i) || p(z|x_i)). This KL can be near 0, so it is marked: its absolute error is checked."""
     return Zero(1, kl_of_weights(q, posterior(p_xz)))
 
 
