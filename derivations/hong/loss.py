@@ -52,8 +52,8 @@ def descent(
 ) -> tuple[NDArray, NDArray]:
     """Run gradient descent on `loss` from q = p(z). Return mu and log sigma after 0, 1, ..., `steps` steps.
 
-    With RIGHT and a small enough `rate`, q converges to the best Gaussian with a diagonal covariance. If the columns of W are
-    orthogonal, this Gaussian is the posterior. With AS_PRINTED, log sigma decreases by at least `rate` in every step.
+    With RIGHT and a small enough `rate`, q converges to the best Gaussian with a diagonal covariance. If the columns of W
+    are orthogonal, this Gaussian is the posterior. With AS_PRINTED, log sigma decreases by at least `rate` in every step.
 
     For n models in one call, the shapes of W, sigma_theta and x are (n, D, d), (n, 1) and (n, D). Then mu and log sigma have
     the shape (steps + 1, n, d). The default is one model with D = d = 1, w = 1, sigma_theta = 1/2 and x = 1. Then mu and log

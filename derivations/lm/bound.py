@@ -40,7 +40,7 @@ ASSUMED_POSITIVE = {"needs": "p(x, z) > 0, and q(z|x) sums to 1", "outside": (*O
 
 
 def near_zero(value):
-    """Mark a side of a formula that can be near 0. For a marked side, the absolute error is checked, not the relative error."""
+    """Mark a side of a formula that can be near 0. For such a side, absolute errors are checked, not relative errors."""
     return Zero(1, value)
 
 

@@ -62,8 +62,8 @@ def _(w, s, x, z):
 
 
 # The four lines of the displayed formula should equal L = ln p(x) - KL(q(z|x) || p(z|x)). In this KL, the logarithm ln(q/p)
-# is computed as an integral, by quadrature. np.log is not used for it, because the lines use np.log: so the check is
-# independent.
+# is computed as an integral, by quadrature. The lines of the formula are computed with np.log. So the check compares two
+# independent computations of the logarithm.
 
 KL_TO = r"\mathrm{KL}(q(z|x)\parallel"
 SPLIT = r"\int q(z|x)\ln p(x|z)\,dz"

@@ -36,9 +36,9 @@ def hundredths(raw):
     return np.round(120 * raw) / 100
 
 
-# If q is close to p, each side below subtracts nearly equal numbers and has few correct digits. So a drawn mu_q is a multiple
-# of 0.1, and a drawn mu_p is halfway between two multiples: q and p differ. In (40), the drawn q can be equal to the prior
-# N(0, 1). Then all sides are exactly 0. If any other q is drawn, all sides are at most -5e-5.
+# If q is close to p, each side below subtracts nearly equal numbers, so few of its digits are correct. So a drawn mu_q is a
+# multiple of 0.1, and a drawn mu_p is halfway between two multiples: q and p differ. In (40), the drawn q can be equal to
+# the prior N(0, 1). Then all sides are exactly 0. If any other q is drawn, all sides are at most -5e-5.
 
 TWO = (
     Symbol("mu_q", r"\mu_q", "real, drawn as a multiple of 0.1", 1, tenths, (1, 0.5, -2)),
@@ -354,7 +354,7 @@ def eq_39(mu_q, sigma_q, mu_p, sigma_p):
     def expanded(x):
         return (x - mu_q) ** 2 + 2 * (x - mu_q) * (mu_q - mu_p) + (mu_q - mu_p) ** 2
 
-    # Step c repeats the side with three terms. The trapezoid rule computes the repeated side, so the check of step c can fail.
+    # Step c repeats the side with three terms. The trapezoid rule computes the repeated side, so the check can fail.
     by_trapezoid = integrate(lambda x: normal(x, mu_q, sigma_q) * expanded(x), mu_q, sigma_q)
     mixed, constant = E_q(lambda x: (x - mu_q) * (mu_q - mu_p)), E_q(lambda x: (mu_q - mu_p) ** 2 + 0 * x)
     term_by_term = E_q(lambda x: (x - mu_q) ** 2) + 2 * mixed + constant

@@ -231,7 +231,10 @@ def symbols(items: list[Judged]) -> Html:
 
 
 def notation() -> list[Html]:
-    """Return a table with a row for each quantity and a column for each source: the ways to write the quantity there."""
+    """Return a paragraph, and a table with a row for each quantity and a column for each source.
+
+    A cell contains the ways in which the source writes the quantity. The last column has the notation of minivae.
+    """
     found = compare.notation()
     sources = list(next(iter(found.values())))
     rows = [tag("tr", tag("th", ""), *(tag("th", SOURCES[source]) for source in sources), tag("th", "minivae"))]

@@ -27,7 +27,7 @@ class Constant(NamedTuple):
     definition: str
 
 
-Named = Callable | Constant                                 # the objects whose names are links
+Named = Callable | Constant                                 # the book shows the name of such an object as a link
 Targets = dict[Named, str]                                  # {function or constant: its anchor in the book}
 
 
@@ -40,7 +40,10 @@ def dotted(named: Named) -> str:
 
 @functools.cache
 def constants(module: str) -> dict[str, Constant]:
-    """Return {name in capital letters: constant} for the constants that a module of our packages defines or imports."""
+    """Return {name: constant} for the constants that a module defines or imports; {} for a module of another package.
+
+    The name of a constant is in capital letters.
+    """
     if not module.startswith(("derivations.", "minivae.")) or not (file := sys.modules[module].__file__):
         return {}
     text, found = Path(file).read_text(encoding="utf-8"), {}
@@ -57,7 +60,7 @@ def constants(module: str) -> dict[str, Constant]:
 
 
 def names_of(named: Named) -> dict[str, Named]:
-    """Return {name: constant or function} of the module that defines `named`, except names of local variables of `named`."""
+    """Return {name: constant or function} for the module of `named`. Names of local variables of `named` are left out."""
     function = None if isinstance(named, Constant) else inspect.unwrap(named)
     module = function.__module__ if function else named.module
     local = function.__code__.co_varnames + function.__code__.co_cellvars if inspect.isfunction(function) else ()
@@ -72,9 +75,10 @@ def defined(module: str) -> dict[str, Named]:
 
 
 def unwrapped(value: object) -> object:
-    """Return the function of the printed form if the value is an entry.
+    """Return the plain function in a value.
 
-    A decorated function is returned without its decorators. Any other value is returned unchanged.
+    For an entry, return the function that computes the printed formula. For a decorated function, return the function
+    without its decorators. Any other value is returned unchanged.
     """
     value = value.printed.function if hasattr(value, "printed") else value
     return inspect.unwrap(value) if callable(value) else value

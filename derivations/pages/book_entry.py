@@ -24,7 +24,7 @@ class Around(NamedTuple):
 
     targets: Targets
     figures: dict[str, tuple[str, str]]                     # {name: (address of the picture, alt text)}
-    related: dict[str, list[tuple[str, str]]]               # {id: (anchor, title) of questions, lessons, conventions, bugs}
+    related: dict[str, list[tuple[str, str]]]               # {id: (anchor, title) of each question, lesson, convention, bug}
     groups: dict[str, list[str]]                            # {group of faults: ids of the ledger rows in it}
     first: dict[str, str]                                   # {name of a figure: id of the first entry that shows it}
 
@@ -70,7 +70,10 @@ def badges(item: Judged) -> Html:
 
 
 def claims(entry: Entry, computed: bool) -> list[Html]:
-    """Return the claims of the source in our words, and a line saying that the formula is our reading."""
+    """Return the claims of the source in our words. If the formula is computed, add a line such as "Read here as:".
+
+    If the source only prints a formula, there is no claim: return [].
+    """
     rows = [(row.claim.replace(f" ({entry.ref})", ""), row.id.removeprefix(entry.id)) for row in entry.rows if row.claim]
     said = grouped(rows)
     everywhere = len(rows) == len(entry.rows)
@@ -143,7 +146,10 @@ def assumptions(entry: Entry) -> list[Html]:
 
 
 def outcome(entry: Entry, values: dict) -> list[Html | str]:
-    """Return a point outside the assumption, with the numbers of the formula or the reason why the formula is undefined."""
+    """Return a point outside the assumption, and the numbers of the formula at this point.
+
+    If the formula is undefined at this point, return the reason instead of numbers.
+    """
     at, where = outside(entry, values), point_markup(values, letters(entry))
     if at.state == "undefined":
         why = " ".join((entry.undefined or at.refusal).split())
@@ -172,7 +178,10 @@ def fault(entry: Entry, judgement: Judgement, point: dict, groups: dict[str, lis
 
 
 def seen(entry: Entry, judgement: Judgement) -> list[Html]:
-    """Return the numbers of a false formula at a point where it fails, or the letters of the formula that are undefined."""
+    """Return a point where a false formula fails, with the numbers of the formula at this point.
+
+    If letters of the formula are undefined, the formula has no numbers: return a sentence that names these letters.
+    """
     printed = "Our reading" if judgement.row.claim else "The printed formula"
     if judgement.free:
         are = "is" if len(judgement.free) == 1 else "are"
@@ -199,7 +208,7 @@ def picture(around: Around, entry: Entry) -> Html:
 
 
 def implementation(item: Judged, targets: Targets) -> list[Html]:
-    """Return the code of the entry: the printed form, the forms that hold, and the ties to functions of minivae."""
+    """Return the code of an entry: the printed form, the forms that hold, and the functions that call minivae (ties)."""
     entry, ties = item.entry, {name: one for judgement in item.rows for name, one in judgement.ties}
     labels = []
     for row in entry.rows:
@@ -221,7 +230,11 @@ def where(function: Callable) -> Html:
 
 
 def function_article(place: code_map.Place, targets: Targets, bugs: list[tuple[str, str]]) -> Html:
-    """Return the article about a function of minivae: entries that check it, entries in its docstring, tests, bugs, code."""
+    """Return the article about a function of minivae.
+
+    The article has links to the entries that check the function, to the entries that its docstring cites, and to its bugs in
+    the museum. It also has the names of the test files, and the code.
+    """
     function, short = fetch(place.name), code_map.short(place)
     shown = {
         "Proven by": map(link, place.tied), "States": map(link, place.cited),

@@ -45,7 +45,7 @@ def related(answers: list[questions.Answer], of_bugs: dict[str, list[str]]) -> d
 
 
 def changed_functions(bug: Bug) -> list[str]:
-    """Return the dotted names of the functions that a bug changes, if they are in `code_map.functions()`."""
+    """Return the dotted names of the functions that a bug changes. Names outside `code_map.functions()` are left out."""
     found = []
     for change in bug.changes:
         text = Path(fetch(f"minivae.{change.module}").__file__).read_text(encoding="utf-8")
@@ -110,7 +110,10 @@ def exhibit(bug: Bug, names: list[str]) -> Html:
 
 
 def matrix() -> list[Html]:
-    """Return the table of bugs and kinds of checks (layers) from the museum's README; [] if that file is not installed."""
+    """Return the table of the museum's README: it has a row for each bug and a column for each kind of checks (layer).
+
+    If this README is not installed, return [].
+    """
     if not MATRIX.exists():
         return []
     rows = [line[2:-2].split(" | ") for line in re.findall(r"^\| .*\|$", MATRIX.read_text(encoding="utf-8"), re.M)]

@@ -54,7 +54,10 @@ def point_markup(values: dict, known: dict[str, Symbol]) -> Html:
 
 
 def number_texts(sides: Iterable[np.ndarray]) -> list[str]:
-    """Write the sides with few digits. Numbers below DUST * (the largest number) are written as 0."""
+    """Return the numbers of each side of a formula as text, with few digits.
+
+    A number is written as 0 if it is smaller than DUST * (the largest number); signs are ignored.
+    """
     sides = [np.asarray(side, float) for side in sides]
     largest = max((np.abs(side[np.isfinite(side)]).max(initial=0) for side in sides), default=0)
     return [value_text(np.where(np.abs(side) < DUST * largest, 0, side), DIGITS) for side in sides]
@@ -63,6 +66,6 @@ def number_texts(sides: Iterable[np.ndarray]) -> list[str]:
 def numbers_in_line(latex: str, sides: list[np.ndarray]) -> str:
     """Return the numbers of all sides with the relations of the formula: 0.5 = 0.25."""
     relations, texts = [unicode(relation) for relation, _ in latex_sides(latex)], number_texts(sides)
-    if len(texts) != len(relations):                        # the formula has more or fewer sides than values
+    if len(texts) != len(relations):                        # the number of sides is not the number of values
         return "   ".join(texts)
     return " ".join(f"{relation} {text}".strip() for relation, text in zip(relations, texts))

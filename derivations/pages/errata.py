@@ -23,7 +23,7 @@ LISTED = tuple(verdict for verdicts, _ in LISTS.values() for verdict in verdicts
 
 
 class Erratum(NamedTuple):
-    """All ledger rows with one fault. These rows are a group, and the id of the first row is the name of the group.
+    """All ledger rows with the same fault. These rows are a group, and the id of the first row is the name of the group.
 
     The other rows follow in printed order.
     """
@@ -110,7 +110,7 @@ def paragraph(erratum: Erratum) -> list[str]:
 
 
 def stated(entry: Entry, row: Row) -> list[str]:
-    """Return the statement of a row: the printed formula, or the claim of the source with our reading."""
+    """Return the statement of a row: the printed formula, or the claim of the source and our formula for this claim."""
     width = page_width()
     claim = labelled("  says", row.claim, width) if row.claim else []
     return claim + labelled("  read as" if row.claim else "  printed", statement(entry, row), width)
@@ -154,7 +154,7 @@ def code(text: str) -> str:
 
 
 def counts_markdown(items: list[Judged]) -> str:
-    """Count the faults and the rows that hold, source by source; return a table and a paragraph."""
+    """Return a table that counts the rows and the faults of each source, and a paragraph about the totals."""
     sources = list(dict.fromkeys(source_of(item.entry) for item in items))
     heads = ("source", "rows", *COUNTED, "slips", "wrong")
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
@@ -173,7 +173,7 @@ count faults, not rows: a fault of several rows is counted once.
 Number of faults: {slips + wrong} (slips: {slips}, wrong lines: {wrong})."""
 
 
-COUNTED = {                                                 # {title of a column: verdicts of the rows counted there}
+COUNTED = {                                                 # {title of a column: the column counts rows with these verdicts}
     "hold": ("holds", "holds-if", "defines", "figure", "prose"),
     "of them under an assumption": ("holds-if",),
     "loose wording": ("loose",),
@@ -182,9 +182,9 @@ COUNTED = {                                                 # {title of a column
 
 
 def counts(items: list[Judged]) -> list[int]:
-    """Return the number of all rows, then the number of rows for each column of `COUNTED`, then two numbers of faults.
+    """Return the number of all rows, the number of rows for each column of `COUNTED`, and the numbers of two kinds of faults.
 
-    The two numbers are those of the slips and of the wrong lines. Several rows with the same fault are counted as one.
+    The kinds of faults are slips and wrong lines. Several rows with the same fault count as one fault.
     """
     rows = [judgement for item in items for judgement in item.rows]
     numbers = [sum(judgement.verdict in verdicts for judgement in rows) for verdicts in COUNTED.values()]

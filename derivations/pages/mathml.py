@@ -26,7 +26,7 @@ LIMITS = {"max", "min", "argmax", "argmin", "lim", "sup", "inf"}                
 SIZES = {"big", "Big", "bigg", "Bigg"}
 SILENT = {"displaystyle", "limits", "mathstrut", "!"}
 NO_SPACE = ' lspace="0" rspace="0"'
-BAR = f'<mo stretchy="{{}}" form="{{}}"{NO_SPACE}>{{}}</mo>'     # a bar can open or close: `form` says which
+BAR = f'<mo stretchy="{{}}" form="{{}}"{NO_SPACE}>{{}}</mo>'     # the `form` of an opening bar is "prefix"
 OPERANDS = ("ord", "close", "bar")
 
 
@@ -261,7 +261,7 @@ COMMANDS = {
 }  # fmt: skip
 
 
-# Spaces, signs and bars depend on the neighbours
+# Spaces, signs and bars: their markup depends on the nodes before and after them
 
 
 def joined(nodes: list[Node]) -> str:

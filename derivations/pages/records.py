@@ -109,11 +109,11 @@ def statement(entry: Entry, row: Row) -> str:
 
 
 def sample(form: Form) -> dict:
-    """Return a simple point: one of the simple values of every letter. The function tries three points.
+    """Return a simple point: every letter has one of its simple values. The function tries three points.
 
-    1. Of the letters with the same rule, such as "> 0", the first letter has its second simple value, the second letter has
-       its third, and so on, at most its last. The first simple value of a letter is often special: mu = 0, sigma = 1. Equal
-       letters (q = p) are special, too.
+    1. Letters with the same rule, such as "> 0", have different simple values: the first letter has its second value, the
+       second letter has its third value, and so on. A letter with too few simple values has its last one. The first simple
+       value of a letter is often special: mu = 0, sigma = 1. Equal letters (q = p) are special, too.
     2. Every letter has its second simple value.
     3. Every letter has its first simple value.
 
@@ -135,10 +135,10 @@ def sample(form: Form) -> dict:
 
 
 def chosen(inputs: Inputs, step: int, start: int) -> dict:
-    """Choose one of the simple values of every letter.
+    """Choose one simple value for each letter; return {name: value}.
 
-    The chosen value has the index `start + step * k`, where k is the number of earlier letters with the same rule. If the
-    letter has fewer simple values, its last simple value is chosen.
+    The chosen value has the index `start + step * k`. Here, k is the number of earlier letters with the same rule. If the
+    letter has too few simple values, its last one is chosen.
     """
     values, seen = {}, Counter()
     for symbol in inputs:
@@ -165,7 +165,7 @@ def holding(entry: Entry, row: Row | None = None) -> Form:
 
 
 def shown(entry: Entry) -> Form:
-    """Return the printed form. If it uses an undefined letter, return the form that holds instead."""
+    """Return the printed form. If the printed form has an undefined letter, return the form that holds."""
     return holding(entry) if entry.printed.free else entry.printed
 
 
@@ -298,7 +298,10 @@ def source_record(entry: Entry, row: Row) -> dict:
 
 
 def link_records(item: Judged) -> list[dict]:
-    """Return every link of an entry, with a verdict: the verdict of its row, or its state if the links are not rows."""
+    """Return a record for every link of an entry. If each link is a row, the record has the verdict of this row.
+
+    Otherwise, the record has the state of the link as its verdict.
+    """
     made = []
     for judgement in item.rows:
         row, links = judgement.row, judgement.links

@@ -90,7 +90,7 @@ def chain(latex: str, values: list, width: int, indent: str = "  ") -> list[str]
     """Write a chain with one side on each line; the value of the side is at the right."""
     printed = sides(latex)
     texts = [value_text(value) for value in values] or [""] * len(printed)
-    if len(printed) != len(texts):                          # the formula has more or fewer sides than values
+    if len(printed) != len(texts):                          # the number of sides is not the number of values
         printed, texts = [("", unicode(latex))], ["   ".join(texts)]
     lead = max(columns(relation) for relation, _ in printed) + 1 if len(printed) > 1 else 0
     begin, more = len(indent) + lead, " " * (len(indent) + lead + 4)
@@ -107,7 +107,7 @@ def chain(latex: str, values: list, width: int, indent: str = "  ") -> list[str]
 
 
 def at_point(form: Form, values: dict, width: int, indent: str = "  ") -> list[str]:
-    """Write a form with the values of its sides at a point, or the error that it raises there."""
+    """Write a form, and the values of its sides at a point. If the form raises an error there, write only the error."""
     try:
         return chain(form.latex, sides_at(form, values), width, indent)
     except ValueError as error:
@@ -151,7 +151,7 @@ def check_lines(items: list[Judged], whole: bool, width: int) -> list[str]:
 
 
 def check_rows(item: Judged, width: int) -> list[str]:
-    """Return one line for each statement of an entry, and a second line with the reason if its verdict is unexpected."""
+    """Return one line for each statement of an entry. After an unexpected verdict, a second line gives the reason."""
     printed, lines = sides(item.entry.printed.latex), []
     for judgement in item.rows:
         row = judgement.row
@@ -168,7 +168,7 @@ def check_rows(item: Judged, width: int) -> list[str]:
 
 
 def error_text(judgement: Judgement) -> str:
-    """Return the largest error of a statement, divided by the tolerance, or the letters that have no definition."""
+    """Return the largest error of a statement, divided by the tolerance. If letters are undefined, return these letters."""
     if judgement.free:
         return f"{','.join(judgement.free)} missing"
     error = worst(judgement)
@@ -178,9 +178,9 @@ def error_text(judgement: Judgement) -> str:
 
 
 def totals(items: list[Judged]) -> list[str]:
-    """Return a table: the number of statements of each kind and verdict; in the last line, the number of faults, if any.
+    """Return a table that counts statements: it has a line for each kind of entry and a column for each verdict.
 
-    A fault of several rows is counted once.
+    If there are faults, the last line counts them. A fault of several rows is counted once.
     """
     rows = [(item.entry, judgement) for item in items for judgement in item.rows]
     count = Counter((entry.kind, judgement.verdict) for entry, judgement in rows)
@@ -226,7 +226,7 @@ def page(item: Judged, values: dict, draws: int, seed: int) -> str:
 
 
 def claim_lines(entry: Entry, width: int) -> list[str]:
-    """Return the claims of the source, and a line saying that the formula is our reading; [] for a printed formula."""
+    """Return the claims of the source, and a line such as "Read here as" for the formula. Without claims, return []."""
     claims = {row.id.removeprefix(entry.id): row.claim for row in entry.rows if row.claim}
     if not claims:
         return []
@@ -248,7 +248,7 @@ def outside_lines(entry: Entry, values: dict, width: int) -> list[str]:
 
 
 DRAWN = ("odaibo.F1", "odaibo.F2", "lm.3", "lm.11", "lm.43", "hong.10", "cards.15", "cards.23", "cards.24", "cards.30")
-SAME = {"lm.40": "odaibo.F2", "cards.31": "odaibo.F2"}      # figure 2 of Odaibo shows these entries too
+SAME = {"lm.40": "odaibo.F2", "cards.31": "odaibo.F2"}      # figure 2 of Odaibo is also the figure of these entries
 
 
 def drawn_as(entry: Entry) -> str:
@@ -309,7 +309,7 @@ def fault_lines(entry: Entry, judgement: Judgement, width: int) -> list[str]:
     if row.repair is None:
         return lines
     repaired = REPAIRED[row.expected]
-    if judgement.free:                                      # `sample_lines` prints the numbers of the repaired form
+    if judgement.free:                                      # no numbers here: `sample_lines` already returns them
         return [*lines, repaired, *chain(row.repair.latex, [], width)]
     point = sample(row.repair) | (judgement.witness or {})
     title = f"{repaired}, at the same point" if judgement.witness else repaired

@@ -142,7 +142,7 @@ def argument(tokens: list[str], latex: str) -> str:
 
 
 def one(token: str, tokens: list[str], latex: str) -> Piece | None:
-    """Return the piece for a token and its arguments; None for a token that prints nothing."""
+    """Return the piece for a token and the arguments of this token. Return None if the token prints nothing."""
     if token == "\\|":
         return Piece("‖", "rel")
     name = token.removeprefix("\\") if len(token) > 1 else token
@@ -214,7 +214,7 @@ def outside(text: str) -> str:
 
 
 def script(kind: str, text: str) -> str:
-    """Write a subscript or superscript in Unicode's small letters, or with _ or ^ if Unicode lacks one of them."""
+    """Write a subscript or superscript in Unicode's small letters. If it has a letter without a small form, use _ or ^."""
     table, compact = (LOWERED if kind == "_" else RAISED), text.replace(" ", "")
     if compact and all(letter in table for letter in compact) and not (kind == "^" and "(" in compact):
         return "".join(table[letter] for letter in compact)

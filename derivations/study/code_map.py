@@ -36,8 +36,8 @@ TESTS = Path(__file__).parents[2] / "tests"
 class Place(NamedTuple):
     """A public function of minivae.
 
-    The entries in `tied` call the function. The docstring of the function cites the entries in `cited`, which are not in
-    `tied`. The files in `tests` use the function.
+    The entries in `tied` call the function. The docstring of the function cites the entries in `cited`. If a cited entry is
+    in `tied`, it is left out of `cited`. The files in `tests` use the function.
     """
 
     name: str
@@ -146,7 +146,7 @@ def of_entry(id: str) -> list[Place]:
 def found(name: str) -> list[Place]:
     """Return the functions with this name. If no function has this name, return functions whose names contain `name`.
 
-    If no name of a function contains `name`, return the functions of the entries with this source, id or word.
+    If no name contains `name`, find the entries with this source, id or word, and return the functions of these entries.
     """
     everything = reading_map()
     if chosen := [one for one in everything if not name or f".{one.name}".endswith(f".{name}")]:

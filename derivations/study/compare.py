@@ -71,7 +71,7 @@ def spellings(source: str, ways: dict[str, str]) -> list[Spelling]:
 
 
 def printed(entry: Entry) -> str:
-    """Return the sides of an entry as Unicode, except sides in square brackets, which the source does not print there."""
+    """Return the sides of an entry as Unicode. Sides in square brackets are left out: the source does not print them."""
     return "   ".join(side for _, side in sides(entry.printed.latex) if not re.fullmatch(r"\[[^\[\]]*\]", side))
 
 
@@ -104,7 +104,7 @@ class Quantity(NamedTuple):
 
 
 def side(id: str, number: int, sign: int = 1, of: Callable[[dict], dict] = lambda values: values) -> Version:
-    """Return a Version that computes side `number` of an entry's printed equation, counted from 0, and multiplies by `sign`.
+    """Return a Version that computes `sign` times a side of an entry's printed equation. `number` counts the sides from 0.
 
     The entry and the quantity can have different variables: `of` turns {variable of the quantity: value} into
     {variable of the entry: value}.
@@ -210,7 +210,7 @@ def compare(quantity: Quantity, draws: int = 1000, seed: int = 0) -> list[Compar
 
 
 def verdict_of(id: str, seed: int) -> str:
-    """Return the computed verdict of an entry. If its rows have different verdicts, all are joined by "/"."""
+    """Return the computed verdict of an entry. If the rows of the entry have different verdicts, "/" joins these verdicts."""
     return "/".join(dict.fromkeys(judgement.verdict for judgement in judge(LEDGER[id], 200, seed)))
 
 
@@ -243,7 +243,7 @@ def notation_lines(found: dict[str, dict[str, list[Spelling]]]) -> list[str]:
 def quantity_lines(quantity: Quantity, compared: list[Compared], width: int) -> list[str]:
     """Return a line per version of a quantity: value at the simple point, difference from the definition, verdict, formula.
 
-    The first line names the quantity and the point. The last lines say which versions are equal to the last bit.
+    The first line names the quantity and the point. The last lines name versions with exactly equal numbers.
     """
     where = ", ".join(f"{name} = {np.asarray(value).tolist()}" for name, value in quantity.simple.items())
     lines = [*wrapped(f"{quantity.name}, at {where}", "", "  ", width)]
@@ -257,6 +257,6 @@ def quantity_lines(quantity: Quantity, compared: list[Compared], width: int) -> 
 
 
 def contradictions(compared: list[Compared]) -> list[str]:
-    """Return the names of the versions that differ from the definition although their verdict is not a fault."""
+    """Return the names of the versions that differ from the definition, although their verdict says that they hold."""
     holds = ("holds", "holds-if", "defines", "in the model")
     return [one.name for one in compared if one.verdict in holds and not one.apart <= AGREE]

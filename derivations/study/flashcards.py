@@ -108,7 +108,7 @@ def written(sides: list[tuple[str, str]]) -> Formula:
     return Formula(" ".join(f"{relation} {side}".strip() for relation, side in sides))
 
 
-FAULTY = {                                                  # {verdict: (question, words before the repaired formula)}
+FAULTY = {                                                  # {verdict: (question, heading of the repaired formula)}
     "slip": ("What is wrong with this line?", "What holds:"),
     "wrong": ("What is wrong with this line?", "What holds:"),
     "loose": ("Loose wording. Where is it false if read literally, and what is the precise form?", "More precisely:"),
@@ -137,7 +137,7 @@ def defined(entry: Entry, judgement: Judgement, sides: list) -> tuple[tuple, tup
 
 
 def claimed(entry: Entry, judgement: Judgement, sides: list) -> tuple[tuple, tuple]:
-    """Ask whether a claim needs an assumption; `card` adds the assumption to the answer."""
+    """Ask whether a claim needs an assumption. The function `card` adds the assumption to the answer."""
     row = judgement.row
     holds = "It holds under an assumption:" if row.expected == "holds-if" else "It holds without an assumption:"
     return (row.claim, row.says, "Does it hold in general, or only under an assumption?"), (holds, written(sides))
@@ -181,7 +181,7 @@ def obsidian(made: Iterable[Card], title: str) -> str:
 
 
 def as_markdown(line: str) -> str:
-    """Return a line of a card in Markdown; escape every line that would end the card or its question."""
+    """Return a text of a card in Markdown. Empty lines and lines "?" are escaped: they would end the card or the question."""
     if isinstance(line, Formula):
         return f"$${line}$$"
     rows = html.escape(line, quote=False).replace("$", "&#36;").split("\n")

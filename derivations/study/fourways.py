@@ -42,7 +42,10 @@ def problem(name: str = "bernoulli", seed: int = 0, estimator: str = "analytic")
 
 
 class Gradient(NamedTuple):
-    """One component of the gradient, computed at the given noise in three ways, and averaged over the noise in two ways."""
+    """One component of the gradient: three numbers for the given noise, and two numbers for the average over the noise.
+
+    The two averages are `averaged` and `integral`.
+    """
 
     name: str
     by_hand: float
@@ -90,8 +93,8 @@ def derivative(f: Callable[[NDArray], NDArray], at: NDArray, step: complex) -> N
 def integral_of_loss(model: VAE, x: NDArray) -> Callable[[NDArray], NDArray]:
     """Return the loss as a function of the parameters: the integral over z of `q(z|x) (log q(z|x) - log p(z) - log p(x|z))`.
 
-    The integral is computed as a sum over many values of z, the nodes. The nodes are chosen for the model's parameters, and
-    the same nodes are used for other parameters.
+    The integral is computed as a sum over many values of z, the nodes. The nodes are chosen for the model's own parameters.
+    They stay the same if the loss is computed for other parameters.
     """
     mu, log_var = model.encode(x)
     sigma = np.exp(log_var / 2)
@@ -125,10 +128,10 @@ def digits(a: float, b: float, scale: float) -> int:
 
 
 def agrees(given: Problem, gradients: Sequence[Gradient]) -> bool:
-    """Return True if, for each way in ENOUGH, enough digits of every component agree.
+    """Return True if every component agrees in enough digits. ENOUGH has the required number of digits for each way.
 
-    With the KL estimator "path", the gradient by hand omits the score of q, whose average is 0. Then only the averages over
-    the noise are compared.
+    With the KL estimator "path", the gradient by hand omits the score of q. The average of this score over the noise is 0.
+    So only the averages over the noise are compared.
     """
     ways = ["integral over z"] if given.vae.estimator == "path" else list(ENOUGH)
     found = agreement(gradients)
@@ -138,8 +141,8 @@ def agrees(given: Problem, gradients: Sequence[Gradient]) -> bool:
 def agreement(gradients: Sequence[Gradient]) -> dict[str, list[int]]:
     """Compare the gradient by hand with the other three ways; return {way: number of digits that agree in each component}.
 
-    The three ways are the central difference, the complex step and the integral over z. The integral has no noise. So its
-    gradient is compared with the gradient by hand, averaged over the noise.
+    The three ways are the central difference, the complex step and the integral over z. The integral has no noise. So the
+    gradient of the integral is compared with the average of the gradient by hand over the noise.
     """
     scale = max(abs(g.by_hand) for g in gradients)
     average = max(abs(g.averaged) for g in gradients)

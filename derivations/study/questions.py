@@ -30,7 +30,7 @@ class Answer(NamedTuple):
 
 
 def why_not_the_prior() -> Answer:
-    """Compute the number of draws of p(z) that an estimate of p(x) needs, for several numbers of latent dimensions."""
+    """Compute how many draws of z from p(z) are needed to estimate p(x). The number of latent dimensions is 1 to 20."""
     w, s, x = 1.0, 0.5, 0.0
     rows = [(d, float(samples_needed(w, s, x, d))) for d in (1, 2, 5, 10, 20)]
     best = linear_posterior(np.array(w), np.array(s), np.array(x))
@@ -65,7 +65,7 @@ def why_the_reverse_divergence() -> Answer:
 
 
 def why_the_sum() -> Answer:
-    """Compute the variance of the best q(z|x) if the KL is averaged over latent dimensions instead of summed."""
+    """Compute the variance of the best q(z|x) for a loss that averages the KL over latent dimensions; a VAE sums it."""
     w, s, x = 1.0, 0.5, 1.0
     rows = []
     for d in (1, 2, 10, 50):
@@ -132,7 +132,7 @@ def row_of(name: str, vae: VAE, data: Dataset) -> tuple:
 
 
 def autoencoder_or_vae(pair: Pair) -> Answer:
-    """Compare the autoencoder with the VAE, which is trained on the same digits, but with noise and a KL."""
+    """Compare the autoencoder with the VAE. Both are trained on the same digits, but only the VAE has noise and a KL."""
     rows = [row_of("autoencoder", pair.autoencoder, pair.data), row_of("VAE", pair.vae, pair.data)]
     return Answer(
         "What does a VAE have that an autoencoder lacks?",

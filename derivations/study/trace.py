@@ -31,8 +31,8 @@ ID = re.compile(r"\b(?:odaibo|lm|hong|cards|beyond)\.\w+")
 class Made(NamedTuple):
     """A number or array, and the line that made it.
 
-    `step` is the step number in the comment of the line, or "". `ids` are ids of ledger entries. `depth` is 0 for a line of
-    the recorded function, 1 for a line of a function that it calls, and so on.
+    `step` is the step number in the comment of the line, or "". `ids` are ids of ledger entries. `depth` is 0 in the recorded
+    function, 1 in a function that the recorded function calls, and so on.
     """
 
     depth: int
@@ -54,7 +54,7 @@ class Line:
     function: str
     path: str
     number: int
-    function_ids: tuple[str, ...]                           # ledger ids in the docstring of the line's function
+    function_ids: tuple[str, ...]                           # ledger ids in the docstring of `function`
     called_ids: tuple[str, ...] = ()                        # ledger ids of the functions that the line calls
     inside: list["Line"] = field(default_factory=list)
     made: dict[str, NDArray] = field(default_factory=dict)      # {variable that was assigned or changed in the line: value}
@@ -62,7 +62,7 @@ class Line:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """Ledger ids of the functions that the line calls; if these functions have no ids, ids of the line's function."""
+        """Ledger ids of the functions that the line calls. If there are none, ids of the function that contains the line."""
         return self.called_ids or self.function_ids
 
     @property
@@ -145,7 +145,7 @@ def record(call: Callable[[], object]) -> list[Line]:
 
 
 def numbers(lines: Iterable[Line]) -> list[Made]:
-    """Return all numbers in the order of computation. The numbers of a line follow those of the functions that it calls."""
+    """Return all numbers in the order of computation. A called function computes its numbers before the calling line does."""
     made = []
     for line in lines:
         place = line.depth, line.function, Path(line.path).name, line.number, line.source, line.step
@@ -193,7 +193,7 @@ def made_by(line: Line, frame: FrameType, before: dict[str, NDArray]) -> dict[st
 
 @functools.cache
 def assigned(path: str) -> dict[int, set[str]]:
-    """Return {line number: names that the line assigns} for a file."""
+    """Return {line number: names that are assigned in this line} for the file `path`."""
     found: dict[int, set[str]] = {}
     for node in ast.walk(ast.parse(Path(path).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -204,7 +204,7 @@ def assigned(path: str) -> dict[int, set[str]]:
 def results_of(frame: FrameType, returned) -> dict[str, NDArray]:
     """Return {"f(...)": copy of the number that a function f returns}, or {"f(...)[0]": ..., ...} if f returns a tuple.
 
-    If a number is also in a variable of f, it is left out here, because the trace shows it with the name of the variable.
+    A number that is also in a variable of f is left out, because the trace shows it with the name of the variable.
     """
     name, stored = f"{frame.f_code.co_name}(...)", [id(value) for value in frame.f_locals.values()]
     many = isinstance(returned, tuple) and not isinstance(returned, vae.Forward)
@@ -238,10 +238,10 @@ def training_step(given: Problem) -> tuple[list[Line], list[Line]]:
 
 
 def step_text(lines: Iterable[Line], width: int, named: tuple = ()) -> Iterator[str]:
-    """Yield a heading for each line of code, then the trace of the functions that it calls, and the numbers it computes.
+    """Yield the text for each line of code: a heading, the trace of the called functions, and the computed numbers.
 
-    Lines that compute no number and have no step number are skipped. `named` has the numbers that the calling line assigns;
-    these numbers are shown with the calling line, not inside the called function.
+    Lines that compute no number and have no step number are skipped. `named` has the numbers that the calling line assigns.
+    These numbers are shown below the calling line, not inside the called function.
     """
     for line in lines:
         above = (*line.made.values(), *(named if line.source.startswith("return") else ()))
@@ -259,7 +259,7 @@ def step_text(lines: Iterable[Line], width: int, named: tuple = ()) -> Iterator[
 
 
 def short(value: NDArray) -> str:
-    """Write a number with at most five digits, or an array as nested lists without outer axes of length one."""
+    """Write a number with at most five digits. Write an array as nested lists; outer axes of length one are left out."""
     value = np.asarray(value)
     while value.ndim > 1 and len(value) == 1:
         value = value[0]
