@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-BRIGHT = 128                                                # numbers with a smaller maximum are not taken for grey levels
+BRIGHT = 128                                                # if the maximum is smaller, the numbers are not grey levels
 
 
 def refuse(argument: str, rule: str, got: str, remedy: str) -> NoReturn:
@@ -159,7 +159,7 @@ def is_missing(one: Any) -> bool:
 
 
 def are_whole(x: np.ndarray) -> bool:
-    """Return True if all numbers are whole, and smaller in size than 2^53 if they are floats.
+    """Return True if all numbers are whole. Floats must also be between -2^53 and 2^53.
 
     A float of 2^53 or more gives False: every such float is a whole number, even if it was rounded from a fraction.
     """
@@ -255,7 +255,7 @@ def within(argument: str, x: np.ndarray, n: int, whose: str) -> None:
 
 
 def rescaling(argument: str, x: np.ndarray) -> str:
-    """Return a remedy for numbers outside 0..1. If `argument` begins with --, the remedy names options of the command."""
+    """Return a remedy for numbers outside 0..1. If `argument` is an option (--data), the remedy is written with options."""
     low, high, option = x.min(), x.max(), argument.startswith("--")
     gaussian = "--likelihood gaussian" if option else "likelihood=Gaussian('optimal')"
     if low < 0:
@@ -296,9 +296,9 @@ def same_axes(first: Any, *others: Any, summed: Any = None) -> None:
 
 
 def shared(x: Any, out: Any, *others: Any) -> bool:
-    """Return True if several rows of x (B, D) share `out` (L, 1, D), False if `out` is (L, B, D).
+    """Return True if `out` (L, 1, D) has one row for all B rows of x (B, D). Return False if `out` is (L, B, D).
 
-    Raises ValueError if `out` has another shape, or if `others`, (B, D) or (L, B, D), do not fit x and `out`.
+    `others` are arrays of shape (B, D) or (L, B, D). Raises ValueError if the last axes of the arrays do not match.
     """
     one = out.ndim == 3 and out.shape[1] == 1 < len(x)
     if one:
@@ -310,7 +310,7 @@ def shared(x: Any, out: Any, *others: Any) -> bool:
 
 
 def parts(vae: Any, params: type, likelihood: type, activations: Iterable[str]) -> None:
-    """Raise ValueError if a model's params or likelihood has a wrong class, or activation or noise has a wrong value."""
+    """Raise ValueError if a model has params or a likelihood of a wrong class, or a wrong value of activation or noise."""
     remedy = "Make the model with VAE.init."
     instance("params", vae.params, params, remedy)
     if vae.params.layers.keys() != {"encoder", "decoder"}:
@@ -322,7 +322,7 @@ def parts(vae: Any, params: type, likelihood: type, activations: Iterable[str]) 
 
 
 def likelihood_for(value: Any) -> str:
-    """Return the remedy for a `value` that is not a likelihood, but may be the name or the class of one."""
+    """Return a remedy for a `value` that is not a likelihood. The value may be the name or the class of a likelihood."""
     name = str(getattr(value, "__name__", value)).lower()
     meant = {"binomial": "Binomial(n) with the largest possible count n", "gaussian": "Gaussian('optimal')"}
     return f"Try likelihood={meant.get(name, 'Bernoulli()')}."

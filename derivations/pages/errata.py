@@ -182,9 +182,9 @@ COUNTED = {                                                 # {title of a column
 
 
 def counts(items: list[Judged]) -> list[int]:
-    """Return the number of all rows, the number of rows for each column of `COUNTED`, and the numbers of two kinds of faults.
+    """Return the number of all rows, the number of rows for each column of `COUNTED`, and two numbers of faults.
 
-    The kinds of faults are slips and wrong lines. Several rows with the same fault count as one fault.
+    These two are the number of slips and the number of wrong lines. Several rows with the same fault count as one fault.
     """
     rows = [judgement for item in items for judgement in item.rows]
     numbers = [sum(judgement.verdict in verdicts for judgement in rows) for verdicts in COUNTED.values()]

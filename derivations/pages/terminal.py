@@ -107,7 +107,7 @@ def chain(latex: str, values: list, width: int, indent: str = "  ") -> list[str]
 
 
 def at_point(form: Form, values: dict, width: int, indent: str = "  ") -> list[str]:
-    """Write a form, and the values of its sides at a point. If the form raises an error there, write only the error."""
+    """Write a form, and the values of its sides at a point. If the form raises an error at this point, write the error."""
     try:
         return chain(form.latex, sides_at(form, values), width, indent)
     except ValueError as error:

@@ -214,7 +214,7 @@ def outside(text: str) -> str:
 
 
 def script(kind: str, text: str) -> str:
-    """Write a subscript or superscript in Unicode's small letters. If it has a letter without a small form, use _ or ^."""
+    """Write a subscript or superscript in Unicode's small letters. If a letter has no small form, write _ or ^ before it."""
     table, compact = (LOWERED if kind == "_" else RAISED), text.replace(" ", "")
     if compact and all(letter in table for letter in compact) and not (kind == "^" and "(" in compact):
         return "".join(table[letter] for letter in compact)

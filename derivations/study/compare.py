@@ -210,7 +210,7 @@ def compare(quantity: Quantity, draws: int = 1000, seed: int = 0) -> list[Compar
 
 
 def verdict_of(id: str, seed: int) -> str:
-    """Return the computed verdict of an entry. If the rows of the entry have different verdicts, "/" joins these verdicts."""
+    """Return the computed verdict of an entry. If the rows of the entry have different verdicts, join them by "/"."""
     return "/".join(dict.fromkeys(judgement.verdict for judgement in judge(LEDGER[id], 200, seed)))
 
 

@@ -31,8 +31,8 @@ ID = re.compile(r"\b(?:odaibo|lm|hong|cards|beyond)\.\w+")
 class Made(NamedTuple):
     """A number or array, and the line that made it.
 
-    `step` is the step number in the comment of the line, or "". `ids` are ids of ledger entries. `depth` is 0 in the recorded
-    function, 1 in a function that the recorded function calls, and so on.
+    `step` is the step number in the comment of the line, or "". `ids` are ids of ledger entries. `depth` is 0 in the
+    recorded function, 1 in a function that the recorded function calls, and so on.
     """
 
     depth: int
@@ -145,7 +145,7 @@ def record(call: Callable[[], object]) -> list[Line]:
 
 
 def numbers(lines: Iterable[Line]) -> list[Made]:
-    """Return all numbers in the order of computation. A called function computes its numbers before the calling line does."""
+    """Return all numbers in the order of computation: a called function computes its numbers before the calling line."""
     made = []
     for line in lines:
         place = line.depth, line.function, Path(line.path).name, line.number, line.source, line.step

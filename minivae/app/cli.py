@@ -206,7 +206,7 @@ def sample_command(options: argparse.Namespace) -> int:
 def pictures_of(options: argparse.Namespace, run) -> tuple:
     """Return the image shape of a run's data, the held-out rows, and (lowest, mean, highest) pixel. Each can be None.
 
-    The held-out rows are read for the bundled digits, and for older runs, which do not store the image shape.
+    The held-out rows are read in two cases: the data are the bundled digits, or an older run does not store the image shape.
     """
     from minivae import runs
     from minivae.app.run_data import data_of

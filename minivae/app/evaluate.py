@@ -34,8 +34,8 @@ from minivae.likelihood import Gaussian
 from minivae.runs.files import must_be_free
 from minivae.vae import VAE
 
-SLOW_ROWS = 100                                             # with --ais, at most 100 rows by default; 100 digits take 3 s
-TOLERANCE = 1e-4                                            # allowed error of the integrals of --gap; 355 digits take 7 s
+SLOW_ROWS = 100                                             # with --ais, at most 100 rows by default; 100 images take 3 s
+TOLERANCE = 1e-4                                            # allowed error of the integrals of --gap; 355 images take 7 s
 SURE = 4                                                    # bounds may be out of order by this many standard errors
 DOCUMENT = "evaluate.json"
 # {name that `evaluate` prints: the key under which `train` stores the same quantity}
@@ -104,9 +104,10 @@ def evaluate_and_report(options: argparse.Namespace) -> int:
 
 
 def rows_of(whole: Dataset, options: argparse.Namespace) -> Dataset:
-    """Return the data with the held-out rows to use: with --rows N, the first N; by default, those that `train` measures.
+    """Return the data with the held-out rows to evaluate.
 
-    With --ais, the default is at most SLOW_ROWS held-out rows, evenly spaced.
+    With --rows N, these are the first N held-out rows. By default, they are the rows that `train` measures. With --ais, the
+    default is at most SLOW_ROWS held-out rows, evenly spaced.
     """
     if options.rows is None:
         return whole.few(SLOW_ROWS if options.ais else MEASURED)
@@ -211,7 +212,7 @@ def finite(value: float) -> float | None:
 
 
 def meaning(measured: Measured) -> str:
-    """Return a sentence with log p(x) - ELBO, if log p(x) is known, and with IW_k - ELBO for the last k, both in nats."""
+    """Return a sentence with IW_k - ELBO for the last k, in nats. If log p(x) is known, add log p(x) - ELBO."""
     elbo, weights = measured.table[0].mean, measured.k[-1]
     tighter = f"{weights} weights raise the ELBO by {measured.table[len(measured.k)].mean - elbo:.2f} nats"
     if measured.exact is None:
@@ -222,7 +223,7 @@ def meaning(measured: Measured) -> str:
 def page(measured: Measured, document: dict, options: argparse.Namespace, results: dict) -> str:
     """Return the text to print: the table, the gap and its parts, the rate and its parts, the files.
 
-    `results` are the results of `train`. If `train` measured another number of rows, its means are printed, too.
+    `results` are the results of `train`. If `train` measured a different number of rows, the text also has these results.
     """
     lines = [f"{rows_in_words(document, options)}, seed {document['seed']}; mean +- standard error of the draws", UNIT]
     for row in measured.table:
@@ -260,7 +261,10 @@ def table_line(label: str, mean: float, error: float | None, about: str) -> str:
 
 
 def gap_lines(parts: dict | None) -> list[str]:
-    """Return the definition of the gap, then a line for each of its parts and for their sum; without `parts`, a hint."""
+    """Return the definition of the gap, then a line for each part of the gap, and a line for the sum of the parts.
+
+    If `parts` is None, return the definition and a hint: the option --gap computes the parts.
+    """
     if parts is None:
         return [GAP, "--gap splits it into the encoder's error and the error of the best diagonal Gaussian"]
     text = (

@@ -41,8 +41,8 @@ def mapped(pool: Executor, function: Callable, arguments: Iterable) -> Iterator:
 
 
 def end_with_parent() -> None:
-    """Make this process end when its parent ends or is killed, and silently on Ctrl-C (unless Ctrl-C is ignored)."""
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:   # commands in the background of a shell must ignore Ctrl-C
+    """Make this process end when its parent ends or is killed. Ctrl-C ends it without a message (unless it ignores Ctrl-C)."""
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:   # Ctrl-C must not end a command in the background of a shell
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_wait_for_parent, daemon=True).start()
 

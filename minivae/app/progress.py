@@ -29,7 +29,7 @@ def say(options: argparse.Namespace, message: str) -> None:
 def discard(stream: TextIO) -> None:
     """Send all present and later output of a stream to the null device.
 
-    Otherwise Python would fail to flush the stream when it exits, and return exit code 120.
+    Otherwise, the stream could not be flushed when Python exits, and the exit code would be 120.
     """
     with contextlib.suppress(OSError, AttributeError), open(os.devnull, "wb") as nowhere:  # not every stream has a fileno
         os.dup2(nowhere.fileno(), stream.fileno())

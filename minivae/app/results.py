@@ -12,15 +12,15 @@ from minivae.explorer.evidence import EXPLORER, Evidence
 from minivae.runs.files import write_atomically
 
 MEASURED = 500                                              # largest number of held-out rows that are measured and drawn
-EXPLORER_BYTES = 400_000                                    # a larger explorer.html is written by `minivae explore` only
+EXPLORER_BYTES = 400_000                                    # `train` writes no larger explorer.html; `minivae explore` does
 UNIT = "in nats per data point (unit of the natural logarithm; 1 nat = 1.44 bits)"
 GAP = "gap = log p(x) - ELBO = KL(q(z|x) || p(z|x)): how far the encoder's Gaussian is from the exact posterior"
 
 
 def measure(vae, data, rng, k: int = 1000) -> tuple[dict, Evidence | None]:
-    """Return the means of the bounds and of the exact log p(x), in nats, and the Evidence of the held-out rows.
+    """Return a dict, and the Evidence of the held-out rows. The dict has means of the bounds and of log p(x), in nats.
 
-    None stands for a number that does not exist for this model.
+    None stands for a number or an Evidence that does not exist for this model.
     """
     evidence = None
     names = ("reconstruction", "kl", "elbo", "elbo_se", "iw_bound", "iw_bound_se", "log_px", "log_px_error", "gap")
@@ -109,7 +109,7 @@ def report(options, run, results: dict) -> None:
 
 
 def table(results: dict) -> list[str]:
-    """Return a line for each number with its meaning, then the definition of the gap."""
+    """Return the lines of a table. Each line has a number and its meaning. The definition of the gap is below the table."""
     k, error = results["iw_k"], results["log_px_error"]
     rows = [
         ("reconstruction", "reconstruction", "reconstruction_se", "mean log p(x|z), with z drawn from the encoder's q(z|x)"),

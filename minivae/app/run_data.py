@@ -54,8 +54,8 @@ def prepare_data(whole: data.Dataset, likelihood, binarize: bool = False) -> dat
 def extremes(prepared: data.Dataset) -> np.ndarray:
     """Return a row (1, K): the smallest and the largest number in the data and, if there is one, a number that is not whole.
 
-    If a likelihood accepts these numbers, it accepts all of the data. If it does not, its error message is the same as for
-    all of the data.
+    If a likelihood accepts these numbers, it accepts all of the data. If it refuses these numbers, it refuses all of the
+    data with the same message.
     """
     found = []
     for x in in_chunks(prepared.train_x, prepared.test_x):
@@ -75,9 +75,9 @@ def checksum(prepared: data.Dataset) -> int:
 
 
 def data_of(run: runs.Run, given: str | None = None) -> data.Dataset:
-    """Return the data of a run in the form that its likelihood needs; `given` is a new path from the user.
+    """Return the data of a run in the form that the run's likelihood needs.
 
-    Raises ValueError if the data are missing or changed.
+    If the user gives a path of the data, `given` is this path. Raises ValueError if the data are missing or changed.
     """
     missing, changed = [], []
     for place in places_in(run) if given is None else [given]:

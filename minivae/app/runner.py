@@ -25,9 +25,9 @@ TEXTS = {"data": str, "label": str, "delimiter": str, "out": Path, "resume": Pat
 def run(parser: argparse.ArgumentParser, argv: list[str] | str | None) -> int:
     """Parse `argv`, call `options.command(options)` and return its exit code; without a command, print the help.
 
-    Bad input (ValueError), errors of the system (OSError) and too little memory give a message on stderr; with `--debug`,
-    a traceback. The exit code is the same even if stderr is closed or full. Wrong usage and `--help` return their exit code,
-    too: a SystemExit would end a notebook's cell or a thread.
+    After bad input (ValueError), an error of the system (OSError) or too little memory, print a message on stderr. With
+    `--debug`, raise the error, so that Python prints a traceback. The exit code is the same even if stderr is closed or full.
+    Wrong usage and `--help` return their exit code, too: a SystemExit would end a notebook's cell or a thread.
     """
     ready_streams()
     try:
@@ -60,7 +60,7 @@ def parsed(parser: argparse.ArgumentParser, argv: list[str] | str | None) -> arg
 
 
 def exit_code(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Run the command; return its exit code or, if an error ended it, the exit code of the error."""
+    """Run the command and return its exit code. If an error ends the command, return the exit code for this error."""
     if options.command is None:
         parser.print_help()
         return 0
@@ -122,9 +122,10 @@ def flush_or_discard(stream: TextIO) -> None:
 
 @contextlib.contextmanager
 def without_mplbackend() -> Iterator[None]:
-    """Hide the variable MPLBACKEND from matplotlib inside `with`, because its backend may be unknown.
+    """Hide the variable MPLBACKEND from matplotlib inside `with`: it can name a backend that matplotlib does not know.
 
-    Afterwards, the variable and the backend are restored for notebooks.
+    At the end, restore the variable. If matplotlib was imported inside `with`, also give matplotlib the backend that the
+    variable names, because notebooks need it.
     """
     before, imported = os.environ.pop("MPLBACKEND", None), "matplotlib" in sys.modules
     try:

@@ -31,7 +31,7 @@ def sweep_and_report(options: argparse.Namespace) -> int:
     common = {name: getattr(options, name) for name in ("hidden", "epochs", "batch", "lr", "seed")}
     points, stop = [], StopOnSignal()
     trainings = sweep(prepared, settings, **common, stop=lambda: stop.signal > 0)
-    make_out(options)                                       # after all checks, so a refused command makes no directory
+    make_out(options)                                       # called after all checks: a refused command makes no directory
     say_what_was_read(options, whole)
     say(options, f"{len(settings)} trainings, epochs of each: {options.epochs}; held-out data, nats per data point")
     with stop:
@@ -51,7 +51,7 @@ def sweep_and_report(options: argparse.Namespace) -> int:
 def gather(
     trainings: Iterator[Point], points: list[Point], swept: str, progress: Progress, stop: StopOnSignal
 ) -> Exception | None:
-    """Append the Point of each training to `points`, until the last one, a signal or an error; return the error or None."""
+    """Append the Point of each training to `points`. A signal or an error ends the trainings. Return the error or None."""
     try:
         for point in trainings:
             points.append(point)
@@ -94,8 +94,8 @@ def print_results(results: str) -> None:
 def swept_option(options: argparse.Namespace) -> str:
     """Return the name of the option in `SWEPT` that has several values.
 
-    If no option has several values, and --beta is not given, the option is beta, with the values BETAS. Raises ValueError if
-    --beta has one value and no option has several, if two options have several values, or if a value is repeated.
+    If no option has several values, and --beta is not given, --beta gets the values BETAS. Raises ValueError in three cases:
+    --beta has one value and no option has several values; two options have several values; a value is repeated.
     """
     if options.beta is None and all(len(getattr(options, name) or ()) < 2 for name in SWEPT):
         options.beta = BETAS

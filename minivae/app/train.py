@@ -54,7 +54,7 @@ def measure_and_draw(run: runs.Run, whole: data.Dataset, options: argparse.Names
     """Measure a trained run, write its results, figures and explorer; return the results."""
     held_out, config = whole.few(MEASURED).without_training(), run.config
     draws, = np.random.default_rng(MEASURE_SEED).spawn(1)
-    with other_processes(1) as other:                       # `other` draws figures during `measure`: 30 % less to wait
+    with other_processes(1) as other:                       # `other` draws figures while `measure` runs: 30 % less time
         of_model = other.submit(draw_model, run, held_out)
         results, evidence = measure(run.vae, held_out, draws)
         results |= {"seconds": None, "epochs": len(run.history), "files": [], "explorer": None}
@@ -156,7 +156,7 @@ def with_option(run: runs.Run, command: object, name: str, value: object) -> str
 
 
 def run_epochs(run: runs.Run, training: Training, options: argparse.Namespace) -> int:
-    """Train until the last epoch or a signal, and save the state often; return 0 or the exit code of the signal."""
+    """Train until the last epoch ends or a signal comes. Save the run often. Return 0 or, after a signal, 128 + its number."""
     every = options.save_every
     progress, stop = Silent() if options.quiet else Progress(training.epochs), StopOnSignal()
     runs.write(run)
@@ -197,7 +197,7 @@ def add_saved_path(run: runs.Run):
 
 
 class StopOnSignal:
-    """Context in which the first Ctrl-C or SIGTERM only sets `signal`, so that the current step of training can end.
+    """A context manager. Inside `with`, the first Ctrl-C or SIGTERM only sets `signal`: the current training step is completed.
 
     A second signal acts at once.
     """

@@ -81,8 +81,8 @@ def role_of(name: str) -> tuple[str, str, int] | None:
 def roles_of(arrays: Arrays) -> dict[tuple[str, str], str]:
     """Return {("x" or "y", part): name of an array}. The part is "train", "test", "val" or "" (no part in the name).
 
-    If several arrays have the same key, as the arrays "data" and "images" have, the array whose name comes first in
-    FEATURES or LABELS is used.
+    Several arrays can have the same key: for example, "data" and "images". Then the name that comes first in FEATURES or
+    LABELS is used.
     """
     found = {}
     for name in arrays:
@@ -95,7 +95,7 @@ def roles_of(arrays: Arrays) -> dict[tuple[str, str], str]:
 
 
 def unknown(path: Path, arrays: Arrays) -> str:
-    """Return a message that no array of data was found, with Python code that saves the largest array as x."""
+    """Return an error message: no array of data was found. Python code in the message saves the largest array as x."""
     shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
     known = "an .npz of data has an array x (and y for labels), or x_train, y_train, x_test, y_test"
     wide = sorted((name for name, array in arrays.items() if array.ndim >= 2), key=lambda name: -arrays[name].size)

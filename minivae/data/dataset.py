@@ -67,7 +67,7 @@ class Dataset:
     trials : int or None
         n if the numbers are counts 0..n, else None.
     binarize : bool
-        True if `take` draws zeros and ones with the training rows as probabilities.
+        True if `take` draws zeros and ones. The training rows contain the probabilities of a 1.
     classes : tuple of str or None
         Names of the classes 0, 1, ... if the labels are text, else None.
     about : Description or None
@@ -103,10 +103,11 @@ class Dataset:
         return replace(self, trials=None, **divided)
 
     def binarized(self) -> "Dataset":
-        """Return data of zeros and ones, drawn for each mini-batch with the fractions as probabilities.
+        """Return data of zeros and ones. The given data are fractions: each fraction is the probability of a 1.
 
-        This is dynamic binarisation (Burda, Grosse and Salakhutdinov 2016). Held-out rows are drawn once. Every run draws
-        them with the same seed, so that results can be compared. Raises ValueError if a number is not between 0 and 1.
+        Every mini-batch is drawn anew. This is dynamic binarisation (Burda, Grosse and Salakhutdinov 2016). Held-out rows are
+        drawn once. Every run draws them with the same seed, so that results can be compared. Raises ValueError if a number is
+        not between 0 and 1.
         """
         data = self.as_fractions()
         for x in (data.train_x if isinstance(data.train_x, np.ndarray) else data.train_x[:1], data.test_x):
@@ -115,13 +116,13 @@ class Dataset:
         return replace(data, binarize=True, test_x=draw_binary(data.test_x, np.random.default_rng(0)))
 
     def take(self, rows: NDArray | slice, rng: np.random.Generator) -> NDArray:
-        """Return the training rows `rows`, (B, D); with `binarize`, draw zeros and ones with these rows as probabilities."""
+        """Return the training rows `rows`, (B, D). With `binarize`, draw zeros and ones: these rows are the probabilities."""
         if not self.binarize:
             return self.train_x[rows]
         return self.train_x.draw(rows, rng) if isinstance(self.train_x, Grey) else draw_binary(self.train_x[rows], rng)
 
     def step(self, most: int) -> int:
-        """Return the smallest k for which taking every k-th held-out row gives at most `most` rows."""
+        """Return the smallest k for which `test_x[::k]`, every k-th held-out row, has at most `most` rows."""
         return math.ceil(len(self.test_x) / whole_number("most", most, 1))
 
     def few(self, most: int) -> "Dataset":

@@ -34,9 +34,9 @@ READERS = {                                                 # {suffix: reader}, 
 def load(source: str = "digits", *, older: bool = False, **how) -> Dataset:
     """Load the bundled "digits", a file (.npz, .npy, text, IDX), or IDX files (a directory, or the prefix of their names).
 
-    The keyword arguments label, delimiter, image, transpose and trials add what the file does not say; see `Reading`. The
-    attribute `about` of the result describes what was read. Raises DataError (a ValueError) if the path has no data in one
-    of these formats.
+    Some facts about the data are not in the file. The user can give them as the keyword arguments label, delimiter, image,
+    transpose and trials; see `Reading`. The attribute `about` of the result describes what was read. Raises DataError (a
+    ValueError) if the path has no data in one of these formats.
     """
     how = reading("data.load", how | {"older": older})
     if not isinstance(source, (str, os.PathLike)):
@@ -98,7 +98,10 @@ def is_frame(x: Any) -> bool:
 
 
 def without_label(x: Any, test_x: Any, label: Any) -> tuple:
-    """Return x without the column `label`, this column, and the same two for test_x; without a test_x, None twice."""
+    """Return x without the column `label`, this column of x, test_x without the column, and this column of test_x.
+
+    If there is no test_x, the last two are None.
+    """
     if test_x is not None and not (is_frame(test_x) and label in list(test_x.columns)):
         refuse("test_x", f"a DataFrame with the column {label!r}", type(test_x).__name__, "Or give y and test_y.")
     if test_x is None:
@@ -115,7 +118,7 @@ def numbers(x: Any) -> NDArray:
 def read(path: Path, how: Reading) -> Raw:
     """Return the arrays of a file, or of several IDX files.
 
-    `path` is the file, a directory with IDX files, or the beginning of the names of IDX files.
+    `path` is a file, a directory with IDX files, or a prefix: the path of IDX files without the ends of their names.
     """
     if path.is_dir() or (not path.exists() and is_prefix(path)):
         return read_mnist(path, how)

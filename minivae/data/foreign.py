@@ -13,8 +13,9 @@ from minivae.data.remedies import filtered
 BEGINNING = 4096                                            # number of bytes that are read to recognise a file
 READ = "These are read: .npz, .npy, text (.csv, .tsv), IDX, and a directory of IDX files; text and IDX also as .gz."
 
-# HDF, PICKLE and the next constants are code: each converts one kind of file. `sentence` replaces {path}, {npz} and the
-# other names in braces. An entry of SIGNS describes one kind: (pattern of the first bytes, name of the kind, lines of code).
+# HDF, PICKLE and similar constants contain lines of code that convert one kind of file. In these lines, `sentence` replaces
+# {path}, {npz} and other names in braces. An entry of SIGNS describes one kind of file: (pattern of the first bytes, name of
+# the kind, lines of code).
 HDF = ("import h5py, numpy as np; f = h5py.File({path!r}); print(list(f))", "np.savez({npz!r}, x=f['x'], y=f['y'])")
 PICKLE = (
     "import pickle, numpy as np; d = pickle.load({open}({path!r}, 'rb'), encoding='latin1')   # only if you trust it",
@@ -168,7 +169,7 @@ def elsewhere(source: str) -> str:
 
 
 def of_directory(path: Path) -> str:
-    """Return a sentence about what a directory without IDX files contains, and a remedy."""
+    """Return text about a directory without IDX files: it says what the directory contains, and gives a remedy."""
     files = sorted(file for file in path.iterdir() if not file.name.startswith("."))
     endings = (".npz", ".npy", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
     data = [file for file in files if file.name.lower().endswith(endings) or "idx" in file.name]
