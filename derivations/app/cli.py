@@ -215,7 +215,10 @@ def show_command(options: argparse.Namespace) -> int:
 
 
 def errata_command(options: argparse.Namespace) -> int:
-    """Print every fault, loose wording and damage by copying; return 1 if a verdict is not the expected one."""
+    """Print the errata, the loose wordings, and the places where copying may have damaged a source.
+
+    Return 1 if a verdict is not the expected one.
+    """
     from derivations.engine import ledger
     from derivations.pages import errata, records
 

@@ -20,8 +20,8 @@ from derivations.odaibo.objective import OUTSIDE
 from minivae.gaussian import reparameterize, reparameterize_backward
 from minivae.objective import kl_path_backward, kl_sampled_backward
 
-# EM (expectation maximisation) for a mixture model: K kinds of data, N data of D bits each. The hidden z_n is the kind of
-# datum n.
+# EM (expectation maximisation) for a mixture model. There are N data with D bits each, and there are K kinds of data. The
+# hidden variable z_n is the kind of datum n.
 
 
 def bits(raw):
@@ -107,7 +107,7 @@ def eq_46(x, pi, m, pi_2, m_2):
     made, other = list(steps_of_em(x, pi, faces(m))), (pi_2, faces(m_2))
 
     def over_other(q, best):
-        """Return the ELBO of q at its best theta minus the ELBO of q at the theta `other`."""
+        """Return ELBO(q, best) - ELBO(q, other), where `best` is the theta with the largest ELBO for this q."""
         of_coins = kl(best[1], other[1]).sum(axis=(2, 3))                                       # (n, K)
         return q.shape[1] * kl(best[0], other[0]) + total(q.sum(axis=1) * of_coins)
 
@@ -213,7 +213,7 @@ AT_POSTERIOR, AT_0 = r"_{q = p(z|x)}", r"_{w = 0}"
 
 
 def estimates(w, s, x, mu, sigma):
-    """Return two estimates of the ELBO at the quadrature nodes, (..., 3) each: A with log q(z|x), B with the KL."""
+    """Return the estimates A and B of the ELBO at the quadrature nodes, (..., 3) each. A uses log q(z|x), B uses the KL."""
     z = mu + sigma * EPS[:, 0]
     likely = log_density(x, w * z, s)
     closed_form = (mu**2 + sigma**2 - 1 - log(sigma**2)) / 2
@@ -283,7 +283,7 @@ def _(w, s, x, mu_q, sigma_q):
     return by_minivae(four, "(o),(o),(o),(o),(o)->(p)")(w, s, x, mu_q, sigma_q)
 
 
-# Mini-batches: all batches of M data are made from N = 4 data, for M = 1 to 4
+# Mini-batches: a data set has N = 4 data, and all its batches of M data are used, for M = 1 to 4
 
 X_4 = vector("x", "x", 4, simple=((1.2, 0, -1, 2), (1, 0, 0, 0)))
 SLOPE, SIGMA = real("a", "a", simple=(1, 0.5)), positive("sigma", r"\sigma", simple=(1, 0.5))

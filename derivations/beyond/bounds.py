@@ -60,7 +60,8 @@ def flat(table):
     tight=POSTERIOR, **ASSUMED,
 )  # fmt: skip
 def eq_42(p_xz, q):
-    # The entry compares relative errors, and the upper bound of log p(x) can be near 0. So all sides are exponentials.
+    # The judge compares relative errors. The upper bound of log p(x) can be near 0, and then a small rounding error is a
+    # large relative error. So every side is the exponential of a bound.
     p_x, p_z_given_x = evidence(p_xz), posterior(p_xz)
     return (
         p_x * exp(-kl_of_weights(q, p_z_given_x)),

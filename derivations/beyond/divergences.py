@@ -55,7 +55,7 @@ SIGMA_P = chosen("sigma_p", r"\sigma_p", 1, "the standard deviation of the prior
 
 
 def divergence(mu_q, sigma_q, mu_p, sigma_p):
-    """Return the integral of `q log(q / p)`. The arguments may be complex; the nodes use only the real parts."""
+    """Return the integral of `q log(q / p)`. If an argument is complex, the nodes are computed from its real part."""
     u, widths = for_integrals()
     sigma = need_positive("sigma_q", np.real(sigma_q))
     need_positive("sigma_p", np.real(sigma_p))
@@ -137,7 +137,8 @@ def _(mu, sigma, sigma_p):
 
 
 # In random draws, mu_q - mu_p and sigma_p are even multiples of 1/200, and sigma_q is an odd multiple of 1/200. So
-# sigma_q^2 + (mu_q - mu_p)^2 never equals sigma_p^2, and no gradient is 0. At the simple values, too, no gradient is 0.
+# sigma_q^2 + (mu_q - mu_p)^2 never equals sigma_p^2, and no gradient is 0. The simple values are chosen so that no gradient
+# is 0.
 
 TWO = (
     Symbol("mu_q", r"\mu_q", "real, drawn halfway between multiples of 0.1", 1, between_tenths, (1, 0.5, -2)),

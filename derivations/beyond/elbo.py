@@ -99,7 +99,7 @@ def linear_vae(W, b, s, mu, sigma, **settings) -> VAE:
 
 
 def by_minivae(f, signature):
-    """Turn f, which takes one value of each letter, into a function that takes n values of each letter."""
+    """Vectorise f: f takes one value of each letter, and the returned function takes n values of each letter."""
     return np.vectorize(f, signature=signature)
 
 
@@ -217,10 +217,10 @@ def eq_3(p_xz, q):
 
 @cache
 def draws_of(K, J):
-    """Return the counts (M, J) and the orders (M,) of K draws from J values.
+    """Return two arrays for K draws from J values: `counts` (M, J) and `orders` (M,).
 
-    A row of counts says how often each value is drawn, and there are M possible rows. For each row, `orders` has the
-    number of different sequences of draws with these counts.
+    Each row of `counts` says how often each value is drawn. There are M possible rows. `orders[m]` is the number of
+    different sequences of K draws that have the counts of row m.
     """
     multisets = itertools.combinations_with_replacement(range(J), K)
     counts = np.array([np.bincount(drawn, minlength=J) for drawn in multisets])
@@ -229,13 +229,16 @@ def draws_of(K, J):
 
 
 def chances_of(K, q):
-    """Return the probability of each row of counts of `draws_of`, (..., M), for K draws from q."""
+    """Return (..., M): for each row of `counts` (see `draws_of`), the probability that K draws from q have these counts."""
     counts, orders = draws_of(K, q.shape[-1])
     return orders * np.prod(q[..., None, :] ** counts, axis=-1)
 
 
 def mean_weights(K, w):
-    """Return the mean weight `1/K sum_k w_k` of K draws for each row of counts, (..., M). w (..., J) has all J weights."""
+    """Return (..., M): for each row of `counts` (see `draws_of`), the mean weight `1/K sum_k w_k` of the K draws.
+
+    w (..., J) has the weight of each of the J values.
+    """
     return w @ draws_of(K, w.shape[-1])[0].T / K
 
 
@@ -247,7 +250,8 @@ def bound_of(K, q, w):
 def bound_of_the_others(K, q, w):
     """Return L_K from K + 1 draws: leave out each draw in turn, and average the K + 1 results."""
     counts = draws_of(K + 1, w.shape[-1])[0]                                # (M, J)
-    others = counts[:, None, :] - np.eye(w.shape[-1])                       # (M, J, J)   [:, j] lacks one draw of value j
+    # others[m, j] has the counts of row m after one draw of value j is left out
+    others = counts[:, None, :] - np.eye(w.shape[-1])                       # (M, J, J)
     of_others = np.einsum("...j,mzj->...mz", w, np.maximum(others, 0)) / K
     return total(times(chances_of(K + 1, q), times(counts / (K + 1), log(of_others)).sum(axis=-1)))
 
@@ -346,10 +350,10 @@ def eq_5(q, w):
     mean_log = lambda k: lambda phi: log(mean_weights(k, p_x + phi * (w - p_x)))  # noqa: E731
     slopes = [(chances_of(k, q), complex_step(mean_log(k), 1)) for k in K.tolist()]
     signal, square = (np.hstack([total(chance * slope**r) for chance, slope in slopes]) for r in (1, 2))
-    # Let (1 + t) p(x) be the mean weight of K draws. The middle side has K times the expectations of three terms:
-    # -log(1 + t), -t / (1 + t) and t^2 / (1 + t)^2. Each term is its Taylor polynomial of degree 3 in t, plus t^4 times a
-    # positive factor. With a = min(w) / p(x), 1 + t is at least a. So the factors are at most 1 / (4 a), 1 / a and
-    # (2 a + 1) / a^2.
+    # Define t by this equation: the mean weight of K draws is (1 + t) p(x). The middle side has K times the expectations of
+    # three terms: -log(1 + t), -t / (1 + t) and t^2 / (1 + t)^2. Each term is its Taylor polynomial of degree 3 in t, plus
+    # t^4 times a positive factor. Let a = min(w) / p(x). Then 1 + t is at least a. So the factors of t^4 in the three terms
+    # are at most 1 / (4 a), 1 / a and (2 a + 1) / a^2.
     leading = np.stack([mu_2 / 2 - mu_3 / (3 * K), mu_2 - mu_3 / K, mu_2 - 2 * mu_3 / K], axis=1)
     fourth = (mu_4 + 3 * (K - 1) * mu_2**2) / K**2          # K E[t^4]
     a = w.min(axis=-1, keepdims=True) / p_x

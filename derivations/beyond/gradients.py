@@ -22,9 +22,9 @@ MU = Symbol(
 SIGMA = Symbol("sigma", r"\sigma", "> 0, below 3", 1, lambda raw: exp(np.tanh(raw / 3)), (1, 2, 0.5))
 CUT = chosen("cut", "cut", 0, "1 if q is cut off below mu")
 
-# Three quadrature rules for noise eps, with 60 nodes each. The sum of WEIGHTS * f(HERMITE) is the mean of f(eps). The sum of
-# WIDTHS * f(LINE) is the integral of f over all eps. The sum of TWICE * f(ABOVE) is twice the integral of f over eps > 0.
-# The last rule is for a q that is cut off below mu: the density of q is 0 below mu, and is doubled above mu.
+# Three quadrature rules for noise eps, with 60 nodes each. The sum of WEIGHTS * f(HERMITE) is the expectation of f(eps). The
+# sum of WIDTHS * f(LINE) is the integral of f over all eps. The sum of TWICE * f(ABOVE) is 2 times the integral of f over
+# all eps > 0. The last rule is for a q that is cut off below mu: the density of q is 0 below mu, and is doubled above mu.
 
 HERMITE, WEIGHTS = (array.ravel() for array in noise(1, 60))
 LINE, WIDTHS = 0.4 * np.arange(-29.5, 30), np.full(60, 0.4)
@@ -43,14 +43,14 @@ def log_q(z, mu, sigma):
 
 
 def for_means(cut=0):
-    """Return nodes eps and weights. The sum of weight * f(eps) is the mean of f; with cut = 1, the mean given eps > 0."""
+    """Return nodes eps and weights. The sum of weight * f(eps) is E[f(eps)]. If cut = 1, it is E[f(eps)] given eps > 0."""
     return np.where(cut == 1, ABOVE, HERMITE), np.where(cut == 1, TWICE * density(ABOVE, 0, 1), WEIGHTS)
 
 
 def for_integrals(cut=0):
-    """Return nodes eps and widths. If f tends to 0, the sum of width * f(eps) is the integral of f over eps.
+    """Return nodes eps and widths. The sum of width * f(eps) is the integral of f over all eps.
 
-    With cut = 1, the sum is twice the integral over eps > 0.
+    If cut = 1, the sum is 2 times the integral over eps > 0. In both cases, f(eps) must go to 0 for large |eps|.
     """
     return np.where(cut == 1, ABOVE, LINE), np.where(cut == 1, TWICE, WIDTHS)
 
@@ -214,7 +214,7 @@ def eq_13(mu, sigma, kink):
     return (
         slopes(lambda mu, var: total(widths * density(z_u, mu, sqrt(var)) * f) * sigma, mu, sigma**2),
         "=", np.hstack([E(slope), E(slope * eps) / (2 * sigma)]),
-        "=", np.hstack([E(slope), E(curvature) / 2]),       # this f'' leaves out a jump of f' (if kink = 1)
+        "=", np.hstack([E(slope), E(curvature) / 2]),       # if kink = 1, f' jumps at z = 0; `curvature` has no jump
         "=", np.hstack([cos(mu), -sin(mu) / 2]) * exp(-(sigma**2) / 2),
     )  # fmt: skip
 

@@ -45,7 +45,8 @@ def along_z(a, b):
     return np.concatenate([a, b], axis=-1)
 
 
-# Divergences of pairs (x, z), and of y, the output of a channel with input x
+# Divergences between two distributions of pairs (x, z). Divergences between two distributions of y, where a channel, which
+# is a random map, turns x into y.
 
 Q_X = pmf("q_x", "q(x)", 4, simple=((0.5, 0.5), (0.25, 0.75)))
 
@@ -141,7 +142,8 @@ def eq_39(q, p, q_2, p_2, a):
     )  # fmt: skip
 
 
-# Pinsker's inequality. The coins (1/2 + t, 1/2 - t) and (1/2, 1/2) show that 2 is the largest possible factor.
+# Pinsker's inequality: KL(q || p) >= 2 TV(q, p)^2. The factor 2 is the largest possible: for the two coins (1/2 + t, 1/2 - t)
+# and (1/2, 1/2), the ratio of KL to TV^2 goes to 2 as t goes to 0.
 
 
 def close_kl(q, p):
@@ -170,7 +172,7 @@ NEARLY = 2.0**-15                                           # for this t, 1/2 + 
         {"q": (0.75, 0.25), "p": (0.5, 0.5), "t": 0.45, "b": math.e},
         {"q": (0.75, 0.25), "p": (0.5, 0.5), "t": 0.1, "b": 10},
     ),
-    # At this point, neighbouring sides are equal up to a relative error of 7e-10.
+    # At this point, each side differs from the next side by a relative error of at most 7e-10.
     tight={"q": (0.5 + NEARLY, 0.5 - NEARLY), "p": (0.5, 0.5), "t": NEARLY, "b": math.e},
 )  # fmt: skip
 def eq_40(q, p, t, b):
@@ -182,7 +184,8 @@ def eq_40(q, p, t, b):
 
 # Variational forms
 
-JOINT = replace(TABLE, simple=([[0.1, 0.4], [0.3, 0.2]], [[0.1, 0.2], [0.2, 0.5]]))    # q(z|x) is not p(z) for any x
+# No row q(z|x) of the simple values of ENCODER is equal to p(z) of a simple value of JOINT.
+JOINT = replace(TABLE, simple=([[0.1, 0.4], [0.3, 0.2]], [[0.1, 0.2], [0.2, 0.5]]))
 F = Symbol(
     "f", "f(z)", "real", 20, lambda raw: raw.reshape(-1, 4, 5),
     ([[0, 1], [1, -1]], log(np.array([[0.5, 4 / 3], [1.5, 2 / 3]]))),
@@ -269,10 +272,13 @@ STEP = Symbol("step", r"\epsilon", "> 0, small", 1, lambda raw: 10 ** (-1.5 + np
 
 
 def fisher(mu, sigma):
-    """Return the Fisher information in (mu, log sigma), (n, 2, 2), by complex step and quadrature."""
+    """Return the Fisher information matrix of (mu, log sigma), (n, 2, 2).
+
+    The scores are computed by complex step, and the expectations of their products by quadrature.
+    """
     log_p = lambda z, mu, s: -((z - mu) ** 2) * exp(-2 * s) / 2 - s  # s is log sigma  # noqa: E731
-    # A score is a polynomial in z of degree 1 or 2. So the product of two scores has a degree of at most 4, and its
-    # expectation from 5 nodes is exact (as for every polynomial up to degree 9).
+    # A score is a polynomial in z of degree 1 or 2. So the product of two scores has a degree of at most 4. A quadrature with
+    # 5 nodes is exact for polynomials up to degree 9, so the expectation of the product is exact.
     nodes, weights = np.polynomial.hermite_e.hermegauss(5)
     z = mu + sigma * nodes
     scores = np.stack([

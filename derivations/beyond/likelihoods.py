@@ -125,8 +125,8 @@ def _(seen, logits, grey):
     return made
 
 
-# In random draws, every x_d - m_d is an even multiple of 1/200, and s is an odd multiple of 1/200. So the sum of three
-# squares (x_d - m_d)^2 never equals 3 s^2, and the gradient in log s is never 0.
+# In random draws, every x_d - m_d is an even multiple of 1/200, and s is an odd multiple of 1/200. So the sum of
+# (x_d - m_d)^2 over d = 1, 2, 3 never equals 3 s^2, and the gradient in log s is never 0.
 
 GAUSSIAN = (
     Symbol("x", "x", "real, drawn halfway between multiples of 0.1", 3, between_tenths, ((1, 2, 3), (1, 0, 1))),

@@ -156,7 +156,7 @@ def mean_elbo(x, b, W, log_s, A, log_sd):
 
 
 def steps(raw):
-    """Return small and large steps in b, W, log sigma, A and the log sigma_j of q, (n, 23)."""
+    """Return random changes, some small and some large, of b, W, log sigma, A, and log sigma_j of q, (n, 23)."""
     return raw[:, 1:] * exp(np.minimum(1.5 * raw[:, :1] - 2, 0))
 
 
@@ -172,7 +172,7 @@ def linear_vae(b, W, variance, by=None):
 
 
 def rotated(b, W, variance, turn):
-    """Replace W by W R, with a rotation R. Return the parameters of this linear VAE with its best q, and the gap of this q.
+    """Replace W by W R, with a rotation R. Return the parameters of the rotated VAE with its best q, and the gap of this q.
 
     Each q has independent coordinates. The best q has sigma_j^2 = 1 / P_jj, where P is the precision of the posterior.
     [beyond.38]
@@ -244,7 +244,7 @@ def _(x, by, turn):
 
 
 def best(slope, most):
-    """Return the maximiser in (0, most) of a function with the given slope, by 60 steps of bisection."""
+    """Find the maximum of a function between 0 and `most`, by 60 steps of bisection. `slope` is the function's derivative."""
     low, high = 0 * most, most
     for _ in range(60):
         middle = (low + high) / 2
@@ -272,7 +272,8 @@ def eq_36(lam, s):
         return -(log(2 * pi * (w2 + s2)) + lam / (w2 + s2)) / 2
 
     w2 = np.maximum(lam - s2, 0)
-    at_optimum = linear_posterior(sqrt(w2), s, sqrt(lam))   # KL is linear in x^2, so E[KL] is the KL at x^2 = lambda
+    # KL(p_w(z|x) || p(z)) is a linear function of x^2, and E[x^2] is lambda. So E[KL] is the KL at x^2 = lambda.
+    at_optimum = linear_posterior(sqrt(w2), s, sqrt(lam))
     return (
         s2 + best(lambda w2: complex_step(mean_log_p, w2), 2 * lam),
         "=", s2 + w2,
@@ -316,7 +317,7 @@ def eq_37(x):
 
 
 def optimal_variance(x, b, W, log_s, A, log_sd):
-    """Return minivae's optimal sigma^2 (1,) for one data set x (N, D), with codes from the noise CORNERS."""
+    """Return minivae's optimal sigma^2 (1,) for one data set x (N, D). The latent vectors z are computed from CORNERS."""
     z = (x - b) @ A.T + exp(log_sd) * CORNERS[:, None]      # (L, N, d)
     return exp(2 * optimal_log_sigma(x, b + z @ W.T))[None]
 

@@ -36,7 +36,10 @@ WEIGHTS = np.random.default_rng(0).normal(0, 0.7, sum(SIZES))
 
 
 def arrays(flat):
-    """Split flat vectors (..., P) into W1, b1, ..., W4, b4, log sigma. Matrices are (..., I, O), all others (..., 1, O)."""
+    """Split flat vectors (..., P) into W1, b1, ..., W4, b4, log sigma.
+
+    Every matrix has the shape (..., I, O), every bias has (..., 1, O), and log sigma has (..., 1, 1).
+    """
     parts = np.split(flat, np.cumsum(SIZES)[:-1], axis=-1)
     shapes = [shape if len(shape) == 2 else (1, *(shape or (1,))) for shape in SHAPES.values()]
     return [part.reshape(*flat.shape[:-1], *shape) for part, shape in zip(parts, shapes)]
@@ -118,9 +121,9 @@ def by_hand(case, x, eps):
 
 
 def slope_of_likelihood(likelihood, x, out, log_sigma):
-    """Step 5, backward: return the gradient of log p(x|z) in `out`, (R, D), and the gradient in log sigma.
+    """Step 5, backward: return the gradients of log p(x|z) with respect to `out`, (R, D), and with respect to log sigma.
 
-    The gradient in log sigma is a sum over R and D.
+    The gradient with respect to log sigma is a sum over all R rows and D columns.
     """
     if not isinstance(likelihood, Gaussian):
         n = N if isinstance(likelihood, Binomial) else 1

@@ -75,7 +75,7 @@ def as_row(*arrays):
 
 
 def need_fitting(x, weight, bias):
-    """Raise ValueError if the shapes in X W + b do not fit. A bias b of one number is refused, too; it is not broadcast."""
+    """Raise ValueError if the shapes in X W + b do not fit. If b has only one number, it does not fit: it is not broadcast."""
     if (x.shape[-1], bias.shape[-1]) != weight.shape[1:]:
         got = f"X (B, {x.shape[-1]}), W {weight.shape[1:]}, b ({bias.shape[-1]},)"
         refuse("X, W and b", "of shapes (B, I), (I, O), (O,)", got, "Nothing is broadcast.")
@@ -121,8 +121,8 @@ def eq_20(x, weight, bias, g):
 @eq_20.tied("minivae.ops.affine", draws=20)
 @eq_20.tied("minivae.ops.affine_backward", draws=20)
 def _(x, weight, bias, g):
-    # All draws form one large layer, so one call is enough. X, b and G of all draws are joined along the last axis; the W
-    # of all draws are blocks on the diagonal of a large matrix.
+    # All draws form one large layer, so one call is enough. X, b and G of all draws are joined along the last axis. The
+    # matrices W of all draws become the diagonal blocks of one large matrix.
     wide = lambda each: np.hstack(list(each))  # noqa: E731
     apart = lambda both: np.stack(np.split(both, len(x), axis=-1))  # noqa: E731
     large = np.zeros((len(x), SIZE, len(x), SIZE))
@@ -134,7 +134,7 @@ def _(x, weight, bias, g):
     return as_row(apart(y), apart(d_x), d_weight, apart(d_bias))
 
 
-# Functions of one number. Every side has the value and the slope of each function.
+# Activation functions and log-sum-exp. Each side of an entry consists of the values of its functions and of their slopes.
 
 A = Symbol("a", "a", "real, drawn halfway between multiples of 0.1", 1, between_tenths, (1, -1, 2, -0.5))
 

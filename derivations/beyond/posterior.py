@@ -70,9 +70,9 @@ def _(precision, m, off, stretch):
     return np.hstack([gap[:, None], 1 / diagonal])
 
 
-# The gradient of log p(x) in the decoder's theta = (W, b, log s), a vector of 6 + 3 + 1 numbers. The entry compares three
-# slopes: in one direction of W, in one direction of b, and in log s. The first 6 numbers of the vector u are the direction
-# of W; the last 3 are the direction of b.
+# beyond.47 is about the gradient of log p(x) with respect to theta = (W, b, log s). The decoder's theta has 6 + 3 + 1 numbers.
+# The entry compares three slopes: along a direction of W, along a direction of b, and in log s. The vector u contains both
+# directions: the direction of W in its first 6 numbers, and the direction of b in its last 3 numbers.
 
 DIRECTION = Symbol(
     "u", "u", "a direction in W and a direction in b", 9, lambda raw: raw, ((1, 0, 0, 1, 0, 0, 1, 0, 0), (1,) * 9)
@@ -121,11 +121,11 @@ def eq_47(W, b, s, x, u, a):
         cov = W @ t(W) + exp(2 * log_s)[..., None] * np.eye(D)
         return log_density_full(x[:, None, None], b, cov)[..., 0]
 
-    def log_p_xz(W, b, log_s):                              # (n, 3, K), without log p(z), which does not depend on theta
+    def log_p_xz(W, b, log_s):                              # (n, 3, K), without log p(z), which is constant in theta
         residual = x[:, None, None] - b[..., None, :] - z[:, None] @ t(W)
         return -(residual**2).sum(axis=-1) * exp(-2 * log_s) / 2 - D * log_s
 
-    def elbo(W, b, log_s):                                  # the ELBO without the KL, which does not depend on theta
+    def elbo(W, b, log_s):                                  # without the KL, because the KL does not depend on theta
         residual = x[:, None] - b - (W @ m[:, None, :, None])[..., 0]
         spread = np.einsum("nkdi,nij,nkdj->nk", W, V, W)
         return -((residual**2).sum(axis=-1) + spread) * exp(-2 * log_s[..., 0]) / 2 - D * log_s[..., 0]
@@ -134,8 +134,8 @@ def eq_47(W, b, s, x, u, a):
     d_W = (r[..., None] * m[:, None] - W @ V) / s2[..., None]
     variances = np.einsum("ndi,nij,ndj->nd", W, V, W)                       # the variances of W z
     d_log_s = (total(r**2) + total(variances)) / s2 - D
-    # A slope can be near 0 because large numbers cancel in it. So the error of a slope is relative to `scale`, the size of
-    # these large numbers.
+    # A slope is computed from large numbers. If they cancel, the slope is near 0. So the error of a slope is compared with
+    # `scale`, the size of the large numbers, and not with the slope itself.
     length = lambda f: np.sqrt((f**2).reshape(len(f), -1).sum(axis=1, keepdims=True))  # noqa: E731
     size_b = length(x) + length(b) + length(x - b - r) + np.sqrt(total(variances))
     size_W = length(r) * length(m) + length(W @ V)
@@ -149,13 +149,13 @@ def eq_47(W, b, s, x, u, a):
 
 
 def along(u, d_W, d_b, d_log_s):
-    """Return the slopes in the three directions, (n, 3), from the gradients in W, b and log s."""
+    """Return the slopes along u_W, along u_b and in log s, (n, 3), computed from the gradients in W, b and log s."""
     return np.hstack([total(d_W.reshape(len(u), -1) * u[:, :6]), total(d_b * u[:, 6:]), d_log_s])
 
 
 def backwards(W, b, s, x, m, V):
     """Return minivae's gradient (10,) of the log-likelihood of one x (D,), averaged over z ~ N(m, V)."""
-    z = m + CORNERS @ cholesky(V).T                         # (L, J)   their mean of a quadratic function is E_N(m, V)
+    z = m + CORNERS @ cholesky(V).T                         # (L, J)   the mean of f(z) is exact if f is quadratic
     out = (b + z @ W.T)[:, None]                            # (L, 1, D)
     each = np.full((len(z), 1), 1 / len(z))
     d_out, d_log_s = gaussian_log_prob_backward(each, x[None], out, log(s[0]))
