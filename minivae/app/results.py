@@ -1,45 +1,55 @@
 """The results of a run: measure it, draw its figures, write its page, print the numbers."""
 
+import importlib
 import json
 import math
+from concurrent.futures import Future
 
 import numpy as np
 
 from minivae.app.progress import say
 from minivae.app.typed import held_out_points, pasted
-from minivae.evidence import exact_log_px, lower_bounds
+from minivae.evidence import exact_log_px
 from minivae.explorer.evidence import EXPLORER, Evidence
 from minivae.runs.files import write_atomically
 
 MEASURED = 500                                              # largest number of held-out rows that are measured and drawn
+IW_DRAWS = 1000                                             # number of draws k of the importance-weighted bound
 EXPLORER_BYTES = 400_000                                    # `train` writes no larger explorer.html; `minivae explore` does
 UNIT = "in nats per data point (unit of the natural logarithm; 1 nat = 1.44 bits)"
 GAP = "gap = log p(x) - ELBO = KL(q(z|x) || p(z|x)): how far the encoder's Gaussian is from the exact posterior"
 
 
-def measure(vae, data, rng, k: int = 1000) -> tuple[dict, Evidence | None]:
-    """Return a dict, and the Evidence of the held-out rows. The dict has means of the bounds and of log p(x), in nats.
+def measure(vae, data, bounds: Future | None) -> tuple[dict, Evidence | None]:
+    """Return the means of the bounds and of the exact log p(x), in nats, and the Evidence of the held-out rows.
 
-    None stands for a number or an Evidence that does not exist for this model.
+    Another process computes the bounds while this function computes the exact log p(x). `bounds` is `None` for a model
+    without noise: it has no q(z|x), so no bound. None stands for a number that does not exist for this model.
     """
     evidence = None
     names = ("reconstruction", "kl", "elbo", "elbo_se", "iw_bound", "iw_bound_se", "log_px", "log_px_error", "gap")
-    results = dict.fromkeys(names) | {"iw_k": k, "held_out": len(data.test_x)}
-    if vae.noise:                                           # a plain autoencoder has no q(z|x), so no bound
-        bounds = lower_bounds(vae, data.test_x, k, rng)
-        for name, values in bounds._asdict().items():
-            mean_se = (values**2).sum() ** 0.5 / len(values)
-            results[name] = float(mean_se if name.endswith("_se") else values.mean())
-        evidence = Evidence(bounds.iw_bound, bounds.iw_bound_se, None, k, bounds.elbo, bounds.elbo_se)
-        results["reconstruction_se"] = results["elbo_se"]   # the KL is in closed form: it has no standard error
+    results = dict.fromkeys(names) | {"iw_k": IW_DRAWS, "held_out": len(data.test_x)}
     if vae.latent <= 2:
         exact = exact_log_px(vae, data.test_x)
         error = float(exact.error.max())
         evidence = Evidence(exact.log_px, exact.error, exact.box)
         results |= {"log_px": float(exact.log_px.mean()), "log_px_error": error if math.isfinite(error) else None}
-    if vae.noise and vae.latent <= 2:
+    if bounds:
+        b = bounds.result()
+        for name, values in b._asdict().items():
+            mean_se = (values**2).sum() ** 0.5 / len(values)
+            results[name] = float(mean_se if name.endswith("_se") else values.mean())
+        results["reconstruction_se"] = results["elbo_se"]   # the KL is in closed form: it has no standard error
+        evidence = evidence or Evidence(b.iw_bound, b.iw_bound_se, None, IW_DRAWS, b.elbo, b.elbo_se)
+    if bounds and vae.latent <= 2:
         results["gap"] = results["log_px"] - results["elbo"]
     return results, evidence
+
+
+def import_figures() -> None:
+    """Import the modules that draw the figures and write the explorer; this takes half a second."""
+    for module in ("minivae.figures.run", "minivae.explorer.build"):
+        importlib.import_module(module)
 
 
 def draw_training(run, rows: int, results: dict) -> list[dict]:

@@ -40,11 +40,18 @@ def test_killed_second_process_raises_child_process_error():
         other.submit(kill_this_process).result()
 
 
-def test_train_writes_results_and_an_error_if_its_second_process_is_killed(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(train, "draw_model", kill_this_process)
-    assert cli.main([*QUICK, "--out", str(tmp_path / "run")]) == 2
+@pytest.mark.parametrize("call", ["import_figures", "draw_model"])
+def test_train_reports_a_killed_second_process_and_loses_no_work(call, tmp_path, monkeypatch, capsys):
+    """The model is saved if the process is killed during the training; the results, too, if it is killed later."""
+    monkeypatch.setattr(train, call, kill_this_process)
+    run = tmp_path / "run"
+    assert cli.main([*QUICK, "--out", str(run)]) == 2
     assert capsys.readouterr().err == "minivae: a process of this command was killed, perhaps for lack of memory\n"
-    assert runs.results(tmp_path / "run")["log_px"] < 0
+    assert len(runs.read(run).history) == 1
+    monkeypatch.undo()
+    if call == "import_figures":
+        assert cli.main(["train", "--resume", str(run), "-q", "--no-explorer"]) == 0
+    assert runs.results(run)["log_px"] < 0
 
 
 def test_mapped_does_not_cancel_its_calls_when_its_caller_stops():
@@ -116,7 +123,7 @@ def test_second_process_ends_when_the_first_is_killed(number, seconds):
 
 TRAIN = """
 train.draw_model = time.sleep                               # refuses its arguments, so the second process is idle at Ctrl-C
-train.measure = lambda *_: (print("measuring", flush=True), time.sleep(60))
+train.measure = lambda vae, data, bounds: (bounds.result(), print("measuring", flush=True), time.sleep(60))
 """
 MATRIX = """
 def matrix(_, run):

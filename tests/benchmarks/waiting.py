@@ -11,8 +11,8 @@ A command whose median of the wall clock is above its target is reported on stde
 
 The column "where" shows which parts of a command need the CPU. For it, the command runs once more, and the CPU seconds of
 the functions in `parts` are measured. "imports" is the import of the modules of these functions, with NumPy. "other
-processes" are processes that the command starts: `train` starts one, which draws the figures and writes the explorer.
-"rest" is everything else, such as the start of Python.
+processes" are processes that the command starts: `train` starts one, which computes the bounds and draws the model's
+figures. "rest" is everything else, such as the start of Python.
 """
 
 import argparse
@@ -47,8 +47,8 @@ class Wait(NamedTuple):
 
 WAITS = (
     Wait(RUN, 4.0, {
-        "training": ["minivae.app.train.run_epochs"], "bounds": ["minivae.app.results.lower_bounds"],
-        "exact log p(x)": ["minivae.app.results.exact_log_px"],
+        "training": ["minivae.app.train.run_epochs"], "exact log p(x)": ["minivae.app.results.exact_log_px"],
+        "loss curves and explorer": ["minivae.app.train.draw_training", "minivae.app.train.explore"],
     }),
     Wait("minivae --help", 0.06, {"parser": ["minivae.app.cli.make_parser"]}),
     Wait("minivae evaluate run --gap --rows 100", 10.0, {

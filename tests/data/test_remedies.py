@@ -209,7 +209,7 @@ def room(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     draw_nothing(monkeypatch)
-    for name in ("report", "explore"):
+    for name in ("report", "explore", "lower_bounds"):
         monkeypatch.setattr(app_train, name, lambda *_: [])
     monkeypatch.setattr(app_train, "measure", lambda *_: ({}, None))
 

@@ -12,7 +12,7 @@ import pytest
 
 import minivae.explorer
 from minivae import Bernoulli, Binomial, Gaussian, VAE, exact_log_px
-from minivae.app import cli, results, train
+from minivae.app import cli, results
 from minivae.data import Dataset
 from minivae.evidence.gaps import expected
 from minivae.evidence.rates import ACTIVE
@@ -23,7 +23,7 @@ from minivae.figures import style
 from minivae.figures.arguments import classes_of
 from minivae.gaussian import kl_standard_normal, log_standard_normal
 from tests.helpers.browser import REQUIRED, Browser, executable, need_browser
-from tests.helpers.trained import draw_nothing, trained
+from tests.helpers.trained import draw_nothing, measure_few, trained
 
 HOME = Path(minivae.explorer.__file__).parent
 MODELS = {                                                  # name -> likelihood, latent dimensions, activation, settings
@@ -185,15 +185,9 @@ def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("explore") / "run"
     with pytest.MonkeyPatch.context() as patch:
         measure_few(patch)
+        draw_nothing(patch)
         assert cli.main(["train", "-q", "--epochs", "1", "--hidden", "8", "--out", str(out)]) == 0
     return out
-
-
-def measure_few(patch):
-    """Make `minivae train` measure only ten held-out rows and draw no figures."""
-    for module in (train, results):
-        patch.setattr(module, "MEASURED", 10)
-    draw_nothing(patch)
 
 
 def test_train_writes_the_explorer_among_its_files(run):
@@ -212,6 +206,7 @@ def test_explorer_page_of_all_digits_is_below_the_size_limit_of_train(digits):
 
 def test_train_mentions_the_explore_command_if_the_page_is_large(tmp_path, monkeypatch, capsys):
     measure_few(monkeypatch)
+    draw_nothing(monkeypatch)
     monkeypatch.setattr(results, "EXPLORER_BYTES", 1000)
     out = tmp_path / "run"
     assert cli.main(["train", "-q", "--epochs", "1", "--hidden", "8", "--latent", "3", "--out", str(out)]) == 0
@@ -232,6 +227,7 @@ def test_explore_writes_the_chosen_rows_and_refuses_to_overwrite(run, tmp_path, 
 
 def test_explore_refuses_a_plain_autoencoder_and_train_writes_no_page(tmp_path, monkeypatch, capsys):
     measure_few(monkeypatch)
+    draw_nothing(monkeypatch)
     quick = ["train", "-q", "--epochs", "1", "--hidden", "8", "--latent", "3"]          # three dimensions: no exact log p(x)
     for name, option in (("plain", "--autoencoder"), ("without", "--no-explorer")):
         assert cli.main([*quick, option, "--out", str(tmp_path / name)]) == 0

@@ -36,7 +36,7 @@ def test_waiting_benchmark_measures_the_parts_of_a_command(measured):
 
 @pytest.mark.slow
 def test_waiting_benchmark_includes_the_process_that_draws_the_figures(tmp_path):
-    training = Wait("minivae train --epochs 1 --out run -q", 10.0, {"bounds": ["minivae.app.results.lower_bounds"]})
+    training = Wait("minivae train --epochs 1 --out run -q", 10.0, {"training": ["minivae.app.train.run_epochs"]})
     assert waiting.parts_of(training, tmp_path)["other processes"] > 0.3
 
 
