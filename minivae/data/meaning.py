@@ -97,7 +97,7 @@ def rows_of(x: NDArray) -> NDArray:
 def take_column(x: NDArray, test_x: NDArray | None, label: str | int) -> tuple:
     """Move the column of the labels from x to y, and from test_x to test_y; return (x, y, test_x, test_y).
 
-    Without test data, test_x and test_y are None.
+    Without test data, the result is (x, y, None, None).
     """
     number = re.fullmatch(r"[+-]?\d{1,9}", str(label))
     if x.ndim != 2 or not number or not -x.shape[1] <= int(label) < x.shape[1] or x.shape[1] == 1:

@@ -90,7 +90,8 @@ def reading(function: str, how: dict) -> Reading:
 def separator_of(word: str) -> str | None:
     r"""Return the separator for a word: "\t" for "tab", " " for "space", and any other word itself.
 
-    Return None if the word cannot separate cells: it has several characters, or one character that a cell may contain.
+    Return None if the word cannot separate cells. A separator is one character, but not a letter, a digit or a sign that a
+    number or a comment may contain.
     """
     word = {"tab": "\t", "\\t": "\t", "space": " "}.get(word, word)
     return word if len(word) == 1 and not re.match(r"[\w.+\-\"#\r\n]", word) else None

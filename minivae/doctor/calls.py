@@ -120,7 +120,7 @@ class Call:
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Inside `with`, seed NumPy's global random state, which the user's code may use; then restore the old state."""
+    """Seed NumPy's global random state, which the user's code may use. At the end of `with`, restore the old state."""
     before = np.random.get_state()
     np.random.set_state(np.random.RandomState(seed).get_state())
     try:

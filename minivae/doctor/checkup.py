@@ -140,7 +140,7 @@ def not_an_elbo(findings: Iterable[Finding]) -> str:
 
 
 def gradients(calls: Mapping[str, Call], whole: Measured | None, rng: np.random.Generator) -> list[Finding]:
-    """Return the findings about `gradient`. They need a loss that returns the same finite number in each call."""
+    """Return the findings about `gradient`. The check needs a loss that returns the same finite number in each call."""
     if whole is None or any(f.key in ("counter", "noise-inside", "not-repeatable", "not-finite") for f in whole.findings):
         return [Finding("cannot tell", "gradient", "no-loss",
                         "it was not compared: this needs a loss that returns the same finite number twice")]

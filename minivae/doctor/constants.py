@@ -56,7 +56,7 @@ def decided(result: Measured) -> list[Finding]:
 
 
 def sigma_of(cost: Known) -> tuple[float, float]:
-    """Return (sigma, sign) of a squared error with the weight sign / (2 sigma^2). The sign is 1 in a loss, else -1."""
+    """Return (sigma, sign) of a squared error of weight sign / (2 sigma^2). The sign is 1 in a loss, -1 in a log-density."""
     return math.sqrt(1 / (2 * abs(cost.weight))), math.copysign(1, cost.weight)
 
 
@@ -118,7 +118,7 @@ def agrees(result: Measured, of_kl: float, of_cost: float, once: float = 0.0) ->
 def is_zero(result: Measured) -> bool:
     """Return True if the formula of the cost plus the formula of the KL equals the result, without a further constant.
 
-    Return False if a further constant is needed, or if there is no formula for the KL.
+    Return False if a further constant is needed, or if the formula of the KL is unknown.
     """
     kl = result.kl
     if kl is None and "kl" in result.target.parts and result.found[""][1].kl.coefficients:

@@ -210,8 +210,8 @@ def undecided(result: Measured) -> list[Finding]:
 def confirm(result: Measured, rng: np.random.Generator) -> None:
     """Add the formula of the function to the findings if the formula is right at new points.
 
-    If it is, check also the additive constant of the formula, and the results of the function for extreme arguments. If it
-    is not, add the finding that the function is not the sum of its parts.
+    For a right formula, also check its additive constant, and the results of the function for extreme arguments. For a
+    wrong formula, add the finding that the function is not the sum of its parts.
     """
     first, name, target = result.found[""][1], result.target.call.name, result.target
     if first.cost is None or first.kl is None:

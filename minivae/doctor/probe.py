@@ -110,7 +110,7 @@ def at_all_sizes(target: Target, sizes: Mapping[str, int], rng: np.random.Genera
     """Fit the terms at the given sizes, and again after a change of one size: B, D or J.
 
     Return two dictionaries: {letter: (sizes, Terms)}, and {letter: error} for sizes at which the function raises an error.
-    A letter names the changed size; the letter "" stands for the given sizes.
+    A letter names the changed size; the letter "" means the given sizes.
     """
     letters = ["B", *({"cost": "D", "kl": "J"}[part] for part in target.parts)]
     found, refused = {"": (sizes, terms_at(target, sizes, rng))}, {}

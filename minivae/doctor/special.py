@@ -128,7 +128,7 @@ def far_from_the_fit(result: Measured) -> list[Finding]:
 
 
 def scan(result: Measured, which: int, points: Iterable[float]) -> dict[float, float]:
-    """For each point, set the first entry of one argument to this point, and call the function. Return {point: result}.
+    """Set the first entry of one argument to each point in turn, and call the function. Return {point: result}.
 
     `which` is the index of this argument in (x, output, mu, log_var). Points at which the function raises an error are left
     out.
@@ -245,8 +245,8 @@ def at_certainty(result: Measured) -> list[Finding]:
 
 def far_logits(result: Measured) -> list[Finding]:
     """Compare a cross-entropy of logits with its formula at logits of +-25, +-60 and +-800."""
-    # In float32, exp(a) overflows from a = 89 on, so every overflow gets the verdict "wrong". In float64, only an overflow at
-    # a logit between -100 and 100 gets this verdict.
+    # In float32, exp(a) overflows from a = 89 on, so every overflow gets the verdict "wrong". In float64, only an overflow
+    # at a logit between -100 and 100 gets this verdict.
     reached = 100 if not result.target.call.single else math.inf
     left = departure(scan_cost(result, [25.0, -25.0, 60.0, -60.0, 800.0, -800.0]),
                      lambda o: COSTS[NAMES["logits"]](middle(result), o), 2e-3, 2e-3)

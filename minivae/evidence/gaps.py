@@ -31,7 +31,7 @@ LIGHT = 1e-7                                                # nodes of smaller w
 
 
 class Gap(NamedTuple):
-    """For each data point: the gap log p(x) - ELBO and its parts in nats, (N,) each; the best diagonal Gaussian, (N, J)."""
+    """The gap log p(x) - ELBO and its parts in nats, (N,) each; for each data point, the best diagonal Gaussian, (N, J)."""
 
     log_px: NDArray
     elbo: NDArray               # ELBO of the encoder's q(z|x)
