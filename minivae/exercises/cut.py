@@ -121,7 +121,7 @@ def computed(node: ast.stmt) -> list[str]:
 
 @functools.cache
 def lines_of(piece: Piece) -> list[tuple[list[str], set[str]]]:
-    """Return the assigned names, and the names that the solution uses, for each assignment that the learner must complete."""
+    """Return the assigned names and the names that the solution uses, for each assignment that the learner must complete."""
     found = []
     for node in tree_of(piece).body:
         if target(node) and target(node) not in piece.keep:
