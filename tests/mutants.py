@@ -31,7 +31,8 @@ from tests.helpers import one_token
 ROOT = Path(__file__).parents[1]
 TIMEOUT = 200                                               # seconds for all tests of one mutant
 TREE = ("minivae", "derivations", "tests", "setup.cfg", "README.md")
-TESTS = {                                                   # module -> files of its tests; the first file fails soonest
+# {module: files of its tests}. The files run in this order, so the file that notices a bug soonest comes first.
+TESTS = {
     "checks": ("core/test_input", "core/test_likelihood"),
     "divergences": ("core/test_gaussian", "core/test_gradients"),
     "ops": ("core/test_ops", "evidence/test_quadrature", "core/test_gradients", "core/test_vae"),
@@ -90,7 +91,7 @@ OVERWRITTEN = "equivalent: the changed values are never used"
 CHUNKS = "equivalent: changes only the size of chunks"
 AT_THE_LIMIT = "equivalent: differs only at the limit itself, which is arbitrary"
 SHAPE = "equivalent: mu and log_var have the same shape"
-EQUIVALENT = {                                              # end of a mutant's name -> why its results do not change
+EQUIVALENT = {                                              # {end of a mutant's name: why the mutant changes no result}
     "1 -> 2  in  log_factorial = [math.lgamma(k + 1) for k in range(n + 1)]": "equivalent: one more entry, never used",
     "- -> +  in  return log_coefficient.sum(axis=-1) + n * bernoulli_log_prob(x / n, logits)": SECOND_OF_TWO,
     "False -> True  in  x = self.data.take(rows, self.rng).astype(self.vae.dtype, copy=False)": NO_COPY,
@@ -136,7 +137,10 @@ class Outcome(NamedTuple):
 
 
 def outcome(bug, *further: str) -> Outcome:
-    """Apply a bug to a copy of the project; run the tests of the changed modules, then `further`, until one fails."""
+    """Apply a bug to a copy of the project; run tests until one fails.
+
+    The tests of the changed modules run first. If they pass, the tests in the paths `further` run.
+    """
     with tempfile.TemporaryDirectory() as folder:
         copy_of_tree = Path(folder)
         plant(bug.changes, copy_of_tree)
@@ -189,7 +193,7 @@ def mutants_of_one(module: str) -> tuple[one_token.Mutant, ...]:
 
 
 def sample(count: int, seed: int, modules: tuple[str, ...] = CORE) -> list[one_token.Mutant]:
-    """Return a random sample of the one-token mutants of these modules."""
+    """Return `count` mutants of these modules, chosen at random; return all mutants if there are fewer."""
     return random.Random(seed).sample(mutants_of(modules), min(count, len(mutants_of(modules))))
 
 

@@ -73,7 +73,7 @@ def tests_to_run(files: list[list], queue: int) -> Iterator[tuple]:
     """Yield pairs of a test and the next test of its file, for the files that this process takes from the queue.
 
     A process takes its next file only when all tests of the current file are done. So when the last test of a file runs, the
-    next test is not known yet. The pair then has None, and pytest ends all fixtures, also those of the session.
+    next test is not known yet. The pair then ends with `None`: pytest ends all fixtures, also those of the session.
     """
     for index in iter(lambda: os.read(queue, 1), b""):
         file = files[index[0]]

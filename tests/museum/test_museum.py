@@ -33,7 +33,7 @@ every_bug = pytest.mark.parametrize("bug", bugs(), ids=lambda bug: bug.name)
 
 @pytest.fixture
 def found(museum_matrix):
-    """Return what every group of checks reports about every bug and, under "", about the correct package."""
+    """Return {bug: {group of checks: its report, or None if it notices nothing}}; the bug "" is the correct package."""
     return museum_matrix["found"]
 
 
@@ -41,7 +41,7 @@ def found(museum_matrix):
 
 
 @every_bug
-def test_replaced_line_of_an_exhibit_occurs_exactly_once(bug):
+def test_code_that_an_exhibit_replaces_occurs_exactly_once_in_the_source(bug):
     for change in bug.changes:
         text = (SOURCE.parent / change.file).read_text(encoding="utf-8")
         assert change.module.partition(".")[0] in CORE and change.module in mutants.TESTS
@@ -57,7 +57,7 @@ def test_at_least_thirty_exhibits_have_full_descriptions():
         assert len(bug.title) < 80 and len(bug.name) <= 34      # so each text fits on one line
 
 
-def test_each_exhibit_except_common_mistakes_cites_where_it_was_seen():
+def test_exhibit_cites_a_repository_or_question_unless_marked_as_common_mistake():
     repository, place = r"[\w-]+/[\w.-]+", r"(#\d+|\([0-9a-f]{7}\))"
     for bug in bugs():
         assert bug.common or re.match(rf"({repository}.*{place}|Cross Validated, question \d+)", bug.seen), bug.seen
@@ -71,7 +71,7 @@ def test_common_mistakes_are_listed_as_a_separate_group(capsys):
     assert not [name for name in common if f"  {name} " in listed]
 
 
-def test_change_whose_original_text_does_not_occur_exactly_once_is_refused():
+def test_change_is_refused_unless_its_original_text_occurs_exactly_once():
     twice, never = (Change("gaussian", right, "pass") for right in ("np.exp(log_var / 2)", "np.exp(log_var / 3)"))
     for change, count in ((twice, "2 times"), (never, "0 times")):
         refused(lambda change=change: package([change]), "right", "exactly once in minivae/gaussian.py", count, "The source")
@@ -146,14 +146,14 @@ def test_museum_matrix_takes_less_than_a_minute(museum_matrix):
 
 
 @pytest.mark.slow
-def test_gradient_check_misses_bug_exp_log_var_but_joint_check_notices_it(found):
+def test_bug_exp_log_var_passes_gradient_check_but_fails_joint_check(found):
     assert not found["exp-log-var"]["gradient"] and not found["exp-log-var"]["loss"]
     assert found["exp-log-var"]["joint"] and "above log p(x)" in found["exp-log-var"]["ordering"]
     assert not found["decoders-gradient-in-the-encoder"]["joint"]
     assert all(found[bug.name]["loop"] for bug in bugs() if bug.changes[0].module in ("adam", "train", "data"))
 
 
-def test_bug_that_makes_the_copy_raise_an_error_counts_as_noticed():
+def test_bug_counts_as_noticed_if_the_broken_copy_raises_an_error():
     copy = package([Change("gaussian", "u * u + log_var + LOG_2PI", "u * u + log_var + missing")])
     assert message_of(layers()["joint"], copy) == "NameError: name 'missing' is not defined"
 
@@ -166,8 +166,9 @@ def test_ledger_checks_notice_the_bug_in_a_changed_copy_of_minivae():
     ties.ties(package())
 
 
-# For these bugs, the ledger checks name another function in place of the changed function: {bug: named function}.
-# The first two named functions call the changed function; `ops.tanh` is called by the changed function.
+# {bug: a function in the report of the ledger checks}. For these bugs, the report does not mention the changed function.
+# In the first two rows, the function in the report calls the changed function. In the third row, the changed function
+# calls `ops.tanh`.
 CALLERS = {
     "kl-sum-over-batch": "vae.VAE.loss",
     "nll-of-the-wrong-sign": "evidence.quadrature.exact_log_px",
@@ -193,12 +194,12 @@ def test_ledger_checks_report_the_changed_function(found, bug):
 
 
 @pytest.mark.slow
-def test_ledger_checks_report_the_wrong_sampler_and_not_the_correct_density(found):
+def test_report_of_ledger_checks_contains_the_wrong_sampler_or_its_gradient(found):
     assert ": minivae.gaussian.reparameterize gives" in found["exp-log-var"]["ledger"]
     assert ": minivae.gaussian.reparameterize_backward gives" in found["noise-not-in-gradient"]["ledger"]
 
 
-def test_check_of_a_ledger_tie_runs_the_function_that_the_tie_names():
+def test_every_ledger_tie_calls_the_minivae_function_in_its_name():
     ran = ties.functions_run()
     names = {(id, number): tie.name for id in ties.computed() for number, tie in enumerate(LEDGER[id].ties)}
     assert ran.keys() == names.keys() and not [key for key, name in names.items() if name not in ran[key]]
@@ -223,7 +224,7 @@ def test_faults_of_the_museum_itself_are_reported():
 
 
 @pytest.mark.slow
-def test_bug_exp_log_var_lowers_loss_and_raises_elbo_above_log_px():
+def test_bug_exp_log_var_gives_lower_loss_and_elbo_above_log_px():
     shown = tour.exhibit(find("exp-log-var"))
     assert shown.broken.loss < shown.right.loss - 0.3
     assert shown.broken.elbo > shown.broken.log_px + 0.3 and shown.right.elbo < shown.right.log_px + 0.1
@@ -245,7 +246,7 @@ def test_two_correct_models_have_equal_reports():
     ("no-max-subtracted", "broken", "training diverged in epoch 1"),
     ("grey-bytes", "right", "x must be within 0..1"),
 ])  # fmt: skip
-def test_training_that_ends_with_an_error_reports_no_loss_or_log_px(name, side, words):
+def test_report_has_no_loss_or_log_px_after_an_error_in_training(name, side, words):
     bug = find(name)
     report = tour.trained(package(bug.changes if side == "broken" else ()), bug, epochs=1)
     assert report.words.startswith(words) and report.loss is report.log_px is None
@@ -286,7 +287,7 @@ def trained_once(monkeypatch):
 
 
 @pytest.mark.slow
-def test_exhibit_shows_its_change_its_numbers_and_the_checks_that_notice_it(capsys, trained_once):
+def test_museum_prints_change_and_numbers_and_noticing_checks_of_an_exhibit(capsys, trained_once):
     code, out, _ = printed(capsys, "minus-one-once", "--epochs", "1", "--seed", "3")
     assert code == 0
     change = "  +     return (squares - 1 +"
@@ -298,7 +299,7 @@ def test_exhibit_shows_its_change_its_numbers_and_the_checks_that_notice_it(caps
 
 
 @every_bug
-def test_diff_of_an_exhibit_applied_to_the_source_gives_the_broken_file(bug):
+def test_diff_of_an_exhibit_turns_the_source_into_the_broken_file(bug):
     """Replace the `-` lines of the diff by its `+` lines. Each `-` line must be in the file, with the same indentation."""
     for file in {change.file for change in bug.changes}:
         changes = [change for change in bug.changes if change.file == file]
@@ -393,7 +394,7 @@ def test_matrix_figure_marks_the_bugs_that_each_group_of_checks_notices(found):
 
 @pytest.mark.slow
 def test_figure_says_that_every_bug_is_noticed_despite_a_false_alarm():
-    """A false alarm is a fault that a group of checks reports in the right package; here, every group reports one."""
+    """Imitate false alarms: let every group of checks report a fault, even in the right package."""
     found = dict.fromkeys(["", *NAMES], dict.fromkeys(layers(), "5 instead of 4"))
     assert "Every bug is noticed; " in figures.matrix(found)[1]
     found[NAMES[0]] = dict.fromkeys(layers())
@@ -402,13 +403,13 @@ def test_figure_says_that_every_bug_is_noticed_despite_a_false_alarm():
 
 @pytest.fixture
 def cached_reports(found, monkeypatch):
-    """Let `tour.noticed_of` look up the matrix that was computed once for all tests."""
+    """Let `tour.noticed_of` return reports from the matrix that was computed once for all tests."""
     by_changes = {bug.changes: found[bug.name] for bug in bugs()}
     monkeypatch.setattr(tour, "noticed_of", by_changes.__getitem__)
 
 
 @pytest.mark.slow
-def test_option_blind_chooses_bugs_that_several_groups_of_checks_notice(found, cached_reports):
+def test_bugs_for_option_blind_are_noticed_by_several_groups_of_checks(found, cached_reports):
     chosen = [tour.blind(seed).name for seed in range(40)]
     counts = [sum(map(bool, found[name].values())) for name in chosen]
     assert counts[0] >= 4 and min(counts) >= 2 and len(set(chosen)) > 10
@@ -422,7 +423,7 @@ def test_reports_about_one_bug_equal_the_reports_in_the_matrix(found):
 
 
 @pytest.mark.slow
-def test_option_blind_prints_hints_and_the_answer_on_request(capsys, found, cached_reports, trained_once):
+def test_hints_and_answer_for_option_blind_are_printed_only_on_request(capsys, found, cached_reports, trained_once):
     code, out, _ = printed(capsys, "--blind", "--seed", "4", "--hints", "2", "--epochs", "1")
     bug = tour.blind(4)
     assert code == 0 and "hint 2: loss" in out and "hint 3" not in out and bug.name not in out
@@ -432,7 +433,7 @@ def test_option_blind_prints_hints_and_the_answer_on_request(capsys, found, cach
     assert tour.handed(4).changes == bug.changes
 
 
-def test_option_blind_prints_one_hint_at_a_time(capsys):
+def test_hints_for_option_blind_are_printed_one_at_a_time(capsys):
     bug, hints = bugs()[0], ["first", "second"]
     for said_, found_ in ((["", "nonsense", bug.name], True), (["", "", "", "r"], False), ([], False)):
         lines = iter(said_)
@@ -473,7 +474,7 @@ def test_project_tests_pass_on_an_unchanged_copy():
 
 
 @pytest.mark.slow
-def test_bug_of_the_readme_exercise_is_noticed_but_not_by_gradient_checks(tmp_path):
+def test_bug_of_readme_exercise_passes_gradient_checks_but_not_other_tests(tmp_path):
     page = " ".join(PAGES["minivae/README.md"].split())
     assert "replace `np.exp(log_var / 2)` by `np.exp(log_var)` in both places, and `* sigma / 2` by `* sigma`" in page
     mutants.plant([], tmp_path)

@@ -118,7 +118,7 @@ def test_rosetta_list_is_aligned_in_columns(capsys):
         assert row[head.index("bound") :] in ("yes", "no", "loose")
 
 
-def test_rosetta_lists_contain_every_preset(capsys):
+def test_every_list_that_rosetta_prints_contains_all_presets(capsys):
     _, text, _ = rosetta(capsys, "--list")
     _, table, _ = rosetta(capsys, "--markdown")
     everything = document(capsys, "--list")

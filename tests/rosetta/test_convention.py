@@ -35,7 +35,7 @@ REDUCE = {"sum": np.sum, "mean": np.mean}
 
 
 def loss_terms(c, costs, kls):
-    """Return the two terms of the loss: one from costs (L, B, D), as a mean over the L draws, the other from KLs (B, J)."""
+    """Return the two terms of the loss, from costs (L, B, D) and KLs (B, J). The first term is a mean over the L draws."""
     reconstruction = REDUCE[c.batch_reduce](REDUCE[c.reduce](costs, axis=-1), axis=-1).mean()
     return c.recon_weight * reconstruction, c.kl_weight * REDUCE[c.kl_batch_reduce](REDUCE[c.kl_reduce](kls, axis=-1))
 
@@ -65,7 +65,8 @@ def gradient_by_complex_step(c, vae, x, eps):
 def loss_weights(c, costs, kls):
     """Return d loss / d cost and d loss / d KL, for the cost of one feature and the KL of one latent dimension.
 
-    The loss is linear in the costs and the KLs, so d loss / d cost is the loss if one cost is 1 and all other terms are 0.
+    The loss is linear in the costs and the KLs. So set one cost to 1, and all other costs and all KLs to 0: the loss then
+    equals d loss / d cost. For d loss / d KL, set one KL to 1, and all other KLs and all costs to 0.
     """
     one_cost, one_kl = np.zeros_like(costs), np.zeros_like(kls)
     one_cost[0, 0, 0] = one_kl[0, 0] = 1
@@ -73,7 +74,7 @@ def loss_weights(c, costs, kls):
 
 
 def gradient_by_hand(c, vae, x, eps):
-    """Return the gradient of the loss: pass d loss / d cost and d loss / d KL through minivae's backward functions."""
+    """Return the gradient of the loss: minivae's backward functions compute it from d loss / d cost and d loss / d KL."""
     f, gradient = vae.forward(x, eps), vae.params.zeros_like()
     d_cost, d_each_kl = loss_weights(c, costs_of(c, x, f), kl_standard_normal(f.mu, f.log_var))
     if c.reconstruction == "mse":
@@ -138,7 +139,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 @pytest.mark.slow
 @given(conventions(), SEEDS, st.integers(1, 2))
-def test_gradient_of_a_convention_is_its_factor_times_the_canonical_gradient(c, seed, samples):
+def test_loss_gradient_of_a_convention_is_a_factor_times_the_canonical_gradient(c, seed, samples):
     vae, x, eps = problem(c, seed, samples)
     by_hand = gradient_by_hand(c, vae, x, eps)
     close(by_hand.flat, gradient_by_complex_step(c, vae, x, eps).flat, rel=1e-11)
@@ -173,7 +174,7 @@ def test_translation_that_is_wrong_by_one_percent_is_noticed(c, seed, part):
 
 
 @given(conventions(("mse", "gaussian"), fitted=()), powers_of_ten(-2, 2))
-def test_with_squared_error_only_the_product_beta_sigma_squared_is_determined(c, sigma):
+def test_squared_error_determines_only_the_product_of_beta_and_sigma_squared(c, sigma):
     here, there = translate(c).reading, read(c, sigma)
     assert there.beta * sigma**2 == pytest.approx(here.beta * here.sigma**2, rel=1e-12)
     assert there.beta * there.factor == pytest.approx(here.beta * here.factor, rel=1e-12)
@@ -188,11 +189,12 @@ def test_loss_with_the_recommended_kl_weight_is_an_elbo(c):
     assert better.bound == "elbo" and better.reading.beta == 1 and better.reading == better.elbo
 
 
-# Entry hong.11 of the ledger: weight the KL with beta in a loss of sums, but with beta J / D in a loss of means
+# Entry hong.11 of the ledger: if a loss sums over the D features and the J latent dimensions, the KL has the weight beta. If
+# the loss averages over them, the equivalent weight is beta J / D.
 
 
 @given(powers_of_ten(-3, 3), st.integers(1, 5000), st.integers(1, 200))
-def test_translate_finds_the_same_beta_in_hongs_summed_and_averaged_losses(beta, D, J):
+def test_translate_finds_equal_betas_for_hongs_losses_with_sums_and_averages(beta, D, J):
     summed = translate(Convention("mse", kl_weight=beta)).reading
     sizes = {"features": D, "latent": J}
     averaged = translate(Convention("mse", reduce="mean", kl_reduce="mean", kl_weight=beta * J / D, **sizes)).reading
@@ -201,7 +203,7 @@ def test_translate_finds_the_same_beta_in_hongs_summed_and_averaged_losses(beta,
 
 
 @given(SEEDS)
-def test_rosetta_agrees_with_both_sides_of_equation_hong_11(seed):
+def test_gradients_by_rosetta_equal_both_sides_of_equation_hong_11(seed):
     rng = np.random.default_rng(seed)
     D, d = rng.integers(1, 5, 2)
     beta, W, x = np.exp(rng.normal(size=1)), rng.normal(size=(D, d)), rng.normal(size=D)
@@ -222,7 +224,8 @@ def test_rosetta_agrees_with_both_sides_of_equation_hong_11(seed):
 def linear_model(w, s, beta, variance):
     """Return a model with p(x|z) = N(x; w z, s^2) and q(z|x) = N(0, variance).
 
-    At x = 0, the noise ONE_SIGMA gives the exact mean of the squared error over z, so the loss has no random error.
+    For x = 0, the squared error is (w z)^2. Its mean over the two draws ONE_SIGMA equals its exact mean over q(z|x), so the
+    loss has no random error.
     """
     vae = VAE.init(np.random.default_rng(0), 1, 1, (), dtype=np.float64, likelihood=Gaussian(s), beta=beta)
     vae.params.flat[:] = 0
@@ -235,7 +238,7 @@ AT_ZERO, ONE_SIGMA = np.zeros((1, 1)), np.array([[[1.0]], [[-1.0]]])    # x = 0;
 
 
 @given(powers_of_ten(-1, 1), powers_of_ten(-1, 1), powers_of_ten(-2, 2), powers_of_ten(-3, 1))
-def test_loss_is_at_least_minus_log_px_for_beta_at_least_1(w, s, beta, variance):
+def test_loss_is_never_below_minus_log_px_unless_beta_is_below_1(w, s, beta, variance):
     vae = linear_model(w, s, max(beta, 1.0), variance)
     assert -vae.loss(AT_ZERO, ONE_SIGMA) <= exact_log_px(vae, AT_ZERO).log_px[0] + 1e-9
     best = 1 / (1 + w**2 / (beta * s**2))                   # the best variance of the encoder
@@ -273,7 +276,7 @@ def test_each_convention_gives_its_listed_kind_of_bound(convention, bound):
 
 # Public conventions, calculated by hand
 
-BY_HAND = {                                                 # {convention: beta sigma^2 if it has squared error, else beta}
+BY_HAND = {                                                 # {convention: beta sigma^2, or beta for a loss without sigma}
     "antixk-train": 12288 * 0.00025 / 2,
     "antixk-validation": 6144,
     "pythae-mse": 1,
@@ -294,7 +297,7 @@ def test_public_conventions_agree_with_a_calculation_by_hand(name):
     assert len(preset(name).source) > 10 and preset(name).remark.endswith(".")
 
 
-def test_validation_beta_of_repository_antixk_is_4000_times_its_training_beta():
+def test_antixk_validates_with_4000_times_the_beta_of_its_training():
     betas = [translate(preset(f"antixk-{half}").convention).reading.beta for half in ("train", "validation")]
     assert betas[1] / betas[0] == pytest.approx(4000)
 
@@ -338,7 +341,7 @@ def test_extreme_weights_give_finite_numbers_or_are_refused(u, v, sigma, kind):
         assert all(map(math.isfinite, reading)) and reading.factor > 0 and (reading.beta > 0) == (v > 0)
 
 
-# Training on a loss with means over features and latent dimensions in place of sums, with D = 64 and J = 2
+# Training on two losses with D = 64 and J = 2: one sums over features and latent dimensions, one averages over them
 
 
 def trained_on(c, epochs=30, batch=128):
@@ -354,7 +357,7 @@ def trained_on(c, epochs=30, batch=128):
 
 
 @pytest.mark.slow
-def test_posterior_collapses_with_a_loss_of_means_but_not_of_sums():
+def test_posterior_collapses_for_a_loss_with_averages_but_not_with_sums():
     sizes = {"features": 64, "latent": 2}
     sums, means = Convention("bce", **sizes), Convention("bce", reduce="mean", kl_reduce="mean", **sizes)
     beta = translate(means).reading.beta

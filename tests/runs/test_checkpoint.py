@@ -74,7 +74,8 @@ def test_error_for_a_damaged_model_file_mentions_the_file(tmp_path, member, arra
 
 
 STATE = {"m": np.zeros(3), "order": np.arange(3)}
-NOT_LOADED = {                                              # arrays and numbers that `read` would refuse; words of the error
+# {case: (arrays, numbers, words of the error)}. `read` would refuse these arrays and numbers.
+NOT_LOADED = {
     "object": ({"m": np.array([1, None])}, {"epoch": 1}, "training/m holds Python objects"),
     "unpicklable": ({"m": np.array([lambda: 0])}, {"epoch": 1}, "training/m holds Python objects"),
     "structured": ({"m": np.zeros(3, "f4,i4")}, {"epoch": 1}, "m: an array of numbers is expected"),
@@ -91,7 +92,7 @@ NOT_LOADED = {                                              # arrays and numbers
 
 
 @pytest.mark.parametrize("arrays, numbers, words", NOT_LOADED.values(), ids=NOT_LOADED)
-def test_save_refuses_what_load_would_refuse_and_keeps_the_old_file(tmp_path, arrays, numbers, words):
+def test_save_refuses_a_state_that_cannot_be_loaded_and_keeps_old_file(tmp_path, arrays, numbers, words):
     path, vae = tmp_path / "model.npz", random_vae(np.random.default_rng(1), dtype=np.float32)
     checkpoint.save(path, vae, STATE, {"epoch": 1})
     before = path.read_bytes()
@@ -183,7 +184,7 @@ def test_failed_write_keeps_the_old_file_and_leaves_no_temporary_file(tmp_path, 
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["model.npz"]
 
 
-def test_error_of_a_failed_write_mentions_the_file_not_the_temporary_file(tmp_path):
+def test_error_of_a_failed_save_mentions_the_path_and_no_temporary_file(tmp_path):
     path = tmp_path / "nowhere" / "model.npz"
     with pytest.raises(FileNotFoundError) as info:
         checkpoint.save(path, VAE.init(np.random.default_rng(0), 4))
@@ -206,7 +207,7 @@ def test_save_refuses_to_replace_special_files(tmp_path, make, what, linked):
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_save_writes_through_a_symbolic_link(tmp_path, there):
+def test_saving_to_a_symbolic_link_writes_its_target_and_keeps_the_link(tmp_path, there):
     (tmp_path / "elsewhere").mkdir()
     file, link = tmp_path / "elsewhere" / "file", tmp_path / "link"
     file.write_text("before") if there else None

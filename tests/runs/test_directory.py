@@ -45,7 +45,7 @@ def test_history_keeps_sigma_and_leaves_missing_cells_empty(tmp_path):
         assert line.endswith(end)
 
 
-def test_history_of_an_older_version_without_sigma_is_read(tmp_path):
+def test_history_of_an_older_version_has_no_sigma_but_is_readable(tmp_path):
     run = a_run(tmp_path)
     runs.write(run)
     path = tmp_path / "history.csv"
@@ -69,7 +69,7 @@ def test_history_with_damaged_sigma_or_squared_error_is_refused(tmp_path, old, n
 
 
 @pytest.mark.parametrize("column", ["kl", "elbo"])
-def test_history_row_with_only_some_kl_and_elbo_means_is_refused(tmp_path, column):
+def test_history_row_that_lacks_only_kl_or_only_elbo_is_refused(tmp_path, column):
     run = a_run(tmp_path)
     run.history[1] = run.history[1]._replace(**{f"test_{column}": None})
     runs.write(run)
@@ -114,7 +114,7 @@ def test_a_directory_without_a_run_cannot_be_read(tmp_path):
 
 
 def test_directory_with_a_foreign_config_is_not_a_run(tmp_path):
-    """Other programs also write files with the name config.json, so the name is not enough."""
+    """Other programs may also write a config.json, so this file name does not prove that a directory is a run."""
     for name, text in {"config.json": '{"name": "my app"}', "model.npz": "mine", "cat.png": "mine"}.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match="is not empty"):
@@ -135,7 +135,7 @@ def test_overwriting_a_run_removes_only_its_own_files(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("latent", [1, 2, 3])
-def test_names_of_all_figures_are_among_the_files_that_overwrite_removes(latent):
+def test_list_of_files_that_overwrite_removes_contains_every_figure(latent):
     _, digits, history = trained()
     vae = random_vae(np.random.default_rng(0), features=64, latent=latent)
     history = [record._replace(sigma=1.0, train_mse=0.5) for record in history]
@@ -166,7 +166,7 @@ def test_temporary_files_of_a_killed_process_are_removed(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_code_under_a_lock_runs_on_systems_without_directory_locks(tmp_path, monkeypatch):
+def test_code_runs_without_a_lock_if_the_system_cannot_lock_directories(tmp_path, monkeypatch):
     def unsupported(*arguments):
         raise OSError(9, "Bad file descriptor")             # as on NFS
 
@@ -213,7 +213,7 @@ def test_run_with_damaged_history_is_refused_and_not_listed(tmp_path, old, new):
 
 
 @pytest.mark.parametrize("name", ["config.json", "history.csv", "model.npz"])
-def test_run_with_a_pipe_instead_of_a_file_is_refused_without_waiting(tmp_path, name):
+def test_run_is_refused_at_once_if_a_file_is_a_pipe(tmp_path, name):
     runs.write(a_run(tmp_path))
     (tmp_path / name).unlink()
     os.mkfifo(tmp_path / name)

@@ -74,7 +74,7 @@ def everything(training):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_resumed_training_equals_uninterrupted_training_after_any_step(tmp_path, name):
+def test_training_resumed_after_any_step_equals_uninterrupted_training(tmp_path, name):
     whole = fresh(name)
     records = run_on(whole)
     assert len(records) == 3
@@ -106,7 +106,7 @@ def test_resume_needs_every_part_of_the_state(reset):
         if reset in state:
             state[reset] = first[reset]
     if reset == "order":
-        numbers["done"] = 0                                 # `restore` refuses an empty order of rows unless done is 0
+        numbers["done"] = 0                                 # `restore` accepts an empty `order` only if `done` is 0
     again = Training(training.vae, whole.data, np.random.default_rng(0), **SETTINGS)
     again.restore(arrays, numbers)
     assert (before + run_on(again), everything(again)) != (records, everything(whole))
@@ -172,7 +172,7 @@ def test_resume_refuses_changed_settings(name, value):
 
 
 def test_silent_overflow_is_never_saved():
-    """Loss and gradient are finite, but the squared gradient overflows, so Adam would no longer change parameters."""
+    """Loss and gradient are finite, but the squared gradient in Adam's v overflows. If v is infinite, Adam's step is 0."""
     rng = np.random.default_rng(0)
     x = rng.random((40, 6))
     vae = VAE.init(rng, 6, 2, (5,), likelihood=Gaussian(1e-12))
@@ -201,7 +201,7 @@ CALLS = ("open", "write", "flush", "fsync", "replace")
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("nth", range(1, 4))
 def test_run_on_disk_survives_any_failing_call(tmp_path, monkeypatch, call, nth):
-    """Let the first, second or third call of this function fail, as on a full disk; a save writes three files."""
+    """Let one call of the function `call` fail, as on a full disk. A save writes three files, so `nth` is 1, 2 or 3."""
     training = fresh()
     run = runs.Run(runs.create(tmp_path / "run"), CONFIG, [], checkpoint.Saved(training.vae, *training.state()))
     history = run_on(training, 3)
@@ -210,7 +210,8 @@ def test_run_on_disk_survives_any_failing_call(tmp_path, monkeypatch, call, nth)
     before = everything(training)
     history += run_on(training, 4)
     count = itertools.count(1)
-    nth = 2 * nth - 1 if call == "fsync" else nth           # every second fsync is of the directory; its error is ignored
+    # Every second fsync is for the directory. An error of such an fsync is ignored, so let an fsync for a file fail.
+    nth = 2 * nth - 1 if call == "fsync" else nth
 
     def failing(function):
         def called(*arguments, **settings):
@@ -267,8 +268,8 @@ class Failing:
         return self._file.__exit__(*error)
 
 
-def test_reading_a_run_drops_history_epochs_after_the_saved_model(tmp_path):
-    """Write the files that a crash between two writes leaves: the history has one epoch more than the model."""
+def test_reading_a_run_drops_epochs_later_than_the_saved_model(tmp_path):
+    """Imitate a crash between the writes of history and model: the history has one more epoch than the model."""
     training = fresh()
     history = run_on(training, 3)
     saved = checkpoint.Saved(training.vae, *training.state())
@@ -386,7 +387,7 @@ def test_resume_refuses_options_that_are_fixed_by_the_run(uninterrupted, argumen
     assert message in capsys.readouterr().err and (uninterrupted / "model.npz").read_bytes() == before
 
 
-def test_resume_refuses_a_missing_run_a_missing_state_and_changed_data(tmp_path, uninterrupted, capsys):
+def test_resume_refuses_a_missing_run_or_missing_state_or_changed_data(tmp_path, uninterrupted, capsys):
     assert cli.main(["train", "--resume", str(tmp_path)]) == 2
     assert "RUN must be the directory of a run" in capsys.readouterr().err
     x = np.random.default_rng(0).random((30, 4))
@@ -506,7 +507,7 @@ def test_commands_refuse_a_model_file_with_a_changed_number_of_trials(copy, caps
         assert "must be a model of counts 0..16" in capsys.readouterr().err
 
 
-def test_results_of_an_earlier_model_are_removed_before_the_model_changes(copy, monkeypatch):
+def test_old_results_are_removed_before_the_model_changes(copy, monkeypatch):
     """A crash must not leave results that belong to another model."""
 
     def interrupted(*arguments):
@@ -519,7 +520,7 @@ def test_results_of_an_earlier_model_are_removed_before_the_model_changes(copy, 
     assert not (copy / "results.json").exists() and len(runs.read(copy).history) == 7
 
 
-def test_resume_reads_the_run_only_while_it_holds_the_lock(copy, monkeypatch):
+def test_resume_locks_the_run_before_reading_its_files(copy, monkeypatch):
     read, tried = runs.read, []
 
     def reading(path):
@@ -548,7 +549,7 @@ def test_refused_command_overwrites_nothing(copy, wrong, capsys):
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_run_stopped_at_the_last_step_can_be_resumed(tmp_path, uninterrupted, monkeypatch, number, code, capsys):
+def test_run_can_be_resumed_after_a_stop_at_the_last_step(tmp_path, uninterrupted, monkeypatch, number, code, capsys):
     path = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(progress.Silent, "update", lambda self, done, text: signal.raise_signal(number) if done == 6 else None)
@@ -559,7 +560,7 @@ def test_run_stopped_at_the_last_step_can_be_resumed(tmp_path, uninterrupted, mo
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_run_stopped_during_its_last_save_can_be_resumed(tmp_path, uninterrupted, monkeypatch, number, code):
+def test_run_can_be_resumed_after_a_stop_during_its_last_save(tmp_path, uninterrupted, monkeypatch, number, code):
     path, write = tmp_path / "run", runs.write
 
     def stopped(run):
@@ -574,7 +575,7 @@ def test_run_stopped_during_its_last_save_can_be_resumed(tmp_path, uninterrupted
     same_end(path, uninterrupted)
 
 
-def test_next_command_removes_temporary_files_of_a_killed_command(copy):
+def test_resume_removes_temporary_files_that_a_killed_command_left(copy):
     (copy / ".model.npz.4711").write_bytes(b"half")
     assert cli.main(["train", "--resume", str(copy), "-q"]) == 0
     assert not (copy / ".model.npz.4711").exists()
@@ -607,7 +608,7 @@ def test_diverging_run_keeps_its_last_good_state(tmp_path):
 
 
 def test_overflowing_weights_are_reported_as_divergence(tmp_path):
-    """The save notices the overflow, before a loss is computed with these weights."""
+    """The check before each save finds the infinite weights before any loss is computed with these weights."""
     path = tmp_path / "run"
     again = ["--epochs", "2", "--hidden", "8", "--save-every", 1, "--out", path, "-q"]
     done = subprocess.run(command("train", "--lr", "1e39", *again), capture_output=True, text=True, timeout=60)

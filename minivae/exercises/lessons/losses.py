@@ -24,7 +24,7 @@ from minivae.rosetta import Convention, translate
     answer=2,
     code=("minivae.rosetta.convention:translate", "minivae.objective:elbo_loss"),
     ledger="hong.11",
-    test="test_posterior_collapses_with_a_loss_of_means_but_not_of_sums",
+    test="test_posterior_collapses_for_a_loss_with_averages_but_not_with_sums",
 )
 def reductions(setup: Setup) -> Finding:
     """Train once for each choice of sums and means, with the beta that this choice implies."""
@@ -172,7 +172,7 @@ def negative_loss(setup: Setup) -> Finding:
     answer=1,
     code=("minivae.likelihood:gaussian_log_prob", "minivae.rosetta.convention:implied_sigma"),
     ledger="hong.15",
-    test="test_with_squared_error_only_the_product_beta_sigma_squared_is_determined",
+    test="test_squared_error_determines_only_the_product_of_beta_and_sigma_squared",
 )
 def mse_and_sigma(setup: Setup) -> Finding:
     """Compare the gradients of two losses; train with three values of sigma^2."""
