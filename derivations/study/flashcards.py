@@ -181,7 +181,7 @@ def obsidian(made: Iterable[Card], title: str) -> str:
 
 
 def as_markdown(line: str) -> str:
-    """Return a text of a card in Markdown. Escape empty lines, which would end the card, and "?", which ends the question."""
+    """Return a text of a card in Markdown. Escape empty lines, which end a card, and lines "?", which end a question."""
     if isinstance(line, Formula):
         return f"$${line}$$"
     rows = html.escape(line, quote=False).replace("$", "&#36;").split("\n")

@@ -16,7 +16,7 @@ SHEET = "data.png"
 
 
 def reading_of(options: argparse.Namespace) -> dict:
-    """Return keyword arguments for `data.load`: the given options for reading. An option is not given if it is None or False."""
+    """Return the options for reading a file, as keyword arguments of `data.load`. Leave out options that are None or False."""
     given = {name: getattr(options, name) for name in ("label", "delimiter", "image", "transpose", "trials")}
     return {name: value for name, value in given.items() if value is not None and value is not False}
 

@@ -26,8 +26,8 @@ def run(parser: argparse.ArgumentParser, argv: list[str] | str | None) -> int:
     """Parse `argv`, call `options.command(options)` and return its exit code; without a command, print the help.
 
     After bad input (ValueError), an error of the system (OSError) or too little memory, print a message on stderr. With
-    `--debug`, raise the error, so that Python prints a traceback. The exit code is the same even if stderr is closed or full.
-    Wrong usage and `--help` return their exit code, too: a SystemExit would end a notebook's cell or a thread.
+    `--debug`, raise the error, so that Python prints a traceback. The exit code is the same even if stderr is closed or
+    full. Wrong usage and `--help` return their exit code, too: a SystemExit would end a notebook's cell or a thread.
     """
     ready_streams()
     try:

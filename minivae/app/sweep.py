@@ -51,7 +51,7 @@ def sweep_and_report(options: argparse.Namespace) -> int:
 def gather(
     trainings: Iterator[Point], points: list[Point], swept: str, progress: Progress, stop: StopOnSignal
 ) -> Exception | None:
-    """Append the Point of each training to `points`. A signal or an error ends the trainings. Return the error or None."""
+    """Append the Point of each training to `points`. A signal or an error ends the loop. Return the error or None."""
     try:
         for point in trainings:
             points.append(point)
