@@ -142,8 +142,8 @@ def eq_39(q, p, q_2, p_2, a):
     )  # fmt: skip
 
 
-# Pinsker's inequality: KL(q || p) >= 2 TV(q, p)^2. The factor 2 is the largest possible: for the two coins (1/2 + t, 1/2 - t)
-# and (1/2, 1/2), the ratio of KL to TV^2 goes to 2 as t goes to 0.
+# Pinsker's inequality: KL(q || p) >= 2 TV(q, p)^2. The factor 2 is the largest possible: for the coins
+# (1/2 + t, 1/2 - t) and (1/2, 1/2), the ratio of KL to TV^2 goes to 2 as t goes to 0.
 
 
 def close_kl(q, p):
@@ -277,7 +277,7 @@ def fisher(mu, sigma):
     The scores are computed by complex step, and the expectations of their products by quadrature.
     """
     log_p = lambda z, mu, s: -((z - mu) ** 2) * exp(-2 * s) / 2 - s  # s is log sigma  # noqa: E731
-    # A score is a polynomial in z of degree 1 or 2. So the product of two scores has a degree of at most 4. A quadrature with
+    # A score is a polynomial in z of degree 1 or 2, so the product of two scores has a degree of at most 4. Quadrature with
     # 5 nodes is exact for polynomials up to degree 9, so the expectation of the product is exact.
     nodes, weights = np.polynomial.hermite_e.hermegauss(5)
     z = mu + sigma * nodes

@@ -70,9 +70,9 @@ def _(precision, m, off, stretch):
     return np.hstack([gap[:, None], 1 / diagonal])
 
 
-# beyond.47 is about the gradient of log p(x) with respect to theta = (W, b, log s). The decoder's theta has 6 + 3 + 1 numbers.
-# The entry compares three slopes: along a direction of W, along a direction of b, and in log s. The vector u contains both
-# directions: the direction of W in its first 6 numbers, and the direction of b in its last 3 numbers.
+# beyond.47 is about the gradient of log p(x) with respect to theta = (W, b, log s). The decoder's theta has 6 + 3 + 1
+# numbers. The entry compares three slopes: along a direction of W, along a direction of b, and in log s. The vector u
+# contains both directions: the direction of W in its first 6 numbers, and the direction of b in its last 3 numbers.
 
 DIRECTION = Symbol(
     "u", "u", "a direction in W and a direction in b", 9, lambda raw: raw, ((1, 0, 0, 1, 0, 0, 1, 0, 0), (1,) * 9)

@@ -72,7 +72,7 @@ def badges(item: Judged) -> Html:
 def claims(entry: Entry, computed: bool) -> list[Html]:
     """Return the claims of the source in our words. If the formula is computed, add a line such as "Read here as:".
 
-    If the source only prints a formula, there is no claim: return [].
+    Return [] if the source only prints a formula and claims nothing.
     """
     rows = [(row.claim.replace(f" ({entry.ref})", ""), row.id.removeprefix(entry.id)) for row in entry.rows if row.claim]
     said = grouped(rows)

@@ -62,7 +62,7 @@ class Line:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """Ledger ids of the functions that the line calls. If there are none, ids of the function that contains the line."""
+        """Ledger ids of the functions that the line calls. If it calls none, ids of the function around it."""
         return self.called_ids or self.function_ids
 
     @property

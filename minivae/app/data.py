@@ -16,7 +16,7 @@ SHEET = "data.png"
 
 
 def reading_of(options: argparse.Namespace) -> dict:
-    """Return the options for reading a file, as keyword arguments of `data.load`. Leave out options that are None or False."""
+    """Return the options for reading a file, as keyword arguments of `data.load`. Leave out options that were not used."""
     given = {name: getattr(options, name) for name in ("label", "delimiter", "image", "transpose", "trials")}
     return {name: value for name, value in given.items() if value is not None and value is not False}
 

@@ -263,7 +263,7 @@ def table_line(label: str, mean: float, error: float | None, about: str) -> str:
 def gap_lines(parts: dict | None) -> list[str]:
     """Return the definition of the gap, then a line for each part of the gap, and a line for the sum of the parts.
 
-    If `parts` is None, return the definition and a hint: the option --gap computes the parts.
+    Without `parts`, return the definition and a hint: the option --gap computes the parts.
     """
     if parts is None:
         return [GAP, "--gap splits it into the encoder's error and the error of the best diagonal Gaussian"]

@@ -163,7 +163,7 @@ def with_option(run: runs.Run, command: object, name: str, value: object) -> str
 
 
 def run_epochs(run: runs.Run, training: Training, options: argparse.Namespace) -> int:
-    """Train until the last epoch ends or a signal comes; save the run often. After a signal, return 128 + its number, else 0."""
+    """Train until the last epoch ends or a signal comes; save the run often. Return 0, or 128 + the number of the signal."""
     every = options.save_every
     progress, stop = Silent() if options.quiet else Progress(training.epochs), StopOnSignal()
     runs.write(run)
@@ -204,7 +204,7 @@ def add_saved_path(run: runs.Run):
 
 
 class StopOnSignal:
-    """A context manager. Inside `with`, the first Ctrl-C or SIGTERM only sets `signal`, and the current training step goes on.
+    """A context manager. Inside `with`, the first Ctrl-C or SIGTERM only sets `signal`, so the current step goes on.
 
     A second signal acts at once.
     """

@@ -49,7 +49,7 @@ def build(description: dict) -> VAE:
 
 
 class Saved(NamedTuple):
-    """A model and the state of its training. If no state was saved, `arrays` and `numbers` are None."""
+    """A model and the state of its training. If no state was saved, `arrays` and `numbers` are `None`."""
 
     vae: VAE
     arrays: dict[str, NDArray] | None = None

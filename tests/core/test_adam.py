@@ -57,7 +57,7 @@ def test_adam_equals_the_textbook_update_for_sixty_steps(settings, scale):
 
 
 def test_resetting_tiny_moments_changes_no_step():
-    """Compare Adam (it calls `reset_tiny_moments` 20 times) with the textbook's. Half of each gradient is 0 from step 6 on."""
+    """Compare Adam (`reset_tiny_moments` runs 20 times) with the textbook's. From step 6 on, half of each gradient is 0."""
     start = np.random.default_rng(1).normal(size=8)
     gradients = random_gradients(8, steps=20 * RESET)
     for gradient in gradients[5:]:

@@ -49,7 +49,7 @@ def test_forward_and_reverse_fit_have_the_smallest_kl_in_their_direction():
 
 
 def test_mu_and_sigma_of_the_fits_have_the_known_values():
-    """Fit q to the mixture with means 3 and -3, then to the mixture with means 0.8 and -0.8; compare mu and sigma of the fits.
+    """Fit q to a mixture with means 3 and -3, then to one with means 0.8 and -0.8; compare mu and sigma of the fits.
 
     For means 3 and -3, compare the KLs, too.
     """
