@@ -155,7 +155,7 @@ def linear_vae():
 
 
 def with_gradient(change):
-    """Return the model of linear_vae, but `change(gradient, x)` replaces arrays of its gradient."""
+    """Return the model of linear_vae with one change: `change(gradient, x)` replaces some arrays of the gradient."""
     made = linear_vae()
     right = made["loss_and_gradient"]
 

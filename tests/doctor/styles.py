@@ -10,7 +10,10 @@ def normalised(m, axis):
 
 
 def kl_of_normalised(gamma, axis=0, tiny=0.0):
-    """Return a function that shifts mu to mean 0 and scales mu to mean square gamma^2 over the batch, then gives the KL."""
+    """Return a function that normalises mu and then computes the KL.
+
+    The normalised mu has mean 0 and mean square gamma^2 over the given axis, by default the batch.
+    """
     def kl(mu, log_var):
         centred = mu - mu.mean(axis, keepdims=True)
         return kl_rows(gamma * centred / np.sqrt((centred**2).mean(axis, keepdims=True) + tiny), log_var)

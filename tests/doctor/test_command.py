@@ -114,7 +114,7 @@ def test_numpy_settings_in_the_examined_file_do_not_change_the_report(tmp_path, 
 
 
 @pytest.mark.slow
-def test_first_ten_lines_that_the_file_prints_are_shown(tmp_path, capfd, monkeypatch):
+def test_doctor_shows_the_first_ten_lines_that_the_file_prints(tmp_path, capfd, monkeypatch):
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     flood = "for i in range({}):\n    print('line', i)\nprint('x' * {}, end='')\n"
     kl = "def kl(m, v):\n    return m.sum()\n"

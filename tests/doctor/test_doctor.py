@@ -45,7 +45,7 @@ def test_public_code_gets_exactly_its_recorded_findings(name):
     assert keys_of(report_of(functions)) - FINE == set(keys)
 
 
-# The findings of each exhibit of the museum are recorded
+# The expected findings for each exhibit of the museum
 
 GRADIENT = {"gradient"}
 VISIBLE = {
@@ -120,7 +120,7 @@ def test_doctor_finds_the_convention_of_a_random_loss(cost, features, batch, lat
 # Sizes and precision
 
 
-def test_float32_loss_of_784_features_gets_the_right_beta():
+def test_doctor_finds_the_right_beta_of_a_float32_loss_for_784_features():
     def loss(x, output, mu, log_var):
         x, output, mu, log_var = (a.astype(np.float32) for a in (x, output, mu, log_var))
         if x.shape[1] != 784:
@@ -137,7 +137,7 @@ def test_loss_with_kl_weight_0_00025_is_translated_for_the_given_sizes():
     assert report.rosetta["elbo"]["sigma"] == pytest.approx(1.2394, abs=1e-4)
 
 
-def test_measured_and_expected_number_agree_in_every_finding_with_a_formula():
+def test_measured_number_equals_expected_number_in_findings_with_key_formula():
     for name in ("bce-sums", "mse-mean-0.00025", "softplus", "gaussian-0.1"):
         formula = next(found for found in report_of(fresh.RIGHT[name]).findings if found.key == "formula")
         assert formula.measured == pytest.approx(formula.expected, rel=1e-9)
@@ -151,7 +151,7 @@ def test_another_seed_gives_the_same_findings(seed):
 
 def test_doctor_restores_the_global_random_state():
     np.random.seed(5)
-    np.random.standard_normal()                             # NumPy makes normal numbers in pairs: the second is now cached
+    np.random.standard_normal()                             # NumPy draws two normal numbers and now caches the second
     before = np.random.get_state(legacy=False)
     examine(**fresh.RIGHT["global-noise"])
     after = np.random.get_state(legacy=False)
@@ -253,7 +253,7 @@ def test_normaliser_without_log_sigma_is_reported():
     assert "contains only log 2 pi" in found.words and found.expected == pytest.approx(found.measured - 21 * np.log(0.2))
 
 
-def test_reconstruction_weight_d_becomes_50_for_50_features():
+def test_reconstruction_multiplied_by_d_has_weight_50_for_50_features():
     def loss(x, o, m, v):
         return (x.shape[1] * fresh.stable(x, o).sum(1) + fresh.kl_rows(m, v)).mean()
 
@@ -274,7 +274,7 @@ def bound_of(functions):
     return [finding for finding in examine(**functions).findings if finding.key == "bound"]
 
 
-def test_bound_does_not_change_if_the_kl_lacks_its_minus_one():
+def test_finding_about_the_bound_ignores_a_missing_minus_one_in_the_kl():
     [right] = bound_of(two_latents(fresh.kl_rows))
     [dropped] = bound_of(two_latents(lambda m, v: (m**2 + np.exp(v) - v).mean(1)))    # for two latents, mean = sum / 2
     assert right.verdict == dropped.verdict == "is"
@@ -324,7 +324,7 @@ def all_rows(x, o):
 
 
 @pytest.mark.parametrize("log_px", [lambda x, o: -fresh.stable(x, o), all_rows])
-def test_bound_is_the_same_for_every_shape_of_log_px(log_px):
+def test_bound_does_not_depend_on_the_shape_that_log_px_returns(log_px):
     [right] = bound_of(fresh.whole(fresh.right_draw))
     [found] = bound_of(fresh.whole(fresh.right_draw) | {"log_px_given_z": log_px})
     assert [found.measured, found.expected] == pytest.approx([right.measured, right.expected])
@@ -336,7 +336,7 @@ def test_bound_is_the_same_if_the_loss_is_multiplied_by_a_factor():
     assert [found.measured, found.expected] == pytest.approx([right.measured, right.expected])
 
 
-def test_bound_is_computed_at_the_x_that_the_examined_file_defines():
+def test_bound_is_computed_for_the_data_x_of_the_examined_file():
     x = np.array([[0, 1, 1, 0, 0, 1], [1, 1, 1, 0, 0, 0]])
     [found] = bound_of(fresh.whole(fresh.right_draw) | {"x": x.ravel()})
     assert found.verdict == "is" and "for each of 2 data points" in found.words
@@ -354,7 +354,7 @@ def test_loss_with_half_the_kl_is_not_compared_with_log_px():
     assert (found.verdict, found.measured, found.expected) == ("cannot tell", 0.5, 1) and "beta is below 1" in found.words
 
 
-def test_bound_is_not_compared_with_log_px_if_integrals_do_not_converge():
+def test_loss_is_not_compared_with_log_px_if_integrals_do_not_converge():
     sharp = {"decode": lambda z: 4000 * np.sin(40 * z) @ fresh.DECODER}
     [found] = bound_of(fresh.whole(fresh.right_draw) | sharp)
     assert found.verdict == "cannot tell" and "did not converge" in found.words
@@ -400,7 +400,7 @@ def test_noise_inside_a_network_or_model_is_reported():
     assert named(examine(**decode)) == {("decode", "not-repeatable", "unusual")}
 
 
-def test_kl_that_differs_from_its_formula_near_the_prior_is_reported():
+def test_doctor_reports_a_kl_that_deviates_from_its_formula_near_the_prior():
     def doubled(mu, log_var):
         total = fresh.kl_rows(mu, log_var).sum()
         return 2 * total if total < 1 else total
@@ -541,12 +541,12 @@ def test_wrong_column_of_a_weight_gradient_is_named():
     assert wrong.words.endswith("it is right, except for column 2 (counted from 0)")
 
 
-def test_translation_of_a_loss_written_for_784_features_has_784_features():
+def test_loss_written_for_784_features_is_translated_for_784_features():
     convention = report_of(fresh.RIGHT["bce-784"]).rosetta["convention"]
     assert [convention[name] for name in ("features", "recon_weight", "kl_weight")] == [784, 1, 1]
 
 
-def test_kl_of_a_clipped_sigma_is_reported_as_constant_beyond_the_limit():
+def test_doctor_reports_a_constant_kl_where_large_sigma_is_clipped():
     def kl(mu, sigma):
         sigma = np.minimum(sigma, 3.5)
         return (0.5 * (mu**2 + sigma**2 - 1) - np.log(sigma)).sum(1)
@@ -556,14 +556,14 @@ def test_kl_of_a_clipped_sigma_is_reported_as_constant_beyond_the_limit():
     assert clip.measured < clip.expected
 
 
-def test_kl_that_clips_small_log_var_is_reported_as_constant_there():
+def test_doctor_reports_a_constant_kl_where_small_log_var_is_clipped():
     report = examine(kl=lambda m, v: fresh.kl_rows(m, np.maximum(v, -9)))
     [clip] = [finding for finding in report.findings if finding.key == "clipped-log-var"]
     assert "the KL is constant where the second argument is below -10" in clip.words
 
 
 def test_kl_is_not_called_constant_if_it_has_no_known_formula():
-    """This KL replaces every negative log_var by 0, so it agrees with no known formula near the prior."""
+    """This KL sets every negative log_var to 0, so near the prior it agrees with no known formula."""
     report = examine(kl=lambda m, v: fresh.kl_rows(m, np.maximum(v, 0)))
     assert [finding.words for finding in report.findings if finding.key == "formula"] == ["a function of mu and log_var"]
 
@@ -580,18 +580,18 @@ def test_wrong_sign_of_the_bernoulli_normaliser_is_reported_for_losses_and_elbos
 
 @pytest.mark.parametrize("sign, how, instead", [(1, "the loss falls if", "reconstruction + kl"),
                                                 (-1, "like an ELBO, but rises if", "log_px_given_z - kl")])  # fmt: skip
-def test_kl_with_the_wrong_sign_is_described_for_an_elbo_too(sign, how, instead):
+def test_wrong_sign_of_the_kl_is_described_for_losses_and_elbos(sign, how, instead):
     [wrong] = examine(loss=lambda x, o, m, v: sign * (fresh.stable(x, o).sum(1) - fresh.kl_rows(m, v)).mean()).wrong
     assert how in wrong.words and wrong.instead == instead
 
 
-def test_minus_the_importance_weighted_bound_is_named_with_its_sign():
+def test_doctor_distinguishes_the_importance_weighted_bound_from_its_negative():
     words = [examine(iw_bound=f).findings[0].words for f in (fresh.lme_rows, lambda w: -fresh.lme_rows(w))]
     assert words[0].endswith(": the importance-weighted bound")
     assert words[1].endswith(": minus the importance-weighted bound")
 
 
-def test_loss_and_kl_may_parametrise_sigma_differently_if_argument_names_say_so():
+def test_different_sigmas_of_loss_and_kl_are_allowed_if_argument_names_differ():
     def log_sigma_kl(mu, log_sigma):
         return (0.5 * (mu**2 + np.exp(2 * log_sigma) - 1) - log_sigma).sum(1)
 
@@ -602,7 +602,7 @@ def test_loss_and_kl_may_parametrise_sigma_differently_if_argument_names_say_so(
     assert found.verdict == "cannot tell" and found.expected == pytest.approx(np.exp(0.65))
 
 
-def test_one_result_that_float32_cannot_represent_marks_a_function_as_double_precision():
+def test_function_counts_as_double_precision_if_float32_cannot_represent_a_result():
     call = Call("kl", lambda a: a)
     call.raw(np.array([0.5, 0.25]))
     assert call.single
@@ -610,7 +610,7 @@ def test_one_result_that_float32_cannot_represent_marks_a_function_as_double_pre
     assert not call.single
 
 
-def test_bound_of_each_data_point_is_compared_with_its_own_expected_value():
+def test_each_bound_is_compared_with_the_expected_value_of_its_data_point():
     [found] = examine(iw_bound=fresh.lme_rows).findings
     assert found.key == "log-mean-exp" and found.verdict == "is" and found.measured == pytest.approx(found.expected)
 

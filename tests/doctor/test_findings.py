@@ -64,7 +64,7 @@ def unchanged(m, v):
 
 
 class Stateful:
-    """A loss that adds 1 at the first of every `period` calls."""
+    """A loss that adds 1 once in every `period` calls, starting with the first call."""
 
     def __init__(self, period):
         self.calls, self.period = 0, period
@@ -213,7 +213,7 @@ def shown(finding):
     return [finding.verdict, *numbers, finding.exhibit]
 
 
-def test_pairs_has_an_example_and_a_counterexample_for_every_key():
+def test_every_key_of_a_finding_has_an_example_and_a_counterexample():
     assert KEYS == {*PAIRS}
     with pytest.raises(RuntimeError, match="a key"):
         Finding("is", "loss", "no-such-key", "words")
@@ -221,7 +221,7 @@ def test_pairs_has_an_example_and_a_counterexample_for_every_key():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("key", PAIRS)
-def test_finding_is_reported_for_its_function_but_not_for_the_similar_one(key):
+def test_finding_is_reported_for_its_example_but_not_for_its_counterexample(key):
     function, similar = PAIRS[key]
     found = [finding for finding in report_of(function).findings if finding.key == key]
     assert found and key not in {finding.key for finding in report_of(similar).findings}

@@ -44,13 +44,13 @@ def test_kl_of_each_reading_uses_the_sigma_of_this_reading(reading):
     assert terms.kl_of(reading, M, S).ravel() == pytest.approx((M.ravel() ** 2 + sigma**2 - 1) / 2 - np.log(sigma))
 
 
-def test_cost_term_that_is_not_finite_at_one_draw_is_left_out():
+def test_cost_term_is_omitted_if_it_is_not_finite_at_one_draw():
     o = np.stack([O, -O])
     found = terms.cost_terms(np.stack([X, X]).reshape(2, 1, 1), o.reshape(2, 1, 1))
     assert "BCE(x, o)" not in found and "-x log o" not in found and "(x - o)^2" in found
 
 
-def test_fit_leaves_out_a_hinted_term_with_coefficient_zero():
+def test_fit_omits_a_term_with_zero_coefficient_even_if_tried_first():
     a, b = np.random.default_rng(1).normal(size=(2, 30))
     found = fit(3 * a + 1, {"a": a, "b": b}, False, [("a", "b")])
     assert found.coefficients == {"a": pytest.approx(3)} and found.constant == pytest.approx(1)
@@ -123,7 +123,7 @@ def test_factor_j_or_1_over_j_is_written_before_the_sums(power, formula):
         (lambda x, o: 3 * np.log(o) + x * o, 1, 0),
     ],
 )  # fmt: skip
-def test_finding_about_an_unknown_cost_gives_a_measured_and_an_expected_coefficient(cost, measured, expected):
+def test_finding_about_an_unknown_cost_compares_a_coefficient_with_its_expected_value(cost, measured, expected):
     report = examine(loss=lambda x, o, m, v: (cost(x, o).sum(1) + kl_rows(m, v)).mean())
     [found] = [finding for finding in report.findings if finding.key == "other-cost"]
     assert (found.measured, found.expected) == pytest.approx((measured, expected))
@@ -137,7 +137,7 @@ def test_finding_about_an_unknown_cost_gives_a_measured_and_an_expected_coeffici
         (lambda m, v: (v + (1 + m**2) / np.exp(v) - 1) / 2, "exp(-s)", 0.5, 0),
     ],
 )  # fmt: skip
-def test_finding_about_an_unknown_kl_gives_a_measured_and_an_expected_coefficient(kl, odd, measured, expected):
+def test_finding_about_an_unknown_kl_compares_a_coefficient_with_its_expected_value(kl, odd, measured, expected):
     report = examine(kl=lambda m, v: kl(m, v).sum())
     [found] = [finding for finding in report.findings if finding.key in ("only-mu", "other-kl", "reverse-kl")]
     assert (found.measured, found.expected) == pytest.approx((measured, expected)) and f"of {odd} is" in found.compared

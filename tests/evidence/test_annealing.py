@@ -11,7 +11,7 @@ from minivae.vae import VAE
 from tests.helpers.linear import closed_log_px, linear_model
 from tests.helpers.numeric import close, random_problem, refused
 
-LIMIT = 8                                                   # tolerance in standard errors, for means of at least 50 chains
+LIMIT = 8                                                   # tolerance in standard errors of a mean over at least 50 chains
 
 
 @pytest.mark.slow
@@ -61,7 +61,10 @@ def tempered_posterior(vae, x, beta):
 
 
 def check_transition():
-    """Move draws of a tempered posterior by long steps, some of them rejected; check that the moments do not change."""
+    """Apply a transition to draws from a tempered posterior; check that their mean and covariance do not change.
+
+    The steps of the transition are so long that some of the moves are rejected.
+    """
     vae, x = linear_model(4, 2, rows=2)
     rng, beta, draws = np.random.default_rng(0), 0.6, 40_000
     mean, cov = tempered_posterior(vae, x, beta)
@@ -73,7 +76,7 @@ def check_transition():
     assert 0.2 < accepted.mean() < 0.95
     for a, b in zip(there, annealing._densities(vae, x, path, moved)):
         close(a, b, rel=1e-12)                              # the cached densities are those at the new point
-    u = (moved - mean) @ np.linalg.inv(root).T              # standard normal if the transition kept the distribution
+    u = (moved - mean) @ np.linalg.inv(root).T              # u is N(0, I) if `moved` follows the tempered posterior
     assert np.abs(u.mean(axis=0)).max() <= 6 / draws**0.5
     second = np.einsum("lni,lnj->nij", u, u) / draws
     assert np.abs(second - np.eye(2)).max() <= 6 * (2 / draws) ** 0.5
@@ -92,7 +95,7 @@ def test_annealing_with_one_distribution_is_importance_sampling():
     assert (np.abs(found.log_px - plain.iw_bound) <= LIMIT * error).all()
 
 
-def test_annealing_underestimates_the_error_only_if_it_starts_from_a_narrow_encoder():
+def test_annealing_underestimates_its_error_only_if_it_starts_from_a_narrow_encoder():
     """q(z|x) has the posterior's mean but 1/30 of its sigma: all chains stay near the mean, so their weights agree."""
     vae, x = linear_model(3, 2, sigma=1.0, rows=50)
     W, b = vae.layers("decoder")[0]

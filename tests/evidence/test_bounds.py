@@ -15,7 +15,8 @@ from minivae.vae import VAE
 from tests.helpers.linear import closed_elbo, closed_log_px, linear_model, linear_models
 from tests.helpers.numeric import close, gaussian_line, random_data, random_vae, refused
 
-# Largest accepted error, in standard errors. The error of a correct bound is larger in only 1 of 10^12 runs of these tests.
+# Largest accepted error, in standard errors. If the bounds are correct, only 1 of 10^12 runs of these tests finds a larger
+# error.
 LIMIT = 8
 
 
@@ -34,7 +35,10 @@ def test_every_bound_of_a_linear_model_agrees_with_its_closed_form(model, seed):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_importance_bound_converges_to_log_px_if_q_is_the_prior(seed):
-    """The weights are bounded, so the bound is nearly normal. Its bias is about half the squared standard error."""
+    """The weights are bounded, so the estimated bound is nearly normally distributed.
+
+    The bias of this estimate is about half its squared standard error.
+    """
     vae, x = linear_model(seed, 2)
     vae.layers("encoder")[0][0][...] = 0
     vae.layers("encoder")[0][1][...] = 0                    # q is the prior
@@ -44,8 +48,8 @@ def test_importance_bound_converges_to_log_px_if_q_is_the_prior(seed):
     assert (np.abs(found.iw_bound - closed_log_px(vae, x)) <= 7 * error + error**2).all()
 
 
-def test_importance_bound_of_two_draws_equals_its_double_integral():
-    """Compute E log((w_1 + w_2) / 2) as a sum over a square of nodes, for a nonlinear decoder."""
+def test_importance_bound_with_two_draws_equals_a_double_integral():
+    """For a nonlinear decoder, compute E log((w_1 + w_2) / 2) as a sum over all pairs of nodes."""
     rng = np.random.default_rng(0)
     vae = random_vae(rng, latent=1, hidden=(3,))
     x = random_data(rng, vae.likelihood, 3)
@@ -58,7 +62,8 @@ def test_importance_bound_of_two_draws_equals_its_double_integral():
     exact = (np.exp(log_q[:, None] + log_q[None, :]) * both).sum(axis=(0, 1)) * h[:, 0] ** 2
     found = lower_bounds(vae, x, (1, 2, 60_000), np.random.default_rng(1))
     assert (np.abs(found.iw_bound[1] - exact) <= 7 * found.iw_bound_se[1]).all()
-    assert (found.iw_bound_se[1] < 0.1 * (exact - found.iw_bound[0])).all()       # far less than the gain from a second draw
+    # The second draw raises the bound by more than ten standard errors, so the comparison above is strict.
+    assert (found.iw_bound_se[1] < 0.1 * (exact - found.iw_bound[0])).all()
 
 
 @pytest.mark.parametrize("at_once", [40, 2_000, 2_000_000])
@@ -168,24 +173,24 @@ def test_memory_of_bounds_does_not_grow_with_k(monkeypatch):
 
 
 @pytest.mark.parametrize("k", [[], [1], [10, 1], [5, 5]])
-def test_bounds_require_that_k_increases_and_its_last_number_exceeds_1(k):
+def test_lower_bounds_require_an_increasing_k_that_ends_above_1(k):
     vae, x = linear_model(0, 1)
     refused(lambda: lower_bounds(vae, x, k, np.random.default_rng(0)), "k", "in increasing order", str(k), "Try k=")
 
 
-def test_bounds_refuse_counts_of_draws_that_are_not_whole_numbers():
+def test_lower_bounds_refuse_a_k_that_is_not_a_whole_number():
     vae, x = linear_model(0, 1)
     refused(lambda: lower_bounds(vae, x, (0.5, 2), np.random.default_rng(0)), "every k", "a whole number", "0.5", "Try")
 
 
 @pytest.mark.parametrize("k", [10**30, [1, 10**30], 10**4000, sys.maxsize + 1])
-def test_bounds_refuse_too_many_draws(k):
+def test_lower_bounds_refuse_too_many_draws(k):
     vae, x = linear_model(0, 1)
     refused(lambda: lower_bounds(vae, x, k, np.random.default_rng(0)), "k", "at most 9", "bits", "Try k=")
 
 
 @pytest.mark.parametrize("k", [[1, [2]], [[1], [2, 3]]])
-def test_bounds_refuse_nested_lists_as_k(k):
+def test_lower_bounds_refuse_nested_lists_as_k(k):
     vae, x = linear_model(0, 1)
     refused(lambda: lower_bounds(vae, x, k, np.random.default_rng(0)), "k", "a whole number, or several", str(k), "Try k=")
 
@@ -207,7 +212,7 @@ class WithoutDivision(bounds._Blocks):
 
 
 @pytest.mark.parametrize("fault", PLANTED)
-def test_planted_error_in_the_blocks_of_draws_is_noticed(fault, monkeypatch):
+def test_error_planted_in_the_blocks_of_draws_is_noticed(fault, monkeypatch):
     monkeypatch.setattr(bounds, "_Blocks", PLANTED[fault])
     with pytest.raises(AssertionError):
         test_importance_bound_averages_over_blocks_of_k_draws(2_000_000, monkeypatch)

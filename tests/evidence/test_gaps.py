@@ -60,7 +60,7 @@ def test_gap_parts_of_a_nonlinear_model_are_consistent(seed, likelihood, latent)
 
 @pytest.mark.parametrize("latent", [1, 2])
 def test_kl_to_the_posterior_agrees_with_brute_force(latent):
-    """Sum q log(q / p(z|x)) over one wide grid, with p(z|x) normalised on the same grid."""
+    """Compute KL(q || p(z|x)) as a sum over one wide grid. A sum over the same grid gives p(x), which normalises p(z|x)."""
     vae, x, _ = random_problem(3, Gaussian(0.4), latent=latent, rows=2)
     mu, log_var = vae.encode(x)
     reach = max(8, (np.abs(mu) + 9 * np.exp(log_var / 2)).max())
@@ -83,7 +83,7 @@ def test_gap_and_kl_agree_on_a_trained_model():
     assert found.amortisation.mean() > 5 * found.approximation.mean()   # the encoder causes most of the gap
 
 
-def test_gap_with_a_loose_tolerance_has_an_error_near_this_tolerance():
+def test_error_of_the_gap_is_below_three_times_a_loose_tolerance():
     vae, data, _ = trained()
     loose, fine = gap(vae, data.test_x[:6], 1e-4), gap(vae, data.test_x[:6])
     for part in ("log_px", "elbo", "kl", "best_elbo", "approximation", "amortisation"):
@@ -114,7 +114,7 @@ def test_slope_of_log_px_z_agrees_with_central_differences(likelihood):
 
 
 @pytest.mark.parametrize("latent", [1, 2])
-def test_gap_error_covers_the_effect_of_relu_kinks(latent):
+def test_reported_gap_error_includes_the_effect_of_relu_kinks(latent):
     vae, x, _ = random_problem(0, Gaussian(0.3), activation="relu", hidden=(5,), latent=latent)
     found = gap(vae, x)
     assert 1e-7 < found.error.max() < 1e-2
@@ -151,7 +151,7 @@ def test_planted_error_in_the_gap_is_noticed(fault, monkeypatch):
         test_descent_from_a_distant_start_finds_the_best_gaussian()
 
 
-def test_gap_error_covers_the_errors_of_both_elbos(monkeypatch):
+def test_reported_gap_error_is_at_least_the_sum_of_both_elbo_errors(monkeypatch):
     """The amortisation gap is a difference of two ELBOs, so its error can be the sum of their errors."""
     refine = gaps._refine
     monkeypatch.setattr(gaps, "_refine", lambda vae, x, *rest: (refine(vae, x, *rest)[0], np.full(len(x), 1e-3)))
@@ -160,7 +160,7 @@ def test_gap_error_covers_the_errors_of_both_elbos(monkeypatch):
 
 
 def test_gap_error_does_not_depend_on_gaussians_that_the_search_rejects():
-    """The first search ends at a wide Gaussian with an ELBO error of 69 nats; the second search finds a better one."""
+    """The first search ends at a wide Gaussian. Its ELBO has an error of 69 nats. The second search finds a better one."""
     rng = np.random.default_rng(41)
     vae = VAE.init(rng, 3, 2, (6,), dtype=np.float64, likelihood=Gaussian(0.05))
     for weight, bias in vae.layers("decoder"):

@@ -29,9 +29,9 @@ def exact_gradient(vae, x):
 
 
 def exact_variances(vae, x):
-    """Return, for each of the three estimators, the exact variance of the gradient from one draw, (N, 2J).
+    """Return the exact variance of the gradient from one draw, (N, 2J), for each of the three estimators.
 
-    The squared gradients are polynomials of degree 8 at most in the noise, so quadrature with 5 nodes is exact.
+    The squared gradients are polynomials in the noise, of degree at most 8, so quadrature with 5 nodes is exact.
     """
     W, b = vae.layers("decoder")[0]
     precision = np.exp(-2 * vae.params["log_sigma"])
@@ -106,8 +106,11 @@ def test_importance_weighted_gradient_of_one_draw_is_the_gradient_of_the_elbo():
 
 
 @pytest.mark.slow
-def test_more_draws_raise_decoder_snr_and_lower_encoder_snr():
-    """The decoder's signal-to-noise ratio grows as sqrt(k), the encoder's falls as 1 / sqrt(k) (Rainforth et al. 2018)."""
+def test_decoder_snr_rises_and_encoder_snr_falls_with_more_draws():
+    """The signal-to-noise ratio (SNR) of the decoder's gradient grows as sqrt(k).
+
+    The SNR of the encoder's gradient falls as 1 / sqrt(k) (Rainforth et al. 2018).
+    """
     vae, x = linear_model(0, 2, sigma=1.5, rows=3)
     vae = with_best_encoder(vae)
     bias = vae.layers("encoder")[0][1]
@@ -120,7 +123,7 @@ def test_more_draws_raise_decoder_snr_and_lower_encoder_snr():
 
 @pytest.mark.parametrize("repeats", [6, 20])
 @pytest.mark.parametrize("ratio", [0.0, 0.7])
-def test_signal_to_noise_is_unbiased_for_few_repeats(repeats, ratio):
+def test_squared_signal_to_noise_estimate_is_unbiased_even_for_few_repeats(repeats, ratio):
     rng = np.random.default_rng(0)
     squares = gradients.signal_squared(3 * rng.standard_normal((repeats, 400_000)) + 3 * ratio)
     assert abs(squares.mean() - ratio**2) < 5 * squares.std() / len(squares) ** 0.5 < 0.1 / repeats

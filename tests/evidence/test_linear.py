@@ -16,7 +16,7 @@ from tests.helpers.numeric import close, random_vae, refused
 
 @settings(max_examples=100)
 @given(linear_models)
-def test_linear_log_px_and_posterior_agree_with_the_joint_covariance(model):
+def test_log_px_and_posterior_of_linear_models_agree_with_the_joint_covariance(model):
     """x and z are jointly Gaussian; conditioning on x is a second way to compute the posterior."""
     vae, x = model
     found = exact_linear(vae, x)
@@ -92,7 +92,7 @@ SCALES = [3, 2, 1.3, 0.6, 0.5, 0.4]
 
 
 @pytest.mark.parametrize("sigma", [None, 0.3, 1.0, 1.6])
-def test_likelihood_of_the_analytic_optimum_equals_its_formula_and_is_largest(sigma):
+def test_analytic_optimum_has_the_stated_and_the_largest_likelihood(sigma):
     x = spread_data(0, SCALES)
     best = ppca(x, 3, sigma)
     vae = at_optimum(best, 3)
@@ -145,7 +145,7 @@ def test_linear_closed_forms_refuse_other_models_and_bad_arguments():
     assert ppca(x, 6, 0.1).log_px > ppca(x, 5, 0.1).log_px
 
 
-def test_minimise_finds_many_minima_at_once():
+def test_minimise_finds_the_minima_of_many_functions_at_once():
     """The functions are ill-conditioned bowls and Rosenbrock valleys."""
     rng = np.random.default_rng(0)
     where, steep = rng.normal(size=(20, 4)), 10 ** rng.uniform(-2, 3, (20, 4))

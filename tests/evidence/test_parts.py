@@ -27,7 +27,10 @@ def decoded(monkeypatch):
 
 
 def codes_and_values(vae, x, n):
-    """Return n codes z (n, J), their grid indices (1, 1) to (n, 1), and log p(x, z) of one datum, (n, 1)."""
+    """Return n codes (n, 2), the grid index of each code (n, 2), and log p(x, z) at each code for one datum (n, 1).
+
+    The grid indices are (1, 1), (2, 1), ..., (n, 1).
+    """
     index = np.stack([np.arange(1, n + 1), np.ones(n, int)], axis=1)
     z = index / 4
     return z, index, vae.log_likelihood(x, z[:, None]) + quadrature.log_standard_normal(z)[:, None]
@@ -46,7 +49,7 @@ def test_nodes_are_decoded_in_chunks_that_fit_in_memory(n, chunks, monkeypatch, 
     assert decoded == chunks
 
 
-def test_box_contains_nodes_near_the_maximum_and_a_margin_of_one_node():
+def test_box_contains_nodes_of_high_density_and_a_margin_of_one_node():
     index = np.array([[3, 5], [4, 5], [9, 9], [0, 2]])
     log_joint = np.array([0, -7.9, -8.1, -3])               # -8.1 is negligible; -3 belongs to another datum
     box = quadrature._box(log_joint, index, np.array([0, 3]), np.array([0, 0, 0, 1]))
@@ -60,7 +63,7 @@ def test_trapezoid_has_symmetric_nodes_and_weights():
         close(weights, weights[::-1], rel=1e-15)
 
 
-def test_gap_error_adds_the_errors_of_log_px_and_log_ratio(monkeypatch):
+def test_gap_error_is_the_sum_of_log_px_and_log_ratio_errors(monkeypatch):
     """KL(q(z|x) || p(z|x)) = log ratio + log p(x), so its error is 0.5 + 0.25. No other error in `gap` is larger."""
     vae, x, _ = random_problem(1, Gaussian(1.0), latent=2, rows=3)
     exact = gaps.exact_log_px(vae, x)
@@ -75,7 +78,7 @@ def test_descent_from_a_minimum_evaluates_the_function_once():
     assert len(points) == 1
 
 
-def test_encoder_gaussian_is_kept_if_descents_find_no_better_gaussian(monkeypatch):
+def test_gap_keeps_the_encoders_gaussian_if_no_descent_finds_a_better_one(monkeypatch):
     monkeypatch.setattr(gaps, "_descend", lambda vae, x, start, *rest: start + 5)
     vae, x, _ = random_problem(1, Gaussian(1.0), latent=2, rows=3)
     found = gaps.gap(vae, x)
@@ -103,8 +106,8 @@ def test_descent_with_a_scale_limits_the_length_of_its_first_step():
 
 
 @pytest.mark.parametrize("taken", [1.0, 0.5, 0.25])
-def test_descent_accepts_a_step_that_lowers_the_value_just_enough(taken):
-    """The slope is -1. At one point, `taken`, the value falls by just enough: SUFFICIENT times the predicted amount."""
+def test_descent_accepts_a_step_if_the_value_falls_by_just_enough(taken):
+    """The value falls only at the point `taken`. The slope -1 predicts a fall by `taken`; it falls by SUFFICIENT * taken."""
 
     def f(points, which):
         enough = np.where(points[:, 0] == taken, -descent.SUFFICIENT * taken, 1.0)
@@ -120,7 +123,7 @@ def small_model(seed=0):
 
 
 @pytest.mark.parametrize("start", ["prior", "encoder"])
-def test_slope_of_the_annealing_start_density_agrees_with_central_differences(start):
+def test_slope_of_the_density_where_annealing_starts_agrees_with_central_differences(start):
     vae, x, rng = small_model()
     path = annealing._tuned(vae, x, rng, 3, 1, start)
     z, step = rng.normal(size=(1, 3, 2)), np.array([1e-6, 0])
@@ -163,7 +166,7 @@ def test_annealing_accepts_the_smallest_settings():
     assert np.isfinite(annealing.annealed(vae, x, rng, chains=2, distributions=1, leapfrogs=1).log_px).all()
 
 
-def test_weights_without_gradient_leave_the_signal_to_noise_ratios_finite():
+def test_signal_to_noise_ratios_are_finite_if_some_weights_have_no_gradient():
     rng = np.random.default_rng(0)
     vae = VAE.init(rng, 4, 2, (3,), activation="relu", dtype=np.float64)
     vae.layers("encoder")[0][1][...] = [-100, 1, 1]         # the first hidden unit is always 0
@@ -200,13 +203,13 @@ def pairs_of(shares):
     return np.stack(index, axis=-1), shares[shares > 0], who
 
 
-def test_probability_outside_the_grid_is_extrapolated_from_border_nodes_and_their_neighbours():
+def test_probability_outside_the_grid_is_extrapolated_from_the_two_outermost_layers():
     lines = [0.02, 0.1, 0.5, 0.3, 0.07, 0.01], [0.2, 0.1, 0.4, 0.3, 0, 0], [0, 0.5, 0.5, 0, 0, 0], [1, 0, 0, 0, 0, 0]
     right = np.array([2 * (0.02**2 / 0.08 + 0.01**2 / 0.06), np.inf, 0, np.inf])
     close(quadrature._outside(*pairs_of(np.array(lines)), (6,), np.zeros(4)), right, rel=1e-14)
     some_left_out = quadrature._outside(*pairs_of(np.array(lines)), (6,), np.array([0, 0.25, 0.25, 0.25]))
-    # The last of the `lines` has p = 1 at its border node. This is above left_out = 0.25, so the function extrapolates p
-    # beyond the border. p grows from 0 to 1 towards the border, so the extrapolated p does not fall: its sum is infinite.
+    # In the last of the `lines`, p is 1 at the border node and 0 at the next node. The 1 is above left_out = 0.25, so
+    # `_outside` extrapolates p beyond the border. The extrapolated p does not fall, so its sum is infinite.
     close(some_left_out, np.array([right[0], 2 * 0.2, 0, np.inf]), rel=1e-14)
     square = np.outer([0.1, 0.4, 0.3, 0.2], [0.2, 0.3, 0.4, 0.1])
     right = 2 * (0.1**2 / 0.3 + 0.2**2 / 0.1 + 0.2**2 / 0.1 + 0.1**2 / 0.3)
@@ -214,7 +217,7 @@ def test_probability_outside_the_grid_is_extrapolated_from_border_nodes_and_thei
 
 
 def disagreement(share, n):
-    """Split `share` into n interleaved parts; return the largest relative difference of a part's sum from the mean sum."""
+    """Sum each of n interleaved parts of `share`; return the largest relative difference between one sum and their mean."""
     return max(abs(n * share[k::n].sum() / share.sum() - 1) for k in range(n))
 
 
@@ -239,8 +242,8 @@ def test_every_activation_except_tanh_is_assumed_to_have_kinks(activation, monke
     assert found == {activation != "tanh"}
 
 
-def test_disagreement_of_interleaved_grids_grows_with_their_spacing():
-    """A sum with spacing 3h is the mean of 2^J sums with spacing 6h. The error of a mean is at most the largest error."""
+def test_interleaved_grids_differ_at_least_as_much_if_their_spacing_is_doubled():
+    """A sum with spacing 3h is a mean of 2^J sums with spacing 6h. Its error is at most the largest error of these sums."""
     rng = np.random.default_rng(0)
     for shape in ((200, 40), (200, 12, 13)):
         index, p, row = pairs_of(rng.dirichlet(np.ones(np.prod(shape[1:])) / 3, 200).reshape(shape))

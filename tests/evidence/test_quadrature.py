@@ -38,7 +38,7 @@ def linear_gaussian(rng, latent, features, sigma, scale=1.0):
 
 
 @pytest.mark.parametrize("latent", [1, 2, 5])
-def test_every_draw_from_the_exact_posterior_gives_log_px(latent):
+def test_log_weight_of_every_draw_from_the_exact_posterior_is_log_px(latent):
     rng = np.random.default_rng(latent)
     vae, x, log_px = linear_gaussian(rng, latent, 8, sigma=0.6)
     for _ in range(5):
@@ -76,7 +76,7 @@ def test_quadrature_is_not_misled_by_coarse_grids_that_agree(mean):
 
 
 @pytest.mark.parametrize("sd", [(0.1, 0.06), (0.02, 0.9), (0.004, 0.004)])
-def test_quadrature_error_covers_the_distance_from_the_closed_form(sd):
+def test_reported_quadrature_error_is_at_least_the_difference_from_the_closed_form(sd):
     for shift in np.linspace(0, 0.125, 9):
         vae, x = narrow_posterior(sd, (0.5 + shift, shift))
         exact = exact_log_px(vae, x)
@@ -95,7 +95,7 @@ def test_quadrature_follows_a_ridge_that_is_thinner_than_its_first_grid(slope):
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
-def test_reported_quadrature_error_covers_the_true_error_for_steep_decoders(activation):
+def test_reported_quadrature_error_is_at_least_the_true_error_for_steep_decoders(activation):
     for seed in range(8):
         rng = np.random.default_rng(seed)
         vae = VAE.init(rng, 3, 1, (8,), dtype=np.float64, likelihood=Gaussian(0.03), activation=activation)
@@ -116,8 +116,10 @@ def test_reported_quadrature_error_covers_the_true_error_for_steep_decoders(acti
 def test_quadrature_error_is_large_enough_if_coarse_grids_agree_by_chance(seed, row):
     """A ReLU decoder has kinks, so the values of coarse grids can agree by chance although all of them are wrong.
 
-    `quadrature._discretisation` defines s(n), the disagreement of grids with n times the spacing. It returns the largest of
-    s(2), s(3) and s(6) / 6. For these data, the larger of s(2) and s(3) / 3 would be 1.2 to 2.3 times too small.
+    `quadrature._discretisation` compares the values of interleaved grids with n times the spacing: s(n) is the largest
+    relative difference between one of these values and their mean. The function returns the largest of s(2), s(3) and
+    s(6) / 6. For the data of this test, the larger of s(2) and s(3) / 3 would be an error estimate that is 1.2 to 2.3 times
+    too small.
     """
     rng = np.random.default_rng(seed)
     vae = VAE.init(rng, 16, 1, (8,), dtype=np.float64, likelihood=Binomial(16), activation="relu")
@@ -129,7 +131,7 @@ def test_quadrature_error_is_large_enough_if_coarse_grids_agree_by_chance(seed, 
     assert np.abs(exact.log_px - brute) <= exact.error + 1e-7 and exact.error < 2e-3
 
 
-def test_quadrature_error_covers_rounding_far_from_zero():
+def test_reported_quadrature_error_includes_rounding_if_data_are_far_from_zero():
     """A shift of data and decoder by a million changes only the precision: numbers near 10^6 are multiples of 2^-33."""
     rng = np.random.default_rng(0)
     for sigma in (0.01, 1.0):
@@ -158,7 +160,7 @@ def refinements(monkeypatch):
 
 
 @pytest.mark.parametrize("finest, expected", [(255, 0), (256, 1), (511, 1), (512, 2)])
-def test_grid_never_has_more_intervals_than_the_argument_finest(finest, expected, refinements):
+def test_argument_finest_limits_the_number_of_grid_intervals(finest, expected, refinements):
     exact_log_px(*narrow_posterior((0.004, 0.004), (0.06, 0.06)), finest=finest)
     assert len(refinements) == expected
 
@@ -174,7 +176,7 @@ def test_grid_is_refined_only_if_the_finer_grid_has_few_enough_nodes(refinements
         assert len(refinements) == expected
 
 
-def test_quadrature_ignores_the_width_of_an_encoder_wider_than_the_prior():
+def test_quadrature_ignores_the_width_of_q_if_wider_than_the_prior():
     vae, x = narrow_posterior((0.1, 0.06), (0.5, 0.3))
     vae.layers("encoder")[0][1][2:] = 12                    # the encoder's sd is 400
     exact = exact_log_px(vae, x, tolerance=1e-8)
@@ -213,7 +215,7 @@ def test_elbo_is_below_importance_bound_and_importance_bound_below_log_px():
     assert (bounds.elbo - 6 * bounds.elbo_se < exact.log_px + exact.error).all()
 
 
-def test_quadrature_error_covers_the_distance_from_a_finer_quadrature():
+def test_reported_quadrature_error_is_at_least_the_difference_from_a_finer_quadrature():
     vae, data, _ = trained()
     x = data.test_x[:40]
     rough, fine = exact_log_px(vae, x, tolerance=1e-2), exact_log_px(vae, x, tolerance=1e-9)
@@ -254,7 +256,7 @@ def test_planted_error_in_the_importance_weights_is_noticed(fault, monkeypatch):
 
 
 def test_standard_errors_match_repeated_runs_if_q_is_too_wide():
-    """The spread of 200 runs is uncertain by 5 %; the tolerance, 30 %, is six times as large."""
+    """The standard deviation of 200 runs has a relative error of about 5 %. The tolerance, 30 %, is six times this error."""
     vae, x, _ = linear_gaussian(np.random.default_rng(6), 2, 5, 1.0)
     vae.layers("encoder")[0][1][2:] += 0.3                  # q is a little too wide
     runs = [lower_bounds(vae, x[:1], 400, np.random.default_rng(seed)) for seed in range(200)]
@@ -264,7 +266,7 @@ def test_standard_errors_match_repeated_runs_if_q_is_too_wide():
         assert 0.7 < stated / spread < 1.3
 
 
-def test_evidence_log_sum_exp_does_not_overflow():
+def test_log_sum_exp_of_large_numbers_does_not_overflow():
     assert log_sum_exp(np.array([[1e4], [1e4]]))[0] == pytest.approx(1e4 + math.log(2), rel=1e-15)
     assert log_sum_exp(np.array([[-1e4], [-np.inf]]))[0] == -1e4
     assert log_sum_exp(np.array([[-np.inf], [-np.inf]]))[0] == -np.inf
@@ -292,7 +294,7 @@ def test_quadrature_refuses_bad_arguments():
 
 
 def far_from_the_encoder(latent, mean):
-    """Return three things: a linear model whose encoder outputs 0; data; and their log p(x).
+    """Return a linear model, data, and log p(x) for the data. The encoder always returns N(0, I).
 
     The posterior of data point i has the mean `mean[i]` and sd 0.4.
     """
@@ -308,7 +310,7 @@ def far_from_the_encoder(latent, mean):
 
 
 @pytest.mark.parametrize("latent", [1, 2])
-def test_quadrature_error_includes_the_posterior_outside_the_grid(latent):
+def test_reported_quadrature_error_includes_the_posterior_mass_outside_the_grid(latent):
     """The grid ends at 8; the posteriors have from 1e-9 to one half of their mass outside the grid."""
     mean = np.zeros((9, latent))
     mean[:, 0] = [-5.6, 5.6, 5.8, -5.9, -6.4, 6.8, -7.2, 7.6, 8.0]

@@ -32,7 +32,7 @@ def test_rate_and_reconstruction_agree_with_the_closed_form(model, seed):
 
 @settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
-def test_decomposition_of_the_mean_kl_agrees_with_integrals_over_the_aggregate_posterior(seed):
+def test_parts_of_the_mean_kl_agree_with_integrals_over_the_aggregate_posterior(seed):
     """For one latent dimension, a fine grid gives KL(q(z) || p(z)) and the mean and variance of q(z)."""
     vae, x, _ = random_problem(seed, latent=1, rows=5)
     for array in vae.layers("encoder")[-1]:
@@ -53,7 +53,7 @@ def test_decomposition_of_the_mean_kl_agrees_with_integrals_over_the_aggregate_p
 
 
 def model_with_codes(mu, log_var):
-    """Return a linear model and unit vectors; the model encodes vector i as N(mu[i], exp(log_var[i]))."""
+    """Return a linear model and unit vectors as data. The encoder returns N(mu[i], exp(log_var[i])) for unit vector i."""
     mu, log_var = np.array(mu, float), np.array(log_var, float)
     vae, _ = linear_model(0, mu.shape[1], features=len(mu))
     (weight, bias), = vae.layers("encoder")
@@ -118,4 +118,4 @@ def test_error_planted_in_the_decomposition_of_the_mean_kl_is_noticed(fault, mon
     monkeypatch.setattr(rates, "ORIGINAL", rates.log_normal, raising=False)
     monkeypatch.setattr(rates, *PLANTED[fault])
     with pytest.raises(AssertionError):
-        test_decomposition_of_the_mean_kl_agrees_with_integrals_over_the_aggregate_posterior.hypothesis.inner_test(3)
+        test_parts_of_the_mean_kl_agree_with_integrals_over_the_aggregate_posterior.hypothesis.inner_test(3)

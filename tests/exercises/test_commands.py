@@ -24,7 +24,7 @@ IMPORTS = "from minivae.ops import tanh_backward\n"
 
 @pytest.fixture
 def run(capsys):
-    """Return a function that runs `minivae exercises` with its arguments and returns exit code, stdout, stderr."""
+    """Return a function: it runs `minivae exercises` with the given words, and returns exit code, stdout and stderr."""
     def run_words(*words):
         try:
             code = cli.main(["exercises", *map(str, words)])
@@ -92,7 +92,7 @@ def test_check_returns_exit_code_0_only_for_a_passed_exercise(folder, run):
 
 
 @pytest.mark.slow
-def test_check_without_numbers_counts_14_exercises_and_prints_only_begun_exercises(folder, run):
+def test_check_of_all_exercises_counts_14_but_prints_only_begun_ones(folder, run):
     fill(folder, RIGHT)
     code, out, _ = run("check", "--out", folder, "-q")
     assert code == 1 and out.splitlines()[0] == "02_tanh_backward: passed" and "1 of 14 passed" in out
@@ -105,7 +105,7 @@ def test_check_without_numbers_counts_14_exercises_and_prints_only_begun_exercis
     assert out.splitlines()[1].split()[:3] == ["2", "tanh_backward", "passed"]
 
 
-def test_hint_prints_its_number_and_show_requires_a_passed_exercise(folder, run):
+def test_hints_are_numbered_and_solutions_are_shown_only_after_a_pass(folder, run):
     assert [run("hint", "2", n, "--out", folder)[1] for n in (1, 3)] == [
         f"02_tanh_backward, hint {n} of 3: {find('2').hints[n - 1]}\n" for n in (1, 3)]
     fill(folder, WRONG)
@@ -235,7 +235,7 @@ def submissions(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def graded(submissions, tmp_path_factory):
-    """Grade `submissions`; return the seconds this took, the printed JSON, and the folder of JUnit file and feedback."""
+    """Grade `submissions`; return the duration in seconds, the printed JSON, and the folder with JUnit file and feedback."""
     out, begin, printed = tmp_path_factory.mktemp("graded"), time.monotonic(), []
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("builtins.print", lambda *texts, **how: printed.append(" ".join(map(str, texts))))
@@ -290,7 +290,7 @@ def test_junit_file_and_feedback_contain_every_student(graded):
 
 
 @pytest.mark.slow
-def test_grade_overwrites_earlier_files_only_with_the_option_overwrite(graded, submissions, run, tmp_path):
+def test_grade_replaces_existing_files_only_if_overwrite_is_given(graded, submissions, run, tmp_path):
     out = shutil.copytree(graded[2], tmp_path / "out")
     for words in (["--feedback", out / "back"], ["--junit", out / "new" / "marks.xml"]):
         code, _, err = run("grade", submissions, *words, "-q")

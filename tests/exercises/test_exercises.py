@@ -26,7 +26,10 @@ def own_source(exercise):
 
 
 def statuses(folder, code, capsys):
-    """Check all; return (status, True if it has a flag) of the fourteen exercises. `code` is the expected exit code."""
+    """Check all exercises. Return a pair for each of the first fourteen: its status, and True if it has a flag.
+
+    `code` is the expected exit code.
+    """
     assert cli.main(["exercises", "check", "--out", str(folder), "--json", "--timeout", "60"]) == code
     return [(each["status"], bool(each["flags"])) for each in json.loads(capsys.readouterr().out)["exercises"][:14]]
 
@@ -73,7 +76,7 @@ def test_learners_folder_contains_no_line_of_a_solution():
                     assert line not in files, line
 
 
-def test_readme_lists_each_exercise_with_ledger_entries_that_check_its_equation():
+def test_ledger_entries_in_the_readme_table_are_tied_to_their_exercise():
     page = PAGES["minivae/exercises/README.md"]
     rows = re.findall(r"^\| (\d+) `(\w+)` \|.*\| (.*) \|$", page, re.MULTILINE)
     assert [(int(number), name) for number, name, _ in rows] == [(each.number, each.name) for each in every()]
@@ -87,7 +90,10 @@ def test_readme_lists_each_exercise_with_ledger_entries_that_check_its_equation(
 
 
 def printed_by(document, code, capsys):
-    """Execute the cells of a notebook, with `code` instead of the blank unless it is ""; return the printed text."""
+    """Execute the code cells of a notebook and return the printed text.
+
+    If `code` is not empty, it replaces the second code cell, in which the learner writes.
+    """
     names, cells = {}, [cell for cell in document["cells"] if cell["cell_type"] == "code"]
     sources = ["".join(cell["source"]) for cell in cells]
     for source in [sources[0], code or sources[1], *sources[2:]]:

@@ -92,7 +92,7 @@ def log_sum_exp(a, axis=0):
 """
 STEP = ADAM.replace("T)", "self.t)")
 ROWS = "d_z_px.reshape(B, L, J).swapaxes(0, 1)"
-FAULTS = [                                                  # exercise, source, replaced texts, words of the message
+FAULTS = [                                                  # exercise, source, {old text: new text}, expected words
     (2, "def tanh_backward(d_h, h): return d_h * 1 - h**2", {}, "brackets are missing"),
     (2, "def tanh_backward(d_h, h): return d_h * (1 - h)**2", {}, "(1 - h)^2 is not 1 - h^2"),
     (5, SOFTMAX, {"LARGEST": "a.max()"}, "the largest of all entries is subtracted"),
@@ -174,7 +174,7 @@ def test_message_about_a_common_error_gives_the_cause(number, source, replaced, 
     assert words in said and "overflows above 709" not in said and "in place of" not in said
 
 
-def test_sources_of_this_file_pass_without_their_planted_errors():
+def test_sources_in_this_file_pass_if_their_planted_errors_are_removed():
     sources = {5: SOFTMAX.replace("LARGEST", "a.max(axis, keepdims=True)"), 13: WHOLE,
                10: SCALE.replace("D_LOG_SIGMA", "(d * (u**2 - 1)).sum()"),
                12: TWO_PATHS.replace("ROWS", "d_z_px.reshape(L, B, J)"),
@@ -209,7 +209,7 @@ def printed_lines(number, source):
     return "\n".join(lines_of(verdict_on(number, source)))
 
 
-def test_same_error_in_loops_of_forward_and_backward_is_named(tmp_path):
+def test_error_shared_by_forward_and_backward_loops_is_named(tmp_path):
     assert verdict_on(6, LOOPS.replace("SIGMA", "/ 2")).status == "passed"
     verdict, text = check_file(tmp_path, 6, LOOPS.replace("SIGMA", ""))
     assert verdict.printed == "" and "no gradient check can see this error" in text
@@ -231,7 +231,7 @@ def test_line_that_computes_a_correct_array_is_not_blamed():
     assert "in the line of `d_z`" not in words_on(12, source)
 
 
-def test_replacing_arrays_in_d_layers_does_not_count_as_filling_them():
+def test_judge_rejects_new_arrays_in_d_layers_but_accepts_filled_ones():
     source = "def mlp_backward(d_out, hs, layers, activation, d_layers):\n    d = d_out\n    for i in (2, 1, 0):\n" \
              "        d, *d_layers[i] = affine_backward(d, hs[i], *layers[i])\n" \
              "        d = d * (1 - hs[i]**2) if i else d\n    return d"
@@ -241,7 +241,7 @@ def test_replacing_arrays_in_d_layers_does_not_count_as_filling_them():
     assert verdict_on(11, right).status == "passed"
 
 
-def test_squeezed_axis_of_size_1_is_noticed():
+def test_judge_notices_a_lost_axis_of_size_1():
     source = "def log_sum_exp(a, axis=0):\n    top = a.max(axis, keepdims=True)\n" \
              "    top = np.where(top > -np.inf, top, 0)\n" \
              "    return (np.log(np.exp(a - top).sum(axis, keepdims=True)) + top).squeeze(SQUEEZED)"
@@ -278,7 +278,7 @@ def test_first_wrong_line_of_a_long_function_is_named_once(tmp_path):
 # A learner's file: blanks, variable names, line numbers
 
 
-def test_filled_blank_is_judged_while_other_blanks_are_left(tmp_path):
+def test_filled_blank_is_judged_although_other_blanks_are_unfilled(tmp_path):
     blank = find("1").file()
     text = printed_lines(1, blank.replace("d_bias = ...", "d_bias = d_y.sum(axis=0)"))
     assert text.startswith("01_affine_backward: not finished") and "+ affine_backward, d_bias" in text
@@ -290,7 +290,7 @@ def test_filled_blank_is_judged_while_other_blanks_are_left(tmp_path):
     assert text.count("bernoulli_log_prob_backward") == 1 and ". bernoulli_log_prob_backward" in text
 
 
-def test_array_of_wrong_shape_is_reported_while_a_blank_is_left(tmp_path):
+def test_array_of_wrong_shape_is_reported_although_a_blank_is_unfilled(tmp_path):
     source = TWO_PATHS.replace("ROWS", "d_z_px.reshape(L, B, J)").replace("d_mu, d_log_var = rep", "_, d_log_var_z = rep")
     lines = "    d_mu_z, d_mu, d_log_var = d_z[:, 0], 2 * d_mu_kl, ...\n    return d_z, d_mu, d_log_var"
     source = source.replace("    return d_z, d_mu + d_mu_kl, d_log_var + d_log_var_kl", lines)

@@ -227,7 +227,7 @@ def step(self, gradient):
 
 
 @pytest.mark.parametrize("number, source", RIGHT, ids=[f"{number}-{k}" for k, (number, _) in enumerate(RIGHT)])
-def test_correct_solution_written_differently_passes_without_a_named_error(number, source):
+def test_correct_solutions_in_other_forms_pass_and_no_error_is_named(number, source):
     verdict = verdict_on(number, source)
     assert verdict.status == "passed", verdict.findings
     assert not any(finding.names for finding in verdict.findings)
@@ -293,7 +293,7 @@ def step(self, gradient):
 """
 
 
-def test_adam_that_increases_t_last_gets_a_division_by_zero_warning():
+def test_message_mentions_division_by_zero_if_adam_increases_t_too_late():
     verdict, words = verdict_on(14, LATE), words_on(14, LATE)
     assert verdict.status == "wrong" and "divide by zero encountered" in words and "exp" not in words
     assert not any(finding.names for finding in verdict.findings)   # NaN parameters do not show which mistake was made
@@ -323,7 +323,7 @@ def test_judge_restores_an_earlier_profiler_and_sends_it_all_events():
     finally:
         sys.setprofile(before)
     calls = [events.count((event, "gaussian_log_prob_backward")) for event in ("call", "return")]
-    assert calls[0] == calls[1] >= 4                        # two draws of inputs, two calls with each
+    assert calls[0] == calls[1] >= 4                        # the judge draws inputs twice and makes two calls with each
     assert [finding.array for finding in verdict.findings][0] == "sigma"
 
 

@@ -119,7 +119,7 @@ def test_planted_error_changes_the_verdict_of_a_lesson(name):
 
 
 @pytest.mark.slow
-def test_log_variance_lesson_does_not_hold_if_it_trains_with_another_bug(monkeypatch):
+def test_log_variance_lesson_reports_an_unexpected_result_for_another_bug(monkeypatch):
     each = find("log_variance")
     monkeypatch.setitem(each.run.__globals__, "exhibit", lambda name: exhibit("minus-one-once"))
     broken = run(each, QUICK._replace(epochs=5))
@@ -129,7 +129,7 @@ def test_log_variance_lesson_does_not_hold_if_it_trains_with_another_bug(monkeyp
 # The command `minivae exercises lesson`
 
 
-def test_lesson_list_has_every_name_and_its_json_every_number(capsys):
+def test_list_of_lessons_has_all_names_and_its_json_has_all_numbers(capsys):
     assert main([]) == 0
     text = capsys.readouterr().out
     assert all(each.name in text for each in lessons()) and "18 lessons" in text
@@ -138,7 +138,7 @@ def test_lesson_list_has_every_name_and_its_json_every_number(capsys):
 
 
 @pytest.mark.slow
-def test_lesson_command_prints_number_verdict_and_links(tmp_path, capsys):
+def test_command_lesson_prints_the_measured_number_and_the_answer_and_links(tmp_path, capsys):
     words = ["negative_loss", "--out", str(tmp_path)]
     assert main(words) == 0
     text = " ".join(capsys.readouterr().out.split())
@@ -187,7 +187,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_lesson_waits_for_a_prediction_at_a_terminal_only(tmp_path, monkeypatch):
+def test_lesson_at_a_terminal_waits_for_a_prediction_unless_quiet_or_json(tmp_path, monkeypatch):
     monkeypatch.setattr("minivae.figures.style.save", lambda *arguments: None)
 
     def shown(answer, *words):

@@ -12,14 +12,14 @@ from minivae.exercises.catalogue import exercises
 from minivae.exercises.sentences import Given
 from minivae.exercises.variants import CONFUSIONS, variants
 
-SAME = {                                                    # function -> variants that give right numbers in all calls
+SAME = {                                                    # {function: variants that return right numbers in all calls}
     # `into` is (None, None), so into[0] and into[1] are equal.
     "affine_backward": {"`1` in place of `0`", "`0` in place of `1`"},
     # If the maximum is -inf, the function subtracts 0. It could also subtract 1 or 2: exp(-inf - 2) = exp(-inf) = 0.
     "log_sum_exp": {"`1` in place of `0`", "`2` in place of `0`"},
     # The function uses only the shape of `mu`; `d_mu_kl` has the same shape.
     "two_paths": {"`d_mu_kl` in place of `mu`"},
-    # The function uses only the shape of the replaced arrays. `d_loss` is one number, so d_loss.sum() is equal to it.
+    # The line of `d_bound` uses only the shape of `log_w`. `d_loss` is one number, so d_loss.sum() is equal to it.
     "iw_loss_backward": {"`log_px_z` in place of `log_w`", "`kl` in place of `log_w`", "`1` in place of `0`",
                          "`d_loss.sum()`"},
     # NumPy reads reshape(L * B, -2) as reshape(L * B, -1).
@@ -34,9 +34,9 @@ UNREACHED = {"bernoulli_log_prob": 62, "mlp_backward": 38}   # number of variant
 
 
 def telling(arrays, right):
-    """Return True if at least one array is wrong in some draw.
+    """Return True if at least one array is wrong for at least one draw of the inputs.
 
-    An array without any finite entry in some draw does not count, because NaN does not show which mistake was made.
+    An array is ignored if it has no finite entry for one of the draws, because NaN does not show which mistake was made.
     """
     pairs = zip(arrays.values(), zip(*right))
     return any(not compare.equal(a, b) and all(np.isfinite(each).any() for each in a) for a, b in pairs)
@@ -44,7 +44,7 @@ def telling(arrays, right):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("exercise", exercises(), ids=lambda exercise: exercise.stem)
-def test_judge_finds_which_code_was_changed_in_every_wrong_solution(exercise, monkeypatch):
+def test_judge_finds_the_changed_code_in_every_wrong_solution(exercise, monkeypatch):
     monkeypatch.setattr(compare, "words_of", lambda *arguments: ())
     silent = {}
     for part in exercise.parts:
@@ -63,7 +63,7 @@ def test_judge_finds_which_code_was_changed_in_every_wrong_solution(exercise, mo
 
 
 @pytest.mark.slow
-def test_every_wrong_version_in_confusions_runs_and_gives_wrong_numbers():
+def test_every_listed_confusion_runs_and_gives_wrong_numbers():
     parts = [part for exercise in exercises() for part in exercise.parts]
     for function, _, words in CONFUSIONS:
         mine = [part for part in parts if part.piece.function == function]
@@ -72,7 +72,7 @@ def test_every_wrong_version_in_confusions_runs_and_gives_wrong_numbers():
 
 
 @pytest.mark.parametrize("exercise", exercises(), ids=lambda exercise: exercise.stem)
-def test_sentence_about_a_change_contains_only_names_of_the_learners_file(exercise):
+def test_sentence_about_a_change_uses_only_names_from_the_learners_file(exercise):
     names = frozenset({"np"}).union(*map(judge.names_in, judge.functions_in(ast.parse(exercise.file())).values()))
     for piece in exercise.pieces():
         for variant in variants(piece):
@@ -80,14 +80,14 @@ def test_sentence_about_a_change_contains_only_names_of_the_learners_file(exerci
             assert set(re.findall(r"[A-Za-z_]\w*", " ".join(said))) <= names and "..." not in "".join(said)
 
 
-def test_replacing_a_line_that_the_function_lacks_raises_lookup_error(monkeypatch):
+def test_lookup_error_is_raised_if_the_line_to_replace_is_missing(monkeypatch):
     piece = find("2").pieces()[0]
     monkeypatch.setattr("minivae.exercises.variants.CONFUSIONS", [("tanh_backward", {"no such line": ""}, "")])
     with pytest.raises(LookupError, match="change CONFUSIONS, too"):
         variants.__wrapped__(piece)
 
 
-def test_first_array_reported_as_wrong_is_computed_by_the_changed_line():
+def test_changed_line_computes_the_first_array_that_is_reported_as_wrong():
     exercise, steps = find("10"), set()
     for variant in variants(exercise.pieces()[0])[::7]:
         verdict = judge.check_names(exercise, {exercise.pieces()[0].function: variant.function})

@@ -168,7 +168,7 @@ def test_box_of_a_posterior_contains_nearly_all_of_its_probability(digits):
         assert np.exp(log_joint - exact.log_px[i]).sum() * step.prod() == pytest.approx(1, abs=0.005)
 
 
-def test_page_is_valid_utf8_with_binomial_coefficients_up_to_the_largest_count():
+def test_page_is_valid_utf8_and_has_binomial_coefficients_to_the_largest_count():
     rng = np.random.default_rng(0)
     vae = VAE.init(rng, 5, 2, (4,), likelihood=Binomial(60_000))
     x = np.float32([[0, 3, 5, 7, 900]])
@@ -213,7 +213,7 @@ def test_train_mentions_the_explore_command_if_the_page_is_large(tmp_path, monke
     assert f"or     minivae explore {out}\n" in capsys.readouterr().out and not (out / "explorer.html").exists()
 
 
-def test_explore_writes_the_chosen_rows_and_refuses_to_overwrite(run, tmp_path, capsys):
+def test_explore_command_writes_the_chosen_rows_but_does_not_overwrite_files(run, tmp_path, capsys):
     command = ["explore", str(run), "--rows", "5", "--json", "--out", str(tmp_path / "new" / "a.html")]
     assert cli.main(command) == 0
     document = json.loads(capsys.readouterr().out)
@@ -225,7 +225,7 @@ def test_explore_writes_the_chosen_rows_and_refuses_to_overwrite(run, tmp_path, 
     assert cli.main(["explore", str(tmp_path)]) == 2 and "config.json" in capsys.readouterr().err
 
 
-def test_explore_refuses_a_plain_autoencoder_and_train_writes_no_page(tmp_path, monkeypatch, capsys):
+def test_train_writes_no_page_for_autoencoders_and_explore_refuses_them(tmp_path, monkeypatch, capsys):
     measure_few(monkeypatch)
     draw_nothing(monkeypatch)
     quick = ["train", "-q", "--epochs", "1", "--hidden", "8", "--latent", "3"]          # three dimensions: no exact log p(x)
@@ -539,7 +539,7 @@ def typed(page, element, text):
 
 
 @pytest.mark.slow
-def test_cursor_follows_keys_mouse_finger_and_number_fields(shown):
+def test_cursor_moves_with_keys_or_mouse_or_finger_or_number_fields(shown):
     page = shown("#datum=3&z=0.5,-1.25")
     place = lambda: page.evaluate("[...z]")                 # noqa: E731
     assert place() == [0.5, -1.25] and page.evaluate("chosen") == 3
@@ -618,7 +618,7 @@ def test_page_announces_choices_once_and_keeps_the_focus(shown, digits):
     assert page.evaluate("heard.length") == 2 and f"z = {place};" in page.evaluate("heard[1]")
     names = page.evaluate("['map', 'mean', 'original'].map(id => $(id).getAttribute('aria-label'))")
     assert place in names[0] and place in names[1] and f"data point {i}, class" in names[2]
-    page.evaluate("repaint()")                              # as after a change of the window's size: no announcement
+    page.evaluate("repaint()")                              # a change of the window's size must not be announced
     page.evaluate(pause)
     assert page.evaluate("heard.length") == 2
     names = "[$('posterior').getAttribute('aria-label'), $('judged').ariaBusy]"
@@ -694,7 +694,7 @@ def test_vertical_swipe_scrolls_a_phone_and_a_sideways_drag_moves_the_cursor(sho
 
 
 @pytest.mark.slow
-def test_printed_page_shows_the_state_on_at_most_two_sheets_without_controls(shown, digits):
+def test_printed_page_has_at_most_two_sheets_and_hides_all_controls(shown, digits):
     page = wait(shown("#datum=7&z=0.5,-1.25&tiles=1&order=gap", dark=True))
     page.evaluate("new Promise(done => setTimeout(done, 450))")
     for landscape in (False, True):
@@ -751,7 +751,7 @@ def test_class_names_are_shown_as_text_and_not_as_html(browser, tmp_path):
     (("Iris-setosa", "Iris-virginica", "Iris-versicolor"), ["se", "vi", "ve"]), (("NK cell", "B cell"), ["N", "B"]),
     ((" ", "a"), ["0", "1"]), (("sample a", "sample"), ["0", "1"]),
 ])
-def test_class_names_are_shortened_to_the_fewest_characters_that_differ(browser, tmp_path, classes, short):
+def test_class_names_are_shortened_as_far_as_they_remain_different(browser, tmp_path, classes, short):
     vae, data = model("optimal")
     labels = np.arange(12) % len(classes)
     text = build(vae, replace(data, train_y=labels, test_y=labels, classes=classes), "named")
@@ -823,7 +823,7 @@ def test_table_shows_the_values_of_each_column(browser, tmp_path):
 
 
 @pytest.mark.slow
-def test_counts_drawn_by_the_page_have_the_moments_of_the_binomial(shown):
+def test_random_counts_of_the_page_have_binomial_mean_and_variance(shown):
     page, cases = shown(), [(1, 0.3), (60, 0.02), (60, 0.9), (5, 0), (5, 1), (7, 1e-300)]
     draw = "(random => %s.map(([n, p]) => Array.from({length: 4000}, () => binomial(n, p, random))))(randomFrom(1))"
     for (n, p), x in zip(cases, np.array(page.evaluate(draw % json.dumps(cases))), strict=True):
@@ -832,7 +832,7 @@ def test_counts_drawn_by_the_page_have_the_moments_of_the_binomial(shown):
 
 
 @pytest.mark.slow
-def test_page_of_one_data_point_with_tiny_values_has_readable_numbers(browser, tmp_path):
+def test_page_with_one_data_point_of_tiny_values_has_readable_numbers(browser, tmp_path):
     vae, data = model("fixed")
     x = data.test_x[:1] * np.float32(1e-8)
     (tmp_path / "a.html").write_text(build(vae, Dataset("tiny.csv", x, x), "x"), encoding="utf-8")
@@ -898,7 +898,7 @@ def test_sliders_are_sorted_by_the_kl_of_their_dimension(browser, tmp_path):
     assert [int(name[1:].translate(digits)) for name in order] == list(np.argsort(-kl) + 1)
 
 
-def test_browser_tests_are_skipped_without_a_browser_or_fail_if_required(monkeypatch):
+def test_browser_tests_without_a_browser_are_skipped_unless_a_browser_is_required(monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: None)
     executable.cache_clear()
     monkeypatch.delenv(REQUIRED, raising=False)

@@ -96,7 +96,7 @@ def mean_or_sample(setup: Setup) -> Finding:
     answer=2,
     code=("minivae.evidence.rates:rate_distortion", "minivae.evidence.rates:log_aggregate"),
     ledger="beyond.8",
-    test="test_decomposition_of_the_mean_kl_agrees_with_integrals_over_the_aggregate_posterior",
+    test="test_parts_of_the_mean_kl_agree_with_integrals_over_the_aggregate_posterior",
 )
 def holes(setup: Setup) -> Finding:
     """Split the KL into two parts: the information that z has about x, and the KL from q(z) to the prior."""

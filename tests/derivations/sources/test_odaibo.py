@@ -24,7 +24,7 @@ def distributions(raw, keep=0.0):
 
 
 def close_to(p, raw):
-    """Return p with each entry multiplied by a factor between 1/e and e, often very near 1, and normalised again."""
+    """Multiply each entry of p by a factor between 1/e and e, and normalise the result. The factor is often very near 1."""
     moved = p * np.exp(10.0 ** -np.abs(4 * raw[..., :1]) * np.tanh(raw))
     return moved / moved.sum(axis=-1, keepdims=True)
 
@@ -42,7 +42,7 @@ def table(raw):
 
 
 def tables(raw):
-    """Return p(x, z) and q(z|x). At every second point q is random, at the other points it is close to the posterior."""
+    """Return p(x, z) and q(z|x). q is random at every second point, and close to the posterior at the other points."""
     p_xz, own = table(raw)["p_xz"], raw[:, 6:12].reshape(-1, 2, 3)
     near = close_to(p_xz / p_xz.sum(axis=-1, keepdims=True), own)
     return {"p_xz": p_xz, "q": np.where(np.arange(len(raw))[:, None, None] % 2, near, distributions(own))}
@@ -51,7 +51,7 @@ def tables(raw):
 def pair(raw):
     """Return distributions p and q over four outcomes; some probabilities are 0.
 
-    At every second point q is random, at the other points it is close to p.
+    q is random at every second point, and close to p at the other points.
     """
     p = distributions(raw[:, :4])
     return {"p": p, "q": np.where(np.arange(len(raw))[:, None] % 2, close_to(p, raw[:, 4:8]), distributions(raw[:, 4:8]))}
@@ -64,10 +64,10 @@ def pair_covering(raw):
 
 
 def two_outcomes(raw):
-    """Return q and p of two outcomes.
+    """Return two distributions q and p over two outcomes.
 
     Every probability in q is an even multiple of 1/100, and every probability in p is an odd multiple. Therefore q differs
-    from p, and also from p with its two outcomes exchanged.
+    from p, and q also differs from p with the two outcomes exchanged.
     """
     q, p = (np.floor(49 / (1 + np.exp(-raw[:, k : k + 1]))) for k in (0, 1))
     q, p = (2 * q + 2) / 100, (2 * p + 1) / 100
@@ -104,7 +104,7 @@ def decoder_using_z(raw):
 
 
 def small_training_set(raw):
-    """Return an encoder, a decoder and three normal draws as data: at least one of them is not 0, as odaibo.44 assumes."""
+    """Return an encoder, a decoder and three random data points. At least one point is not 0, as odaibo.44 assumes."""
     sigma, s = positive(raw[:, 2:3], -2), positive(raw[:, 3:4], -2)
     return {"a": raw[:, :1], "w": raw[:, 1:2], "sigma": sigma, "s": s, "x": raw[:, 4:7]}
 
@@ -115,11 +115,11 @@ def with_letter(make, **letters):
 
 
 def curved_decoder(raw):
-    """Return a curved decoder, with noise so small that the curvature changes the fourth moment measurably."""
+    """Return a curved decoder. Its noise is so small that the curvature changes the fourth moment of x measurably."""
     return {name: positive(raw[:, k : k + 1], -0.5, 0.5) for k, name in enumerate("wsc")}
 
 
-# {id: function that turns raw numbers into points at which the assumption of the entry holds}
+# {id: function that turns raw numbers into points; all of these points satisfy the assumption of the entry}
 INSIDE = (
     {f"odaibo.{id}": tables for id in (17, 18, 19, 20, 21, 22, 23, 24, 26, 28)}
     | {f"odaibo.{id}": events for id in (2, 3, 4, 5)}
@@ -135,9 +135,9 @@ INSIDE = (
 
 
 def errors(entry, make, raw):
-    """Return two arrays, (n,): the largest error of each point divided by the tolerance, and the point's nearness score.
+    """Return two arrays, (n,): for each point, the largest error in units of the tolerance, and a score.
 
-    The score is larger if the point is nearer to a failure.
+    The score of a point is larger if the point is nearer to a counterexample.
     """
     sides, relations = sides_of(entry.printed, make(raw))
     worst, near = np.zeros(len(raw)), np.zeros(len(raw))
@@ -172,12 +172,12 @@ def test_counterexamples_are_searched_for_every_entry_with_an_assumption():
 
 
 @pytest.mark.parametrize("id", INSIDE)
-def test_search_among_points_that_satisfy_the_assumption_finds_no_counterexample(id):
+def test_no_counterexample_is_found_among_points_that_satisfy_the_assumption(id):
     assert found(ENTRIES[id], INSIDE[id]) == {}
 
 
 def halved(make):
-    """Return `make` with q divided by 2, so that it sums to 1/2."""
+    """Return a version of `make` that divides q by 2, so that q sums to 1/2."""
     return lambda raw: (made := make(raw)) | {"q": made["q"] / 2}
 
 
@@ -187,7 +187,7 @@ def equal_or_not(raw):
     return {"q": np.hstack([q, 1 - q]), "p": np.hstack([p, 1 - p])}
 
 
-# {id: function that turns raw numbers into points; the assumption of the entry is false at some of these points}
+# {id: function that turns raw numbers into points; some of these points violate the assumption of the entry}
 OUTSIDE = {
     "odaibo.14": pair,
     "odaibo.17": halved(tables),

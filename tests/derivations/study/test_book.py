@@ -179,7 +179,7 @@ def quick(monkeypatch):
 
 
 @pytest.mark.slow
-def test_book_without_entries_is_refused_for_its_dead_links(quick):
+def test_book_without_entries_is_refused_because_its_links_are_dead(quick):
     with pytest.raises(BrokenPage, match="the link #beyond.1 leads nowhere;.* more$"):
         book.book([], 10, 0)
 
@@ -203,7 +203,7 @@ def test_missing_row_of_the_museum_matrix_stops_the_build(monkeypatch, tmp_path)
     assert book_study.matrix() == []
 
 
-def test_museum_matrix_has_as_many_marks_in_the_book_as_in_markdown():
+def test_each_column_of_the_museum_matrix_has_the_stated_number_of_marks():
     table = re.search("<table.*</table>", "".join(book_study.matrix()))[0]
     rows = [re.findall(r"<td>(?:<b>)?(X|x|)(?:</b>)?</td>", row) for row in table.split("<tr>")[2:]]
     (counts,) = re.findall(r"^\| bugs noticed, of \d+ \|  ?\|(.*)\|$", book_study.MATRIX.read_text(encoding="utf-8"), re.M)
@@ -245,7 +245,8 @@ def test_constants_in_the_code_link_to_their_definitions(text):
     anchor = "derivations.cards.reparameterization.CHANCES"
     assert anchor in links_in(text, "cards.25")
     assert "CHANCES = " in re.sub("<[^>]*>", "", text[text.index(f'<article id="{anchor}"') :][:2000])
-    assert "derivations.hong.world.W" not in links_in(text, "hong.11")      # W of hong.11 is a local variable, no constant
+    # The code of hong.11 has a local variable W. This name must not link to the constant W.
+    assert "derivations.hong.world.W" not in links_in(text, "hong.11")
 
 
 def test_sentences_in_the_book_have_greek_letters_and_links():
@@ -263,7 +264,7 @@ def test_each_lesson_and_its_ledger_entry_link_to_each_other(text):
         assert f"minivae exercises lesson {each.number})" in text
 
 
-def test_code_that_the_book_shows_for_a_function_equals_its_source():
+def test_book_shows_the_complete_source_code_of_a_function():
     markup = str(code(measured, {}))
     lines = inspect.getsource(measured).splitlines()
     assert 'class="' not in markup and 'style="--i:8ch"' in markup

@@ -30,7 +30,7 @@ def run(capsys, *arguments):
     return code, *capsys.readouterr()
 
 
-def test_map_has_the_forward_function_of_every_backward_function():
+def test_map_has_a_forward_function_for_every_backward_function():
     """`kl_path_backward` is the exception: it is a second gradient of `kl_sampled`, and there is no function `kl_path`."""
     for name in set(places()) - {"minivae.objective.kl_path_backward"}:
         if name.endswith("_backward") and not inspect.isclass(records.fetch(name.rpartition(".")[0])):
@@ -82,7 +82,7 @@ def test_map_lists_only_test_files_that_contain_the_function_name():
             assert one.name.rpartition(".")[2] in (ROOT / "tests" / file).read_text(encoding="utf-8")
 
 
-def test_map_command_prints_functions_with_their_entries_as_text_and_json(capsys):
+def test_map_command_prints_functions_and_their_entries_as_text_or_json(capsys):
     code, out, err = run(capsys, "kl_standard_normal")
     assert code == 0 and "odaibo.40" in out and "test_gaussian.py" in out and "minivae/gaussian.py:" in out
     assert err.startswith(f"1 of {len(places())} functions; filter: derivations map ")
@@ -134,5 +134,5 @@ def test_map_works_without_the_tests_directory(monkeypatch):
 
 
 def test_map_lists_no_function_for_an_entry_without_link_to_code():
-    """No tie of this entry calls a function of minivae, and no docstring of minivae cites the entry."""
+    """No function of minivae is tied to the entry in this test, and no docstring of minivae cites the entry."""
     assert code_map.of_entry(ledger.entries("odaibo")[12].id) == []

@@ -33,7 +33,7 @@ HARD = Card(
 )
 
 
-JUDGED = records.judged                                    # the function itself; some tests replace records.judged
+JUDGED = records.judged                                    # the real function; some tests replace records.judged
 
 
 @cache
@@ -66,7 +66,7 @@ def shown(lines, opening, closing):
     return "\n".join(marked).split("\n")
 
 
-def test_cards_ask_for_the_fault_of_every_faulty_row():
+def test_every_faulty_row_has_a_card_that_asks_what_is_wrong():
     rows = {judgement.row.id: judgement for item in judged_items() for judgement in item.rows}
     made = {card.id: card for card in all_cards()}
     assert list(made) == [id for id in rows if id in made]
@@ -94,7 +94,7 @@ def test_card_of_loose_wording_asks_for_a_precise_form():
     assert not [line for line in (*card.question, *card.answer) if re.search("wrong|error|fault", line)]
 
 
-def test_card_of_a_damaged_copy_asks_what_may_be_lost():
+def test_card_asks_what_a_damaged_copy_may_have_lost():
     card = planted("copy")
     assert "This copy of the line may be damaged. What may be lost?" in card.question and "Perhaps meant:" in card.answer
     assert not [line for line in (*card.question, *card.answer) if "wrong" in line]
@@ -113,7 +113,7 @@ def sides_to_answer(card):
 
 
 def test_cards_ask_only_what_a_person_can_answer():
-    """Every answer is a sentence or one short formula; tuples, figures, remarks and repeated lines have no card."""
+    """Every answer is a sentence or one short formula. No card is about a tuple, a figure, a remark or a repeated line."""
     assert len(all_cards()) > 200                                 # of 256 rows
     kinds = {judgement.row.id: judgement.row.expected for item in judged_items() for judgement in item.rows}
     assert not [card.id for card in all_cards() if kinds[card.id] in ("figure", "prose")]
@@ -143,7 +143,7 @@ def test_tuples_and_long_formulas_and_repetitions_have_no_card(latex, expected):
     assert flashcards.answerable(entry, Judgement(row, "holds", [], [], [], [], None, "")) is expected
 
 
-def test_card_of_a_claim_asks_for_its_assumption():
+def test_card_asks_whether_a_claim_needs_an_assumption():
     made = {card.id: card for card in all_cards()}
     asked = "Does it hold in general, or only under an assumption?"
     assert asked in made["odaibo.t7"].question and "It holds without an assumption:" in made["odaibo.t7"].answer
@@ -205,7 +205,7 @@ def run(capsys, *arguments):
 
 
 @pytest.mark.slow
-def test_cards_command_writes_both_formats_and_refuses_to_overwrite(tmp_path, capsys, monkeypatch):
+def test_cards_command_writes_anki_and_obsidian_files_and_refuses_to_overwrite_them(tmp_path, capsys, monkeypatch):
     where = "--anki", tmp_path / "a.tsv", "--obsidian", tmp_path / "notes", "--draws", 50
     code, out, _ = run(capsys, "cards", *where)
     notes = [str(tmp_path / "notes" / f"{source}.md") for source in ledger.SOURCES]

@@ -33,7 +33,7 @@ def test_every_answer_cites_existing_rows_of_the_ledger(pair):
         assert all(len(row) == len(answer.columns) for row in answer.rows)
 
 
-def test_needed_draws_grow_exponentially_with_dimension_and_agree_with_an_experiment():
+def test_required_number_of_draws_grows_exponentially_and_agrees_with_an_experiment():
     """In one dimension, the stated number of draws estimates p(x) with a relative standard deviation of 1/10."""
     (rows,) = (answer.rows for answer in ANSWERS if "prior" in answer.says or "draw z" in answer.question)
     needed = dict(rows)
@@ -65,7 +65,7 @@ def test_autoencoder_reconstructs_better_but_generates_worse_samples(pair):
     auto, vae = questions.autoencoder_or_vae(pair).rows
     assert (auto[0], vae[0]) == ("autoencoder", "VAE")
     assert auto[1] > vae[1] + 2                             # log p(x|z)
-    assert auto[2] < 0.3 < 0.45 < vae[2]                    # fraction of codes in the circle with 95 % of p(z)
+    assert auto[2] < 0.3 < 0.45 < vae[2]                    # fraction of codes in the circle that contains 95 % of N(0, I)
     assert auto[3] > 0.5 > 0.4 > vae[3] and auto[4] < vae[4]                # share of the largest class, number of classes
 
 

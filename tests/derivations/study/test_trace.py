@@ -131,7 +131,7 @@ def test_error_raised_by_a_recorded_model_reaches_the_caller_of_trace_record():
 
 
 def shown_steps(lines):
-    """Return the step numbers of the headings that the trace prints, in order; a number that follows itself counts once."""
+    """Return the step numbers in the printed headings of the trace, in order, without immediate repetitions."""
     found = [text[0] for text in trace.step_text(lines, 100) if text[0].isdigit()]
     return [number for number, before in zip(found, ["", *found]) if number != before]
 
@@ -173,7 +173,7 @@ def reuses(d, x):
 """
 
 
-def test_trace_shows_a_reused_array_under_its_new_variable(tmp_path, monkeypatch):
+def test_trace_gives_a_reused_array_the_name_of_its_new_variable(tmp_path, monkeypatch):
     (tmp_path / "reuse_of_an_array.py").write_text(REUSE)
     monkeypatch.syspath_prepend(tmp_path)
     module = importlib.import_module("reuse_of_an_array")
@@ -197,7 +197,7 @@ def test_four_ways_give_the_same_gradient(likelihood, estimator, seed):
     least = {way: min(found) for way, found in fourways.agreement(gradients).items()}
     ways = fourways.ENOUGH if estimator != "path" else {"integral over z": 11}
     assert all(least[way] >= enough for way, enough in ways.items()) and fourways.agrees(given, gradients), least
-    assert estimator != "path" or least["complex step"] < 3     # the gradient by hand is correct only on average over eps
+    assert estimator != "path" or least["complex step"] < 3     # the path gradient is correct only on average over eps
 
 
 def test_random_numbers_of_the_small_problem_have_one_decimal():
@@ -237,7 +237,7 @@ AGREEING_DIGITS = [(1, 1, 16), (1, 1 + 1.1e-5, 4), (1, -1, 0), (0, 0, 16), (1, n
 
 
 @pytest.mark.parametrize("a, b, expected", AGREEING_DIGITS)
-def test_function_digits_returns_the_number_of_agreeing_digits(a, b, expected):
+def test_function_digits_counts_the_agreeing_digits_of_two_numbers(a, b, expected):
     assert fourways.digits(a, b, 1.0) == expected
 
 
@@ -263,7 +263,7 @@ def test_trace_command_prints_json(capsys):
     assert {"name", "shape", "value", "ids", "source", "file", "line", "step"} <= set(line) and line["shape"] == [1, 1, 1]
 
 
-def test_trace_with_step_waits_after_every_line_until_input_ends(capsys, monkeypatch):
+def test_trace_with_option_step_waits_after_every_line_until_input_ends(capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("\n" * 3))
     asked = []
     monkeypatch.setattr(commands, "waited", lambda wait=commands.waited: asked.append(wait()) or asked[-1])
