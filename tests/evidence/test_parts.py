@@ -107,7 +107,10 @@ def test_descent_with_a_scale_limits_the_length_of_its_first_step():
 
 @pytest.mark.parametrize("taken", [1.0, 0.5, 0.25])
 def test_descent_accepts_a_step_if_the_value_falls_by_just_enough(taken):
-    """The value falls only at the point `taken`. The slope -1 predicts a fall by `taken`; it falls by SUFFICIENT * taken."""
+    """The value falls only at the point `taken`, by SUFFICIENT * taken.
+
+    The slope is -1, so the predicted fall is `taken`.
+    """
 
     def f(points, which):
         enough = np.where(points[:, 0] == taken, -descent.SUFFICIENT * taken, 1.0)
