@@ -60,7 +60,7 @@ def test_adam_equals_the_textbook_update_for_sixty_steps(settings, scale):
 def test_resetting_tiny_moments_changes_no_step(b, reset):
     """Compare Adam (`reset_tiny_moments` runs 16 times) with the textbook's. From step 6 on, half of each gradient is 0.
 
-    With b = 0.5, the moments fall so fast that they are reset after the last step (1,024). With b = 0.9, they are never tiny.
+    With b = 0.5, the moments fall so fast that the last step (1,024) resets them. With b = 0.9, they are never tiny.
     """
     start = np.random.default_rng(1).normal(size=8)
     gradients = random_gradients(8, steps=16 * RESET)
