@@ -244,7 +244,7 @@ def _(x, by, turn):
 
 
 def best(slope, most):
-    """Find the maximum of a function between 0 and `most`, by 60 steps of bisection. `slope` is its derivative."""
+    """Return the point in (0, most) at which the function with the derivative `slope` is largest. Use 60 bisection steps."""
     low, high = 0 * most, most
     for _ in range(60):
         middle = (low + high) / 2

@@ -129,7 +129,7 @@ def card_9(p_xz, q):
     return left_form(p_xz, q), "=", right_form(p_xz, q)
 
 
-# The remarks of the card. cards.10 is about x = w z + s eps with theta = (w, s), before and after a step to theta'.
+# The remarks of the card. The model of cards.10 is x = w z + s eps. A step changes theta = (w, s) to theta' = (w', s').
 
 BEFORE_AND_AFTER = (
     vector("w", "(w, w')", 2, simple=((1, 2), (3**0.5, 1), (0, 1))),

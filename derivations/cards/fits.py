@@ -20,8 +20,9 @@ from minivae.checks import refuse
 LOG_2PI = math.log(2 * math.pi)
 
 # A mean over q = N(mu, sigma^2) is a weighted sum over the points mu + sigma NODES. These points are dense enough if
-# a * sigma < 15. A mean over p has two parts, one for N(-a, 1) and one for N(a, 1). The points of the two parts are BELL - a
-# and BELL + a, where BELL has every second node. These points are dense enough if a < 8.
+# a * sigma < 15. A mean over p is the average of a mean over N(-a, 1) and a mean over N(a, 1). The points for N(-a, 1) are
+# BELL - a, and the points for N(a, 1) are BELL + a. The array BELL contains every second number of NODES. These points are
+# dense enough if a < 8.
 NODES = np.linspace(-9, 9, 801)
 WEIGHTS = np.exp(-(NODES**2) / 2) / np.exp(-(NODES**2) / 2).sum()
 BELL, BELL_WEIGHTS = NODES[::2], WEIGHTS[::2] / WEIGHTS[::2].sum()
@@ -84,7 +85,7 @@ def mixture_mass(apart: NDArray, low: float, high: float) -> NDArray:
 
 
 def once_per_value(fit: Callable) -> Callable:
-    """Decorate a fit so that each call computes the fit only once for equal values of `apart`."""
+    """Decorate a fit: if a value occurs several times in the array `apart`, the fit is computed only once for this value."""
 
     @functools.wraps(fit)
     def fitted(apart: NDArray) -> tuple[NDArray, NDArray]:
@@ -126,7 +127,7 @@ def reverse_slopes(apart: NDArray, mu: NDArray, sigma: NDArray) -> tuple[NDArray
 
 
 def fit_reverse(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
-    """Return mu and sigma of the minimum of KL(q || p) that descent from q = N(start, 1) finds.
+    """Minimise KL(q || p) by descent from q = N(start, 1). Return mu and sigma at the minimum.
 
     From start = a, descent finds the minimum near the mode z = a if KL(q || p) has a minimum there. From start = 0, descent
     finds the minimum in the middle. Raise ValueError if descent finds no minimum.
@@ -164,7 +165,8 @@ def descend(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
 def best_reverse(apart: NDArray) -> tuple[NDArray, NDArray]:
     """Return mu >= 0 and sigma of the q with the smallest KL(q || p).
 
-    KL(q || p) can have a minimum in the middle, and one at the right mode. The lower of these two is returned.
+    For mu >= 0, KL(q || p) can have two local minima: one in the middle, at mu = 0, and one near the right mode, z = a.
+    Return the lower of these two minima.
     """
     middle, right = fit_reverse(apart, 0.0), fit_reverse(apart, apart)
     lower = kl_reverse(apart, *middle) <= kl_reverse(apart, *right)

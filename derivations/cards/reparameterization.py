@@ -34,7 +34,7 @@ MU, SIGMA = positive("mu", r"\mu"), positive("sigma", r"\sigma")
 
 
 def mean_and_variance(values):
-    """Return the mean and the variance over eps, (n, 2), of a function that has `values` (n, K) at the nodes of eps."""
+    """Return the mean and variance of a function of eps, (n, 2). `values` (n, K) are the function's values at the nodes."""
     mean = total(CHANCES * values)
     return np.concatenate([mean, total(CHANCES * (values - mean) ** 2)], axis=-1)
 
@@ -82,7 +82,7 @@ def card_25(mu, sigma, way):
 def _(mu, sigma, way):
     z = mu + sigma * EPS                                    # (n, K); in the call below, every z is a separate datum
     column = lambda values: np.broadcast_to(values, z.shape).reshape(-1, 1)  # noqa: E731
-    f = (z**2).reshape(1, -1)                               # the weight of d log q, (L, B) with L = 1
+    f = (z**2).reshape(1, -1)                               # f(z) multiplies d log q; the shape is (L, B) with L = 1
     _, d_mu, _ = log_normal_backward(f, column(z)[None], column(mu), column(2 * np.log(sigma)))
     return mean_and_variance(d_mu.reshape(z.shape))
 
@@ -122,7 +122,7 @@ def spread(lam):
     "deterministic.",
 )  # fmt: skip
 def card_26(lam):
-    return spread(lam), "=", Zero(heads(lam))               # the error is relative to E[z^2]
+    return spread(lam), "=", Zero(heads(lam))               # the error is relative to P(z = 1), which is E[z^2]
 
 
 @card_26.precise(
@@ -153,7 +153,8 @@ def card_27(mu, sigma, a):
     d_mu = integrate(lambda z: z**2 * normal(z, mu, sigma) * u(z) / sigma, mu, sigma)
     d_log_var = integrate(lambda z: z**2 * normal(z, mu, sigma) * (u(z) ** 2 - 1) / 2, mu, sigma)
     side = lambda *both: np.concatenate(both, axis=-1)  # noqa: E731
-    # In both integrals, positive and negative parts cancel. `Zero` needs the size of these parts.
+    # In both integrals, positive and negative parts cancel. So the error of an integral is relative to the size of these
+    # parts.
     size = mu**2 + sigma**2
     return side(*path), "=", Zero(side(size / sigma, size), side(d_mu, d_log_var)), "=", side(2 * mu, sigma**2)
 

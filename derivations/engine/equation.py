@@ -7,11 +7,12 @@ between the sides, in printed order:
     def eq_40(mu_q, sigma_q):
         return -kl_normal(mu_q, sigma_q, 0, 1), "=", log(sigma_q) - ..., "=", ...
 
-A link is one relation with its two sides: a = b = c has two links. A row is a part of an entry with its own verdict: the
-whole entry or, with `rows="abc"`, one link of its chain. `odaibo.40a` is the first link of odaibo.40. `needs` states a
-sufficient assumption, and `outside` has points that violate it.
+A link is one relation with its two sides: a = b = c has two links. A row is a part of an entry that gets its own verdict. If
+an entry has `rows="abc"`, each link of its chain is a row: `odaibo.40a` is the first link of odaibo.40. Otherwise, the
+whole entry is one row. `needs` states a sufficient assumption, and `outside` has points that violate this assumption.
 
-If a source states something in a sentence without a formula, `claim` reports the sentence, and the formula is our reading.
+If a source states something in a sentence without a formula, `claim` reports the sentence, and the formula is our
+interpretation of the sentence.
 If the printed form is false or has an undefined letter, the entry has a second form that holds. The second form is optional
 for the verdict `copy`: perhaps our copy of the source has lost a character, such as a minus sign. A decorator attaches the
 second form: `corrected` if the printed form gives a wrong number, `intended` for a slip with an evident meaning or for
@@ -27,7 +28,7 @@ from derivations.engine.domains import Inputs
 
 RELATIONS = ("=", ":=", "<=", ">=", "<", ">", "!=")
 KINDS = ("equation", "claim", "table", "figure")
-# {decorator: verdicts of the rows to which it may attach a second form}
+# {decorator: verdicts}. A decorator attaches a second form to a row; the row must have one of these verdicts.
 REPAIRS = {"corrected": ("wrong",), "intended": ("slip", "copy"), "precise": ("loose",)}
 # The verdicts that are errors of a source. "loose" (the words of the source are not precise) and "copy" (our copy of the
 # source may be damaged) are not errors of the source.
@@ -52,7 +53,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Zero:
-    """A side near 0, in which numbers of size `scale` cancel. The error of such a side is relative to `scale`."""
+    """A side that is near 0 because numbers of size `scale` cancel. Its error is relative to `scale`, not to its value."""
 
     scale: object
     value: object = 0.0
@@ -60,11 +61,11 @@ class Zero:
 
 @dataclass
 class Row:
-    """A part of an entry with its own verdict: one link, or the whole entry (`link=None`).
+    """A part of an entry that gets its own verdict: one link, or the whole entry (`link=None`).
 
     `claim` reports a sentence of the source. If a row has a `claim`, the source prints no formula, and the formula of the
-    row is our reading of the sentence. All rows of one `group` have the same fault; a group is named by the id of its first
-    row.
+    row is our interpretation of the sentence. All rows of one `group` have the same fault. The name of a group is the id of
+    its first row.
     """
 
     id: str
@@ -111,7 +112,7 @@ class Entry:
         return self._repair("corrected", latex, letter, inputs)
 
     def intended(self, latex: str, letter: str = "", inputs: Inputs | None = None):
-        """Attach the form that the source evidently means, to a row with the verdict `slip` or `copy`."""
+        """Attach the form that the source evidently means. The row must have the verdict `slip` or `copy`."""
         return self._repair("intended", latex, letter, inputs)
 
     def precise(self, latex: str, letter: str = "", inputs: Inputs | None = None):
@@ -131,10 +132,10 @@ class Entry:
         return attach
 
     def tied(self, name: str, draws: int | None = None):
-        """Attach a function that calls minivae's `name` and must return the last side of the entry (see `Tie`).
+        """Attach a function that calls minivae's function `name`. It must return the last side of the entry (see `Tie`).
 
-        The judge passes many draws in one call. If every draw needs its own model, the function loops over the draws;
-        then `draws` limits their number, to save time.
+        The judge passes many draws in one call. Some attached functions make a separate model for every draw, and this
+        takes time. Set `draws` to limit the number of draws for such a function.
         """
 
         def attach(function: Callable) -> Callable:
@@ -145,9 +146,9 @@ class Entry:
 
 
 class Tie(NamedTuple):
-    """A comparison with minivae: `function` calls minivae's function `name` and must return the last side of the entry.
+    """A comparison with minivae. `function` calls minivae's function `name`, and must return the last side of the entry.
 
-    If the entry has a second form, the last side of the second form is used.
+    If the entry has a second form, `function` must return the last side of the second form.
     """
 
     name: str
@@ -180,7 +181,7 @@ def equation(
 ):
     """Enter a function into the ledger. A link is a relation between two neighbouring sides: a = b <= c has two links.
 
-    A row is a part of the entry with its own verdict: one link, or the whole entry. The arguments are:
+    A row is a part of the entry that gets its own verdict: one link, or the whole entry. The arguments are:
 
     id          the permanent id of the entry, such as "odaibo.40"
     ref         the place of the statement in the source, such as "l.258-262 (40)"
@@ -188,16 +189,16 @@ def equation(
     inputs      the letters of the statement; each `Symbol` has the rule for the values of its letter
     says        the meaning of the statement in plain words
     verdict     the verdict that the judge must reach. The default is "holds-if" if `needs` is given, otherwise "holds".
-                In "figure" and "prose" rows, every link must hold too. A function with nothing to compute returns ().
-    rows        "" if the whole entry is one row; "abc" if the entry has three links and one row for each of them
-    fault       an explanation of the fault, if the printed form has one
-    claim       our report of a sentence of the source, if the source has no formula and `latex` is our reading
+                If the verdict is "figure" or "prose", every link must hold. A function with nothing to compute returns ().
+    rows        "" if the whole entry is one row; "abc" if the entry has three links and each link is a row
+    fault       an explanation of the fault, if the printed form has a fault
+    claim       our report of a sentence of the source, if the source has no formula and `latex` is our interpretation
     group       the id of the first row with the same fault, if this row repeats a fault
     needs       an assumption that is sufficient for the statement
     outside     points that violate the assumption. At each point of `outside`, at least one link must fail or be undefined.
                 Every "holds-if" row must fail at one or more points of `outside`.
-    undefined   the reason why a row has no value at some points of `outside`. If a reason is given, a missing value at a
-                point of `outside` counts as a failure of a "holds-if" row.
+    undefined   the reason why a row has no value at some points of `outside`. If a reason is given, a "holds-if" row also
+                fails at a point of `outside` if it has no value there.
     tight       the point at which every inequality of the statement becomes an equality
     tolerance   the largest relative error of a link that holds
     kind        the kind of statement: one of `KINDS`

@@ -19,7 +19,7 @@ PARTS = ("encoder", "decoder")
 
 
 def arrows(vae: VAE, x: np.ndarray, eps: np.ndarray, rng: np.random.Generator) -> set[Arrow]:
-    """Return every arrow between the inputs, the weights and the results of the steps of `vae.forward(x, eps)`."""
+    """Return all arrows of `vae.forward(x, eps)`. Each arrow leads from an input or weights of a step to a result of it."""
     found: set[Arrow] = set()
     probe(vae, "forward", {"x": x, "eps": eps, "fit": True}, rng, found)
     return found
@@ -28,8 +28,8 @@ def arrows(vae: VAE, x: np.ndarray, eps: np.ndarray, rng: np.random.Generator) -
 def probe(vae: VAE, method: str, known: dict, rng: np.random.Generator, found: set[Arrow]) -> dict:
     """Run the steps of a method one by one, and return {name: value} of its variables.
 
-    After each step, run this step again with one changed input, for each of its inputs. If the change of an input a changes
-    a result b, add the arrow (a, b) to `found`.
+    After each step, change one input of the step and run the step again. Do so for every input of the step. If the result
+    `b` differs after the input `a` was changed, add the arrow (a, b) to `found`.
     """
     function = getattr(type(vae), method)
     space = {"self": vae} | known
@@ -57,8 +57,8 @@ def body_of(function) -> list[ast.stmt]:
 def called_method(model: type, step: ast.Assign) -> str | None:
     """Return the name of the private method that a step calls; `probe` runs the steps of this method one by one.
 
-    Return None if the step calls no such method, or if the arguments or results have other names in the step than in the
-    method.
+    Return None if the step calls no private method. Also return None if the step and the method use different names for the
+    arguments or for the results.
     """
     call = step.value
     if not (isinstance(call, ast.Call) and ast.unparse(call.func).startswith("self._")):
@@ -79,7 +79,7 @@ def run(step: ast.stmt, function, space: dict) -> dict:
 
 
 def changes(vae: VAE, read: set[str], space: dict, rng: np.random.Generator):
-    """Yield (name of the input, {variable: changed value}) for each input of a step.
+    """Yield a pair for each input of a step: (name of the input, {variable: changed value}).
 
     An input is a variable, or all weights of the encoder or of the decoder. For weights, the changed variable is `self`.
     """
@@ -102,7 +102,7 @@ def perturbed(value, rng: np.random.Generator):
 
 
 def same(a, b) -> bool:
-    """Return True if two arrays, or lists of arrays, are equal to the last bit."""
+    """Return True if two arrays, or two lists of arrays, are exactly equal."""
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(map(same, a, b))
     return np.array_equal(a, b)

@@ -25,7 +25,7 @@ from minivae.checks import whole_number
 
 UNDECIDED = 1000                                            # a link is undecided if its error is 1 to 1000 tolerances
 ENOUGH = 1000                                               # with fewer draws, different sides can be equal by chance
-PIECE = 500                                                 # sides are computed for 500 draws at a time, to save memory
+PIECE = 500                                                 # to save memory, a side is computed for 500 draws in one call
 REFUSAL = re.compile(r" must be .*; got ", re.DOTALL)       # matches messages of minivae.checks.refuse, not other errors
 ROUNDED = ("real", "> 0")                                   # only symbols with these rules are rounded in a counterexample
 
@@ -64,10 +64,10 @@ class Judgement:
     verdict: str
     links: list[Link]           # the links of the printed form
     repaired: list[Link]        # the links of the corrected, intended or precise form
-    ties: list[tuple[str, Link]]        # (name of a minivae function, the link that checks its result); only in the last row
+    ties: list[tuple[str, Link]]        # (name of a minivae function, link that checks its result); [] if not the last row
     free: list[str]             # letters that the printed form does not define
     witness: dict | None        # a point at which the first false link fails; if possible, a simple point
-    why: str                    # the reason for "undecided"; "" for other verdicts, or if an undecided link is the reason
+    why: str                    # the reason for "undecided"; "" if the reason is an undecided link, or for other verdicts
     first_false: int | None = None      # index in `links` of the first link that fails
     at_witness: Link | None = None      # the first false link, judged at the witness only
 
@@ -92,7 +92,7 @@ def split(statement: tuple) -> tuple[list, list[str]]:
 
 
 def value_and_scale(side) -> tuple[NDArray, NDArray]:
-    """Return the numbers of a side, and the magnitudes by which the relative tolerance is multiplied."""
+    """Return the numbers of a side, and the scale of each number. The relative tolerance is multiplied by this scale."""
     if np.iscomplexobj(side):
         raise ValueError("a side must be real; got complex numbers. Take the real or the imaginary part.")
     if isinstance(side, Zero):
@@ -116,9 +116,9 @@ def scaled_error(left, relation: str, right, rel: float) -> tuple[NDArray, NDArr
     """Return four arrays: the error of a relation divided by the tolerance, the left side, the right side, the tolerance.
 
     The tolerance is `rel` times the larger magnitude of the two sides, so it is small if both are small. NaN satisfies
-    no relation. An infinity equals only an infinity of the same sign, and no infinity satisfies `!=`. For a strict relation
-    (<, > or !=), the error is 0 or infinite. It is infinite if the relation is false, or if the sides agree within the
-    tolerance.
+    no relation. An infinity is equal only to itself, and `!=` is false if a side is infinite. For a strict relation (<, >
+    or !=), the error is 0 or infinite. The error is infinite if the relation is false, or if the difference of the sides is
+    at most the tolerance.
     """
     left, left_scale, right, right_scale = aligned(*value_and_scale(left), *value_and_scale(right))
     left, right, scale = np.broadcast_arrays(left, right, np.maximum(left_scale, right_scale))
@@ -156,7 +156,7 @@ def judge_sides(sides: list, relations: list[str], rel: float) -> list[Link]:
 
 
 def sides_of(form: Form, values: dict) -> tuple[list, list[str]]:
-    """Return the sides and relations of a form. NumPy's warnings are off, because the judge handles infinities and NaN."""
+    """Compute a form: return its sides and relations. NumPy's warnings are off: the judge handles infinities and NaN."""
     if missing := [symbol.name for symbol in form.inputs if symbol.name not in values]:
         raise ValueError(f"a point must give every letter a value; {', '.join(missing)} has none. Add it.")
     with np.errstate(all="ignore"):
@@ -164,7 +164,7 @@ def sides_of(form: Form, values: dict) -> tuple[list, list[str]]:
 
 
 class Run(NamedTuple):
-    """Several points, the number of points, and the values of a form's sides at these points."""
+    """The values of a form's letters at several points, the number of points, and the values of its sides there."""
 
     values: dict[str, NDArray]
     count: int
@@ -177,7 +177,7 @@ class Run(NamedTuple):
         return errors.reshape(self.count, -1).max(axis=1) if per_point else np.full(self.count, errors.max())
 
     def different_sides(self) -> int:
-        """Return the number of different sides: sides that are equal to the last bit count once."""
+        """Return the number of different sides. Two sides are equal only if all their bits are equal."""
         return len({value_and_scale(side)[0].tobytes() for side in self.sides})
 
     def point(self, k: int) -> dict[str, NDArray]:
@@ -186,9 +186,9 @@ class Run(NamedTuple):
 
 
 class Computed:
-    """The values of a form's sides at the simple points and at random draws. The values are computed only once.
+    """The sides of a form, computed at the simple points and at random draws. All values are computed only once.
 
-    The sides at the random draws are computed for PIECE draws at a time.
+    The random draws are divided into groups of PIECE draws. The sides are computed for one group after another.
     """
 
     def __init__(self, form: Form, rel: float, draws: int, seed: int):
@@ -210,8 +210,8 @@ class Computed:
         """Return the simplest point at which link i fails.
 
         If the link fails at no simple point, take the draw with the largest error and round its values to two digits. If
-        the link also fails at the rounded values, return the rounded values, otherwise the draw itself. Only letters with a
-        rule in ROUNDED are rounded; rounding could break other rules, such as a sum of 1.
+        the link fails at the rounded values, too, return them; otherwise, return the draw without rounding. A letter is
+        rounded only if its rule is in ROUNDED, because rounding could violate other rules, such as a sum of 1.
         """
         simple = self.simple.errors_of(i, self.relations[i], self.rel) > UNDECIDED
         if simple.any():
@@ -230,7 +230,7 @@ class Computed:
         return judge_sides(*sides_of(self.form, point(**values)), self.rel)[i]
 
     def same_computation(self, seed: int) -> bool:
-        """Return True if the form has letters, and all its sides are equal to the last bit at all points."""
+        """Return True if the form has letters and, at every point, all sides have the same bits."""
         if not self.form.inputs or any(run.different_sides() > 1 for run in self.runs):
             return False
         draws = sum(run.count for run in self.random)
@@ -268,7 +268,7 @@ def judge(entry: Entry, draws: int = 1000, seed: int = 0) -> list[Judgement]:
 
 
 def judge_row(entry: Entry, row: Row, printed: Computed | None, draws: int, seed: int) -> Judgement:
-    """Compute the verdict of one row, given the printed form of its entry (None if some letter has no value)."""
+    """Compute the verdict of one row. `printed` is the computed printed form, or None if a letter of it has no value."""
     repaired = Computed(row.repair, entry.tolerance, draws, seed) if row.repair else None
     holding, free = repaired or printed, entry.printed.free
     if holding is None and row.expected == "copy":
@@ -295,7 +295,7 @@ def tied_links(entry: Entry, holding: Computed) -> list[tuple[str, Link]]:
     The function and the side are computed for the same draws. The side is taken from the entry's second form, because the
     printed form can be false; if the entry has no second form, the side is taken from the printed form.
     """
-    links = {}                                              # several ties can have the same function: call it only once
+    links = {}                                              # several ties can share one function, called only once
     for tie in entry.ties:
         if (tie.function, tie.draws) not in links:
             runs = holding.random[:1] if tie.draws else holding.random
@@ -391,8 +391,8 @@ def outside(entry: Entry, values: dict) -> Outside:
 def is_needed(entry: Entry, row: Row) -> bool:
     """Return True if the row fails without the assumption. The points `entry.outside` violate the assumption.
 
-    Two conditions must be true: at each of these points, some link fails or is undefined; and at one or more of them,
-    `row` itself fails. If the entry has a text `undefined`, `row` also counts as failing where it is undefined.
+    At each of these points, at least one link must fail or be undefined. At one or more of these points, a link of `row`
+    must fail. If the entry has a text `undefined`, an undefined link of `row` counts as a failing link.
     """
     points = [outside(entry, values) for values in entry.outside]
     counting = [at.failing | at.undefined if entry.undefined else at.failing for at in points]

@@ -58,7 +58,7 @@ def find(name: str) -> list[Found]:
 
 
 def find_all(names: list[str]) -> list[Found]:
-    """Find the entries and rows for several ids, each only once and in printed order. For no ids, find all entries."""
+    """Find the entries and rows for several ids, each only once and in printed order. Without ids, find all entries."""
     if not names:
         return [Found(entry, entry.rows) for entry in entries()]
     wanted = {row.id for name in names for found in find(name) for row in found.rows}

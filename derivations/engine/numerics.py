@@ -18,7 +18,8 @@ from minivae.gaussian import cholesky
 HERMITE = np.polynomial.hermite_e.hermegauss(60)            # nodes and weights: exact for polynomials up to degree 119
 LEGENDRE = np.polynomial.legendre.leggauss(20)
 LINE = np.linspace(-12, 12, 241)                            # nodes of the trapezoid rule, in units of sigma
-WIDE = LINE[::4]                                            # every fourth node: enough for a Gaussian times a quadratic
+# For the product of a Gaussian density and a quadratic function, every fourth node is enough.
+WIDE = LINE[::4]
 ROOTS, (LOG_NODES, LOG_WEIGHTS) = 6, np.polynomial.legendre.leggauss(10)    # for `minus_log`
 
 
@@ -45,7 +46,7 @@ def need_positive(name: str, sigma: NDArray) -> NDArray:
 
 
 def need_above_zero(name: str, t: NDArray) -> NDArray:
-    """Return t; raise ValueError unless it is above zero, so that it has a logarithm."""
+    """Return t. Raise ValueError if a number in t is not above zero, because such a number has no logarithm."""
     t = np.asarray(t, float)
     if not (t > 0).all():
         refuse(name, "> 0", f"{t[~(t > 0)][0]:g}", "Only numbers above zero have a logarithm.")
@@ -102,7 +103,10 @@ def kl(q: NDArray, p: NDArray) -> NDArray:
 
 
 def kl_of_weights(q: NDArray, p: NDArray) -> NDArray:
-    """sum q log(q / p), from the `kl` of the normalised weights; it can be negative if q or p does not sum to one."""
+    """Return sum q log(q / p). The weights q and p need not sum to one, so the result can be negative.
+
+    `kl` computes the divergence of the normalised weights.
+    """
     q_sum, p_sum = total(q), total(p)
     return q_sum * (kl(q / q_sum, p / p_sum) + log(q_sum / p_sum))
 
@@ -149,7 +153,8 @@ def gauss(nodes: int) -> tuple[NDArray, NDArray]:
 def noise(count: int, nodes: int = 3) -> tuple[NDArray, NDArray]:
     """Nodes (K, count) and weights (K,) of a quadrature for `count` independent standard normal numbers, K = nodes^count.
 
-    The weighted sum over the K nodes is an expectation, exact for polynomials of degree below 2 * `nodes` in each number.
+    The sum of weight * f(node) over the K nodes is E[f]. It is exact if f is a polynomial with a degree below 2 * `nodes` in
+    each of the `count` numbers.
     """
     whole_number("the number of draws", count, 1)
     one, weights = gauss(nodes)

@@ -30,7 +30,7 @@ class Failure(NamedTuple):
 
 
 def ties(copy: SimpleNamespace) -> None:
-    """Raise Noticed if a function of the copy differs from the last side of an entry that is tied to it.
+    """Raise Noticed if a tie fails, that is, if a function of the copy differs from the last side of the tie's entry.
 
     The error names the function that is probably faulty.
     """
@@ -53,7 +53,7 @@ def failures(entries: dict[str, Entry]) -> list[Failure]:
     """
     failing = []
     for id, statement in computed().items():
-        words = {}                                          # several ties can have the same function: call it only once
+        words = {}                                          # several ties can share one function, called only once
         for number, tie in enumerate(entries[id].ties):
             if (tie.function, tie.draws) not in words:
                 words[tie.function, tie.draws] = failure_of(entries[id], statement.random[0], tie)
@@ -63,9 +63,9 @@ def failures(entries: dict[str, Entry]) -> list[Failure]:
 
 
 def failure_of(entry: Entry, run: Run, tie: Tie) -> str:
-    """Compare the result of a tie with the last side of its entry.
+    """Call the function of a tie, and compare its result with the last side of the entry.
 
-    Return "" if they agree, otherwise a text with both numbers. If the call raises an error, return the error as a text.
+    Return "" if the two agree, otherwise a text with both numbers. If the call raises an error, return the error as a text.
     """
     try:
         link = tied_link(entry, run, tie)
@@ -77,10 +77,10 @@ def failure_of(entry: Entry, run: Run, tie: Tie) -> str:
 def blamed(failing: list[Failure]) -> list[str]:
     """Return the tied functions that best explain the failures.
 
-    A tie also calls functions other than the one in its name, so the name is not enough. Return the function that runs in
-    the largest number of failing ties. If there are several such functions, count all ties in which each of them runs,
-    failing or not, and return the function that runs in the fewest ties. If these numbers are equal too, return all
-    functions with these numbers.
+    A tie is named after one function of minivae, but the fault can be in another function that the tie calls. So count the
+    failing ties in which a function runs, and return the function with the largest count. If several functions have the
+    largest count, count all ties in which each of these functions runs, and return the function with the smallest count. If
+    several functions are equal in this count, too, return all of them.
     """
     ran = functions_run()
     failed = [ran[one.id, one.number] for one in failing]
@@ -92,9 +92,9 @@ def blamed(failing: list[Failure]) -> list[str]:
 
 @functools.cache
 def functions_run() -> dict[tuple[str, int], set[str]]:
-    """Return {(id of the entry, index of the tie): names of all minivae functions that run when the tie is called}.
+    """Return {(id of the entry, index of the tie): names of all minivae functions that run in a call of the tie}.
 
-    The ties call an unchanged copy of minivae.
+    To find these functions, call each tie with an unchanged copy of minivae.
     """
     entries, copy = entries_of(()), f"minivae{SUFFIX}."
     found = {}
@@ -118,12 +118,12 @@ def functions_run() -> dict[tuple[str, int], set[str]]:
 
 @functools.cache
 def computed() -> dict[str, Computed]:
-    """Return {id: computed sides} for all entries with ties; cached, because every copy of minivae is compared with them."""
+    """Return {id: computed sides} for all entries with ties. The dict is cached: every copy is compared with it."""
     return {entry.id: stated(entry) for entry in ledger.entries() if entry.ties}
 
 
 def stated(entry: Entry) -> Computed:
-    """Compute the sides of an entry: those of its second form or, without a second form, those of its printed form."""
+    """Compute the sides of an entry's second form. If it has no second form, compute the sides of its printed form."""
     return Computed(entry.rows[-1].repair or entry.printed, entry.tolerance, DRAWS, 0)
 
 
@@ -131,4 +131,4 @@ def stated(entry: Entry) -> Computed:
 def sources() -> tuple[str, ...]:
     """Return the names of the modules that contain entries with ties."""
     tied = {entry.ties[0].function.__module__ for entry in ledger.entries() if entry.ties}
-    return tuple(name for name in sys.modules if name in tied)      # in the order of their first import
+    return tuple(name for name in sys.modules if name in tied)      # in the order in which the modules were first imported

@@ -26,8 +26,9 @@ from derivations.engine.numerics import (
 from minivae.likelihood import Gaussian
 from minivae.vae import VAE
 
-# Finite tables: one row for each x, one column for each z. The functions return arrays (n, rows, columns), or arrays with
-# one row or one column, such as p(x), (n, rows, 1).
+# Finite tables: one row for each x, one column for each z. The functions return arrays (n, rows, columns). A result that
+# does not depend on z has only one column: p(x) has the shape (n, rows, 1). A result that does not depend on x has only one
+# row: p(z) has the shape (n, 1, columns).
 
 TABLE = joint("p_xz", "p(x, z)")
 ENCODER = conditional("q", "q(z|x)")
@@ -61,8 +62,8 @@ def given(both: NDArray, condition: NDArray, name: str = "the condition") -> NDA
     return both / condition
 
 
-# An event is an array with 1 for each outcome in the event, and 0 for each other outcome of a finite space. `atoms` has the
-# probability of each outcome.
+# An event is an array with one number for each outcome of a finite space: 1 if the outcome is in the event, 0 if not.
+# `atoms` has the probability of each outcome.
 
 ATOMS = pmf("atoms", r"P(\omega)", 12, simple=((0.25, 0.25, 0.25, 0.25), (0.1, 0.2, 0.3, 0.4)))
 
@@ -97,7 +98,10 @@ def conditioned(atoms: NDArray, condition: NDArray) -> NDArray:
 
 
 def chance(name: str, latex: str, simple=(0.5, 0.1, 0.25, 0.9), top: int = 100):
-    """A probability k/100, at most top/100. Two such p, q are equal or clearly different, so log p - log q is accurate."""
+    """A probability k/100, with k from 1 to `top`.
+
+    Two probabilities p and q of this kind are equal, or differ by at least 1/100. So log p - log q is accurate.
+    """
     make = lambda raw: np.ceil(top / (1 + np.exp(-1.7 * raw))) / 100  # noqa: E731
     return Symbol(name, latex, "> 0, a probability; drawn in hundredths", 1, make, simple)
 
@@ -114,7 +118,7 @@ MU_P, SIGMA_P = real("mu_p", r"\mu_p", simple=(0, 1, -1)), positive("sigma_p", r
 PAIR = (MU_Q, SIGMA_Q, MU_P, SIGMA_P)
 ENCODED = (MU_Q, SIGMA_Q)
 
-# Gaussians with two coordinates: pairs with independent coordinates, pairs with any covariance
+# Pairs (q, p) of Gaussians with two coordinates: first with independent coordinates, then with any covariance
 
 MUS_Q, SIGMAS_Q = vector("mu_q", r"\mu_q", 2, simple=((0, 0), (1, -1))), positives("sigma_q", r"\sigma_q", 2)
 MUS_P = Symbol("mu_p", r"\mu_p", "real", 2, lambda raw: 1.2 * raw + 0.5, ((0.5, 1), (-1, 0.5)))     # differs from mu_q
@@ -204,7 +208,8 @@ def pick(values: NDArray, index: NDArray) -> NDArray:
     return np.take_along_axis(values, index.astype(int) - 1, axis=-1)
 
 
-# Vectors: z ~ N(0, I) has two coordinates, x = b + W z + s eps has three. The posterior has a full covariance.
+# Vectors: z ~ N(0, I) has two coordinates, and x = b + W z + s eps has three coordinates. The posterior has a full
+# covariance.
 
 MATRIX_W = Symbol("W", "W", "real, 3 by 2", 6, lambda raw: raw.reshape(-1, 3, 2), (
     [[1, 0], [0, 1], [1, 1]], [[1, 0], [0, 2], [0, 0]], [[1, 1], [0, 0], [0, 0]],
