@@ -45,7 +45,7 @@ def is_least(value: float, kl, apart: float) -> bool:
 
 
 def is_near(values, expected, tolerance: float = 1e-5) -> bool:
-    """Return True if numbers computed from the curves equal the expected ones within the tolerance."""
+    """Return True if every number in `values` differs from the expected number by at most the tolerance."""
     return np.allclose(values, expected, rtol=0, atol=tolerance)
 
 
@@ -58,7 +58,10 @@ def covering() -> dict[str, NDArray]:
 
 
 def check_forward(p: NDArray, q: NDArray, kl: float, valley: tuple[float, float]) -> None:
-    """Check that q has the least KL(p || q), the mean and variance of p, and a quarter of its mass in the valley |z| < 1."""
+    """Check that q has the least KL(p || q). Also check that the mean and variance of q are those of p.
+
+    q must have a quarter of its mass in the valley, |z| < 1.
+    """
     shows(is_near(p, mixture(APART)), "p has its modes at -3 and 3")
     shows(is_near(valley, (0.02272, 0.24817)), "q has a quarter of its mass in the valley, p hardly any")
     shows(is_least(kl, kl_forward, APART), "no Gaussian has a smaller KL(p || q)")
@@ -107,7 +110,7 @@ def hill(axes: Axes, p: NDArray) -> None:
 
 
 def on_one_mode() -> dict[str, NDArray]:
-    """Return the curves of cards-24: p with distant bells, two best fits to it, p with near bells, the best fit to it."""
+    """Return the curves of cards-24: p with distant bells and its two best fits, and p with near bells and its best fit."""
     right, left = fit_reverse(APART, APART), fit_reverse(APART, -APART)
     return {
         "p": mixture(APART),
@@ -119,7 +122,7 @@ def on_one_mode() -> dict[str, NDArray]:
 
 
 def check_reverse(p: NDArray, right: NDArray, left: NDArray, near_p: NDArray, near_q: NDArray) -> None:
-    """Check that every fit has the least KL(q || p), and that the fit to two near bells covers both."""
+    """Check that every fit has the least KL(q || p). Check that one fit covers both bells of p if the bells are near."""
     shows(is_near(p, mixture(APART)) and is_near(near_p, mixture(NEAR)), "the bells of p lie at +-3, and at +-0.8")
     shows(is_near((area(right, 1), area(p, 1)), (0.02620, 0.02272)), "2.6 % of q and 2.3 % of p lie in the valley")
     kls = [divergence(q, p) for q in (right, left)]
@@ -133,9 +136,10 @@ def check_reverse(p: NDArray, right: NDArray, left: NDArray, near_p: NDArray, ne
 
 @styled
 def reverse(drawn: dict[str, NDArray] | None = None) -> Drawn:
-    """cards-24: draw the q with the least KL(q || p), at the left for distant bells of p, at the right for near bells.
+    """cards-24: draw the q with the least KL(q || p) for two mixtures p.
 
-    If the bells are distant, q covers only one of them. If they are near, q covers both.
+    In the left panel, the bells of p are distant, and q covers only one bell. In the right panel, the bells are near, and q
+    covers both bells.
     """
     drawn = drawn or on_one_mode()
     check_reverse(**drawn)

@@ -35,7 +35,7 @@ def parents(found: set[Arrow], end: str) -> set[str]:
 def edges(vae: VAE) -> tuple[set[Arrow], set[Arrow]]:
     """Return the edges that lead to x, and the edges that lead to z.
 
-    The decoder's output contains the parameters of p(x|z), so the parents of this output are the parents of x.
+    The decoder's output contains the parameters of p(x|z). So every parent of the decoder's output is a parent of x.
     """
     found = probed(vae)
     return {(a, "x") for a in parents(found, "out")}, {(a, "z") for a in parents(found, "z")}
@@ -44,8 +44,8 @@ def edges(vae: VAE) -> tuple[set[Arrow], set[Arrow]]:
 def repeated(vae: VAE) -> set[str]:
     """Return the letters of {x, z, phi, theta} that have a separate value for each data point.
 
-    To find them, change one letter: x or z of the first data point, or all weights phi or theta. The letter is in the
-    result if z and the output change for the first data point only.
+    To find these letters, change one letter after another: x of the first data point, z of the first data point, all
+    weights phi, all weights theta. A letter is returned if its change changes z and the output of only the first data point.
     """
     rng = np.random.default_rng(2)
     x = rng.random((4, vae.features))
@@ -76,7 +76,10 @@ RADIUS = 0.42
 
 
 def check_model(vae: VAE) -> None:
-    """Raise NotShown if the edges or the letters in the plate differ between model and figure, or if p(z) has parameters."""
+    """Raise NotShown if the figure has other edges than the model, or other letters in the plate.
+
+    Also raise NotShown if p(z) has parameters.
+    """
     found = edges(vae)
     for mine, drawn, name in zip(found, (GENERATIVE, INFERENCE), ("generative", "inference")):
         missing, extra = (", ".join(f"{a} -> {b}" for a, b in sorted(ab)) for ab in (drawn - mine, mine - drawn))
@@ -104,7 +107,7 @@ def plate(vae: VAE | None = None) -> Drawn:
     axes.text(left + w - 0.15, bottom + 0.13, "$N$", ha="right", va="bottom", size=13, color=GREY)
     for name, (x, y) in PLACES.items():
         if name in IN_PLATE:
-            fill = "#e3e3e3" if name == "x" else "white"    # grey means observed
+            fill = "#e3e3e3" if name == "x" else "white"    # a grey circle is an observed variable
             axes.add_patch(Circle((x, y), RADIUS, fc=fill, ec=DARK, lw=1.3, zorder=3, gid=name))
         axes.text(x, y, LETTERS[name], ha="center", va="center", size=15, zorder=4, gid=f"letter {name}")
     for a, b in sorted(generative):

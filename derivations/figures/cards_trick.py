@@ -12,11 +12,11 @@ from minivae.gaussian import log_normal_backward, reparameterize, reparameterize
 
 MU, LOG_VAR = 1.0, 0.0                                      # sigma = 1
 DRAWS = 500
-TRUTH = 2 * MU                                              # derivative in mu of E[z^2], which is mu^2 + sigma^2
+TRUTH = 2 * MU                                              # d/dmu E[z^2], where E[z^2] = mu^2 + sigma^2
 
 
 def drawn_z(mu, log_var, eps: NDArray) -> dict[str, NDArray]:
-    """Return z as a random generator draws it from N(mu, sigma^2): a constant, with derivatives 0 in mu and sigma."""
+    """Return z as a constant, as if a generator had drawn it from N(mu, sigma^2). Its derivatives in mu and sigma are 0."""
     return {"z": reparameterize(MU, LOG_VAR, eps)}
 
 
@@ -39,7 +39,7 @@ def estimates(eps: NDArray) -> dict[str, NDArray]:
 
 
 def behind(sampler, eps: NDArray) -> dict[str, set[str]]:
-    """Return, for each result of a sampler, the parameters (mu, log_var) that change the result at fixed noise."""
+    """Return {name of a sampler's result: the parameters, mu or log_var, that change the result if the noise is fixed}."""
     slopes = {
         "mu": lambda name: complex_step(lambda mu: sampler(mu, LOG_VAR, eps)[name], MU),
         "log_var": lambda name: complex_step(lambda log_var: sampler(MU, log_var, eps)[name], LOG_VAR),
@@ -50,7 +50,7 @@ def behind(sampler, eps: NDArray) -> dict[str, set[str]]:
 def check_arrows(eps: NDArray, left, right, backward) -> tuple[set[str], set[str]]:
     """Check the arrows of both schematics. Raise NotShown if an arrow is wrong.
 
-    Return the parameters that a gradient reaches through z: one set for the left schematic, and one for the right.
+    Return two sets of parameters, for the left and the right schematic: the parameters that get a gradient through z.
     """
     same = np.array_equal(*(sampler(MU, LOG_VAR, eps)["z"] for sampler in (left, right)))
     shows(same, "both sides draw the same z")
@@ -71,7 +71,7 @@ def check_arrows(eps: NDArray, left, right, backward) -> tuple[set[str], set[str
 
 
 def check_spread(eps: NDArray, estimate) -> tuple[dict[str, NDArray], dict[str, tuple[float, float]]]:
-    """Check the three estimators. Return their values at these draws, and the exact mean and standard deviation of each."""
+    """Check the three estimators. Return their values at `eps`, and their exact means and standard deviations."""
     nodes, weights = noise(1, 12)                           # exact for polynomials up to degree 23
     at_nodes, exact = estimate(nodes[:, 0]), {}
     drawn = estimate(eps)
@@ -143,7 +143,7 @@ ROWS = {                                                    # {estimator: (heigh
     "score": (1, "score function", BLUE),
     "path": (0, "reparameterised", ORANGE),
 }
-FIRST, LOW, HIGH = -25, -9, 49                              # x where the estimators' names begin; the two ends of the x axis
+FIRST, LOW, HIGH = -25, -9, 49                              # left end of the estimators' names; the two ends of the x axis
 
 
 def strips(axes: Axes, drawn: dict[str, NDArray], exact: dict[str, tuple[float, float]]) -> None:

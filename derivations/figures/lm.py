@@ -12,7 +12,7 @@ from derivations.figures.common import point, shows
 from minivae.figures.style import BLUE, DARK, GREY, HALO, ORANGE, Drawn, at_right, explain, minus, page, styled
 from minivae.gaussian import kl_diagonal
 
-# lm-3: the logarithm moved inside the integral
+# lm-3: the error of a logarithm inside the integral
 
 BIAS_S, BIAS_X = 0.5, 1.0
 
@@ -35,7 +35,10 @@ def three_lines() -> dict[str, NDArray]:
 
 @styled
 def bias(drawn: dict[str, NDArray] | None = None) -> Drawn:
-    """lm-3: draw ln p(x), the printed integral of ln p(x|z) p(z), and the ELBO with q = p(z|x), which is ln p(x)."""
+    """lm-3: draw three curves: ln p(x), the integral of ln p(x|z) p(z) that the source prints, and the ELBO.
+
+    The ELBO is computed with q = p(z|x), so it is equal to ln p(x).
+    """
     w, evidence, printed, elbo, kl = (drawn or three_lines()).values()
     gap, at_0, at_2 = evidence - printed, np.flatnonzero(w == 0), np.flatnonzero(w == 2)
     shows(len(at_0) == len(at_2) == 1, "w = 0 and w = 2 are among the points")
@@ -88,7 +91,10 @@ def to_ring(z: NDArray) -> NDArray:
 
 
 def slope_area(rho: NDArray) -> NDArray:
-    """Return |det dg/dz| at |z| = rho: g scales lengths along the radius by 1/10, and across it by 1/10 + 1/rho."""
+    """Return |det dg/dz| at |z| = rho.
+
+    g multiplies lengths along the radius by 1/10, and lengths at right angles to the radius by 1/10 + 1/rho.
+    """
     return (0.1 + 1 / rho) / 10
 
 
@@ -101,7 +107,7 @@ def ring(count: int = 1500) -> dict[str, NDArray]:
 
 
 def check_ring(z: NDArray, g: NDArray, area: NDArray, density: NDArray) -> None:
-    """Raise NotShown if the text is false for the points, or if the determinant, the density or the samples are wrong."""
+    """Raise NotShown if the figure's text is false for its points, or if its determinant, density or samples are wrong."""
     rho, radius, count = np.linalg.norm(z, axis=1), np.linalg.norm(g, axis=1), len(z)
     shows(np.all(radius > 1), "no point lies inside the circle")
     across = z[:, 0] * g[:, 1] - z[:, 1] * g[:, 0]
@@ -166,7 +172,7 @@ def circle(axes: Axes, r: float, text: str = "", colour=GREY, lw=0.7, **look) ->
 
 
 def radius_inside(axes: Axes, g: NDArray, density: NDArray) -> None:
-    """Plot a histogram and the density of the points' distances from 0. The plot is in the empty middle of the ring."""
+    """Plot the distances of the points from 0: a histogram and the exact density. Use the empty middle of the ring."""
     inside = axes.inset_axes((-0.55, -0.3, 1.1, 0.62), transform=axes.transData)
     radius = np.linalg.norm(g, axis=1)
     inside.hist(radius, np.arange(1, 1.5, 0.025), density=True, color="#d9d9d9", ec="white", lw=0.6)

@@ -33,8 +33,9 @@ def kl_to_prior(mu: NDArray, sigma: NDArray) -> NDArray:
 def terms() -> dict[str, NDArray]:
     """Return the numbers of lm-43: both terms of the loss, one row for each sigma, one column for each mu.
 
-    "best" and "path" contain points (mu, sigma) at which reconstruction + beta KL is least: "best" for each beta in BETAS,
-    "path" for 400 values of beta. Each point is the posterior of a model with beta s^2 instead of s^2.
+    "best" and "path" contain points (mu, sigma) at which reconstruction + beta KL is least. "best" has one point for each
+    beta in BETAS, and "path" has one point for each of 400 values of beta. Each point is the posterior of a model with
+    beta s^2 instead of s^2.
     """
     mu, sigma = STEP * np.arange(-50, 151), STEP * np.arange(1, 101)[:, None]
     least = lambda beta: np.stack(linear_posterior(W, S * np.sqrt(beta), X), axis=1)  # noqa: E731
@@ -49,7 +50,7 @@ def terms() -> dict[str, NDArray]:
 
 
 def check_sum(mu: NDArray, sigma: NDArray, total: NDArray) -> None:
-    """Raise NotShown if the sum of both terms is not -ELBO."""
+    """Raise NotShown if `total`, the sum of reconstruction and KL, is not -ELBO."""
     coarse = [values[::9, ::9, None] for values in np.broadcast_arrays(mu, sigma)]  # quadrature at all points is slow
     elbo = linear_elbo(W, S, X, *coarse)[..., 0]
     shows(np.allclose(total[::9, ::9], -elbo, rtol=1e-9), "the sum is -ELBO")

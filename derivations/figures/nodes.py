@@ -26,14 +26,14 @@ class Node(NamedTuple):
 
 STYLES = {                                                  # {kind: (half width, half height, radius of the corners, style)}
     "value": (0.45, 0.32, 0.32, {"fc": "white", "ec": DARK, "lw": 1.3}),
-    "data": (0.45, 0.32, 0.32, {"fc": "#e3e3e3", "ec": DARK, "lw": 1.3}),       # grey means observed
+    "data": (0.45, 0.32, 0.32, {"fc": "#e3e3e3", "ec": DARK, "lw": 1.3}),       # a grey box is observed
     "noise": (0.45, 0.32, 0.32, {"fc": "white", "ec": GREY, "lw": 1.3, "ls": (0, (3, 2))}),
     "step": (0.72, 0.45, 0.06, {"fc": "#dceaf5", "ec": BLUE, "lw": 1.3}),
     "term": (1.12, 0.32, 0.06, {"fc": "#f1f1f1", "ec": GREY, "lw": 1.3}),
     "sum": (0.55, 0.38, 0.06, {"fc": DARK, "ec": DARK, "lw": 1.3}),
 }  # fmt: skip
 HEAD = "-|>,head_length=5,head_width=2.6"
-LANE = 0.085                                                # distance of each of two parallel arrows from the centre line
+LANE = 0.085                                                # half of the distance between two parallel arrows
 BACK = {"color": ORANGE, "lw": 1.7}
 
 
@@ -53,10 +53,10 @@ def draw_arrow(
     axes: Axes, patches: dict[str, Patch], start: str, end: str, places: tuple[Place, Place], *,
     both: bool, over: bool = False,
 ) -> None:  # fmt: skip
-    """Draw an arrow between two nodes, from edge to edge; with `both`, also draw a parallel arrow back, for the gradient.
+    """Draw an arrow from the edge of one node to the edge of another. If `both` is True, also draw an arrow back.
 
-    Each of two parallel arrows is moved to the left of its direction, so that they do not overlap. With `over`, the arrow
-    crosses and interrupts another arrow.
+    The arrow back is for the gradient. The two arrows are parallel. Each is moved to the left of its direction, so that they do not overlap. If `over` is True,
+    the arrow crosses another arrow, and the crossed arrow is interrupted.
     """
     a, b = np.array(places)
     along = (b - a) / np.linalg.norm(b - a)
@@ -66,7 +66,7 @@ def draw_arrow(
         arrows += [(f"gradient {end}->{start}", end, start, b - left, a - left, BACK)]
     for gid, tail, head, first, last, look in arrows:
         ends = {"posA": tuple(first), "posB": tuple(last), "patchA": patches[tail], "patchB": patches[head]}
-        if over:                                            # a white band under this arrow interrupts the other arrow
+        if over:                                            # a white band below this arrow hides part of the crossed arrow
             axes.add_patch(FancyArrowPatch(**ends, arrowstyle="-", color="white", lw=6, shrinkA=8, shrinkB=8, zorder=1.5))
         shape = {"arrowstyle": HEAD, "joinstyle": "miter", "shrinkA": 1, "shrinkB": 1, "zorder": 2 if over else 1}
         axes.add_patch(FancyArrowPatch(**ends, **shape, **look, gid=gid))

@@ -21,7 +21,7 @@ def curves() -> dict[str, np.ndarray]:
 
 @styled
 def log_and_tangent(drawn: dict[str, np.ndarray] | None = None) -> Drawn:
-    """Figure 1: draw log t <= t - 1, which is false for the logarithm to base 2. `drawn` may replace `curves()`."""
+    """Figure 1: show that log t is at most t - 1, but log2 t can be larger than t - 1. `drawn` may replace `curves()`."""
     t, log, tangent, log2 = (drawn or curves()).values()
     one, gap = t == 1, log - tangent
     slope = (log[one] - log[np.flatnonzero(one) - 1]) / (1 - t[np.flatnonzero(one) - 1])
@@ -104,7 +104,7 @@ def probed(vae: VAE) -> set[Arrow]:
 
 
 def carrying(found: set[Arrow]) -> set[Arrow]:
-    """Return the arrows a -> b that carry gradients: a depends on a weight, and the loss depends on b."""
+    """Return the arrows a -> b that carry gradients: a weight acts on `a`, and `b` is the loss or acts on the loss."""
     return {
         (a, b) for a, b in found - set(WEIGHTS.items())
         if any(reaches(found, weights, a) for weights in WEIGHTS) and (b == "loss" or reaches(found, b, "loss"))
@@ -112,7 +112,7 @@ def carrying(found: set[Arrow]) -> set[Arrow]:
 
 
 def check_gradient(vae: VAE) -> None:
-    """Raise NotShown if the implemented gradient is 0 in a whole weight matrix or bias of the encoder or decoder."""
+    """Raise NotShown if a weight matrix or a bias of the encoder or decoder has a gradient with only zeros."""
     rng = np.random.default_rng(1)
     gradient = vae.gradient(rng.integers(0, 2, (4, vae.features)).astype(float), vae.draw_noise(rng, 4))
     for part in ("encoder", "decoder"):
@@ -122,7 +122,7 @@ def check_gradient(vae: VAE) -> None:
 
 @styled
 def schematic(vae: VAE | None = None) -> Drawn:
-    """Figure 2: draw the VAE, with every arrow found in the implemented model by `derivations.engine.graph`."""
+    """Figure 2: draw the VAE. `derivations.engine.graph` finds every arrow in the implemented model."""
     vae = vae or small_vae()
     found = probed(vae)
     missing, extra = GRAPH - found, found - GRAPH

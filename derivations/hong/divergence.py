@@ -74,7 +74,7 @@ def bracket(mu, sigma, log_sign, square_sign):
 
 
 def printed_line(mu, sigma):
-    """Return the right side of hong.10, the second line of the displayed formula, with the signs as printed."""
+    """Return the right side of hong.10 with the signs that the source prints. It is line 2 of the displayed formula."""
     return bracket(mu, sigma, 1, 1)
 
 
@@ -184,7 +184,7 @@ def choices_of_beta():
     D, d, v = 3 * 32 * 32, 50, 1 / 4
     (squares, kls), (mean_square, mean_kl) = slopes(np.sum, D, d), slopes(np.mean, D, d)
     normed = (kls / squares) / (mean_kl / mean_square)      # the beta_norm that corresponds to beta = 1
-    implied = squares / mean_square / 2                     # the sigma_theta^2 with squares / (2 sigma_theta^2) = MSE
+    implied = squares / mean_square / 2                     # for this sigma_theta^2, squares / (2 sigma_theta^2) = MSE
     return (
         np.array([normed, 1 / normed, implied, best_variance(v, 1), best_variance(v, 1 / d)]),
         "=", np.array([d / D, D / d, D / 2, v / (v + 1), v / (v + d)]),

@@ -87,7 +87,7 @@ def mean_nll(W, x, mu, sigma):
 )  # fmt: skip
 def best_sigma(W, x, mu, sigma, a):
     D = x.shape[-1]
-    at_mean = total((x - decoded(W, mu)) ** 2)                                  # (n, N, 1)   squared error at the mean of q
+    at_mean = total((x - decoded(W, mu)) ** 2)                                  # (n, N, 1)   squared error if z = mu
     spread = total((a[..., None] * sigma) ** 2 * (W**2).sum(axis=1)[:, None])   # variance of W z under q
     v = need_above_zero("the MSE", (at_mean + spread).mean(axis=1) / D)
     nll_of = mean_nll(W, x, mu, sigma)
@@ -101,7 +101,8 @@ def best_sigma(W, x, mu, sigma, a):
 def optimum_of_one(W, x, mu, sigma):
     """Return minivae's best sigma^2 for one batch, and the mean of -ln p(x|z) for this sigma^2.
 
-    Squared errors are quadratic in the noise, so their mean over the four draws in CORNERS is their exact expectation.
+    A squared error is a quadratic function of the noise. So its mean over the four draws in CORNERS is exactly its
+    expectation.
     """
     z = reparameterize(mu, 2 * log(sigma), CORNERS * np.ones((len(x), 1)))      # (4, N, d)
     log_sigma = optimal_log_sigma(x, decoded(W, z))
