@@ -60,7 +60,7 @@ def covering() -> dict[str, NDArray]:
 def check_forward(p: NDArray, q: NDArray, kl: float, valley: tuple[float, float]) -> None:
     """Check that q has the least KL(p || q). Also check that the mean and variance of q are those of p.
 
-    q must have a quarter of its mass in the valley, |z| < 1.
+    A quarter of the mass of q must lie in the valley, |z| < 1.
     """
     shows(is_near(p, mixture(APART)), "p has its modes at -3 and 3")
     shows(is_near(valley, (0.02272, 0.24817)), "q has a quarter of its mass in the valley, p hardly any")
@@ -122,7 +122,7 @@ def on_one_mode() -> dict[str, NDArray]:
 
 
 def check_reverse(p: NDArray, right: NDArray, left: NDArray, near_p: NDArray, near_q: NDArray) -> None:
-    """Check that every fit has the least KL(q || p). Check that one fit covers both bells of p if the bells are near."""
+    """Check that every fit has the least KL(q || p). Also check that the fit to near bells covers both bells."""
     shows(is_near(p, mixture(APART)) and is_near(near_p, mixture(NEAR)), "the bells of p lie at +-3, and at +-0.8")
     shows(is_near((area(right, 1), area(p, 1)), (0.02620, 0.02272)), "2.6 % of q and 2.3 % of p lie in the valley")
     kls = [divergence(q, p) for q in (right, left)]

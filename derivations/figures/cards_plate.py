@@ -45,7 +45,7 @@ def repeated(vae: VAE) -> set[str]:
     """Return the letters of {x, z, phi, theta} that have a separate value for each data point.
 
     To find these letters, change one letter after another: x of the first data point, z of the first data point, all
-    weights phi, all weights theta. A letter is returned if its change changes z and the output of only the first data point.
+    weights phi, all weights theta. Return each letter for which only the first data point gets a new z and a new output.
     """
     rng = np.random.default_rng(2)
     x = rng.random((4, vae.features))

@@ -55,8 +55,8 @@ def draw_arrow(
 ) -> None:  # fmt: skip
     """Draw an arrow from the edge of one node to the edge of another. If `both` is True, also draw an arrow back.
 
-    The arrow back is for the gradient. The two arrows are parallel. Each is moved to the left of its direction, so that they
-    do not overlap. If `over` is True, the arrow crosses another arrow, and the crossed arrow is interrupted.
+    The arrow back is for the gradient. The two arrows are parallel. Each arrow is moved to the left of its direction, so
+    that the arrows do not overlap. If `over` is True, the arrow crosses another arrow, and the crossed arrow is interrupted.
     """
     a, b = np.array(places)
     along = (b - a) / np.linalg.norm(b - a)
