@@ -105,7 +105,7 @@ def unpacking(file: IO[bytes]) -> Callable[[int], bytes]:
     At the end of the stream, the returned function verifies checksum and length, and refuses further bytes. `gzip.open`
     also verifies checksum and length there, but accepts zeros and a second gzip stream after the end.
     """
-    stream = zlib.decompressobj(wbits=31)                   # wbits=31: gzip; zlib verifies checksum and length
+    stream = zlib.decompressobj(wbits=31)                   # wbits=31 means gzip: zlib verifies checksum and length
 
     def read(count: int) -> bytes:
         try:

@@ -28,7 +28,7 @@ class Given(NamedTuple):
     names: frozenset[str] | None = None                     # all names in the learner's file; None if they are not known
     steps: Sequence[Mapping] = ()                           # variables of the learner's function, for each draw
     replaced: bool = False                                  # True if the function put a new array into a given list
-    open: bool = False                                      # True if a blank is left, or a line failed
+    open: bool = False                                      # True if a blank is left, or a line raised an error
 
 
 class Wrong(NamedTuple):

@@ -175,7 +175,7 @@ def faults(found: dict[str, dict[str, str | None]]) -> list[str]:
     return wrong + [f"no layer of checks notices the bug {name}" for name in missed]
 
 
-# A bug without its name
+# A bug, handed out without its name
 
 
 def handed(seed: int) -> SimpleNamespace:
