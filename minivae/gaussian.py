@@ -69,6 +69,6 @@ def log_standard_normal(z: NDArray) -> NDArray:
     return -(z * z + LOG_2PI).sum(axis=-1) / 2
 
 def log_standard_normal_backward(d_out, z):
-    """d/dz log N(z; 0, I) = -z   [beyond.48]"""
+    """Gradient in z:  d/dz log N(z; 0, I) = -z   [beyond.48]"""
     same_axes(z, summed=d_out)
     return -d_out[..., None] * z

@@ -116,7 +116,7 @@ class Likelihood:
         return x
 
     def start(self) -> tuple[float, ...]:
-        """The initial value of the parameter in `scale`."""
+        """The first value of log_sigma if `scale` names it, else ()."""
         return ()
 
     def fit(self, x: NDArray, out: NDArray, *scale: NDArray, refit: bool = True) -> tuple[NDArray, ...]:
@@ -128,7 +128,7 @@ class Likelihood:
         raise NotImplementedError
 
     def log_prob_backward(self, d_out: NDArray, x: NDArray, out: NDArray, *scale: NDArray) -> tuple[NDArray, ...]:
-        """Gradients in `out` and in `scale`."""
+        """The gradient in `out`, then the gradient in log_sigma if `scale` names it."""
         raise NotImplementedError
 
     def mean(self, out: NDArray) -> NDArray:
@@ -140,7 +140,7 @@ class Likelihood:
         raise NotImplementedError
 
     def output_for(self, mean: NDArray) -> NDArray:
-        """The decoder's output that gives this mean. A new model uses it to start at the mean of the data."""
+        """The output of the decoder for which E[x|z] is this mean. The decoder of a new model starts with this output."""
         raise NotImplementedError
 
 

@@ -49,7 +49,7 @@ class VAE:
     likelihood, activation : Likelihood, str
         Bernoulli(), Binomial(n) or Gaussian(sigma); "tanh" or "relu".
     beta : float
-        Weight of the KL. Minus the loss estimates a lower bound of log p(x) if beta = 1, a looser one if > 1, none if < 1.
+        Weight of the KL. beta = 1: -loss estimates a lower bound of log p(x); > 1: a looser bound; < 1: perhaps no bound.
     estimator, objective : str
         "analytic", "sampled" or "path" (for the KL and its gradient); "elbo" or "iwae". See the module `objective`.
     noise : bool

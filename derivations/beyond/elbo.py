@@ -229,13 +229,13 @@ def draws_of(K, J):
 
 
 def chances_of(K, q):
-    """Return (..., M): for each row of `counts` (see `draws_of`), the probability that K draws from q have these counts."""
+    """Return (..., M): the probability that K draws from q have the counts of row m of `counts` (see `draws_of`)."""
     counts, orders = draws_of(K, q.shape[-1])
     return orders * np.prod(q[..., None, :] ** counts, axis=-1)
 
 
 def mean_weights(K, w):
-    """Return (..., M): for each row of `counts` (see `draws_of`), the mean weight `1/K sum_k w_k` of the K draws.
+    """Return (..., M): the mean weight `1/K sum_k w_k` of K draws with the counts of row m of `counts` (see `draws_of`).
 
     w (..., J) has the weight of each of the J values.
     """

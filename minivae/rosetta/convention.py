@@ -93,13 +93,13 @@ class Convention:
 
     @property
     def on_features(self) -> float:
-        """Return c such that the first term of `written`, u reduce_B reduce_D r, equals c mean_B sum_D r."""
+        """Return the factor c of the reconstruction term: u reduce_B reduce_D r = c mean_B sum_D r (see `written`)."""
         over_features = 1 / self.features if self.reduce == "mean" else 1.0
         return self.recon_weight * over_features * (self.batch if self.batch_reduce == "sum" else 1)
 
     @property
     def on_latents(self) -> float:
-        """Return c such that reduce_B reduce_J KL, without its weight v, equals c mean_B sum_J KL."""
+        """Return the factor c of the KL term without its weight v: reduce_B reduce_J KL = c mean_B sum_J KL."""
         over_latents = 1 / self.latent if self.kl_reduce == "mean" else 1.0
         return over_latents * (self.batch if self.kl_batch_reduce == "sum" else 1)
 

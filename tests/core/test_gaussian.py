@@ -196,7 +196,7 @@ def test_kl_and_entropy_of_full_covariances_equal_their_definitions(size):
         close(entropy_full(cov_q), entropy, rel=1e-10, abs_=1e-12)
 
 
-def test_kl_full_equals_the_integral_over_the_plane():
+def test_kl_full_equals_a_numerical_integral_over_two_dimensional_z():
     """Compute the integral as a sum over a grid of z. The previous test uses a change of variables instead."""
     mu_q, cov_q = np.array([0.3, -0.2]), np.array([[1.0, 0.6], [0.6, 0.8]])
     mu_p, cov_p = np.array([-0.5, 0.1]), np.array([[0.9, -0.3], [-0.3, 1.4]])

@@ -327,7 +327,7 @@ def test_data_are_refused_if_their_mean_overflows(tmp_path, capsys):
     assert printed.startswith("minivae: --data must be small enough to have a mean") and printed.count("\n") == 1
 
 
-def test_link_from_a_csv_file_to_a_device_is_refused_at_once(tmp_path):
+def test_csv_file_that_is_a_link_to_a_device_is_refused(tmp_path):
     (tmp_path / "zeros.csv").symlink_to("/dev/zero")
     with pytest.raises(DataError, match=r"zeros\.csv: a regular file is expected"):
         data.load(str(tmp_path / "zeros.csv"))

@@ -44,7 +44,7 @@ def test_gap_parts_of_a_linear_model_agree_with_their_closed_forms(model):
 
 @pytest.mark.slow
 @settings(max_examples=20)
-@example(1, Binomial(5), 2)                                 # a node next to the border of the grid is left out
+@example(1, Binomial(5), 2)                                 # for this seed, the grid leaves out a node at its border
 @example(200327, Binomial(5), 2)                            # a search with few nodes ends 1.7e-4 nats below the best ELBO
 @given(st.integers(0, 2**32 - 1), st.sampled_from([Bernoulli(), Binomial(5), Gaussian(0.5)]), st.integers(1, 2))
 def test_gap_parts_of_a_nonlinear_model_are_consistent(seed, likelihood, latent):
