@@ -63,7 +63,8 @@ COMMANDS = {                                                # {fixture: command 
 
 def pytest_collection_finish():
     """Exclude imported objects from garbage collection and collect less often; this saves 6 s of 240 s of test time."""
-    # At its first test, Hypothesis uses gc to find random generators. gc does not find frozen objects, so run a test first.
+    # At its first test, Hypothesis uses gc to check that some object refers to its random generator. gc ignores
+    # frozen objects, so run a test first.
     given(none())(lambda nothing: None)()
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)

@@ -29,7 +29,7 @@ class Size:
 class Start:
     """The model and the batch with which every contender starts. A contender is an implementation that is timed.
 
-    The losses and gradients of the contenders are compared with the noise `eps`.
+    `eps` is the noise for which the losses and gradients of the contenders are compared.
     """
 
     def __init__(self, size: Size):

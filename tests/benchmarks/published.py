@@ -150,7 +150,7 @@ def nll(vae, x, k: int, processes: int = 1) -> tuple[float, float]:
 
     parts = np.array_split(x, max(1, len(x) // 100))
     progress, bounds, errors = Progress(len(parts)), [], []
-    with ProcessPoolExecutor(processes) as pool:            # not threads: they would speed up only the matrix products
+    with ProcessPoolExecutor(processes) as pool:            # not BLAS threads: they speed up only the matrix products
         for found in pool.map(bounds_of, repeat(vae), parts, repeat(k), range(len(parts))):
             bounds.append(found.iw_bound)
             errors.append(found.iw_bound_se)
@@ -180,7 +180,7 @@ def run(name: str, options: argparse.Namespace) -> dict:
     dataset = whole.binarized() if setting.binarize else whole
     training, seconds = train_or_resume(name, dataset, epochs, options.out)
     done = {"setting": name, **setting._asdict(), "epochs_done": training.epoch - 1, "seconds": round(seconds, 1)}
-    done["MiB"] = round(peak_so_far())                      # peak memory of the training, so read before the measurement
+    done["MiB"] = round(peak_so_far())                      # peak of the training; the measurement below could raise it
     test_x = dataset.few(options.rows or len(dataset.test_x)).test_x
     began = time.perf_counter()
     if setting.binarize:

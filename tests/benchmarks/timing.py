@@ -25,8 +25,9 @@ class Contender(Protocol):
 def run_with_threads(module: str, threads: int, cores: int | None = None) -> int | None:
     """Run `module` with the same arguments in a new process limited to this many threads; return its exit code.
 
-    If the thread variables already have this number, as in the new process, return None and start no process. The new
-    process can use `threads` cores. Give `cores` for a module that starts more processes: then it can use `cores` cores.
+    If the thread variables already have this number, as in the new process, return None and start no process. If
+    the system can limit the cores, the new process can use only `threads` cores. For a module that starts more processes,
+    give `cores`: the number of cores that all these processes together can use.
 
     A new process is needed because NumPy reads the thread variables when it is imported. XLA, the compiler of JAX, ignores
     these variables. So its threads are limited only if the system can limit the cores.

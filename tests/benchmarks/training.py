@@ -259,8 +259,8 @@ def installed() -> tuple[list[str], list[str]]:
 def prepare(size: Size, names: list[str]) -> tuple[dict, list[str]]:
     """Make the contenders. Return {name: contender} for those without a fault, and a sentence about each fault.
 
-    A fault is an error, or a wrong loss or gradient. Rooflines compute only matrix products, with or without Adam, so they
-    have no loss to check.
+    A fault is a wrong loss or gradient, or an error of another library. An error in our own code is raised. Rooflines
+    compute only matrix products, with or without Adam, so they have no loss to check.
     """
     start = Start(size)
     reference = Minivae(start)

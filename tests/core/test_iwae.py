@@ -41,8 +41,8 @@ def test_iwae_with_one_draw_equals_the_sampled_elbo_bit_for_bit(likelihood, dtyp
 def test_two_draws_give_a_higher_mean_iwae_bound_than_one_draw():
     """Compare the mean loss with two draws and the mean loss with one draw.
 
-    Quadrature nodes replace the draws. With two draws, the mean is a weighted sum over all pairs of nodes. With one draw, it
-    is a weighted sum over all nodes.
+    Quadrature nodes replace the draws. With two draws, the mean is a weighted sum over all pairs of nodes. With one draw,
+    the mean is a weighted sum over all nodes.
     """
     vae, x, _ = random_problem(2, Gaussian("learned"), rows=2, latent=1, **IWAE)
     eps, weights = noise_nodes(1, 2, nodes=40)              # (K, B, 1), (K,)
@@ -52,7 +52,7 @@ def test_two_draws_give_a_higher_mean_iwae_bound_than_one_draw():
 
 
 def jensen_gain(log_w):
-    """Subtract the mean of log_w (L, B) over the draws from the importance-weighted bound; return the mean over the data."""
+    """Return the importance-weighted bound minus the mean of log_w (L, B) over the draws, as a mean over the data."""
     return (iw_bound(log_w) - log_w.mean(axis=0)).mean()
 
 

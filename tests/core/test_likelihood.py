@@ -103,7 +103,7 @@ def test_binomial_is_the_only_likelihood_for_counts():
 
 @every_likelihood
 def test_log_prob_is_equal_for_broadcast_and_for_repeated_decoder_output(likelihood):
-    """Decoder output of shape (3, 1, 4) is broadcast to all five data points. Repeated, it has shape (3, 5, 4)."""
+    """Decoder output of shape (3, 1, 4) is broadcast to all five data points. Repeated output has shape (3, 5, 4)."""
     rng = np.random.default_rng(1)
     x, out = random_data(rng, likelihood, rows=5), rng.normal(size=(3, 1, 4))
     scale_values = (np.array(0.3),) * len(likelihood.scale)
@@ -242,7 +242,7 @@ def test_likelihood_is_frozen_and_hashable(likelihood):
 
 
 @given(st.floats(0.01, 0.99))
-def test_decoder_output_for_a_given_mean_has_this_mean(p):
+def test_method_output_for_returns_the_output_with_a_given_mean(p):
     for likelihood, mean in ((Bernoulli(), p), (Binomial(16), 16 * p), (Gaussian(), p)):
         mean = np.array([mean])
         close(likelihood.mean(likelihood.output_for(mean)), mean, rel=1e-14)
@@ -318,7 +318,7 @@ def test_cached_coefficients_cannot_be_changed_and_samples_keep_the_dtype():
 
 HALF_LOG_2PI = 0.91893853320467274178
 EIGHT = np.array([20.25, -20.25, 0.5, -3.125, 104, -60.5, 7.75, -(2.0**-10)])           # eight logits, exact in float32
-# {number of trials: (eight values x, one for each of the eight logits; the sum of their log p(x|z))}
+# {number of trials: (x for each of the eight logits; sum of log p(x|z) over these eight values of x)}
 SEEN = {
     1: ([1, 0, 0, 0, 1, 0, 1, 1], -1.7111422974365195489),
     16: ([16, 0, 9, 2, 16, 0, 16, 7], -5.6422534238346890027),

@@ -177,7 +177,7 @@ def test_one_page_and_vae_have_equal_parameters_after_322_steps():
     compare_training(executed(ast.parse(SOURCE)), digits(), 7, rel=1e-9)
 
 
-def test_training_prints_equal_numbers_in_one_page_and_in_the_package():
+def test_one_page_prints_the_numbers_that_the_class_vae_computes():
     compare_training(executed(ast.parse(SOURCE)))
 
 

@@ -173,7 +173,7 @@ def test_vae_gradient_is_the_gradient_of_its_loss(likelihood, activation, depth)
     """Check every case by complex step, and some also by central differences, which need no complex numbers.
 
     There are six settings: likelihood, activation, depth, samples, beta and estimator. The test tries only half of all their
-    combinations, but any five of the settings occur in all combinations.
+    combinations. But for any five settings, it tries every combination of these five.
     """
     turn = LIKELIHOODS.index(likelihood) + [*ops.ACTIVATIONS].index(activation) + [*HIDDEN].index(depth)
     for i, choice in enumerate(itertools.product([0, 1], range(4), [0, 1])):
@@ -193,7 +193,7 @@ def test_vae_gradient_is_the_gradient_of_its_loss(likelihood, activation, depth)
 @every_likelihood
 @every_estimator
 def test_gradient_for_an_unused_parameter_is_exactly_zero(likelihood, estimator):
-    """Check that `backward` writes 0 as the gradient for a sigma that is not learned. Before, `buffer` is all NaN."""
+    """Check that `backward` writes 0 as the gradient for a sigma that is not learned. At first, `buffer` has only NaN."""
     vae, x, eps = random_problem(8, likelihood, estimator=estimator)
     buffer = vae.params.like(np.full_like(vae.params.flat, np.nan))
     assert vae.backward(x, eps, vae.forward(x, eps), buffer) is buffer
@@ -437,7 +437,7 @@ def test_every_result_has_the_dtype_of_the_model(likelihood, estimator, dtype):
 @every_likelihood
 @every_estimator
 def test_backward_in_float32_never_uses_float64(likelihood, estimator, monkeypatch):
-    """Check the arguments and the results of every backward function.
+    """Check the arguments and the results of `mlp_backward`, `reparameterize_backward` and the likelihood's backward.
 
     It is not enough to check the final gradient, which is float32 even if an intermediate step uses float64.
     """

@@ -451,7 +451,7 @@ MANY = 64 * 2**20
         "npz bomb", "npz with too large a shape", "valid 32 MiB",
     ],  # fmt: skip
 )
-def test_memory_for_reading_is_limited_by_the_size_in_the_header(tmp_path, reader, content, end, most):
+def test_memory_for_reading_is_limited_even_if_the_header_is_wrong(tmp_path, reader, content, end, most):
     (tmp_path / "file").write_bytes(content())
     start = time.perf_counter()
     ended, memory = cost(tmp_path / "file", reader)

@@ -263,7 +263,7 @@ def test_check_table_shows_statement_and_verdict_and_error_of_each_row(planted, 
     assert re.search(r"^equation +2 +1 +1 +4$", out, re.MULTILINE) and re.search(r"^faults +\. +1 +1 +2$", out, re.MULTILINE)
 
 
-def test_json_output_of_command_check_has_all_keys_and_all_verdicts(planted, capsys):
+def test_json_output_of_command_check_has_the_promised_keys_and_verdicts(planted, capsys):
     code, out, err = run(capsys, "check", "odaibo.901", "odaibo.903", "--json", "-q")
     chain, free = json.loads(out)
     promised = {
@@ -532,7 +532,7 @@ def claims():
     LEDGER.update(before)
 
 
-def test_command_errata_prints_first_faults_then_loose_wording_and_then_damaged_copies(claims, capsys):
+def test_command_errata_prints_faults_then_loose_wording_then_damaged_copies(claims, capsys):
     code, out, err = run(capsys, "errata", "hong")
     assert out.splitlines() == [
         "hong.2 +1  slip   A t is missing.", "hong.1     loose  True only for t = 0.",

@@ -184,7 +184,7 @@ def test_undecided_is_refused_as_an_expected_verdict():
 
 
 @pytest.mark.parametrize("expected", ["holds-if", "slip", "wrong", "defines"])
-def test_true_statement_matches_no_expected_verdict_except_holds(expected):
+def test_true_equation_holds_even_if_a_fault_or_condition_is_expected(expected):
     judgement = judged(lambda a: ((a + 1) ** 2, "=", a**2 + 2 * a + 1), verdict=expected)
     assert judgement.verdict == "holds" and not judgement.ok
 
@@ -342,8 +342,9 @@ def test_tight_point_without_a_value_for_every_letter_is_refused():
 
 
 # Assumptions. `needs` states the assumption of an entry. The points in `outside` violate the assumption. A true row gets the
-# conditional verdict, `holds-if`, under two conditions: some link of the entry fails or is undefined at each point in
-# `outside`, and the row itself fails at one or more points in `outside`.
+# conditional verdict, `holds-if`, under two conditions. First, some link of the entry fails or is undefined at each point in
+# `outside`. Second, the row itself fails at one or more of these points. If the entry has a text `undefined`, an undefined
+# row counts as failing, too.
 
 
 def log_square(s):
@@ -486,7 +487,7 @@ def test_conditional_verdict_requires_that_a_link_fails_at_every_outside_point()
     assert [judgement.verdict for judgement in judge(entry)] == ["holds"] * 2
 
 
-def test_expected_verdict_of_a_link_without_an_assumption_may_be_holds():
+def test_link_that_needs_no_assumption_can_have_the_expected_verdict_holds():
     entry = enter(partly, (S,), rows="ab", needs="s > 0", outside={"s": -1}, verdict={"b": "holds"})
     assert all(judgement.ok for judgement in judge(entry))
 
