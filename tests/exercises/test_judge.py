@@ -1,6 +1,7 @@
 """The judge passes correct solutions, however they are written. In wrong solutions it names the error and no other error."""
 
 import cProfile
+import gc
 import profile
 import sys
 
@@ -329,7 +330,11 @@ def test_judge_restores_an_earlier_profiler_and_sends_it_all_events():
 
 def test_pythons_profile_counts_calls_of_a_learners_function_while_it_is_judged():
     profiler = profile.Profile()
-    verdict = profiler.runcall(verdict_on, 10, STEPS)
+    gc.disable()                                            # `profile` fails if gc closes a generator in the meantime
+    try:
+        verdict = profiler.runcall(verdict_on, 10, STEPS)
+    finally:
+        gc.enable()
     profiler.create_stats()
     calls = {name: each[1] for (_, _, name), each in profiler.stats.items()}
     assert calls["gaussian_log_prob_backward"] >= 4 and verdict.findings[0].array == "sigma"
