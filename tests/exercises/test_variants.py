@@ -36,7 +36,7 @@ UNREACHED = {"bernoulli_log_prob": 62, "mlp_backward": 38}   # number of variant
 def telling(arrays, right):
     """Return True if at least one array is wrong for at least one draw of the inputs.
 
-    An array is ignored if it has no finite entry for one of the draws, because NaN does not show which mistake was made.
+    An array is ignored if it has no finite entry for one of the draws: NaN and infinity do not show which mistake was made.
     """
     pairs = zip(arrays.values(), zip(*right))
     return any(not compare.equal(a, b) and all(np.isfinite(each).any() for each in a) for a, b in pairs)

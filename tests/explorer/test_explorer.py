@@ -168,7 +168,7 @@ def test_box_of_a_posterior_contains_nearly_all_of_its_probability(digits):
         assert np.exp(log_joint - exact.log_px[i]).sum() * step.prod() == pytest.approx(1, abs=0.005)
 
 
-def test_page_is_valid_utf8_and_has_binomial_coefficients_to_the_largest_count():
+def test_page_is_utf8_and_has_binomial_coefficients_up_to_the_largest_count():
     rng = np.random.default_rng(0)
     vae = VAE.init(rng, 5, 2, (4,), likelihood=Binomial(60_000))
     x = np.float32([[0, 3, 5, 7, 900]])
@@ -213,7 +213,7 @@ def test_train_mentions_the_explore_command_if_the_page_is_large(tmp_path, monke
     assert f"or     minivae explore {out}\n" in capsys.readouterr().out and not (out / "explorer.html").exists()
 
 
-def test_explore_command_writes_the_chosen_rows_but_does_not_overwrite_files(run, tmp_path, capsys):
+def test_explore_command_writes_the_first_rows_and_overwrites_only_on_request(run, tmp_path, capsys):
     command = ["explore", str(run), "--rows", "5", "--json", "--out", str(tmp_path / "new" / "a.html")]
     assert cli.main(command) == 0
     document = json.loads(capsys.readouterr().out)
@@ -618,7 +618,7 @@ def test_page_announces_choices_once_and_keeps_the_focus(shown, digits):
     assert page.evaluate("heard.length") == 2 and f"z = {place};" in page.evaluate("heard[1]")
     names = page.evaluate("['map', 'mean', 'original'].map(id => $(id).getAttribute('aria-label'))")
     assert place in names[0] and place in names[1] and f"data point {i}, class" in names[2]
-    page.evaluate("repaint()")                              # a change of the window's size must not be announced
+    page.evaluate("repaint()")                              # as after a change of the window's size; nothing is announced
     page.evaluate(pause)
     assert page.evaluate("heard.length") == 2
     names = "[$('posterior').getAttribute('aria-label'), $('judged').ariaBusy]"
@@ -751,7 +751,7 @@ def test_class_names_are_shown_as_text_and_not_as_html(browser, tmp_path):
     (("Iris-setosa", "Iris-virginica", "Iris-versicolor"), ["se", "vi", "ve"]), (("NK cell", "B cell"), ["N", "B"]),
     ((" ", "a"), ["0", "1"]), (("sample a", "sample"), ["0", "1"]),
 ])
-def test_class_names_are_shortened_as_far_as_they_remain_different(browser, tmp_path, classes, short):
+def test_class_names_become_a_few_different_letters_or_the_label_number(browser, tmp_path, classes, short):
     vae, data = model("optimal")
     labels = np.arange(12) % len(classes)
     text = build(vae, replace(data, train_y=labels, test_y=labels, classes=classes), "named")

@@ -338,8 +338,8 @@ def test_loss_curves_print_the_measured_elbo_instead_of_the_last_record():
     (dot,) = [line.get_xydata() for line in elbo.lines if line.get_marker() == "o"]
     np.testing.assert_array_equal(dot, [[20, -58.04]])
     assert "held out \u221258.0" in [text.get_text() for text in elbo.texts]
-    # The labels of the reconstruction and of the KL have no numbers. Each recorded value comes from one draw of z, so the
-    # recorded reconstruction minus the recorded KL differs from the measured ELBO.
+    # The labels of the reconstruction and of the KL have no numbers. Each recorded held-out value comes from one draw of z
+    # per data point, so the recorded reconstruction minus the recorded KL differs from the measured ELBO.
     for axes in parts:
         assert {text.get_text() for text in axes.texts if "starts" not in text.get_text()} == {"training", "held out"}
     assert not any(line.get_marker() == "o" for line in drawn("loss_curves")[0].axes[0].lines)
@@ -505,7 +505,8 @@ def test_manifold_shows_decoder_means_at_normal_quantiles_and_z_1_is_horizontal(
     np.testing.assert_allclose(tiles(axes, 5), expected, rtol=1e-12)
     assert axes.images[0].origin == "upper" and axes.images[0].get_extent() == [0, 5, 0, 5]
     assert not np.ma.getmaskarray(axes.images[0].get_array()).any()             # no gaps
-    for axis in (axes.xaxis, axes.yaxis):                   # the tick with the label z is at 5 P(Z < z), Z ~ N(0, 1)
+    # The map is 5 images wide and high. The tick with the label z is at 5 P(Z < z), for a standard normal Z.
+    for axis in (axes.xaxis, axes.yaxis):
         mass = [NormalDist().cdf(float(name.replace("\u2212", "-"))) for name in names(axis)]
         np.testing.assert_allclose(axis.get_ticklocs(), 5 * np.array(mass), rtol=1e-12)
     white, black = axes.images[0].get_clim()
@@ -597,8 +598,8 @@ def test_class_name_is_near_the_class_median_or_a_line_leads_there():
     for label, centre, place, distance in zip((0, 1, 7), centres, places, away):
         if distance > 0.33:
             np.testing.assert_allclose(lines[style.CLASSES[label]], [centre, place], atol=0.01)
-    # `right` is the fraction of codes for which the nearest median is the median of their own class. This is true for every
-    # code of class 0, but not for every code of the classes 1 and 7, because these two classes overlap.
+    # `right` is the fraction of codes that are nearer to the median of their own class than to any other median. All codes
+    # of class 0 count, but only a part of the codes of the classes 1 and 7, because these two classes overlap.
     assert 0.33 < right < 1
 
 

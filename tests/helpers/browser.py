@@ -125,7 +125,7 @@ class Browser:
         return self
 
     def evaluate(self, script):
-        """Return the value of a JavaScript expression. If it returns a promise, wait for the promise's value."""
+        """Return the value of a JavaScript expression. If this value is a promise, return the promise's result."""
         result = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in result:
             raise RuntimeError(result["exceptionDetails"].get("exception", {}).get("description", script))

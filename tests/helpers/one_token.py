@@ -24,7 +24,7 @@ NAMES = {
 
 
 class Mutant(NamedTuple):
-    """A mutant: `name` states the place, both tokens and the line. Like a `Bug` of the museum, it has a list of changes."""
+    """A mutant: `name` states the place, the old and the new token, and the line. A `Bug` has `changes`, too."""
 
     name: str
     changes: list[Change]

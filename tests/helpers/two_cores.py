@@ -61,7 +61,7 @@ def grouped_by_file(items: list, slow_fixtures: frozenset) -> list[list]:
 def queue_of(count: int) -> int:
     """Return a pipe (its end for reading) that contains the number of every file, as one byte.
 
-    A byte can be read only once: the process that reads the byte runs the tests of this file.
+    Each byte can be read only once. The process that reads a byte runs the tests of the file with this number.
     """
     queue, end = os.pipe()
     os.write(end, bytes(range(count)))
@@ -70,10 +70,10 @@ def queue_of(count: int) -> int:
 
 
 def tests_to_run(files: list[list], queue: int) -> Iterator[tuple]:
-    """Yield pairs of a test and the next test of its file, for the files that this process takes from the queue.
+    """Take files from the queue until it is empty. For each test of a file, yield the test and the next test of the file.
 
     A process takes its next file only when all tests of the current file are done. So when the last test of a file runs, the
-    next test is not known yet. The pair then ends with `None`: pytest ends all fixtures, also those of the session.
+    next test is not known yet. The pair then ends with `None`, so pytest ends all fixtures, also those of the session.
     """
     for index in iter(lambda: os.read(queue, 1), b""):
         file = files[index[0]]

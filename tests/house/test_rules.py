@@ -79,7 +79,7 @@ def place_of(path):
 
 
 def wrong_imports(module, tree):
-    """Yield the imports of later layers in a module of minivae; such imports are forbidden."""
+    """Yield every forbidden import of a module of minivae: the imported module is in a later layer."""
     for dotted, line in imported(tree, "minivae"):
         source = module_of(dotted, [f"minivae.{name}" for name in LEVEL])
         if source and LEVEL[source.split(".")[1]] > LEVEL[module]:

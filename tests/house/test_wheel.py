@@ -81,7 +81,7 @@ def run_in(directory, built, commands):
 
 
 @pytest.mark.slow
-def test_every_command_runs_with_the_built_packages_and_without_the_repository(built, tmp_path):
+def test_listed_commands_run_with_the_built_packages_and_without_the_repository(built, tmp_path):
     assert {path.name for path in built.iterdir()} == {"minivae", "derivations"}
     assert (built / "minivae" / "museum" / "README.md").exists()       # `derivations book` needs a table of this page
     found = run_in(tmp_path, built, COMMANDS)

@@ -190,7 +190,7 @@ def test_loss_with_the_recommended_kl_weight_is_an_elbo(c):
 
 
 # Entry hong.11 of the ledger: if a loss sums over the D features and the J latent dimensions, the KL has the weight beta. If
-# the loss averages over them, the equivalent weight is beta J / D.
+# the loss averages over features and latent dimensions, the equivalent weight is beta J / D.
 
 
 @given(powers_of_ten(-3, 3), st.integers(1, 5000), st.integers(1, 200))
@@ -224,8 +224,8 @@ def test_gradients_by_rosetta_equal_both_sides_of_equation_hong_11(seed):
 def linear_model(w, s, beta, variance):
     """Return a model with p(x|z) = N(x; w z, s^2) and q(z|x) = N(0, variance).
 
-    For x = 0, the squared error is (w z)^2. Its mean over the two draws ONE_SIGMA equals its exact mean over q(z|x), so the
-    loss has no random error.
+    For x = 0, the squared error is (w z)^2. The mean of (w z)^2 over the two draws ONE_SIGMA equals the exact mean over
+    q(z|x), so the loss has no random error.
     """
     vae = VAE.init(np.random.default_rng(0), 1, 1, (), dtype=np.float64, likelihood=Gaussian(s), beta=beta)
     vae.params.flat[:] = 0
@@ -238,7 +238,7 @@ AT_ZERO, ONE_SIGMA = np.zeros((1, 1)), np.array([[[1.0]], [[-1.0]]])    # x = 0;
 
 
 @given(powers_of_ten(-1, 1), powers_of_ten(-1, 1), powers_of_ten(-2, 2), powers_of_ten(-3, 1))
-def test_loss_is_never_below_minus_log_px_unless_beta_is_below_1(w, s, beta, variance):
+def test_loss_is_at_least_minus_log_px_for_beta_1_or_more(w, s, beta, variance):
     vae = linear_model(w, s, max(beta, 1.0), variance)
     assert -vae.loss(AT_ZERO, ONE_SIGMA) <= exact_log_px(vae, AT_ZERO).log_px[0] + 1e-9
     best = 1 / (1 + w**2 / (beta * s**2))                   # the best variance of the encoder

@@ -74,7 +74,7 @@ def test_error_for_a_damaged_model_file_mentions_the_file(tmp_path, member, arra
 
 
 STATE = {"m": np.zeros(3), "order": np.arange(3)}
-# {case: (arrays, numbers, words of the error)}. `read` would refuse these arrays and numbers.
+# {case: (arrays, numbers, words of the error)}. `save` must refuse these arrays and numbers: they cannot be read back.
 NOT_LOADED = {
     "object": ({"m": np.array([1, None])}, {"epoch": 1}, "training/m holds Python objects"),
     "unpicklable": ({"m": np.array([lambda: 0])}, {"epoch": 1}, "training/m holds Python objects"),

@@ -201,7 +201,11 @@ CALLS = ("open", "write", "flush", "fsync", "replace")
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("nth", range(1, 4))
 def test_run_on_disk_survives_any_failing_call(tmp_path, monkeypatch, call, nth):
-    """Let one call of the function `call` fail, as on a full disk. A save writes three files, so `nth` is 1, 2 or 3."""
+    """Let one call of the function `call` fail, as on a full disk.
+
+    A save opens, flushes and replaces three files, so `nth` is 1, 2 or 3. The first three calls of `write` are all for
+    config.json.
+    """
     training = fresh()
     run = runs.Run(runs.create(tmp_path / "run"), CONFIG, [], checkpoint.Saved(training.vae, *training.state()))
     history = run_on(training, 3)
@@ -560,7 +564,7 @@ def test_run_can_be_resumed_after_a_stop_at_the_last_step(tmp_path, uninterrupte
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_run_can_be_resumed_after_a_stop_during_its_last_save(tmp_path, uninterrupted, monkeypatch, number, code):
+def test_run_can_be_resumed_if_stopped_directly_after_its_last_save(tmp_path, uninterrupted, monkeypatch, number, code):
     path, write = tmp_path / "run", runs.write
 
     def stopped(run):
