@@ -101,7 +101,7 @@ def optimal_log_sigma(x: NDArray, mean: NDArray) -> NDArray:
 class Likelihood:
     """Interface of a likelihood. `out` is the decoder's output. If `takes_counts`, the data are counts 0..n, not fractions.
 
-    `scale` has the name of the parameter: ("log_sigma",) for the Gaussian, else (). Methods get the value in `*scale`.
+    `scale` has the name of the parameter: ("log_sigma",) for the Gaussian, else (). Methods get this parameter as `*scale`.
     """
 
     name: str

@@ -39,8 +39,8 @@ def judged_items(options: argparse.Namespace, found: list) -> list:
 def draws_and_seed(options: argparse.Namespace) -> tuple[int, int]:
     """Check and return `--draws` and `--seed`.
 
-    Refuse a number of draws that is too large here, before an entry is judged. Otherwise NumPy would raise an error while
-    an entry is judged, and the error would look like a fault of the entry.
+    Too many draws are refused here, before an entry is judged. Otherwise NumPy would raise an error while an entry is
+    judged, and the error would look like a fault of the entry.
     """
     from minivae.checks import refuse, whole_number
 

@@ -15,8 +15,8 @@ def compare_command(options: argparse.Namespace) -> int:
     """Print the notation of all sources, and compare their results for the same quantities.
 
     A quantity is computed by several entries, and by some functions of minivae. Each result is compared with the definition
-    of the quantity. Return 1 if a function of minivae differs from the definition, or if an entry differs although its
-    verdict is "holds", "holds-if" or "defines". With --markdown, only the notation is printed, and nothing is compared.
+    of the quantity. The results of minivae, and of entries with the verdict "holds", "holds-if" or "defines", must equal
+    the definition: return 1 if one of them differs. With --markdown, only the notation is printed, and nothing is compared.
     """
     from derivations.engine import ledger
     from derivations.pages import terminal

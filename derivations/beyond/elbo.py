@@ -99,7 +99,7 @@ def linear_vae(W, b, s, mu, sigma, **settings) -> VAE:
 
 
 def by_minivae(f, signature):
-    """Vectorise f: f takes one value of each letter, and the returned function takes n values of each letter."""
+    """Vectorise f, which takes one value of each argument. The returned function takes n values of each argument."""
     return np.vectorize(f, signature=signature)
 
 
@@ -250,7 +250,7 @@ def bound_of(K, q, w):
 def bound_of_the_others(K, q, w):
     """Return L_K from K + 1 draws: leave out each draw in turn, and average the K + 1 results."""
     counts = draws_of(K + 1, w.shape[-1])[0]                                # (M, J)
-    # others[m, j] has the counts of row m after one draw of value j is left out
+    # others[m, j] has the counts of row m without one draw of value j
     others = counts[:, None, :] - np.eye(w.shape[-1])                       # (M, J, J)
     of_others = np.einsum("...j,mzj->...mz", w, np.maximum(others, 0)) / K
     return total(times(chances_of(K + 1, q), times(counts / (K + 1), log(of_others)).sum(axis=-1)))

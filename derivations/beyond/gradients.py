@@ -214,7 +214,7 @@ def eq_13(mu, sigma, kink):
     return (
         slopes(lambda mu, var: total(widths * density(z_u, mu, sqrt(var)) * f) * sigma, mu, sigma**2),
         "=", np.hstack([E(slope), E(slope * eps) / (2 * sigma)]),
-        "=", np.hstack([E(slope), E(curvature) / 2]),       # if kink = 1, f' jumps at z = 0; `curvature` has no jump
+        "=", np.hstack([E(slope), E(curvature) / 2]),       # if kink = 1, f' jumps at z = 0; `curvature` omits this jump
         "=", np.hstack([cos(mu), -sin(mu) / 2]) * exp(-(sigma**2) / 2),
     )  # fmt: skip
 

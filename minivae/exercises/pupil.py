@@ -128,7 +128,7 @@ def of_adam(function: Callable, arguments: list) -> Any:
 
 
 def of_check(function: Callable, arguments: list) -> Any:
-    """Call a learner's check with several versions of the module `gaussian`; return an array, True where it rejects one.
+    """Call a learner's check with several versions of the module `gaussian`. Return an array: True for rejected versions.
 
     There is one version for each name in `arguments[0]`. For the name "", the version has no bug. For the name of a bug of
     the museum, the version has this bug.
@@ -266,7 +266,7 @@ def without(tree: ast.FunctionDef, line: int) -> str:
 
 
 def again(tree: ast.FunctionDef, file: str, names: dict) -> Callable:
-    """Compile a learner's function again after a change of its tree; it can use the names defined in the learner's file."""
+    """Compile the changed tree of a learner's function. The new function can use the names defined in the learner's file."""
     local: dict = {}
     exec(compile(ast.fix_missing_locations(ast.Module([tree], [])), file, "exec"), names, local)
     return local[tree.name]

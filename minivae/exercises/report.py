@@ -22,7 +22,7 @@ def counted(verdicts: Iterable[Verdict]) -> list[Verdict]:
 
 
 def document(verdict: Verdict) -> dict:
-    """Return a verdict as plain JSON types. In names of wrong versions, `...` replaces the code of the solution."""
+    """Return a verdict as plain JSON types. In names of wrong versions, `...` replaces code, which may show the solution."""
     exercise = verdict.exercise
     head = {"number": exercise.number, "name": exercise.name, "file": f"{exercise.stem}.py", "status": verdict.status}
     names = [[re.sub("`.*?`", "`...`", name) for name in each.names] for each in verdict.findings]
@@ -33,7 +33,7 @@ def document(verdict: Verdict) -> dict:
 def lines_of(verdict: Verdict) -> list[str]:
     """Return the verdict as lines of text; findings with the same status and cause are printed together."""
     found = {finding.status for finding in verdict.findings}
-    open_ = verdict.status == "wrong" and found <= {"right", "not started"}     # all that is filled in is right
+    open_ = verdict.status == "wrong" and found <= {"right", "not started"}     # every finding is right or not started
     lines = [f"{verdict.exercise.stem}: {'not finished' if open_ else verdict.status}"]
     right = [finding for finding in verdict.findings if finding.status == "right"]
     if many := len(verdict.findings) > 8:

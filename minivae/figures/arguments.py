@@ -50,8 +50,9 @@ def classes_of(
     """Return labels (rows,) as integers, and {label: Class} for all classes in order; without labels, (None, {}).
 
     `classes` gives the names of all classes of the data set. With it, a class has the same colour in every figure, even if
-    `labels` has only some of the classes. Without it, the classes are those in `labels`. The colour of a class depends on
-    the number of the class if all numbers are from 0 to 9; otherwise on the position of the class in the list of classes.
+    `labels` has only some of the classes. Without it, the classes are those in `labels`. If all class numbers are from
+    0 to 9, the number of a class determines its colour. Otherwise, the position of the class in the list of classes
+    determines the colour.
     """
     if labels is None:
         return None, {}

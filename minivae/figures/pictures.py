@@ -81,7 +81,7 @@ def prior_samples(
 
     `pixels` contains the smallest, the average and the largest pixel value of the data. If `pixels` or the data x are
     given, the caption contains the average pixel of the data, too. The average pixel of the new images may differ,
-    because the decoder is not trained at values of z that are far from every code of the data.
+    because q(z), the distribution of the codes of the data, is not exactly N(0, I).
     """
     shape, n = shape_of(vae, image_shape), checks.whole_number("n", n, 1)
     z = checks.generator("rng", rng).standard_normal((n, vae.latent))

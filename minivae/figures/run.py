@@ -17,9 +17,9 @@ def all_figures(
     vae: VAE, data: Dataset, history: Sequence, rng: np.random.Generator, log_px: float | None = None,
     elbo: float | None = None,
 ) -> dict[str, Drawn]:  # fmt: skip
-    """Return {name: (figure, alt text)} for every figure that can be drawn for this model, its history and held-out data.
+    """Return {name: (figure, alt text)} for the figures of a training, of its model and of the held-out data.
 
-    `log_px` and `elbo` are averages over the held-out data, measured after training. If one is `None`, it is not drawn.
+    `log_px` and `elbo` are averages over the held-out data, measured after training. A value that is `None` is not drawn.
     """
     return training_figures(vae, history, log_px, elbo, len(data.test_x)) | model_figures(vae, data, rng)
 

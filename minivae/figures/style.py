@@ -81,8 +81,8 @@ def show(
     """Draw images (n, D) as one picture with `columns` tiles per row, from the top left.
 
     gap: empty pixels around a tile. span: x coordinates of the picture's left and right edge (default: 0 and `columns`, so
-    a tile is one unit wide). ink: images; with a Gaussian likelihood, the smallest value in them is drawn white, and the
-    largest value black (default: `images`). names: texts to the left of the rows. notes: texts to the right.
+    a tile is one unit wide). ink: pixel values (default: `images`). With a Gaussian likelihood, the smallest pixel value of
+    `ink` is drawn white, and the largest one black. names: texts to the left of the rows. notes: texts to the right.
     """
     (H, W), rows = (side + 2 * gap for side in shape), math.ceil(len(images) / columns)
     left, right = span or (0, columns)

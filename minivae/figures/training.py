@@ -269,7 +269,7 @@ def rate_distortion(points: Sequence, swept: str) -> Drawn:
 
 
 def draw_rates(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -> None:
-    """Draw a point (rate, distortion) for each model, and a line on which the ELBO is that of the best model.
+    """Draw a point (rate, distortion) for each model, and the line of all pairs with the ELBO of the best model.
 
     If beta was swept, draw a ring around the point of the model with beta = 1.
     """
@@ -298,7 +298,8 @@ def draw_rates(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -
 def label_places(points: NDArray, names: Sequence[str]) -> NDArray:
     """Return the centre of each label in inches, (K, 2).
 
-    Each label is next to its point, on the side where it covers the fewest points and earlier labels.
+    Labels are placed one by one. Each label is next to its point, on the side where it covers the fewest points and labels
+    placed before.
     """
     sides = np.array([(1, 1), (1, 0), (1, -1), (0, 1), (0, -1), (-1, 1), (-1, 0), (-1, -1)])
     halves = np.array([(0.045 * len(name) + 0.05, 0.09) for name in names])     # half the widths and heights of labels
@@ -312,7 +313,7 @@ def label_places(points: NDArray, names: Sequence[str]) -> NDArray:
 
 
 def draw_use(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -> None:
-    """Draw a bar for each training: the KLs of all latent dimensions, stacked. Above, write how many of them are active."""
+    """Draw a bar for each training: stacked KLs of all latent dimensions. Above, write the number of active dimensions."""
     highest = max(point.rate for point in points) or 1.0
     for i, point in enumerate(points):
         top = np.cumsum(point.kls)

@@ -186,7 +186,7 @@ def show_matrix(options: argparse.Namespace) -> int:
 
 
 def report_faults(found: dict) -> int:
-    """Print the faults of the layers of checks on stderr; return 1 if there are any."""
+    """Print the sentences of `tour.faults` to stderr; return 1 if at least one sentence is printed."""
     faults = tour.faults(found)
     for fault in faults:
         tell(f"minivae: {fault}")

@@ -50,7 +50,7 @@ def load(names: Iterable[str], changes: Sequence[Change] = ()) -> dict[str, Modu
     Raises ValueError if the lines to replace do not occur exactly once.
     """
     names = list(names)
-    packages = frozenset({"minivae", "derivations"})        # always both: for another set, `compiled` would compile again
+    packages = frozenset({"minivae", "derivations"})        # always both, so that `compiled` finds cached results
     finder = Finder(packages, tuple(changes))
     sys.meta_path.insert(0, finder)
     try:
@@ -88,7 +88,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 @functools.cache
 def compiled(source: Path, changes: tuple[Change, ...], packages: frozenset) -> CodeType:
-    """Compile the changed source of a file. Where the file imports one of `packages`, the result imports the copy."""
+    """Compile the changed source of a file. Each import of one of `packages` becomes an import of its copy."""
     tree = ast.parse(changed(source.read_text(encoding="utf-8"), changes))
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and not node.level:

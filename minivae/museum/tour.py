@@ -33,8 +33,9 @@ OF_MODEL = ("beta", "estimator", "objective")
 class Report(NamedTuple):
     """Results of a trained model, in nats per image.
 
-    The code that trained the model, right or broken, also computes these results. Only `log_px` is always computed by the
-    right code. A number is None if it is infinite or NaN, or if training ended with an error.
+    The code that trained the model, right or broken, also computes these results. Only `log_px` is computed by the right
+    code, with one exception: see `right_log_px`. A number is None if it is infinite or NaN, or if training ended with an
+    error.
     """
 
     loss: float | None = None                               # loss of the training rows
@@ -165,7 +166,7 @@ def alone(found: dict[str, dict[str, str | None]]) -> dict[str, list[str]]:
 
 
 def faults(found: dict[str, dict[str, str | None]]) -> list[str]:
-    """Return a sentence for each fault of the layers of checks.
+    """Return a sentence for each layer of checks that finds a fault in the right model, and for each unnoticed bug.
 
     A layer of checks must find no fault in the right model, and at least one layer of checks must notice each bug.
     """
