@@ -61,9 +61,9 @@ def _(w, s, x, z):
     )  # fmt: skip
 
 
-# The four lines of the displayed formula should equal L = ln p(x) - KL(q(z|x) || p(z|x)). In this KL, the logarithm ln(q/p)
-# is computed as an integral, by quadrature. The lines of the formula are computed with np.log. So the check compares two
-# independent computations of the logarithm.
+# The four lines of the displayed formula should equal L = ln p(x) - KL(q(z|x) || p(z|x)). In this KL, and in the KL of line
+# 4, the logarithm ln(q/p) is computed as an integral, by quadrature. All other logarithms are computed with np.log. So the
+# check of lines 1 to 3 compares two independent computations of ln(q/p).
 
 KL_TO = r"\mathrm{KL}(q(z|x)\parallel"
 SPLIT = r"\int q(z|x)\ln p(x|z)\,dz"

@@ -354,7 +354,7 @@ def eq_39(mu_q, sigma_q, mu_p, sigma_p):
     def expanded(x):
         return (x - mu_q) ** 2 + 2 * (x - mu_q) * (mu_q - mu_p) + (mu_q - mu_p) ** 2
 
-    # Step c repeats the side with three terms. The trapezoid rule computes the repeated side, so the check can fail.
+    # Both sides of step c are the same formula. Only the right side uses the trapezoid rule, so the sides can differ.
     by_trapezoid = integrate(lambda x: normal(x, mu_q, sigma_q) * expanded(x), mu_q, sigma_q)
     mixed, constant = E_q(lambda x: (x - mu_q) * (mu_q - mu_p)), E_q(lambda x: (mu_q - mu_p) ** 2 + 0 * x)
     term_by_term = E_q(lambda x: (x - mu_q) ** 2) + 2 * mixed + constant

@@ -24,7 +24,7 @@ class Around(NamedTuple):
 
     targets: Targets
     figures: dict[str, tuple[str, str]]                     # {name: (address of the picture, alt text)}
-    related: dict[str, list[tuple[str, str]]]               # {id: (anchor, title) of each question, lesson, convention, bug}
+    related: dict[str, list[tuple[str, str]]]               # {entry or row id: (anchor, title) of each related article}
     groups: dict[str, list[str]]                            # {group of faults: ids of the ledger rows in it}
     first: dict[str, str]                                   # {name of a figure: id of the first entry that shows it}
 

@@ -32,7 +32,7 @@ def chapters(answers: list[questions.Answer], of_bugs: dict[str, list[str]]) -> 
 
 
 def related(answers: list[questions.Answer], of_bugs: dict[str, list[str]]) -> dict[str, list[tuple[str, str]]]:
-    """Return {id: (anchor, title) of every question, lesson, convention and bug that belongs to the entry}."""
+    """Return {id of an entry or row: (anchor, title) of every question, lesson, convention and bug about it}."""
     found = [(id, (f"question.{i}", answer.question)) for i, answer in enumerate(answers, 1) for id in answer.ids]
     for one in lessons():
         title = f"lesson {one.number}: {one.question} (minivae exercises lesson {one.number})"
@@ -110,9 +110,9 @@ def exhibit(bug: Bug, names: list[str]) -> Html:
 
 
 def matrix() -> list[Html]:
-    """Return the table of the museum's README: it has a row for each bug and a column for each kind of checks (layer).
+    """Return a paragraph, a list that explains the layers (kinds of checks), and the table of the museum's README.
 
-    If this README is not installed, return [].
+    The table has a row for each bug and a column for each layer. If this README is not installed, return [].
     """
     if not MATRIX.exists():
         return []

@@ -173,7 +173,7 @@ count faults, not rows: a fault of several rows is counted once.
 Number of faults: {slips + wrong} (slips: {slips}, wrong lines: {wrong})."""
 
 
-COUNTED = {                                                 # {title of a column: the column counts rows with these verdicts}
+COUNTED = {                                                 # {title of a column: verdicts of the rows that it counts}
     "hold": ("holds", "holds-if", "defines", "figure", "prose"),
     "of them under an assumption": ("holds-if",),
     "loose wording": ("loose",),
@@ -184,7 +184,7 @@ COUNTED = {                                                 # {title of a column
 def counts(items: list[Judged]) -> list[int]:
     """Return the number of all rows, the number of rows for each column of `COUNTED`, and two numbers of faults.
 
-    These two are the number of slips and the number of wrong lines. Several rows with the same fault count as one fault.
+    The last two numbers count slips and wrong lines. Several rows with the same fault count as one fault.
     """
     rows = [judgement for item in items for judgement in item.rows]
     numbers = [sum(judgement.verdict in verdicts for judgement in rows) for verdicts in COUNTED.values()]

@@ -111,9 +111,9 @@ def statement(entry: Entry, row: Row) -> str:
 def sample(form: Form) -> dict:
     """Return a simple point: every letter has one of its simple values. The function tries three points.
 
-    1. Letters with the same rule, such as "> 0", have different simple values: the first letter has its second value, the
-       second letter has its third value, and so on. A letter with too few simple values has its last one. The first simple
-       value of a letter is often special: mu = 0, sigma = 1. Equal letters (q = p) are special, too.
+    1. Letters with the same rule, such as "> 0", have different simple values. The first of these letters has its second
+       value, the second letter has its third value, and so on. A letter with too few simple values has its last one. The
+       first simple value of a letter is often special: mu = 0, sigma = 1. Equal letters (q = p) are special, too.
     2. Every letter has its second simple value.
     3. Every letter has its first simple value.
 
@@ -298,9 +298,10 @@ def source_record(entry: Entry, row: Row) -> dict:
 
 
 def link_records(item: Judged) -> list[dict]:
-    """Return a record for every link of an entry. If each link is a row, the record has the verdict of this row.
+    """Return a record for every link of an entry.
 
-    Otherwise, the record has the state of the link as its verdict.
+    If an entry has one row for each link, the record of a link has the verdict of its row. Otherwise, the verdict in the
+    record is the state of the link.
     """
     made = []
     for judgement in item.rows:

@@ -90,7 +90,7 @@ def chain(latex: str, values: list, width: int, indent: str = "  ") -> list[str]
     """Write a chain with one side on each line; the value of the side is at the right."""
     printed = sides(latex)
     texts = [value_text(value) for value in values] or [""] * len(printed)
-    if len(printed) != len(texts):                          # the number of sides is not the number of values
+    if len(printed) != len(texts):                          # the formula has more or fewer sides than values
         printed, texts = [("", unicode(latex))], ["   ".join(texts)]
     lead = max(columns(relation) for relation, _ in printed) + 1 if len(printed) > 1 else 0
     begin, more = len(indent) + lead, " " * (len(indent) + lead + 4)
@@ -107,7 +107,7 @@ def chain(latex: str, values: list, width: int, indent: str = "  ") -> list[str]
 
 
 def at_point(form: Form, values: dict, width: int, indent: str = "  ") -> list[str]:
-    """Write a form, and the values of its sides at a point. If the form raises an error at this point, write the error."""
+    """Write a form, and the values of its sides at a point. If the form raises an error there, write only the error."""
     try:
         return chain(form.latex, sides_at(form, values), width, indent)
     except ValueError as error:

@@ -214,7 +214,10 @@ def outside(text: str) -> str:
 
 
 def script(kind: str, text: str) -> str:
-    """Write a subscript or superscript in Unicode's small letters. If a letter has no small form, write _ or ^ before it."""
+    """Write a subscript or superscript in Unicode's small letters.
+
+    If a letter has no small form, or if a superscript has brackets, write _ or ^ before the text.
+    """
     table, compact = (LOWERED if kind == "_" else RAISED), text.replace(" ", "")
     if compact and all(letter in table for letter in compact) and not (kind == "^" and "(" in compact):
         return "".join(table[letter] for letter in compact)

@@ -36,8 +36,8 @@ TESTS = Path(__file__).parents[2] / "tests"
 class Place(NamedTuple):
     """A public function of minivae.
 
-    The entries in `tied` call the function. The docstring of the function cites the entries in `cited`. If a cited entry is
-    in `tied`, it is left out of `cited`. The files in `tests` use the function.
+    The entries in `tied` call the function. The docstring of the function cites the ids in `cited`: ids of entries and rows.
+    Ids that are in `tied` are left out of `cited`. The files in `tests` use the function.
     """
 
     name: str

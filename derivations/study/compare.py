@@ -257,6 +257,9 @@ def quantity_lines(quantity: Quantity, compared: list[Compared], width: int) -> 
 
 
 def contradictions(compared: list[Compared]) -> list[str]:
-    """Return the names of the versions that differ from the definition, although their verdict says that they hold."""
+    """Return the names of the versions that should agree with the definition, but differ from it.
+
+    Entries that hold, and functions of minivae, should agree with the definition.
+    """
     holds = ("holds", "holds-if", "defines", "in the model")
     return [one.name for one in compared if one.verdict in holds and not one.apart <= AGREE]

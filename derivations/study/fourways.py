@@ -128,7 +128,7 @@ def digits(a: float, b: float, scale: float) -> int:
 
 
 def agrees(given: Problem, gradients: Sequence[Gradient]) -> bool:
-    """Return True if every component agrees in enough digits. ENOUGH has the required number of digits for each way.
+    """Return True if the gradients agree in enough digits in every component. ENOUGH has the number of digits for each way.
 
     With the KL estimator "path", the gradient by hand omits the score of q. The average of this score over the noise is 0.
     So only the averages over the noise are compared.

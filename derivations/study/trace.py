@@ -62,7 +62,7 @@ class Line:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """Ledger ids of the functions that the line calls. If it calls none, ids of the function around it."""
+        """Ledger ids of the functions that the line calls. Without such ids: ids of the function that contains the line."""
         return self.called_ids or self.function_ids
 
     @property
@@ -240,8 +240,9 @@ def training_step(given: Problem) -> tuple[list[Line], list[Line]]:
 def step_text(lines: Iterable[Line], width: int, named: tuple = ()) -> Iterator[str]:
     """Yield the text for each line of code: a heading, the trace of the called functions, and the computed numbers.
 
-    Lines that compute no number and have no step number are skipped. `named` has the numbers that the calling line assigns.
-    These numbers are shown below the calling line, not inside the called function.
+    A line without a step number is skipped if neither the line nor a function that it calls computes a number. If `lines`
+    ran in a called function, `named` has the numbers that the line with the call assigns. These numbers are shown below the
+    line with the call, not inside the called function.
     """
     for line in lines:
         above = (*line.made.values(), *(named if line.source.startswith("return") else ()))
@@ -259,7 +260,7 @@ def step_text(lines: Iterable[Line], width: int, named: tuple = ()) -> Iterator[
 
 
 def short(value: NDArray) -> str:
-    """Write a number with at most five digits. Write an array as nested lists; outer axes of length one are left out."""
+    """Write a number with at most five digits, and an array as nested lists without axes of length one (except the last)."""
     value = np.asarray(value)
     while value.ndim > 1 and len(value) == 1:
         value = value[0]

@@ -538,7 +538,7 @@ def shell(words, **environment):
     ("derivations trace --step <&-", 0, "backward"),
     ("derivations check odaibo.1 2>/dev/full", 0, "no unexpected verdict"),
 ])  # fmt: skip
-def test_closed_or_full_stream_does_not_change_the_exit_code(quick, words, code, out):
+def test_closed_stream_or_full_stderr_does_not_change_the_exit_code(quick, words, code, out):
     found = shell(words.format(shlex.quote(str(quick[0]))))
     assert found[0] == code and out in found[1] and found[2] == "" and (out or found[1] == ""), found
 

@@ -42,7 +42,10 @@ def test_killed_second_process_raises_child_process_error():
 
 @pytest.mark.parametrize("call", ["import_figures", "draw_model"])
 def test_train_reports_a_killed_second_process_and_loses_no_work(call, tmp_path, monkeypatch, capsys):
-    """The model is saved if the process is killed during the training; the results, too, if it is killed later."""
+    """If the process is killed during the training, the model is saved.
+
+    If the process is killed after the training, the model and the results are saved.
+    """
     monkeypatch.setattr(train, call, kill_this_process)
     run = tmp_path / "run"
     assert cli.main([*QUICK, "--out", str(run)]) == 2

@@ -39,7 +39,7 @@ from minivae.ops import log_sum_exp
 # Allowed relative error of p(x). A cell is divided until one more division changes p(x) by at most p(x) * ACCURACY / 100.
 ACCURACY = 1e-7
 CELLS = 32                                                  # number of cells per axis before the first division
-# A cell is dropped if its highest log p(x, z) is more than FAR nats below the maximum over all cells.
+# A cell is dropped if its highest log p(x, z) is more than FAR nats below the maximum over the remaining cells.
 FAR_AT_FIRST, FAR = 100, 45                                 # before the first division, FAR_AT_FIRST is used instead of FAR
 DEEPEST = 14                                                # largest number of divisions of a cell
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(12)        # for integrals over (-1, 1)
@@ -68,8 +68,8 @@ def reference(vae, x, accuracy: float = ACCURACY) -> np.ndarray:
 def integrate(vae, row, centres, half, values, top, accuracy) -> float:
     """Return log p(x) of one datum. For each cell, `values` has the log integral, and `top` the highest log p(x, z).
 
-    A node of a cell can hit a narrow mode that no node of the cell's four quarters hits. So all quarters of one cell get the
-    same `top`: the maximum of the cell's own `top` and of log p(x, z) at all nodes of the quarters.
+    A node of a cell can hit a narrow mode that no node of the cell's quarters (for J = 1, halves) hits. So all quarters of
+    one cell get the same `top`: the maximum of the cell's own `top` and of log p(x, z) at all nodes of the quarters.
     """
     J, done, far = vae.latent, [], FAR_AT_FIRST
     for _ in range(DEEPEST):

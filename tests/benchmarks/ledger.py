@@ -53,7 +53,7 @@ def seconds_of_checks(counts: Sequence[int], rounds: int) -> dict[int, list[floa
 
 
 def measure(rounds: int) -> dict:
-    """Return a dict: times of a whole check and of the slowest entries at 1,000 draws, and the growth with the draws."""
+    """Return counts of rows and entries, times at 1,000 draws (whole check, slowest entries), and growth with the draws."""
     from derivations.engine import ledger
 
     growth = {draws: statistics.median(taken) for draws, taken in seconds_of_checks(DRAWS, rounds).items()}
