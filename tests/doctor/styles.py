@@ -12,7 +12,7 @@ def normalised(m, axis):
 def kl_of_normalised(gamma, axis=0, tiny=0.0):
     """Return a function that normalises mu and then computes the KL.
 
-    The normalised mu has mean 0 and mean square gamma^2 over the given axis, by default the batch.
+    Over the given axis, by default the batch, the normalised mu has mean 0 and, if `tiny` is 0, mean square gamma^2.
     """
     def kl(mu, log_var):
         centred = mu - mu.mean(axis, keepdims=True)

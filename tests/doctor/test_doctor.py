@@ -137,7 +137,7 @@ def test_loss_with_kl_weight_0_00025_is_translated_for_the_given_sizes():
     assert report.rosetta["elbo"]["sigma"] == pytest.approx(1.2394, abs=1e-4)
 
 
-def test_measured_number_equals_expected_number_in_findings_with_key_formula():
+def test_formula_findings_have_equal_measured_and_expected_numbers():
     for name in ("bce-sums", "mse-mean-0.00025", "softplus", "gaussian-0.1"):
         formula = next(found for found in report_of(fresh.RIGHT[name]).findings if found.key == "formula")
         assert formula.measured == pytest.approx(formula.expected, rel=1e-9)
@@ -563,7 +563,7 @@ def test_doctor_reports_a_constant_kl_where_small_log_var_is_clipped():
 
 
 def test_kl_is_not_called_constant_if_it_has_no_known_formula():
-    """This KL sets every negative log_var to 0, so near the prior it agrees with no known formula."""
+    """This KL sets every negative log_var to 0. Therefore it agrees with no known formula near the prior."""
     report = examine(kl=lambda m, v: fresh.kl_rows(m, np.maximum(v, 0)))
     assert [finding.words for finding in report.findings if finding.key == "formula"] == ["a function of mu and log_var"]
 
@@ -591,7 +591,7 @@ def test_doctor_distinguishes_the_importance_weighted_bound_from_its_negative():
     assert words[1].endswith(": minus the importance-weighted bound")
 
 
-def test_different_sigmas_of_loss_and_kl_are_allowed_if_argument_names_differ():
+def test_different_sigmas_of_loss_and_kl_are_undecided_if_argument_names_differ():
     def log_sigma_kl(mu, log_sigma):
         return (0.5 * (mu**2 + np.exp(2 * log_sigma) - 1) - log_sigma).sum(1)
 
@@ -610,7 +610,7 @@ def test_function_counts_as_double_precision_if_float32_cannot_represent_a_resul
     assert not call.single
 
 
-def test_each_bound_is_compared_with_the_expected_value_of_its_data_point():
+def test_shown_bound_and_expected_value_belong_to_the_same_data_point():
     [found] = examine(iw_bound=fresh.lme_rows).findings
     assert found.key == "log-mean-exp" and found.verdict == "is" and found.measured == pytest.approx(found.expected)
 

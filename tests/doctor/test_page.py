@@ -87,7 +87,7 @@ def test_recipe_of_the_doctor_readme_works_with_a_fake_framework(line, tensor, m
     assert report.findings[0].words.startswith("sum_B sum_D")
 
 
-def test_numbers_in_the_doctor_readme_agree_with_the_recorded_findings():
+def test_counts_in_the_doctor_readme_agree_with_the_recorded_findings():
     text = " ".join(PAGE.split())
     score = re.search(
         r"has (\d+) exhibits: .*? finds something in (\d+) of them; .*? other (\d+)\. .*? none of (\d+) right "

@@ -15,8 +15,8 @@ from minivae.vae import VAE
 from tests.helpers.linear import closed_elbo, closed_log_px, linear_model, linear_models
 from tests.helpers.numeric import close, gaussian_line, random_data, random_vae, refused
 
-# Largest accepted error, in standard errors. If the bounds are correct, only 1 of 10^12 runs of these tests finds a larger
-# error.
+# Largest accepted error of a bound, in standard errors. If the errors are normally distributed, only about 1 of 10^12 runs
+# of the first test finds a larger error.
 LIMIT = 8
 
 
@@ -173,7 +173,7 @@ def test_memory_of_bounds_does_not_grow_with_k(monkeypatch):
 
 
 @pytest.mark.parametrize("k", [[], [1], [10, 1], [5, 5]])
-def test_lower_bounds_require_an_increasing_k_that_ends_above_1(k):
+def test_lower_bounds_require_increasing_numbers_of_draws_that_end_above_1(k):
     vae, x = linear_model(0, 1)
     refused(lambda: lower_bounds(vae, x, k, np.random.default_rng(0)), "k", "in increasing order", str(k), "Try k=")
 

@@ -160,7 +160,10 @@ def test_reported_gap_error_is_at_least_the_sum_of_both_elbo_errors(monkeypatch)
 
 
 def test_gap_error_does_not_depend_on_gaussians_that_the_search_rejects():
-    """The first search ends at a wide Gaussian. Its ELBO has an error of 69 nats. The second search finds a better one."""
+    """For one data point, the first search ends at a wide Gaussian. The ELBO of this Gaussian has an error of 69 nats.
+
+    The second search finds a better Gaussian.
+    """
     rng = np.random.default_rng(41)
     vae = VAE.init(rng, 3, 2, (6,), dtype=np.float64, likelihood=Gaussian(0.05))
     for weight, bias in vae.layers("decoder"):

@@ -107,9 +107,9 @@ def test_descent_with_a_scale_limits_the_length_of_its_first_step():
 
 @pytest.mark.parametrize("taken", [1.0, 0.5, 0.25])
 def test_descent_accepts_a_step_if_the_value_falls_by_just_enough(taken):
-    """The value falls only at the point `taken`, by SUFFICIENT * taken.
+    """The function is 0 at the start 0, -SUFFICIENT * taken at the point `taken`, and 1 at all other points.
 
-    The slope is -1, so the predicted fall is `taken`.
+    The returned slope is -1 everywhere, so the predicted decrease is `taken`.
     """
 
     def f(points, which):
@@ -126,7 +126,7 @@ def small_model(seed=0):
 
 
 @pytest.mark.parametrize("start", ["prior", "encoder"])
-def test_slope_of_the_density_where_annealing_starts_agrees_with_central_differences(start):
+def test_slope_of_the_start_density_of_annealing_agrees_with_central_differences(start):
     vae, x, rng = small_model()
     path = annealing._tuned(vae, x, rng, 3, 1, start)
     z, step = rng.normal(size=(1, 3, 2)), np.array([1e-6, 0])
@@ -220,7 +220,10 @@ def test_probability_outside_the_grid_is_extrapolated_from_the_two_outermost_lay
 
 
 def disagreement(share, n):
-    """Sum each of n interleaved parts of `share`; return the largest relative difference between one sum and their mean."""
+    """Split `share` into n interleaved parts and sum each part.
+
+    Return the largest relative difference between one of the n sums and the mean of all n sums.
+    """
     return max(abs(n * share[k::n].sum() / share.sum() - 1) for k in range(n))
 
 
@@ -246,7 +249,7 @@ def test_every_activation_except_tanh_is_assumed_to_have_kinks(activation, monke
 
 
 def test_interleaved_grids_differ_at_least_as_much_if_their_spacing_is_doubled():
-    """A sum with spacing 3h is a mean of 2^J sums with spacing 6h. Its error is at most the largest error of these sums."""
+    """A sum with spacing 3h is a mean of 2^J sums with spacing 6h, so its error is at most their largest error."""
     rng = np.random.default_rng(0)
     for shape in ((200, 40), (200, 12, 13)):
         index, p, row = pairs_of(rng.dirichlet(np.ones(np.prod(shape[1:])) / 3, 200).reshape(shape))

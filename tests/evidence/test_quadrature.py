@@ -116,10 +116,10 @@ def test_reported_quadrature_error_is_at_least_the_true_error_for_steep_decoders
 def test_quadrature_error_is_large_enough_if_coarse_grids_agree_by_chance(seed, row):
     """A ReLU decoder has kinks, so the values of coarse grids can agree by chance although all of them are wrong.
 
-    `quadrature._discretisation` compares the values of interleaved grids with n times the spacing: s(n) is the largest
-    relative difference between one of these values and their mean. The function returns the largest of s(2), s(3) and
-    s(6) / 6. For the data of this test, the larger of s(2) and s(3) / 3 would be an error estimate that is 1.2 to 2.3 times
-    too small.
+    `quadrature._discretisation` compares the values of interleaved grids with n times the spacing. Let s(n) be the largest
+    relative difference between one of these values and the mean of these values. For a decoder with kinks, the function
+    returns the largest of s(2), s(3) and s(6) / 6. The larger of s(2) and s(3) / 3 would be a worse estimate: for the data
+    of this test, the true error is 1.2 to 2.3 times as large.
     """
     rng = np.random.default_rng(seed)
     vae = VAE.init(rng, 16, 1, (8,), dtype=np.float64, likelihood=Binomial(16), activation="relu")

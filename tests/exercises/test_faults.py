@@ -174,7 +174,7 @@ def test_message_about_a_common_error_gives_the_cause(number, source, replaced, 
     assert words in said and "overflows above 709" not in said and "in place of" not in said
 
 
-def test_sources_in_this_file_pass_if_their_planted_errors_are_removed():
+def test_five_sources_in_this_file_pass_without_their_planted_errors():
     sources = {5: SOFTMAX.replace("LARGEST", "a.max(axis, keepdims=True)"), 13: WHOLE,
                10: SCALE.replace("D_LOG_SIGMA", "(d * (u**2 - 1)).sum()"),
                12: TWO_PATHS.replace("ROWS", "d_z_px.reshape(L, B, J)"),

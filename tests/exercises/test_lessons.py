@@ -119,7 +119,7 @@ def test_planted_error_changes_the_verdict_of_a_lesson(name):
 
 
 @pytest.mark.slow
-def test_log_variance_lesson_reports_an_unexpected_result_for_another_bug(monkeypatch):
+def test_log_variance_lesson_reports_an_unexpected_result_if_its_bug_is_replaced(monkeypatch):
     each = find("log_variance")
     monkeypatch.setitem(each.run.__globals__, "exhibit", lambda name: exhibit("minus-one-once"))
     broken = run(each, QUICK._replace(epochs=5))

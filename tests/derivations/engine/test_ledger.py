@@ -235,8 +235,7 @@ def test_every_formula_has_the_same_relations_as_its_code():
 def moved(side, other, by):
     """Return the numbers of a side, changed by the relative error `by`.
 
-    Where the side is 0, the added error is `by` times a scale: the larger one of the scales of `side` and `other`, or 1 if
-    both scales are 0.
+    Where the side is 0, add `by` times the larger scale of the two sides. If both scales are 0, add `by`.
     """
     value, scale = value_and_scale(side)
     value, scale, theirs = aligned(value, scale, value_and_scale(other)[1])

@@ -15,11 +15,11 @@ from derivations.engine.equation import LEDGER, equation
 from derivations.engine.judge import UNDECIDED, scaled_error, sides_of
 from derivations.engine.numerics import need_positive
 
-# The search tries 64 first points. In each of 5 further rounds, the search finds the 8 points that are nearest to a failure,
-# and tries 64 neighbours of these 8 points.
+# The search tries 64 first points. Then it makes 5 further rounds. Each round takes the 8 points of the previous round that
+# are nearest to a failure, and tries 64 neighbours of these 8 points.
 SEED, POINTS, ROUNDS, KEPT = 20, 64, 5, 8
 ROUNDING = 1e-10                                            # smaller differences of two sides may be rounding errors
-MODERATE = 3                                                # a raw number, an input of Symbol.make, is extreme if |raw| > 3
+MODERATE = 3                                                # a raw number (input of Symbol.make) is extreme if |raw| > 3
 STRICT = ("<", ">", "!=")
 # {relation: a function of both sides; its result is larger if the relation is nearer to a failure}
 SLACK = {
@@ -33,7 +33,7 @@ CORNERS = (-8, -5, -3, -1e-9, 1e-9, 1e-9, 3, 5, 8)          # the search combine
 
 JOINT_ASSUMPTIONS = {                                       # {id: condition on several letters together}
     "odaibo.t11": lambda q, p: np.minimum(np.abs(q - p), np.abs(q[:, ::-1] - p)).max(axis=1) > 1e-3,
-    "odaibo.t21": lambda w, s, x, beta, more: w / s > 0.1,  # if w / s is smaller, the KL is below rounding errors
+    "odaibo.t21": lambda w, s, x, beta, more: w / s > 0.1,  # for smaller w / s, the KL can be as small as rounding errors
     "lm.9": lambda a, b, s, straight: (s < a * b) & (a * b < 20 * s),       # f is curved, but smooth enough for quadrature
     "lm.44": lambda w, s, x: 0.05 * (1 + (w / s) ** 2) < 1.9,
 }
@@ -49,7 +49,7 @@ def conditional_entries():
 
 
 def first_points(inputs, rng, n=POINTS):
-    """Return the raw numbers of n points, (n, size) for each symbol. Four kinds of points take turns.
+    """Return the raw numbers of n points, (n, size) for each symbol. Every fourth point is of the same kind.
 
     The raw numbers are drawn from N(0, 1) for the first kind, from N(0, 9) for the second, and from CORNERS for the third.
     For the fourth kind, symbols of equal size and rule have equal or nearly equal raw numbers.
@@ -73,7 +73,7 @@ def neighbours(raws, worst, rng, n=POINTS):
 
 
 def by_point(array, n):
-    """Return the largest number of an array at each of n points, (n,).
+    """Return the largest number of each array[k], for the points k = 0, ..., n - 1, as an array (n,).
 
     If the first axis of the array does not have length n, return the largest number of the whole array for every point.
     """

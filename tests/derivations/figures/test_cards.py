@@ -269,7 +269,7 @@ def estimate(name, change):
 
 
 def replaced(sampler, name, value):
-    """Return a sampler with the results of `sampler`, except that the function `value` computes the result `name`."""
+    """Return a sampler like `sampler`, in which the function `value` computes the result `name`."""
     return lambda mu, log_var, eps: sampler(mu, log_var, eps) | {name: value(mu, log_var, eps)}
 
 

@@ -24,7 +24,7 @@ w = bias["w"]
 
 
 def three_lines(change=None, **faulty):
-    """Return a function that draws the figure with some lines replaced, or with `change` added to all three lines."""
+    """Return a function that draws the figure with some numbers replaced, or with `change` added to all three lines."""
     moved = {} if change is None else {name: bias[name] + change for name in ("evidence", "printed", "elbo")}
     return lambda: lm.bias(bias | moved | faulty)
 

@@ -209,7 +209,7 @@ FAULTS |= {
 }
 
 
-def test_function_probed_finds_the_new_and_missing_arrows_of_a_changed_model():
+def test_new_and_missing_arrows_of_a_changed_model_are_noticed():
     assert ("z", "mu") in odaibo.probed(as_model(Feedback))
     assert ("x", "decoder_hs") in odaibo.probed(as_model(SeenData))
     found = odaibo.probed(as_model(NoNoise))

@@ -49,9 +49,9 @@ def test_forward_and_reverse_fit_have_the_smallest_kl_in_their_direction():
 
 
 def test_mu_and_sigma_of_the_fits_have_the_known_values():
-    """Fit q to a mixture with means 3 and -3, then to one with means 0.8 and -0.8; compare mu and sigma of the fits.
+    """Fit q to two mixtures, with means 3 and -3, and with means 0.8 and -0.8; check mu and sigma of the fits.
 
-    For means 3 and -3, compare the KLs, too.
+    For means 3 and -3, the test also checks the forward and the reverse KL.
     """
     np.testing.assert_allclose(fits.fit_forward(3), (0, np.sqrt(10)), atol=1e-12)
     right, left = fits.fit_reverse(3, 3), fits.fit_reverse(3, -3)
@@ -61,7 +61,7 @@ def test_mu_and_sigma_of_the_fits_have_the_known_values():
     np.testing.assert_allclose(fits.best_reverse(0.8), (0, 1.273423), atol=1e-6)
 
 
-def test_fit_to_an_array_of_distances_minimises_the_kl_for_each_distance():
+def test_fits_for_several_distances_minimise_the_kl_for_each_distance():
     for fit in (lambda a: fits.fit_reverse(a, a), lambda a: fits.fit_reverse(a, 0), fits.best_reverse):
         mu, sigma = fit(APART)
         gradient, hessian = fits.reverse_slopes(APART, mu, sigma)
@@ -90,7 +90,7 @@ def test_negative_sigma_and_a_start_far_from_any_minimum_are_refused():
 
 
 @pytest.mark.parametrize("fit", [fits.fit_forward, fits.best_reverse])
-def test_fit_to_an_array_with_equal_distances_equals_the_separate_fits(fit):
+def test_fits_for_repeated_distances_equal_the_separate_fits(fit):
     mu, sigma = fit(np.array([[3.0], [2.5], [3.0]]))
     assert mu.shape == sigma.shape == (3, 1)
     for k, apart in enumerate((3.0, 2.5, 3.0)):

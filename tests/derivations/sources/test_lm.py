@@ -40,7 +40,7 @@ def tables_where(assumed):
     return [(p, q) for p in JOINTS for q in ENCODERS if assumed(np.array(p), np.array(q))]
 
 
-def test_dictionary_of_assumptions_contains_every_entry_about_tables_with_an_assumption():
+def test_assumptions_are_listed_for_every_conditional_entry_about_tables():
     letters = {id: {symbol.name for symbol in entry.printed.inputs} for id, entry in ENTRIES.items() if entry.needs}
     assert {id for id, names in letters.items() if names == {"p_xz", "q"}} == set(ASSUMPTIONS)
 

@@ -66,8 +66,8 @@ def pair_covering(raw):
 def two_outcomes(raw):
     """Return two distributions q and p over two outcomes.
 
-    Every probability in q is an even multiple of 1/100, and every probability in p is an odd multiple. Therefore q differs
-    from p, and q also differs from p with the two outcomes exchanged.
+    Every probability in q is an even multiple of 1/100, and every probability in p is an odd multiple. Therefore
+    q = (a, b) differs from p = (c, d), and also from (d, c).
     """
     q, p = (np.floor(49 / (1 + np.exp(-raw[:, k : k + 1]))) for k in (0, 1))
     q, p = (2 * q + 2) / 100, (2 * p + 1) / 100

@@ -38,7 +38,7 @@ def test_notation_shows_that_sources_use_different_letters():
     assert used("objective", "odaibo") >= {"𝒢", "ℒ"} and used("objective", "cards") == {"L_VAE"}
 
 
-def test_notation_lists_for_each_spelling_only_entries_that_contain_it():
+def test_notation_lists_each_spelling_only_with_entries_that_contain_it():
     for quantity, by_source in notation().items():
         for source, ways in by_source.items():
             for one in ways:
@@ -47,7 +47,7 @@ def test_notation_lists_for_each_spelling_only_entries_that_contain_it():
                 assert all(id.startswith(f"{source}.") for id in one.ids)
 
 
-def test_notation_ignores_sides_of_a_formula_in_square_brackets():
+def test_notation_ignores_sides_in_square_brackets():
     entry = LEDGER["odaibo.28"]
     assert "[" in entry.printed.latex and "log p(xᵢ) − D_KL" not in compare.printed(entry)
 
@@ -62,7 +62,7 @@ def test_compare_finds_no_wrong_side_in_a_line_that_holds(quantity):
             assert one.verdict in ("wrong", "slip", "loose", "copy") and one.apart > 1e-3
 
 
-def test_compare_finds_the_known_faults_of_the_sources():
+def test_compare_finds_three_known_faults_of_the_sources():
     found = {(quantity.name, one.name): one for quantity in QUANTITIES for one in compare.compare(quantity, 300)}
     for quantity, id, value in (
         ("-KL(q || N(0, 1)) in closed form", "hong.10", 2.693147),

@@ -113,7 +113,7 @@ def sides_to_answer(card):
 
 
 def test_cards_ask_only_what_a_person_can_answer():
-    """Every answer is a sentence or one short formula. No card is about a tuple, a figure, a remark or a repeated line."""
+    """Every answer is a sentence or one short formula. No card asks for a tuple, a figure, a remark or a repetition."""
     assert len(all_cards()) > 200                                 # of 256 rows
     kinds = {judgement.row.id: judgement.row.expected for item in judged_items() for judgement in item.rows}
     assert not [card.id for card in all_cards() if kinds[card.id] in ("figure", "prose")]

@@ -131,7 +131,7 @@ def test_error_raised_by_a_recorded_model_reaches_the_caller_of_trace_record():
 
 
 def shown_steps(lines):
-    """Return the step numbers in the printed headings of the trace, in order, without immediate repetitions."""
+    """Return the step numbers in the printed headings of the trace, in order. Equal neighbours count once."""
     found = [text[0] for text in trace.step_text(lines, 100) if text[0].isdigit()]
     return [number for number, before in zip(found, ["", *found]) if number != before]
 
