@@ -63,7 +63,10 @@ def _product(sign, number, letters, power):
 
 
 def known_function(given: NDArray, right: NDArray, functions: Mapping[str, NDArray], rel: float = REL) -> str | None:
-    """Return the name of an array `values` in `functions` with `given = values * right` in every entry, or None."""
+    """Return the name of an array in `functions` if this array times `right` equals `given` in every entry, else None.
+
+    Return None also if `given` equals `right`.
+    """
     for name, values in functions.items():
         if np.shape(values) == np.shape(right) and close(given, values * right, rel) and not close(given, right, rel):
             return name
@@ -123,7 +126,7 @@ def describe(
 
     `functions`, `paths` and `others` are lists with one dict {name: array} for each probe. For example, the phrase says
     that the given array is an array in `others`, the right array times an array in `functions`, or a sum of multiples of
-    arrays in `paths`.
+    arrays in `paths`. A phrase about wrong columns is checked at the first probe only.
     """
     empty = [{}] * len(probes)
     functions, paths, others = functions or empty, paths or empty, others or empty

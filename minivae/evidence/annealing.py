@@ -42,7 +42,10 @@ class Sandwich(NamedTuple):
 
 
 class Path(NamedTuple):
-    """Densities f_t = start^(1 - beta_t) p(x, z)^beta_t, and a step size for each. f_0 is the start, and f_T is p(x, z)."""
+    """Densities f_t = start^(1 - beta_t) p(x, z)^beta_t, and step sizes for the transitions.
+
+    f_0 is the start density, and f_T is p(x, z). f_0 and f_T have no step sizes, because no transition uses them.
+    """
 
     log_start: Callable         # z -> log of the start density (L, N), and its gradient in z (L, N, J)
     scale: NDArray              # (N, J) standard deviation of the start density: the unit of the step sizes
@@ -166,9 +169,10 @@ def _tuned(vae, x, rng, distributions, leapfrogs, start):
 
 
 def schedule(distributions: int, start: str) -> NDArray:
-    """Return the T + 1 numbers beta_0 = 0 to beta_T = 1. Their steps are equal if the start density is q(z|x).
+    """Return the T + 1 numbers beta_0 = 0 to beta_T = 1.
 
-    If the start density is the prior, the first and the last steps are small, because f_t changes fastest near 0 and 1.
+    If the start density is q(z|x), all steps from one beta to the next are equal. If the start density is the prior, the
+    first and the last steps are small, because f_t changes fastest near 0 and 1.
     """
     even = np.linspace(0, 1, distributions + 1)
     if start == "encoder":

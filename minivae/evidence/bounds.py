@@ -12,7 +12,7 @@ from minivae.evidence.sums import Moments, draws_at_once, error_of_log_mean, in_
 from minivae.gaussian import kl_standard_normal, log_normal, log_standard_normal, reparameterize
 from minivae.vae import VAE
 
-ENOUGH = 10                                                 # at least so many blocks of k draws give a standard error
+ENOUGH = 10                                                 # for k > 1, fewer blocks are too few for a standard error
 
 
 class Bounds(NamedTuple):
@@ -26,7 +26,7 @@ class Bounds(NamedTuple):
     kl: NDArray                 # computed in closed form, so it has no sampling error
     elbo: NDArray               # reconstruction - kl
     elbo_se: NDArray
-    iw_bound: NDArray           # log(mean importance weight of a block of k draws), averaged over all blocks
+    iw_bound: NDArray           # log(mean importance weight of a block of k draws), averaged over all complete blocks
     iw_bound_se: NDArray
 
 
@@ -43,9 +43,10 @@ def lower_bounds(vae: VAE, x: NDArray, k: int | Sequence[int], rng: np.random.Ge
     x : ndarray, shape (N, D)
     k : a whole number, or several in increasing order
         The largest k is the number of z that are drawn for each data point; it must be at least 2. The bounds for all k are
-        computed from the same draws. For each k, the draws are divided into blocks of k draws. Each block has a number
-        log(mean weight of the block), and IW_k is the mean of these numbers. If each k divides the next one, IW_k never
-        falls from one k to the next. This holds for every data point, not only in expectation.
+        computed from the same draws. For each k, the draws are divided into blocks of k draws. If fewer than k draws are
+        left at the end, these draws are not used for IW_k. Each block has a number log(mean weight of the block), and IW_k
+        is the mean of these numbers. If each k divides the next one, IW_k never falls from one k to the next. This holds
+        for every data point, not only in expectation.
 
     Returns nats for each data point, computed in float64; the memory does not grow with k. The largest k has only one block.
     The error of its bound is, to first order, the standard error of the mean weight divided by the mean weight. If a few
@@ -63,7 +64,10 @@ def lower_bounds(vae: VAE, x: NDArray, k: int | Sequence[int], rng: np.random.Ge
 
 
 def checked_counts(k: int | Sequence[int]) -> list[int]:
-    """Return k as a list. Raises ValueError unless k is a number >= 2, or an increasing list with the last number >= 2."""
+    """Return k as a list. Raises ValueError unless k is a whole number >= 2, or an increasing list of whole numbers >= 1.
+
+    The last number of the list must be at least 2. No number may exceed sys.maxsize.
+    """
     example = "Try k=(1, 10, 100)."
     try:
         several = np.ndim(k) > 0
@@ -103,7 +107,7 @@ def _bounds(vae, x, counts, rng):
 
 
 class _Blocks:
-    """IW_k, computed from blocks of k consecutive draws: log(mean weight of a block), averaged over all blocks."""
+    """IW_k, computed from blocks of k consecutive draws: log(mean weight of a block), averaged over all complete blocks."""
 
     def __init__(self, k):
         self.k = k
@@ -133,6 +137,8 @@ class _Blocks:
         """Return the standard error of `mean`, from the variation between blocks.
 
         If k > 1 and the number of blocks is below ENOUGH, return `error_of_all`, the error of a single block with all
-        draws. To first order, `error_of_all` equals the error of `mean`.
+        draws. To first order, `error_of_all` equals the error of `mean` if k divides the number of draws. Otherwise `mean`
+        uses fewer draws than `error_of_all`, so `error_of_all` is too small: the error of `mean` is up to sqrt(2) times as
+        large.
         """
         return self.whole.error() if self.k == 1 or self.whole.count >= ENOUGH else error_of_all

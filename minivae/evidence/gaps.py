@@ -27,7 +27,7 @@ from minivae.vae import VAE
 FINE = {1: (1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64), 2: (1 / 4, 1 / 8)}           # grid spacings, in standard deviations of q
 SEARCH = {1: 24, 2: 12}                                     # nodes on each axis in the first two descents of `gap`
 POLISH = {1: 64, 2: 32}                                     # nodes on each axis in the third descent
-LIGHT = 1e-7                                                # nodes of smaller weight are dropped; these are 1/3 or more
+LIGHT = 1e-7                                                # nodes of at most this weight are dropped: 1/3 or more of all
 
 
 class Gap(NamedTuple):
@@ -86,8 +86,8 @@ def expected(
 ) -> tuple[NDArray, NDArray]:
     """Return the ELBO of q = N(mu, sigma^2) and its error, (N,) each: E_q log p(x|z) by quadrature, minus the KL.
 
-    Gauss-Hermite rules are tried first, because they suit a narrow q. For each of these rules, `first` has the number of
-    nodes on each axis.
+    Gauss-Hermite rules are tried first, because they suit a narrow q. `first` contains, for each Gauss-Hermite rule,
+    the number of nodes on each axis.
     """
     def integrand(rows, eps):
         return vae.log_likelihood(x[rows], reparameterize(mu[rows], log_var[rows], eps))
@@ -117,8 +117,8 @@ def _refine(vae, x, rules, integrand, tolerance):
     """Return, for each data point, an integral and the error of the integral, (N,) each.
 
     A quadrature rule consists of L nodes `eps` and L weights. An integral is the sum of weight * integrand at all nodes;
-    integrand(rows, eps) returns (L, rows). Each rule is finer than the previous rule. It is used only for data points
-    with an error that is still above `tolerance`.
+    integrand(rows, eps) returns (L, rows). Each rule is finer than the previous rule. A finer rule is used only
+    for data points with an error that is still above `tolerance`.
     """
     values, error = np.full(len(x), np.inf), np.full(len(x), np.inf)
     remaining = np.arange(len(x))

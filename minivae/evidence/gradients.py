@@ -34,8 +34,8 @@ class GradientNoise(NamedTuple):
 class SignalToNoise(NamedTuple):
     """Signal-to-noise ratio of the gradient of the importance-weighted bound IW_k, for each k (K,).
 
-    Each parameter has its own ratio: |mean| / sd of its gradient. `encoder` and `decoder` are root mean squares of
-    the ratios of several parameters.
+    Each parameter has its own ratio: |mean| / sd of its gradient. `encoder` is the root mean square of the ratios
+    of all encoder parameters, and `decoder` of all decoder parameters, without parameters whose gradient is constant.
     """
 
     k: NDArray

@@ -18,7 +18,7 @@ from minivae.vae import VAE
 COARSE = {1: 1024, 2: 128}                                  # number of intervals on the longer axis of the first grid
 MAX_NODES = 50_000                                          # a finer grid has at most about this many nodes per data point
 SPARE = 16.0                                                # at left-out nodes, p(x, z) < exp(-16) * tolerance * its maximum
-NEGLIGIBLE = 8.0                                            # `box` ignores nodes where log p(x, z) < maximum - NEGLIGIBLE
+NEGLIGIBLE = 8.0                                            # `_box` ignores nodes with log p(x, z) <= maximum - NEGLIGIBLE
 PLACES = 32                                                 # number of points z at which the rounding error is measured
 
 
@@ -36,21 +36,24 @@ def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 
     """Return log p(x) = log of the integral of p(x|z) p(z) over one or two latent dimensions, for each data point.
 
     The grid has the same spacing h on both axes. It covers the prior and each q(z|x) up to 8 standard deviations from the
-    mean; the function replaces a standard deviation above 1 by 1. For each data point, h is halved until the estimated
-    error of log p(x) is at most `tolerance` nats. The estimate needs no second grid. The nodes can be divided into 3^J grids
-    of spacing 3h, and if h is small enough, the sums over these grids are nearly equal (see `_discretisation`). A data
-    point gets no finer grid if this grid would have more than `finest` intervals on an axis, or more than MAX_NODES nodes
-    for the data point. Then the last value of log p(x) and its error are returned.
+    mean. For this grid, a standard deviation of q(z|x) above 1 counts as 1 (see `_first_grid`). For each data point, h is
+    halved until the estimated error of log p(x) is at most `tolerance` nats. The estimate needs no second grid. For example,
+    the nodes can be divided into 3^J grids of spacing 3h. If h is small enough, the sums of p(x, z) over these grids are
+    nearly equal (see `_discretisation`). A data point gets no finer grid if this grid would have more than `finest`
+    intervals on an axis, or more than about MAX_NODES nodes for the data point. Then the function returns the last value of
+    log p(x) and its error.
 
-    All data points share the first grid. A posterior can be a thousand times narrower than the prior. Therefore, a finer
-    grid has only the nodes that may matter, and each data point has its own nodes. Let M be the largest log p(x, z) of a
-    data point at any node. A node may matter if its log p(x, z) is above M - SPARE + log(tolerance). But log p(x, z) can be
-    higher between two nodes than at both nodes. Therefore, before this comparison, the function adds a reserve to the
-    log p(x, z) of each node: the largest absolute difference from a neighbour of the node (see `_rise`).
+    Data points are processed in parts; all data points of a part share the first grid. A posterior can be a thousand times
+    narrower than the prior. Therefore, a finer grid has only the nodes that may matter and their neighbours, and each data
+    point has its own nodes. Let M be the largest log p(x, z) of a data point at any node. A node may matter if its
+    log p(x, z) is above M - SPARE + log(tolerance). But log p(x, z) can be higher between two nodes than at both nodes.
+    Therefore, before this comparison, the function adds a reserve to the log p(x, z) of each node. The reserve is the
+    largest absolute difference between log p(x, z) at the node and at one of its neighbours (see `_rise`).
 
     `error` contains estimates of four errors: they are due to the spacing, to the nodes that are left out, to z outside the
-    grid, and to rounding. The rounding error is the largest if the data are far from zero. The function misses a peak
-    between the nodes of the first grid if the peak is far narrower than the spacing, and the density around it is flat.
+    grid, and to rounding. If the data are far from zero, the rounding error can be the largest of the four. The function
+    misses a peak between the nodes of the first grid if the peak is far narrower than the spacing, and the density around
+    it is flat.
 
     Three dimensions are refused: the first grid would have two million nodes for each data point, and a coarser grid can
     miss a narrow posterior entirely.
@@ -81,7 +84,7 @@ def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 
 
 
 def _exact(vae, x, tolerance, finest):
-    depth = SPARE - np.log(tolerance)                       # nodes where log p(x, z) < maximum - depth can be left out
+    depth = SPARE - np.log(tolerance)                       # a node is left out if log p(x, z) + rise <= maximum - depth
     low, spacing, shape = _first_grid(*vae.encode(x), min(COARSE[vae.latent], finest))
     which, index, log_joint, left_out = _near_on_first_grid(vae, x, low, spacing, shape, depth)
     log_px, error = np.zeros((2, len(x)))
@@ -115,8 +118,8 @@ def _exact(vae, x, tolerance, finest):
 def _first_grid(mu, log_var, intervals):
     """Return a grid that covers 8 sd of the prior and of each q(z|x): lowest corner (J,), spacing, number of nodes per axis.
 
-    The function replaces an sd above 1 by 1. Otherwise one q that is wider than the prior would make the grid coarse for
-    all data.
+    An sd of q(z|x) above 1 counts as 1. Otherwise one q that is wider than the prior would make the grid coarse for all
+    data points.
     """
     reach = 8 * np.exp(log_var.clip(max=0) / 2)
     low, high = np.minimum(-8, (mu - reach).min(axis=0)), np.maximum(8, (mu + reach).max(axis=0))       # (J,)
@@ -144,7 +147,7 @@ def _near_on_first_grid(vae, x, low, spacing, shape, depth):
 
 
 def _strides(shape):
-    """Return a step for each axis: in the flattened grid, the indices of two neighbours on the axis differ by this step."""
+    """Return, for each axis, the difference between the indices of two neighbours on this axis in the flattened grid."""
     return [int(np.prod(shape[axis + 1 :])) for axis in range(len(shape))]
 
 
@@ -158,10 +161,10 @@ def _pairs_of_neighbours(key, step):
 def _rise(log_joint, neighbours):
     """Return the largest absolute difference of log p(x, z) between a node and one of its neighbours, for each node.
 
-    A maximum of log p(x, z) may lie between nodes. Take the node with the largest log p(x, z) near the maximum, and let d be
-    the value that this function returns for the node. Then log p(x, z) is higher at the maximum than at the node, but the
-    difference is below d. The difference is at most d / 4 if log p(x, z) is a quadratic function of two variables, and at
-    most 0.8 d if it is a cone.
+    A maximum of log p(x, z) may lie between nodes. Of the nodes near this maximum, take the node with the largest
+    log p(x, z). Let d be the value that this function returns for this node. At the maximum, log p(x, z) is higher than at
+    the node, but usually by less than d. The difference is at most d / 4 if log p(x, z) is a quadratic function of two
+    variables, and at most 0.81 d if log p(x, z) is a cone.
     """
     rise = np.zeros_like(log_joint)
     for here, there in neighbours:
@@ -209,9 +212,9 @@ def _outside(index, p, row, shape, left_out):
 
     Let a be the sum of p over the nodes on one face of the grid, and b the sum over the nodes one step further inside. We
     assume that each step beyond the face multiplies this sum by a / b. So the sum of p over all nodes beyond the face is
-    a (a / b) / (1 - a / b) = a^2 / (b - a). The nodes that are left out have at most the share `left_out`. If a is below
-    this share, nodes next to the face may be missing, so b may be too small. In this case we assume that a / b = 1/2. Then
-    the sum beyond the face is a.
+    a (a / b) / (1 - a / b) = a^2 / (b - a). Together, the nodes that are left out have at most the share `left_out` of
+    p(x). If a is below this share, nodes next to the face may be missing, so b may be too small. In this case we assume that
+    a / b = 1/2. Then the sum beyond the face is a.
     """
     share = np.zeros(row[-1] + 1)
     for axis, n in zip(index.T, shape):
@@ -230,10 +233,11 @@ def _discretisation(index, p, row, kinks):
     the integral. The mean of the n^J values is the value for spacing h. Let s(n) be the largest relative difference between
     the mean and one of the n^J values. So s(n) estimates the error at spacing n h.
 
-    The error of a smooth integrand falls faster than any power of h. So from spacing 3h to h, the error is divided by a
-    larger factor than from 6h to 3h. The factor from 6h to 3h is s(6) / s(3). If we divide s(3) by this factor, we get
-    s(3)^2 / s(6), the first estimate of the error at spacing h. The second estimate is s(2). The function returns the larger
-    estimate. For s(2) the grids are finer, but there are only 2^J grids, and so few values can be nearly equal by chance.
+    The error of a smooth integrand falls faster than any power of h. If the spacing falls from 6h to 3h, the error is
+    divided by s(6) / s(3). If the spacing falls from 3h to h, the error is divided by a larger factor. If we divide s(3) by
+    s(6) / s(3), we get s(3)^2 / s(6), the first estimate of the error at spacing h. The second estimate is s(2). The
+    function returns the larger estimate. s(2) is computed from finer grids than s(3), but only from 2^J grids. The values
+    for 2 or 4 grids can be nearly equal by chance.
 
     With kinks (relu), the error is proportional to h^2 on average. If the integrand changes steeply over a distance shorter
     than h, the error falls more slowly, in proportion to h. The error depends on where the nodes are, so each s(n) can be
@@ -242,8 +246,8 @@ def _discretisation(index, p, row, kinks):
     two, three, six = (_disagreement(index, p, row, n) for n in (2, 3, 6))
     if kinks:
         return np.max([two, three, six / 6], axis=0)
-    # s(3) <= s(6), because each value for spacing 3h is the mean of some values for spacing 6h: the mean of some values is
-    # never further from the overall mean than the most distant of these values. Therefore s(3)^2 / s(6) <= s(3).
+    # The first estimate is never larger than s(3). Each value for spacing 3h is the mean of some values for spacing 6h. This
+    # mean is not further from the overall mean than the most distant of these values. So s(3) <= s(6).
     return np.maximum(two, three * three / six)
 
 
@@ -265,10 +269,10 @@ def _rounding(vae, x, log_px, mean, cov):
 
     First part: for a z that all data share, log p(x|z) may be computed by a matrix product, which loses digits if data are
     far from zero. To measure the loss, the function compares log p(x|z) from a matrix product with log p(x|z) from a sum
-    over features. It does so at PLACES values of z, each near the posterior mean of some data point.
+    over features. The function compares them at PLACES values of z, each near the posterior mean of some data point.
 
-    Second part: log p(x) and the decoder's output have relative errors of a few times 2.2e-16, the precision of float64. The
-    error of the output changes log p(x|z) by this error times the slope of log p(x|z) in the output.
+    Second part: log p(x) and the decoder's output have relative errors of a few times 2.2e-16, the precision of float64. An
+    error of the output changes log p(x|z). This change is the error times the derivative of log p(x|z) in the output.
     """
     sd = np.sqrt(np.diagonal(cov, axis1=1, axis2=2))                                        # (N, J)
     steps = np.linspace(-1, 1, PLACES)[:, None]                                             # (PLACES, 1)
@@ -294,8 +298,8 @@ def _on_shared_nodes(vae, x, z):
 def _on_pairs(vae, x, which, index, z):
     """Return log p(x[which], z), (pairs,), for pairs of a data point and a node z.
 
-    It takes far longer to decode a node than to compute log p(x|z) of one more data point, and several data points need the
-    same node. So each node is decoded only once. The function divides the nodes into groups. It computes log p(x|z) at all
+    Several data points need the same node. To decode a node takes far longer than to compute log p(x|z) for one more data
+    point. So each node is decoded only once. The function divides the nodes into groups. It computes log p(x|z) at all
     nodes of a group, for all data points that need at least one of these nodes.
     """
     order = np.lexsort(index.T)                                                             # (pairs,)   sorts by node
@@ -313,9 +317,9 @@ def _on_pairs(vae, x, which, index, z):
 
 
 def _with_neighbours(which, index, data, shape):
-    """Add, for each given pair (data point, node), the pairs of this data point with all grid neighbours of this node.
+    """Take pairs (data point, node), and add all pairs of the same data point with a neighbour of the node.
 
-    Return all pairs without repetition, sorted by data point. Neighbours along a diagonal are included.
+    Return all pairs without repetition, sorted by data point. Neighbours along a diagonal of the grid are included.
     """
     steps = np.indices((3,) * index.shape[1]).reshape(index.shape[1], -1).T - 1             # (3^J, J)
     around = (index[:, None, :] + steps).clip(0, np.array(shape) - 1)                       # (pairs, 3^J, J)

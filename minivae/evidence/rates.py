@@ -17,11 +17,14 @@ from minivae.evidence.sums import IN_CACHE, Moments, in_rows, log_mean_exp, need
 from minivae.gaussian import LOG_2PI, kl_standard_normal, log_normal, reparameterize
 from minivae.vae import VAE
 
-ACTIVE = 0.01                                               # z_j is active if mu_j has a variance over the data above this
+ACTIVE = 0.01                                               # z_j is active if the variance of mu_j over the data is larger
 
 
 class Rates(NamedTuple):
-    """Means over a data set, in nats. The standard errors are due to the random draws of z only; the data are not random."""
+    """Rate, distortion and the parts of the rate in nats, as means over a data set; active dimensions; moments of q(z).
+
+    The standard errors are due to the random draws of z only; the data are not random.
+    """
 
     reconstruction: float       # E_q log p(x|z) = -distortion
     reconstruction_se: float

@@ -75,8 +75,8 @@ def widest(vae: VAE) -> int:
 def in_rows(vae: VAE, x: NDArray, draws: int = 1) -> Iterator[NDArray]:
     """Yield x in parts of one row or more.
 
-    Suppose that the decoder gets `draws` codes z for each row of a part. A part has so few rows that the output of each
-    decoder layer for these codes has at most AT_ONCE numbers. Only a part of a single row can exceed this limit.
+    The decoder gets `draws` codes z for each row of a part. For all codes of a part, the output of each decoder layer has at
+    most AT_ONCE numbers. Only a part of a single row can exceed this limit.
     """
     rows = max(1, AT_ONCE // (draws * widest(vae)))
     return (x[start : start + rows] for start in range(0, len(x), rows))
@@ -86,7 +86,7 @@ def draws_at_once(vae: VAE, x: NDArray) -> int:
     """Return the number of draws that are decoded at once for each row of x; this number is at least 1.
 
     Several draws are decoded at once only if the output of the widest layer for all of them fits in the CPU's cache. This
-    saves 35 % of the time.
+    limit saves 35 % of the time.
     """
     return max(1, AT_ONCE // (IN_CACHE * len(x) * widest(vae)))
 

@@ -24,7 +24,10 @@ def calls_of(exercise: Exercise, seed: int) -> list[dict]:
 
 
 def findings_of(exercise: Exercise, seed: int, results: list[dict], learner: object) -> tuple[Finding, ...]:
-    """Return one finding about the module without a bug, and one finding about each bug in CAUGHT."""
+    """Return one finding about the module without a bug, and one finding about each bug in CAUGHT.
+
+    If the learner's `check` gave no answers, for example after an error, return only one finding: the error.
+    """
     (names,), noticed = calls_of(exercise, seed)[0]["arguments"], results[0].get("result")
     if not isinstance(noticed, np.ndarray) or noticed.shape != (len(names),):
         return (Finding("check", "", "error", (str(results[0].get("error", "the process returned no answers")),)),)

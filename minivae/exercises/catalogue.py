@@ -76,7 +76,7 @@ class Part(NamedTuple):
         return [argument.arg for argument in tree_of(self.piece).args.args]
 
     def steps(self) -> list[str]:
-        """Return the names of all variables to which the blank function assigns `...`, in the order of the lines.
+        """Return the names of all variables that are `...` in the blank function, in the order of the lines.
 
         If one `...` replaces the whole body of the function, the learner chooses the names, so the list is empty. Adam is an
         exception: its state has fixed names, and the list contains them.
@@ -101,8 +101,8 @@ class Exercise(NamedTuple):
     hints: tuple[str, str, str]
     parts: tuple[Part, ...]
     given: tuple[str, ...]
-    # An `Asking`: two functions of the judge. The first returns the calls of a submission, the second judges the results.
-    # None means that the judge uses the functions in judge.py. Only the bonus exercise has its own two functions.
+    # An `Asking`: two functions of the judge. The first returns calls of the learner's functions, the second judges their
+    # results. None means that the judge uses the functions in judge.py. Only the bonus exercise has its own two functions.
     asking = None
 
     @property

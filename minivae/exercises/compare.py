@@ -35,8 +35,8 @@ Pairs = Mapping[str, tuple[list[NDArray], list[NDArray]]]   # name -> (learner's
 def compared(part: Part, seed: int, given: Given) -> list[Finding]:
     """Return the findings about some steps, then the findings about the results, in the order of computation.
 
-    Of the wrong steps, the function reports only those in the first wrong line, because this line causes other errors. If
-    the learner has not filled every blank, the function also reports all correct steps.
+    Of the wrong steps, the function reports only those in the first wrong line, because this line can cause the
+    other errors. If a blank is left, or a line raised an error, the function also reports all correct steps.
     """
     results = filled(part, seed, given)
     pairs = steps_of(part, seed, given) | results
@@ -92,16 +92,18 @@ def steps_of(part: Part, seed: int, given: Given) -> Pairs:
 def first_line(part: Part, seed: int, pairs: Pairs, bad: set[str], unfinished: bool) -> list[str]:
     """Return the wrong variables of the first wrong line, or [].
 
-    If a variable of the learner differs from the solution's variable of the same name, this is not always a mistake: the
-    learner may use the name for another quantity. So this function tests each line that computes differing variables, from
-    the first line to the last. Each test runs the solution, but replaces some of its variables by the learner's arrays.
+    A variable of the learner and a variable of the solution may have the same name but different values. This is not always
+    a mistake, because the learner may use the name for another quantity. So this function tests each line that computes
+    differing variables, from the first line to the last. Each test runs the solution, but replaces some of its variables by
+    the learner's arrays.
 
-    Test 1 replaces the differing variables of the tested line. Some later lines of the solution use these variables. If the
-    learner computes a right array in such a later line, this run of the solution must compute the right array, too.
-    Otherwise the test fails, and the function continues with the next line.
+    Test 1 replaces the differing variables of the tested line. Some later lines of the solution use these variables. In
+    the learner's function, some arrays of these later lines may be right. This run of the solution must give the same right
+    arrays. Otherwise the test fails, and the function continues with the next line.
 
-    Test 2 is done only if no blank is left. It replaces the differing variables of all lines. This run of the solution must
-    reproduce at least one wrong result of the learner. Otherwise the function returns [].
+    The first line that passes test 1 also gets test 2, unless a blank is left or a line raised an error. Test 2 replaces the
+    differing variables of all lines. This run of the solution must reproduce at least one wrong result of the learner.
+    Otherwise the function returns [].
     """
     lines = [] if part.piece.whole else lines_of(part.piece)
     for k, (names, _) in enumerate(lines):
@@ -141,8 +143,8 @@ def explaining(part: Part, seed: int, results: Pairs, good: set[str]) -> list[tu
 def later(part: Part, name: str, pairs: Pairs, carried: Mapping[str, list] | None, cause: list[str]) -> tuple[str, ...]:
     """Return a sentence if the wrong array `name` depends on the wrong arrays in `cause`, otherwise ().
 
-    `carried` contains the arrays that the solution computes from the learner's values of the arrays in `cause`. If `carried`
-    is `None` and `cause` is a result, the function assumes that every result computed later depends on it.
+    `carried` contains the arrays that the solution computes if the learner's arrays replace the arrays in `cause`. If
+    `carried` is `None` and `cause` is a result, the function assumes that every result computed later depends on `cause`.
     """
     said = ", ".join(cause)
     first = "which is wrong: correct that first" if len(cause) == 1 else "which are wrong: correct them first"

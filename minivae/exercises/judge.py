@@ -132,7 +132,7 @@ def check_names(exercise: Exercise, names: dict, seed: int = 0) -> Verdict:
 
 
 def functions_in(tree: ast.Module) -> dict[str, ast.FunctionDef]:
-    """Return {name: syntax tree} for the functions of a file."""
+    """Return {name: syntax tree} for the functions at the top level of a file."""
     return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
@@ -186,8 +186,8 @@ def same_cause(judged: list[Finding], found: Sequence[Finding]) -> list[Finding]
 
     `found` contains the earlier findings. A finding in `judged` may be about the same array as an earlier finding, for
     different inputs. If one wrong version of the solution explains both findings, the later finding gets the words of the
-    earlier one. If an array is wrong, but was right for all earlier inputs, and no wrong version explains the error, then
-    the words say that the array is right for the other inputs.
+    earlier one. An array may be wrong, but right for all earlier inputs, and no known mistake explains the error. Then the
+    words say that the array is right for the other inputs.
     """
     for i, each in enumerate(judged):
         function, _, case = each.function.partition(", ")
@@ -206,7 +206,7 @@ def same_cause(judged: list[Finding], found: Sequence[Finding]) -> list[Finding]
 
 
 def judge(part: Part, seed: int, done: Sequence[dict], learner: Learner) -> list[Finding]:
-    """Return a finding about each array of a part.
+    """Return the findings about a part: about the results, some steps, and lines that fail or are still blank.
 
     If no array can be judged, for example after an error, return only findings about the call of the learner's function.
     """
@@ -309,7 +309,7 @@ def pair(exercise: Exercise) -> bool:
 def slopes(exercise: Exercise, seed: int) -> list[dict]:
     """Return the calls of the learner's forward function from which central differences are computed.
 
-    For each input, the first call moves the input one step up, and the second call moves it one step down.
+    For each input, the first call moves the input by STEP times `direction`; the second call moves it the opposite way.
     """
     if not pair(exercise):
         return []

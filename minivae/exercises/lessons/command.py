@@ -89,7 +89,7 @@ def stem(each: Lesson) -> str:
 
 
 def prediction(each: Lesson, read: Callable[[], str]) -> str | None:
-    """Read the learner's answer; return its letter, or None if the input ends or begins with no letter of a choice."""
+    """Return the first letter of the learner's answer, or None if no choice has this letter, or if the input ends."""
     print(" " * LABEL + "Your answer (a, b or c), or Return >", end=" ", flush=True)
     try:
         answer = read().strip().lower()[:1]

@@ -94,7 +94,7 @@ def find(key: str) -> Lesson:
 def place(function: str) -> str:
     """Return file, line and name of a function.
 
-    For example, "minivae.vae:VAE.forward" becomes "minivae/vae.py:142 VAE.forward".
+    For example, "minivae.vae:VAE.forward" becomes "minivae/vae.py:N VAE.forward", where N is the first line.
     """
     found = inspect.unwrap(pkgutil.resolve_name(function))
     file = Path(inspect.getsourcefile(found)).relative_to(Path(minivae.__file__).parents[1]).as_posix()
