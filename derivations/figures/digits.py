@@ -14,8 +14,8 @@ ROWS, COLUMNS = 5, 12                                       # the grid of images
 def two_models(pair: Pair, found: list[tuple] | None = None) -> Drawn:
     """Draw the autoencoder at the left and the VAE at the right.
 
-    The upper row has maps of the codes of both models, the lower row has images decode(z) for z ~ N(0, I). Only tests pass
-    `found`: wrong numbers, which the function must reject with NotShown.
+    The upper row has maps of the codes of both models, the lower row has images decode(z) for z ~ N(0, I). `found` is an
+    argument for tests: they give wrong numbers, and the function must raise NotShown.
     """
     models = {"autoencoder": pair.autoencoder, "VAE": pair.vae}
     found = found or [row_of(name, vae, pair.data) for name, vae in models.items()]

@@ -36,7 +36,7 @@ JOINT = (
     "lm.26", "l.36", r"p_\theta(x|z)\,p(z) \neq p(x, z)", JOINT,
     kind="claim", verdict="loose",
     claim='The text says that we do not know p(x, z) "either" (l.36).',
-    says="Read literally: p(x, z) is unknown, so p(x, z) is not decoder times prior.",
+    says="If we read the text literally, the unknown p(x, z) differs from the product of decoder and prior.",
     fault="The joint density is known: it is decoder times prior, as the next line of the text says. The integral of the "
     "joint density over z is p(x). p(x) is unknown, and so is p(z|x).",
 )  # fmt: skip

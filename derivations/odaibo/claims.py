@@ -123,7 +123,7 @@ def elbo_of(w, s, x):
     claim='The text says that maximising the ELBO maximises the log probability "by proxy" (l.178).',
     says="Read literally: whenever the ELBO rises, log p(x) rises.",
     fault="Maximising the ELBO raises only a lower bound of log p(x). log p(x) itself can fall while the gap becomes "
-    'smaller. The words "by proxy" allow this.',
+    'smaller. The text\'s words "by proxy" do not exclude such a fall.',
 )  # fmt: skip
 def t_19(w, s, x):
     return np.sign(np.diff(elbo_of(w, s, x))), "=", np.sign(np.diff(linear_log_evidence(w, s, x)))

@@ -20,7 +20,7 @@ SIZES = ("features", "latent", "batch")
 DATA = ("params", "x", "axis")
 UNSEEN = (
     "your intention: a weight of the KL may be intended (beta) or an accident",
-    "beta and sigma separately: a squared error fixes only beta sigma^2",
+    "the values of beta and of sigma: a squared error fixes only the product beta sigma^2",
     "data, training loop, optimiser, and whether training calls these functions",
 )
 LACKS = {

@@ -94,7 +94,7 @@ def linear_world(copy: SimpleNamespace, beta: float = 1.0, widen: float = 0.0) -
     vae = copy.vae.VAE.init(rng, features, latent, (), **settings)
     W = np.linalg.qr(rng.normal(size=(features, latent)))[0].T * [[0.7], [1.6]]             # (J, D)
     b = rng.normal(size=features)
-    variance = 1 / (1 + (W * W).sum(axis=1) / sigma**2)                                     # (J,)   of z given x
+    variance = 1 / (1 + (W * W).sum(axis=1) / sigma**2)                                     # (J,)   variances of p(z|x)
     weight = np.hstack([W.T * variance / sigma**2, np.zeros((features, latent))])           # (D, 2J)
     (encoder,), (decoder,) = vae.layers("encoder"), vae.layers("decoder")
     encoder[0][...], decoder[0][...], decoder[1][...] = weight, W, b

@@ -142,7 +142,7 @@ tour.matrix = matrix
     "changes, arguments", [(TRAIN, [*QUICK, "--out"]), (MATRIX, ["museum", "--matrix", "-q", "--out"])],
     ids=["train", "museum"],
 )  # fmt: skip
-def test_ctrl_c_ends_all_processes_with_one_line(changes, arguments, tmp_path, sigint_enabled):
+def test_ctrl_c_ends_all_processes_and_prints_one_line(changes, arguments, tmp_path, sigint_enabled):
     code = f"""
 import sys, time
 from minivae.app import cli, train

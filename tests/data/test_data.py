@@ -47,7 +47,7 @@ def test_no_row_is_in_both_training_and_held_out_data():
     assert sorted([*train_x[:, 0], *test_x[:, 0]]) == list(range(23))
 
 
-def test_method_as_fractions_converts_counts_to_float32_between_0_and_1():
+def test_counts_as_fractions_are_float32_numbers_from_0_to_1():
     fractions = data.digits().as_fractions()
     assert fractions.train_x.dtype == np.float32 and fractions.trials is None
     assert (fractions.train_x * 16 == data.digits().train_x).all()

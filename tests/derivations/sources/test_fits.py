@@ -1,4 +1,4 @@
-"""Fits of one Gaussian q to a mixture p of two Gaussians with means -apart and apart.
+"""Fits of one Gaussian q to a mixture p of two Gaussians with the means -d and d (d is the argument `apart`).
 
 The tests compare KLs with sums on a grid, and check that no other Gaussian q has a smaller KL than the fit.
 """
