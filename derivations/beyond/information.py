@@ -45,8 +45,8 @@ def along_z(a, b):
     return np.concatenate([a, b], axis=-1)
 
 
-# Divergences between two distributions of pairs (x, z). Divergences between two distributions of y, where a channel, which
-# is a random map, turns x into y.
+# beyond.28 is about divergences between distributions of pairs (x, z). In beyond.29, a channel (a random map) turns x into
+# y. The entry compares the divergence between two distributions of x with the divergence between those of y.
 
 Q_X = pmf("q_x", "q(x)", 4, simple=((0.5, 0.5), (0.25, 0.75)))
 

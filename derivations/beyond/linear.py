@@ -244,7 +244,10 @@ def _(x, by, turn):
 
 
 def best(slope, most):
-    """Return the point in (0, most) at which the function with the derivative `slope` is largest. Use 60 bisection steps."""
+    """Return the point between 0 and `most` at which a function is largest, found by 60 bisection steps.
+
+    `slope` is the derivative of the function: positive below this point, and negative above this point.
+    """
     low, high = 0 * most, most
     for _ in range(60):
         middle = (low + high) / 2

@@ -121,11 +121,11 @@ def eq_47(W, b, s, x, u, a):
         cov = W @ t(W) + exp(2 * log_s)[..., None] * np.eye(D)
         return log_density_full(x[:, None, None], b, cov)[..., 0]
 
-    def log_p_xz(W, b, log_s):                              # (n, 3, K), without log p(z), which is constant in theta
+    def log_p_xz(W, b, log_s):                              # (n, 3, K), without terms constant in theta, such as log p(z)
         residual = x[:, None, None] - b[..., None, :] - z[:, None] @ t(W)
         return -(residual**2).sum(axis=-1) * exp(-2 * log_s) / 2 - D * log_s
 
-    def elbo(W, b, log_s):                                  # without the KL, because the KL does not depend on theta
+    def elbo(W, b, log_s):                                  # without terms constant in theta, such as the KL
         residual = x[:, None] - b - (W @ m[:, None, :, None])[..., 0]
         spread = np.einsum("nkdi,nij,nkdj->nk", W, V, W)
         return -((residual**2).sum(axis=-1) + spread) * exp(-2 * log_s[..., 0]) / 2 - D * log_s[..., 0]
@@ -134,8 +134,8 @@ def eq_47(W, b, s, x, u, a):
     d_W = (r[..., None] * m[:, None] - W @ V) / s2[..., None]
     variances = np.einsum("ndi,nij,ndj->nd", W, V, W)                       # the variances of W z
     d_log_s = (total(r**2) + total(variances)) / s2 - D
-    # A slope is computed from large numbers. If they cancel, the slope is near 0. So the error of a slope is compared with
-    # `scale`, the size of the large numbers, and not with the slope itself.
+    # A slope is computed from large numbers. If these numbers cancel, the slope is near 0. So the error of a slope is
+    # compared with `scale`, the size of the large numbers, and not with the slope itself.
     length = lambda f: np.sqrt((f**2).reshape(len(f), -1).sum(axis=1, keepdims=True))  # noqa: E731
     size_b = length(x) + length(b) + length(x - b - r) + np.sqrt(total(variances))
     size_W = length(r) * length(m) + length(W @ V)

@@ -98,8 +98,8 @@ def _(x):
 
 
 # The minimum of the loss for one datum x. theta = (w, s) in x = w z + s eps, and phi = (a, sigma) in q = N(a x, sigma^2).
-# The loss on the card has no sum over data. For one datum, every pair (w, s) with w^2 + s^2 = x^2 minimises the loss. The
-# letter t chooses one of these pairs.
+# The loss on the card has no sum over data. For one datum, the loss is smallest if w^2 + s^2 = x^2 and q is the posterior.
+# The letter t chooses one of these pairs (w, s).
 
 ANGLE = Symbol("t", "t", "real, 0 for w = s", 1, lambda raw: 0.4 * raw, (0, 0.5))
 WEIGHTS = (

@@ -82,7 +82,7 @@ def card_25(mu, sigma, way):
 def _(mu, sigma, way):
     z = mu + sigma * EPS                                    # (n, K); in the call below, every z is a separate datum
     column = lambda values: np.broadcast_to(values, z.shape).reshape(-1, 1)  # noqa: E731
-    f = (z**2).reshape(1, -1)                               # f(z) multiplies d log q; the shape is (L, B) with L = 1
+    f = (z**2).reshape(1, -1)                               # (L, B) with L = 1: f(z) multiplies the gradients of log q
     _, d_mu, _ = log_normal_backward(f, column(z)[None], column(mu), column(2 * np.log(sigma)))
     return mean_and_variance(d_mu.reshape(z.shape))
 

@@ -48,7 +48,7 @@ def draw(inputs: Inputs, rng: np.random.Generator, n: int) -> dict[str, NDArray]
 def simple_points(inputs: Inputs) -> dict[str, NDArray]:
     """Return at most MOST_SIMPLE combinations of simple values, as {name of the symbol: its values in all combinations}.
 
-    The combinations that come first consist of values near the beginning of each symbol's list `simple`.
+    Combinations of values near the beginning of each symbol's list `simple` come first.
     """
     chosen = first_ranks(tuple(len(symbol.simple) for symbol in inputs))
     columns = zip(inputs, chosen.T)
@@ -59,8 +59,8 @@ def simple_points(inputs: Inputs) -> dict[str, NDArray]:
 def first_ranks(sizes: tuple[int, ...]) -> NDArray:
     """Return at most MOST_SIMPLE tuples of ranks: the tuples with the smallest sums.
 
-    There are several lists, and list i has sizes[i] values. A tuple chooses one value of each list: the i-th number of the
-    tuple, its i-th rank, is the index of a value in list i.
+    There are several lists, and list i has sizes[i] values. A tuple of ranks chooses one value of each list:
+    number i of the tuple is the index of the chosen value in list i.
     """
     ranked = (ranks for rank_sum in range(sum(sizes) - len(sizes) + 1) for ranks in ranks_with_sum(rank_sum, sizes))
     first = [ranks for _, ranks in zip(range(MOST_SIMPLE), ranked)]
