@@ -53,7 +53,10 @@ class Form:
 
 @dataclass(frozen=True)
 class Zero:
-    """A side that is near 0 because numbers of size `scale` cancel. Its error is relative to `scale`, not to its value."""
+    """A side that can be near 0 because numbers of size `scale` cancel.
+
+    The error of this side is relative to `scale`, or to |value| if |value| is larger than `scale`.
+    """
 
     scale: object
     value: object = 0.0
@@ -65,7 +68,7 @@ class Row:
 
     `claim` reports a sentence of the source. If a row has a `claim`, the source prints no formula, and the formula of the
     row is our interpretation of the sentence. All rows of one `group` have the same fault. The name of a group is the id of
-    its first row.
+    one of its rows.
     """
 
     id: str
@@ -132,7 +135,7 @@ class Entry:
         return attach
 
     def tied(self, name: str, draws: int | None = None):
-        """Attach a function that calls minivae's function `name`. It must return the last side of the entry (see `Tie`).
+        """Attach a function that calls minivae's function `name` and returns the last side of the entry (see `Tie`).
 
         The judge passes many draws in one call. Some attached functions make a separate model for every draw, and this
         takes time. Set `draws` to limit the number of draws for such a function.
@@ -148,7 +151,8 @@ class Entry:
 class Tie(NamedTuple):
     """A comparison with minivae. `function` calls minivae's function `name`, and must return the last side of the entry.
 
-    If the entry has a second form, `function` must return the last side of the second form.
+    The call can be indirect: `function` may call another function of minivae, which calls `name`. If the last row of the
+    entry has a second form, `function` must return the last side of this form.
     """
 
     name: str
@@ -193,13 +197,13 @@ def equation(
     rows        "" if the whole entry is one row; "abc" if the entry has three links and each link is a row
     fault       an explanation of the fault, if the printed form has a fault
     claim       our report of a sentence of the source, if the source has no formula and `latex` is our interpretation
-    group       the id of the first row with the same fault, if this row repeats a fault
+    group       the id of one of the rows that have the same fault; the default is the row's own id
     needs       an assumption that is sufficient for the statement
     outside     points that violate the assumption. At each point of `outside`, at least one link must fail or be undefined.
                 Every "holds-if" row must fail at one or more points of `outside`.
-    undefined   the reason why a row has no value at some points of `outside`. If a reason is given, a "holds-if" row also
-                fails at a point of `outside` if it has no value there.
-    tight       the point at which every inequality of the statement becomes an equality
+    undefined   the reason why links are undefined at some points of `outside`. If a reason is given, a "holds-if" row also
+                fails at a point at which a link of the row is undefined.
+    tight       the point at which every <= and >= of the statement becomes an equality
     tolerance   the largest relative error of a link that holds
     kind        the kind of statement: one of `KINDS`
     """

@@ -19,7 +19,10 @@ PARTS = ("encoder", "decoder")
 
 
 def arrows(vae: VAE, x: np.ndarray, eps: np.ndarray, rng: np.random.Generator) -> set[Arrow]:
-    """Return all arrows of `vae.forward(x, eps)`. Each arrow leads from an input or weights of a step to a result of it."""
+    """Return all arrows of `vae.forward(x, eps)`. An arrow leads from an input of a step to a result of the same step.
+
+    Weights are inputs, too; see `changes`.
+    """
     found: set[Arrow] = set()
     probe(vae, "forward", {"x": x, "eps": eps, "fit": True}, rng, found)
     return found
@@ -28,7 +31,7 @@ def arrows(vae: VAE, x: np.ndarray, eps: np.ndarray, rng: np.random.Generator) -
 def probe(vae: VAE, method: str, known: dict, rng: np.random.Generator, found: set[Arrow]) -> dict:
     """Run the steps of a method one by one, and return {name: value} of its variables.
 
-    After each step, change one input of the step and run the step again. Do so for every input of the step. If the result
+    After each step, change one input of the step and run the step again. Do so for every input from `changes`. If the result
     `b` differs after the input `a` was changed, add the arrow (a, b) to `found`.
     """
     function = getattr(type(vae), method)
@@ -81,7 +84,8 @@ def run(step: ast.stmt, function, space: dict) -> dict:
 def changes(vae: VAE, read: set[str], space: dict, rng: np.random.Generator):
     """Yield a pair for each input of a step: (name of the input, {variable: changed value}).
 
-    An input is a variable, or all weights of the encoder or of the decoder. For weights, the changed variable is `self`.
+    An input is a variable, or all weights of the encoder or of the decoder. Sizes and flags are skipped. For weights, the
+    changed variable is `self`.
     """
     for name in sorted(read - {"self"}):
         if isinstance(space[name], (np.ndarray, np.floating, list)):  # skip sizes and flags

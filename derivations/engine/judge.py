@@ -25,7 +25,7 @@ from minivae.checks import whole_number
 
 UNDECIDED = 1000                                            # a link is undecided if its error is 1 to 1000 tolerances
 ENOUGH = 1000                                               # with fewer draws, different sides can be equal by chance
-PIECE = 500                                                 # to save memory, a side is computed for 500 draws in one call
+PIECE = 500                                                 # to save memory, one call computes a side for at most 500 draws
 REFUSAL = re.compile(r" must be .*; got ", re.DOTALL)       # matches messages of minivae.checks.refuse, not other errors
 ROUNDED = ("real", "> 0")                                   # only symbols with these rules are rounded in a counterexample
 
@@ -64,10 +64,10 @@ class Judgement:
     verdict: str
     links: list[Link]           # the links of the printed form
     repaired: list[Link]        # the links of the corrected, intended or precise form
-    ties: list[tuple[str, Link]]        # (name of a minivae function, link that checks its result); [] if not the last row
+    ties: list[tuple[str, Link]]        # (minivae function, link that checks its result), only for the last row of an entry
     free: list[str]             # letters that the printed form does not define
     witness: dict | None        # a point at which the first false link fails; if possible, a simple point
-    why: str                    # the reason for "undecided"; "" if the reason is an undecided link, or for other verdicts
+    why: str                    # the reason for "undecided"; "" for other verdicts, or if an undecided link is the reason
     first_false: int | None = None      # index in `links` of the first link that fails
     at_witness: Link | None = None      # the first false link, judged at the witness only
 
@@ -92,7 +92,7 @@ def split(statement: tuple) -> tuple[list, list[str]]:
 
 
 def value_and_scale(side) -> tuple[NDArray, NDArray]:
-    """Return the numbers of a side, and the scale of each number. The relative tolerance is multiplied by this scale."""
+    """Return the numbers of a side, and their scales: the magnitude of each number, or the `scale` of a `Zero` if larger."""
     if np.iscomplexobj(side):
         raise ValueError("a side must be real; got complex numbers. Take the real or the imaginary part.")
     if isinstance(side, Zero):
@@ -115,10 +115,9 @@ def aligned(*arrays: NDArray) -> list[NDArray]:
 def scaled_error(left, relation: str, right, rel: float) -> tuple[NDArray, NDArray, NDArray, NDArray]:
     """Return four arrays: the error of a relation divided by the tolerance, the left side, the right side, the tolerance.
 
-    The tolerance is `rel` times the larger magnitude of the two sides, so it is small if both are small. NaN satisfies
-    no relation. An infinity is equal only to itself, and `!=` is false if a side is infinite. For a strict relation (<, >
-    or !=), the error is 0 or infinite. The error is infinite if the relation is false, or if the difference of the sides is
-    at most the tolerance.
+    The tolerance is `rel` times the larger scale of the two sides (see `value_and_scale`). NaN satisfies no relation. An
+    infinity is equal only to itself, and `!=` is false if a side is infinite. For a strict relation (<, > or !=), the error
+    is infinite if the relation is false, or if finite sides differ by at most the tolerance. Otherwise, the error is 0.
     """
     left, left_scale, right, right_scale = aligned(*value_and_scale(left), *value_and_scale(right))
     left, right, scale = np.broadcast_arrays(left, right, np.maximum(left_scale, right_scale))
@@ -164,7 +163,7 @@ def sides_of(form: Form, values: dict) -> tuple[list, list[str]]:
 
 
 class Run(NamedTuple):
-    """The values of a form's letters at several points, the number of points, and the values of its sides there."""
+    """Values of a form's letters at `count` points, and the values of the form's sides at these points."""
 
     values: dict[str, NDArray]
     count: int
@@ -186,7 +185,7 @@ class Run(NamedTuple):
 
 
 class Computed:
-    """The sides of a form, computed at the simple points and at random draws. All values are computed only once.
+    """The sides of a form at the simple points and at random draws. Each side is computed only once at each point.
 
     The random draws are divided into groups of PIECE draws. The sides are computed for one group after another.
     """
@@ -210,8 +209,8 @@ class Computed:
         """Return the simplest point at which link i fails.
 
         If the link fails at no simple point, take the draw with the largest error and round its values to two digits. If
-        the link fails at the rounded values, too, return them; otherwise, return the draw without rounding. A letter is
-        rounded only if its rule is in ROUNDED, because rounding could violate other rules, such as a sum of 1.
+        the link also fails at these rounded values, return the rounded values; otherwise, return the draw itself. A letter
+        is rounded only if its rule is in ROUNDED, because rounding could violate other rules, such as a sum of 1.
         """
         simple = self.simple.errors_of(i, self.relations[i], self.rel) > UNDECIDED
         if simple.any():
@@ -268,7 +267,7 @@ def judge(entry: Entry, draws: int = 1000, seed: int = 0) -> list[Judgement]:
 
 
 def judge_row(entry: Entry, row: Row, printed: Computed | None, draws: int, seed: int) -> Judgement:
-    """Compute the verdict of one row. `printed` is the computed printed form, or None if a letter of it has no value."""
+    """Judge one row. `printed` has the sides of the printed form; it is None if this form has an undefined letter."""
     repaired = Computed(row.repair, entry.tolerance, draws, seed) if row.repair else None
     holding, free = repaired or printed, entry.printed.free
     if holding is None and row.expected == "copy":
@@ -295,7 +294,7 @@ def tied_links(entry: Entry, holding: Computed) -> list[tuple[str, Link]]:
     The function and the side are computed for the same draws. The side is taken from the entry's second form, because the
     printed form can be false; if the entry has no second form, the side is taken from the printed form.
     """
-    links = {}                                              # several ties can share one function, called only once
+    links = {}                                              # if several ties share a function, call it only once
     for tie in entry.ties:
         if (tie.function, tie.draws) not in links:
             runs = holding.random[:1] if tie.draws else holding.random

@@ -53,7 +53,7 @@ def failures(entries: dict[str, Entry]) -> list[Failure]:
     """
     failing = []
     for id, statement in computed().items():
-        words = {}                                          # several ties can share one function, called only once
+        words = {}                                          # if several ties share a function, call it only once
         for number, tie in enumerate(entries[id].ties):
             if (tie.function, tie.draws) not in words:
                 words[tie.function, tie.draws] = failure_of(entries[id], statement.random[0], tie)
