@@ -153,8 +153,8 @@ def gauss(nodes: int) -> tuple[NDArray, NDArray]:
 def noise(count: int, nodes: int = 3) -> tuple[NDArray, NDArray]:
     """Nodes (K, count) and weights (K,) of a quadrature for `count` independent standard normal numbers, K = nodes^count.
 
-    The sum of weight * f(node) over the K nodes is E[f]. It is exact if f is a polynomial with a degree below 2 * `nodes` in
-    each of the `count` numbers.
+    The sum of weight * f(node) over the K nodes approximates E[f]. The sum is exact if f is a polynomial with a degree below
+    2 * `nodes` in each of the `count` numbers.
     """
     whole_number("the number of draws", count, 1)
     one, weights = gauss(nodes)

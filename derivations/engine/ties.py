@@ -30,9 +30,9 @@ class Failure(NamedTuple):
 
 
 def ties(copy: SimpleNamespace) -> None:
-    """Raise Noticed if a tie fails, that is, if a function of the copy differs from the last side of the tie's entry.
+    """Raise Noticed if a tie fails. The error names the function that is probably faulty.
 
-    The error names the function that is probably faulty.
+    A tie fails if its call raises an error, or if its result differs from the last side of the entry.
     """
     if failing := failures(entries_of(copy.changes)):
         first, *others = blamed(failing)
@@ -77,10 +77,10 @@ def failure_of(entry: Entry, run: Run, tie: Tie) -> str:
 def blamed(failing: list[Failure]) -> list[str]:
     """Return the tied functions that best explain the failures.
 
-    A tie is named after one function of minivae, but the fault can be in another function that the tie calls. So count the
-    failing ties in which a function runs, and return the function with the largest count. If several functions have the
-    largest count, count all ties in which each of these functions runs, and return the function with the smallest count. If
-    several functions are equal in this count, too, return all of them.
+    A tie is named after one function of minivae, but the fault can be in another function that the tie calls. So count, for
+    each function, the failing ties in which the function runs. Return the function with the largest count. If several
+    functions have this count, count for each of them all ties in which the function runs, failing or not. Return the
+    function with the smallest number of ties, or all functions with this number.
     """
     ran = functions_run()
     failed = [ran[one.id, one.number] for one in failing]
@@ -123,7 +123,7 @@ def computed() -> dict[str, Computed]:
 
 
 def stated(entry: Entry) -> Computed:
-    """Compute the sides of an entry's second form. If it has no second form, compute the sides of its printed form."""
+    """Compute the sides of the second form of the entry's last row. Without a second form, use the printed form."""
     return Computed(entry.rows[-1].repair or entry.printed, entry.tolerance, DRAWS, 0)
 
 

@@ -44,8 +44,9 @@ def edges(vae: VAE) -> tuple[set[Arrow], set[Arrow]]:
 def repeated(vae: VAE) -> set[str]:
     """Return the letters of {x, z, phi, theta} that have a separate value for each data point.
 
-    To find these letters, change one letter after another: x of the first data point, z of the first data point, all
-    weights phi, all weights theta. Return each letter for which only the first data point gets a new z and a new output.
+    To find these letters, change each letter alone: x of the first data point, z of the first data point, all weight
+    matrices of the encoder (phi), all weight matrices of the decoder (theta). Return each letter for which only the first
+    data point gets a new z and a new output.
     """
     rng = np.random.default_rng(2)
     x = rng.random((4, vae.features))
@@ -76,9 +77,9 @@ RADIUS = 0.42
 
 
 def check_model(vae: VAE) -> None:
-    """Raise NotShown if the figure has other edges than the model, or other letters in the plate.
+    """Raise NotShown if the figure and the model have different edges, or if p(z) depends on theta.
 
-    Also raise NotShown if p(z) has parameters.
+    Also raise NotShown if the letters in the plate are not exactly the letters that `repeated` returns.
     """
     found = edges(vae)
     for mine, drawn, name in zip(found, (GENERATIVE, INFERENCE), ("generative", "inference")):

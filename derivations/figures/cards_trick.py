@@ -16,7 +16,7 @@ TRUTH = 2 * MU                                              # d/dmu E[z^2], wher
 
 
 def drawn_z(mu, log_var, eps: NDArray) -> dict[str, NDArray]:
-    """Return z as a constant, as if a generator had drawn it from N(mu, sigma^2). Its derivatives in mu and sigma are 0."""
+    """Return a constant z, as if a generator had drawn z from N(mu, sigma^2). The derivatives of z in mu, sigma are 0."""
     return {"z": reparameterize(MU, LOG_VAR, eps)}
 
 
@@ -71,7 +71,7 @@ def check_arrows(eps: NDArray, left, right, backward) -> tuple[set[str], set[str
 
 
 def check_spread(eps: NDArray, estimate) -> tuple[dict[str, NDArray], dict[str, tuple[float, float]]]:
-    """Check the three estimators. Return their values at `eps`, and their exact means and standard deviations."""
+    """Check the three estimators. Return the values at `eps` and the exact mean and standard deviation of each."""
     nodes, weights = noise(1, 12)                           # exact for polynomials up to degree 23
     at_nodes, exact = estimate(nodes[:, 0]), {}
     drawn = estimate(eps)

@@ -172,7 +172,7 @@ def circle(axes: Axes, r: float, text: str = "", colour=GREY, lw=0.7, **look) ->
 
 
 def radius_inside(axes: Axes, g: NDArray, density: NDArray) -> None:
-    """Plot the distances of the points from 0: a histogram and the exact density. Use the empty middle of the ring."""
+    """Plot the distances of the points from 0: a histogram and the exact density. Use the empty space inside the ring."""
     inside = axes.inset_axes((-0.55, -0.3, 1.1, 0.62), transform=axes.transData)
     radius = np.linalg.norm(g, axis=1)
     inside.hist(radius, np.arange(1, 1.5, 0.025), density=True, color="#d9d9d9", ec="white", lw=0.6)

@@ -66,7 +66,7 @@ def draw_arrow(
         arrows += [(f"gradient {end}->{start}", end, start, b - left, a - left, BACK)]
     for gid, tail, head, first, last, look in arrows:
         ends = {"posA": tuple(first), "posB": tuple(last), "patchA": patches[tail], "patchB": patches[head]}
-        if over:                                            # a white band below this arrow hides part of the crossed arrow
+        if over:                                            # a white band behind this arrow hides part of the crossed arrow
             axes.add_patch(FancyArrowPatch(**ends, arrowstyle="-", color="white", lw=6, shrinkA=8, shrinkB=8, zorder=1.5))
         shape = {"arrowstyle": HEAD, "joinstyle": "miter", "shrinkA": 1, "shrinkB": 1, "zorder": 2 if over else 1}
         axes.add_patch(FancyArrowPatch(**ends, **shape, **look, gid=gid))

@@ -74,7 +74,7 @@ def bracket(mu, sigma, log_sign, square_sign):
 
 
 def printed_line(mu, sigma):
-    """Return the right side of hong.10 with the signs that the source prints. It is line 2 of the displayed formula."""
+    """Return the right side of hong.10, line 2 of the displayed formula, with the signs that the source prints."""
     return bracket(mu, sigma, 1, 1)
 
 

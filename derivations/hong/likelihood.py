@@ -101,8 +101,8 @@ def best_sigma(W, x, mu, sigma, a):
 def optimum_of_one(W, x, mu, sigma):
     """Return minivae's best sigma^2 for one batch, and the mean of -ln p(x|z) for this sigma^2.
 
-    A squared error is a quadratic function of the noise. So its mean over the four draws in CORNERS is exactly the
-    expectation of the squared error.
+    A squared error is a quadratic function of the noise. So the mean of squared errors over the four draws in CORNERS is
+    exactly their expectation.
     """
     z = reparameterize(mu, 2 * log(sigma), CORNERS * np.ones((len(x), 1)))      # (4, N, d)
     log_sigma = optimal_log_sigma(x, decoded(W, z))

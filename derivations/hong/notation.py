@@ -89,7 +89,7 @@ MEAN_4 = vector("mean", r"\mu_\theta(z)", 4, simple=((0, 0, 0, 0), (1, 1, 0, 0))
 
 
 def mse_of_a_draw(x, mean, sigma):
-    """Return the expectation of MSE(x, x~) for x~ from N(mean, sigma^2 I). Quadrature computes the part of each pixel."""
+    """Return the expectation of MSE(x, x~) for x~ from N(mean, sigma^2 I). Use quadrature for each pixel."""
     square = lambda x_tilde: (x[..., None] - x_tilde) ** 2  # noqa: E731
     return expect(square, mean[..., None], sigma[..., None]).mean(axis=-2)
 
