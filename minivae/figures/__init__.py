@@ -5,7 +5,7 @@
     samples      a sheet of the data, before training
     training     loss curves, sigma, rate and distortion
     evidence     the bounds, the gap, posteriors
-    run          `all_figures`: every figure of a run
+    run          `all_figures`: the figures of a trained model and its history
 
     style        colours, page, tiles, labels, numbers as text
     arguments    checks of latent size, image shape and labels

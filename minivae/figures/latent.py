@@ -173,7 +173,7 @@ def draw_classes(
 ) -> tuple[float, NDArray]:
     """Write the name of each class at a free place near the median of its codes; draw a line from the name to the median.
 
-    A name must not cover the points `drawn` (M, 2). Returns two results. The first is the fraction of codes mu (N, 2) that
+    Names avoid the points `drawn` (M, 2), see `free_places`. Returns two results. The first is the fraction of codes mu (N, 2) that
     are nearer to the median of their own class than to any other median. The second is the centre of each name, (K, 2). If
     at least one name has more than two characters, the second result also contains both ends of every name, (3K, 2).
     """

@@ -429,7 +429,7 @@ def test_ticks_of_a_logarithmic_axis_are_few_and_correct(ends):
 def test_kl_bars_are_sorted_and_only_active_dimensions_are_filled(J):
     vae, x, _ = problem(J)
     weight, bias = vae.layers("encoder")[-1]
-    weight[:, : J // 2] = 0                                 # make half of the means of q(z|x) constant
+    weight[:, : J // 2] = 0                                 # make the first J // 2 means of q(z|x) constant
     if J > 2:
         weight[:, J // 2] *= 0.01                           # make one more mean of q(z|x) nearly constant
     mu, log_var = vae.encode(x)
