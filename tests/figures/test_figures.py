@@ -107,7 +107,7 @@ def draw(name):
     }[name]()
 
 
-drawn = functools.cache(draw)                               # caches every figure; for tests that do not change it
+drawn = functools.cache(draw)                               # the cached figures, for tests that do not change them
 
 NAMES = [
     *("loss_curves", "sigma_and_error", "kl_per_dimension", "reconstructions", "prior_samples", "traversals"),
