@@ -231,7 +231,7 @@ def y_of(t, bend):
     (*CROSSED, SLOPE, BEND),
     says="In other coordinates y = g(z), both densities are multiplied by the same factor. So the divergence does not "
     "change, but the entropy changes.",
-    needs="g is one-to-one (bend k >= 0)",
+    needs="k >= 0, so g is one-to-one",
     outside={"mu_q": 1, "sigma_q": 1, "mu_p": 0, "sigma_p": 1, "slope": 1, "bend": -3},
 )  # fmt: skip
 def eq_34(mu_q, sigma_q, mu_p, sigma_p, slope, bend):

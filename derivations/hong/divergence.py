@@ -146,7 +146,7 @@ def gradient_of_one(W, sigma_theta, x, mu, sigma, eps, beta):
 
 @reductions.tied("minivae.vae.VAE.gradient", draws=50)
 def _(beta, W, x, mu, sigma, eps):
-    sigma_theta = np.full_like(beta, 0.5**0.5)              # then -ln p(x|z) is the sum of squares plus a constant
+    sigma_theta = np.full_like(beta, 0.5**0.5)              # so -ln p(x|z) is the sum of squares plus a constant
     return by_minivae(gradient_of_one, "(d),(o)->(p)")(W, sigma_theta, x, mu, sigma, eps, beta)
 
 

@@ -25,7 +25,7 @@ LISTED = tuple(verdict for verdicts, _ in LISTS.values() for verdict in verdicts
 class Erratum(NamedTuple):
     """All ledger rows with the same fault. These rows are a group, and the id of the first row is the name of the group.
 
-    The other rows follow in printed order.
+    The other rows follow in the order of the ledger.
     """
 
     rows: list[tuple[Entry, Judgement]]

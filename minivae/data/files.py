@@ -51,10 +51,10 @@ def load(source: str = "digits", *, older: bool = False, **how) -> Dataset:
         return dataset_of(path.name, read(path, how), how)
     except DataError:
         raise
-    except ValueError as error:                             # also Damaged, a kind of ValueError
+    except ValueError as error:                             # catches Damaged, too: it is a ValueError
         raise DataError(f"{path}: {error}") from error
     except OSError as error:
-        where = error.filename or path                      # in a directory, the file that cannot be read
+        where = error.filename or path                      # if `path` is a directory: the unreadable file in it
         raise DataError(f"{where}: cannot be read ({error.strerror or error}). {foreign.elsewhere(str(source))}") from error
     except MemoryError as error:
         raise DataError(f"{path}: not enough memory. Take fewer rows.") from error

@@ -151,8 +151,8 @@ def is_number(cell: str) -> bool:
 def has_header(first: list[Line], separator: str, path: Path) -> bool:
     """Return True if the first line is a header.
 
-    There are two kinds of header. In the first kind, no cell is a number. In the second kind, one cell is not a
-    number, and all other cells count up from 0 or 1. This cell is a text in a column of numbers, or an empty first cell.
+    There are two kinds of header. In the first kind, no cell is a number. In the second kind, all cells but one count up
+    from 0 or 1. The remaining cell is a text in a column of numbers, or an empty first cell.
 
     Raises Damaged if the first line is not a header, but has text above a number.
     """

@@ -114,7 +114,7 @@ class Call:
         while isinstance(result, tuple):
             result = result[0] if result else np.empty(0)
         if not result.size:
-            raise Failed(f"{self.name} must return a number; got nothing. Return the number first.")
+            raise Failed(f"{self.name} must return a number; got nothing. Return it alone or first in a tuple.")
         return result
 
 

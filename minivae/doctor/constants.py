@@ -101,7 +101,7 @@ def constant_of(result: Measured, of_kl: float, of_cost: float, letter: str = ""
 def agrees(result: Measured, of_kl: float, of_cost: float, once: float = 0.0) -> bool:
     """Return True if `constant_of`, called with `of_kl` and `of_cost`, returns the measured constant at all sizes.
 
-    `once` is a constant that each data point adds only once, not for every latent.
+    `once` is a constant that each data point adds only once, not once for every latent dimension.
     """
     for letter, (sizes, terms) in result.found.items():
         if terms.constant is None:

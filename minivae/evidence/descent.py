@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 SUFFICIENT = 1e-4                                           # Armijo: a step needs this fraction of the predicted decrease
 CAREFUL = 0.3                                               # with `scale`: longest first step, in units of sqrt(scale)
-SMALLEST = 2.0**-40                                         # the line search ends when a step is halved to this fraction
+SMALLEST = 2.0**-40                                         # the line search ends at this fraction of the full step
 
 
 def minimise(

@@ -39,8 +39,8 @@ class SignalToNoise(NamedTuple):
     """
 
     k: NDArray
-    encoder: NDArray            # over the parameters of the encoder
-    decoder: NDArray            # over the parameters of the decoder
+    encoder: NDArray            # root mean square over the parameters of the encoder
+    decoder: NDArray            # root mean square over the parameters of the decoder
 
 
 def gradient_noise(vae: VAE, x: NDArray, rng: np.random.Generator, draws: int = 1000) -> GradientNoise:

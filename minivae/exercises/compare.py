@@ -35,8 +35,8 @@ Pairs = Mapping[str, tuple[list[NDArray], list[NDArray]]]   # name -> (learner's
 def compared(part: Part, seed: int, given: Given) -> list[Finding]:
     """Return the findings about some steps, then the findings about the results, in the order of computation.
 
-    Of the wrong steps, the function reports only those in the first wrong line, because this line can cause the
-    other errors. If a blank is left, or a line raised an error, the function also reports all correct steps.
+    Of the wrong steps, only those in the first wrong line get a finding, because this line can cause the other errors.
+    If a blank is left, or a line raised an error, all correct steps get a finding, too.
     """
     results = filled(part, seed, given)
     pairs = steps_of(part, seed, given) | results

@@ -153,7 +153,7 @@ def draw_prior(axes: Axes, taken: NDArray, named: bool) -> None:
 
 
 def are_short(classes: dict[int, Class]) -> bool:
-    """Return True if all class names can replace dots: one or two letters or digits, perhaps after a minus sign."""
+    """Return True if all class names are short: one or two letters or digits, perhaps after a minus sign."""
     return all(re.fullmatch(r"-?[A-Za-z0-9]{1,2}", one.name) for one in classes.values())
 
 

@@ -117,7 +117,7 @@ def test_sample_needs_no_data(tmp_path, capsys):
     shutil.rmtree(tmp_path / "home" / "d")
     assert cli.main(["sample", str(run), "-n", "4"]) == 0
     assert np.load(run / "samples.npy").shape == (4, 8, 8) and (run / "samples.png").exists()
-    held_out = pictures()[np.r_[8:40:10, 9:40:10]] / 255    # rows held out: every fifth of each class
+    held_out = pictures()[np.r_[8:40:10, 9:40:10]] / 255    # every fifth row of each class is held out
     assert cli.main(["sample", str(run), "--json", "--overwrite"]) == 0
     assert f"{held_out.mean():.3f} in the data" in capsys.readouterr().out
     config = runs.read(run).config

@@ -262,7 +262,7 @@ def in_place(x, output, mu, log_var):
 
 
 def cost(kl, recon=bce):
-    """Return a loss with a right reconstruction and the given KL; `kl(m, v)` has a number for each row and latent."""
+    """Return a loss with a right reconstruction and this KL; `kl` returns a number for each latent dimension of a row."""
     return {"loss": lambda x, o, m, v: (recon(x, o).sum(1) + kl(m, v).sum(1)).mean()}
 
 

@@ -1,4 +1,4 @@
-"""Each term that the doctor fits equals the formula in its name; a fit has few terms, and an error for each coefficient."""
+"""The doctor's terms equal the formulas in their names. A fit uses few terms and reports an error for each coefficient."""
 
 import numpy as np
 import pytest

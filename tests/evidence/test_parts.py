@@ -185,7 +185,7 @@ def test_ppca_raises_an_error_if_its_best_sigma_is_only_rounding_error():
     assert linear.ppca([[1, 0], [-1, 0], [0, 1e-6], [0, -1e-6]], 1).sigma == pytest.approx(1e-6 / np.sqrt(2))
 
 
-def test_coordinate_is_active_only_above_the_threshold(monkeypatch):
+def test_coordinate_is_active_only_if_its_variance_exceeds_the_threshold(monkeypatch):
     vae, x, _ = small_model()
     spread = rates.rate_distortion(vae, x, np.random.default_rng(0), draws=2).variance_of_means
     monkeypatch.setattr(rates, "ACTIVE", spread[0])

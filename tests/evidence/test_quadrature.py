@@ -23,7 +23,7 @@ def linear_gaussian(rng, latent, features, sigma, scale=1.0):
     vae = VAE.init(rng, features, latent, (), dtype=np.float64, likelihood=Gaussian(sigma), estimator="sampled")
     directions = np.linalg.qr(rng.normal(size=(features, latent)))[0].T                     # (J, D)
     W, b = directions * scale * rng.uniform(0.5, 2, (latent, 1)), rng.normal(size=features)
-    variance = 1 / (1 + (W * W).sum(axis=1) / sigma**2)                                     # of the posterior, (J,)
+    variance = 1 / (1 + (W * W).sum(axis=1) / sigma**2)                                     # posterior variance, (J,)
     (encoder_weight, encoder_bias), = vae.layers("encoder")
     (decoder_weight, decoder_bias), = vae.layers("decoder")
     decoder_weight[...], decoder_bias[...] = W, b

@@ -107,7 +107,7 @@ def draw(name):
     }[name]()
 
 
-drawn = functools.cache(draw)                               # caches every figure; for tests that do not change it
+drawn = functools.cache(draw)                               # the cached figures, for tests that do not change them
 
 NAMES = [
     *("loss_curves", "sigma_and_error", "kl_per_dimension", "reconstructions", "prior_samples", "traversals"),
@@ -367,7 +367,7 @@ def test_loss_curve_labels_do_not_overlap_when_curves_end_together():
     same = [Record(epoch, -5.0, 2.0, -7.0, -5.0, 2.0, -7.0) for epoch in (1, 2)]
     figure, _ = training.loss_curves(same, -7.0)
     boxes = [box for text, box in texts(figure) if re.match("training|held out|exact", text)]
-    assert len(boxes) == 7                                  # three for the ELBO, two for each of its two parts
+    assert len(boxes) == 7                                  # three labels for the ELBO, two for each of its two parts
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 

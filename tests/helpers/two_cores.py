@@ -105,7 +105,7 @@ class Second:
         """Run tests in the child process until the queue is empty or the first process has ended; then exit, not return."""
         config, status = self.session.config, 1
         try:
-            signal.signal(signal.SIGINT, signal.default_int_handler)    # `stop` sends SIGINT; a shell may have disabled it
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # `stop` sends SIGINT; a shell may have disabled SIGINT
             config._tmp_path_factory._basetemp = self.directory  # the parent removes this directory
             config.pluginmanager.register(Reporter(self.reports))
             try:

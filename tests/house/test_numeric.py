@@ -56,7 +56,7 @@ def test_function_close_rejects_nan_and_wrong_shapes_and_types_and_values(actual
 
 def test_function_close_accepts_nearly_equal_values():
     close(ONE_TO_SIX * (1 + 0.9e-6), ONE_TO_SIX, rel=1e-6)
-    close(wrong_in_one_entry(4 + 0.9 * 6e-6), ONE_TO_SIX, rel=1e-6)         # relative to the largest entry, 6
+    close(wrong_in_one_entry(4 + 0.9 * 6e-6), ONE_TO_SIX, rel=1e-6)         # `rel` is relative to the largest entry, 6
     close(ONE_TO_SIX.astype(np.float32), ONE_TO_SIX, rel=0)
     close(np.full(2, 1e-300), np.zeros(2), rel=0, abs_=1e-299)
     close([np.inf, -np.inf, 1.0], [np.inf, -np.inf, 1.0], rel=0)

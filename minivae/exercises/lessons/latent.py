@@ -194,7 +194,7 @@ def grid(setup: Setup) -> Finding:
     answer=1,
     code=("minivae.evidence.rates:rate_distortion", "minivae.figures.latent:kl_per_dimension"),
     ledger="odaibo.t25",
-    test="test_coordinate_is_active_only_above_the_threshold",
+    test="test_coordinate_is_active_only_if_its_variance_exceeds_the_threshold",
 )
 def unused(setup: Setup) -> Finding:
     """Count the inactive dimensions of a model with 20 latent dimensions."""
