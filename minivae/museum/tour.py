@@ -44,7 +44,7 @@ class Report(NamedTuple):
     iw_bound: float | None = None                           # importance-weighted bound of held-out rows
     own_log_px: float | None = None                         # log p(x) of held-out rows, by the code that trained the model
     log_px: float | None = None                             # log p(x) of held-out rows, by the right code
-    words: str = ""                                         # message of the error that ended training or measuring
+    words: str = ""                                         # message of the error that ended the run
 
 
 def trained(copy: SimpleNamespace, bug: Bug, seed: int = 0, epochs: int = EPOCHS) -> Report:
