@@ -173,9 +173,10 @@ def draw_classes(
 ) -> tuple[float, NDArray]:
     """Write the name of each class at a free place near the median of its codes; draw a line from the name to the median.
 
-    Names avoid the points `drawn` (M, 2), see `free_places`. Returns two results. The first is the fraction of codes mu (N, 2) that
-    are nearer to the median of their own class than to any other median. The second is the centre of each name, (K, 2). If
-    at least one name has more than two characters, the second result also contains both ends of every name, (3K, 2).
+    Names avoid the points `drawn` (M, 2), see `free_places`. Returns two results. The first is the fraction of codes mu
+    (N, 2) that are nearer to the median of their own class than to any other median. The second is the centre of each
+    name, (K, 2). If at least one name has more than two characters, the second result also contains both ends of every
+    name, (3K, 2).
     """
     classes = np.unique(labels)
     medians = np.array([np.median(mu[labels == label], axis=0) for label in classes])   # (K, 2)
