@@ -82,7 +82,7 @@ def adam(params: list, gradient: tuple, m: list, v: list, t: int) -> None:
     lr, b1, b2, tiny = 5e-3, 0.9, 0.999, 1e-8
     for i, d_param in enumerate(gradient):
         m[i] = b1 * m[i] + (1 - b1) * d_param                             # moving average of the gradient
-        v[i] = b2 * v[i] + (1 - b2) * d_param**2                          # moving average of its square
+        v[i] = b2 * v[i] + (1 - b2) * d_param**2                          # moving average of the squared gradient
         m_hat = m[i] / (1 - b1**t)                                        # corrects for m starting at zero
         v_hat = v[i] / (1 - b2**t)                                        # corrects for v starting at zero
         params[i] -= lr * m_hat / (np.sqrt(v_hat) + tiny)                 # tiny: no division by zero

@@ -1,6 +1,6 @@
 """Settings and fixtures of all tests.
 
-A plain `pytest` leaves out slow tests (`@pytest.mark.slow`): whole commands, pages and projects, trainings, long tables.
+A plain `pytest` leaves out slow tests (`@pytest.mark.slow`): most of them train models, run commands or check pages.
 `pytest --all` runs the slow tests too, and `pytest -m slow` runs only the slow tests. If the command line names a file,
 all tests in this file run.
 

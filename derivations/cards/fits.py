@@ -112,7 +112,7 @@ def fit_forward(apart: NDArray) -> tuple[NDArray, NDArray]:
 def reverse_slopes(apart: NDArray, mu: NDArray, sigma: NDArray) -> tuple[NDArray, NDArray]:
     """Gradient (..., 2) and Hessian (..., 2, 2) of KL(q || p) in (mu, log sigma).
 
-    With z = mu + sigma eps and s(z) = -d log p / dz = z - a tanh(a z):
+    With z = mu + sigma eps, a = `apart`, and s(z) = -d log p / dz = z - a tanh(a z):
     d/dmu = E[s],   d/dlog_sigma = E[s sigma eps] - 1.   Each row of the Hessian is the gradient of one slope.
     """
     apart, mu, sigma = with_nodes(apart, mu, sigma)

@@ -153,8 +153,8 @@ def card_27(mu, sigma, a):
     d_mu = integrate(lambda z: z**2 * normal(z, mu, sigma) * u(z) / sigma, mu, sigma)
     d_log_var = integrate(lambda z: z**2 * normal(z, mu, sigma) * (u(z) ** 2 - 1) / 2, mu, sigma)
     side = lambda *both: np.concatenate(both, axis=-1)  # noqa: E731
-    # In both integrals, positive and negative parts cancel. So the error of an integral is relative to the size of these
-    # parts.
+    # In both integrals, positive and negative parts cancel. So the allowed error of an integral is relative to the size of
+    # these parts.
     size = mu**2 + sigma**2
     return side(*path), "=", Zero(side(size / sigma, size), side(d_mu, d_log_var)), "=", side(2 * mu, sigma**2)
 

@@ -232,7 +232,7 @@ def rises(values):
     r" \mathrm{sign}\left(D_{KL}(q'\Vert p(z|x)) - D_{KL}(q\Vert p(z|x))\right)", (MU, SIGMA, *MODEL),
     kind="claim", verdict="loose",
     claim='The text says that "we can not maximize this KL divergence" because p(z|x) is unknown (l.32).',
-    says="Read literally: L rises when the KL rises.",
+    says='Read literally, "maximize" means that L rises when the KL rises.',
     fault='"Maximize" should be "minimise": for fixed theta, L decreases by as much as the KL from p(z|x) increases.',
 )  # fmt: skip
 def lm_24(mu, sigma, w, s, x):

@@ -107,7 +107,7 @@ LATEX_30 = rf"q_\theta(z|x_i) \to {FRONT_Q} {BELL_Q}"
 
 @equation(
     "odaibo.29", "l.186 (29)", LATEX_29, (Z, MU_P, SIGMA_P),
-    says="The prior is a Gaussian. The factor in front of exp makes its integral 1.",
+    says="The prior is a Gaussian. The factor in front of exp makes the integral of this density 1.",
     verdict="slip", fault="p(z) is a function of z, but the right side has x. The right side should have z.",
 )  # fmt: skip
 def eq_29(z, x, mu_p, sigma_p):

@@ -53,8 +53,8 @@ class Reading:
     trials : int or None
         n if the numbers are counts 0..n.
     older : bool
-        True for an old run, which does not store these settings. In old runs, only directories of IDX files contain grey
-        levels, and only x and y are read from an .npz that has an array x.
+        True for an old run, which does not store these settings. For an old run, only the bytes of an IDX directory count as
+        grey levels, and only x and y are read from an .npz that has an array x.
     """
 
     label: str | int | None = None

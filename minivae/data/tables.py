@@ -231,8 +231,8 @@ def refuse_shape(first: list[Line], header: int, separator: str, path: Path) -> 
     second, third = (cells_of(text, separator) for _, text in first[1:3])
     words = not any(is_number(cell) or cell.lower() in MISSING for cell in second)
     if len(second) > 1 and words and any(map(is_number, third)):
-        remedy = f"Remove it: {filtered(path, f'sed {number}d')}"
-        raise Damaged(f"line {number} under the header is text, too, such as {second[0]!r}: units? {remedy}")
+        remedy = f"Remove this line: {filtered(path, f'sed {number}d')}"
+        raise Damaged(f"line {number}, below the header, is text, too, such as {second[0]!r}: units? {remedy}")
 
 
 def refuse_text(

@@ -1,4 +1,4 @@
-"""Explain the additive constant of a loss, at all measured sizes, by the -1 of the KL and the normaliser of a Gaussian."""
+"""Explain the additive constant of a loss at all sizes: it can come from the -1 in the KL and a Gaussian's normaliser."""
 
 import itertools
 import math

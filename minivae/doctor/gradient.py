@@ -1,4 +1,4 @@
-"""Compare the user's gradient with finite differences of the user's own loss, and name the difference."""
+"""Compare the user's gradient with finite differences of the user's own loss, and describe the difference."""
 
 import contextlib
 import itertools

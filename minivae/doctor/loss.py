@@ -114,7 +114,7 @@ def ignored(target: Target, arguments: list[NDArray], others: list[NDArray]) -> 
 
 
 def read_part(result: Measured, part: str, rng: np.random.Generator, partial: bool) -> None:
-    """Name the terms of the cost or of the KL, or add a finding that they cannot be named."""
+    """Store the terms of a part ("cost" or "kl") in `result`, and add findings about this part."""
     name, terms, label = result.target.call.name, getattr(result.found[""][1], part), LABELS[part]
     if terms is None:
         if not partial:                                     # if `partial`, there is already the finding "ignored-entries"

@@ -1,4 +1,4 @@
-"""The fourteen exercises: their functions with blanks, and the inputs that the judge uses. For the bonus: only inputs."""
+"""The fourteen exercises: functions with blanks, and the inputs that the judge uses. The bonus exercise has only inputs."""
 
 import functools
 from collections.abc import Callable, Mapping

@@ -99,7 +99,7 @@ def not_written(part: Part, name: str, mine: Sequence[NDArray], right: Sequence[
 
 
 def of_adam(given: Given) -> str:
-    """Return a message if a state of Adam is not stored, or if there was a division by zero; else ""."""
+    """Return a message if Adam's t, m or v is still 0, or if there was a division by zero; else ""."""
     state = given.steps[0] if given.steps else {}
     if state.get("self.t") == 0:
         return "self.t is still 0 after three steps: increase it by 1 in each step"

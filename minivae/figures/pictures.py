@@ -37,7 +37,7 @@ def reconstructions(
     """Draw three rows of n images: data points x; the mean of p(x|z) for a z ~ q(z|x); a sample from p(x|z) for this z.
 
     The mean is blurred, the sample is not. With labels, the first data point of each class is shown, then the second of each
-    class, until there are n.
+    class, until n data points are shown.
     """
     shape, n = shape_of(vae, image_shape), checks.whole_number("n", n, 1)
     x = vae.check_data(x)

@@ -228,7 +228,7 @@ def most_active():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", TABLE_OF_REMEDIES)
-def test_training_after_each_remedy_finds_the_structure_of_the_data(case, room, capsys):
+def test_training_after_all_remedies_finds_the_structure_of_the_data(case, room, capsys):
     make, options, remedies = TABLE_OF_REMEDIES[case]
     path, options = make(), options.split()
     for remedy in remedies:

@@ -627,7 +627,7 @@ def test_page_announces_choices_once_and_keeps_the_focus(shown, digits):
     assert label.startswith("Exact posterior of data point 5 ") and busy == "false"
     page.evaluate(f"choose({i}); moveTo(mu[{i}].map(v => v + 1e-5))")
     z = wait(page).evaluate(f"{pause}.then(() => [...z])")
-    page.evaluate("recall()")                               # as after a reload
+    page.evaluate("recall()")                               # the page calls this when it is loaded
     assert page.evaluate("[...z]") == pytest.approx(z, abs=1e-8)
     page.evaluate(f"choose({i})")
     wait(page).evaluate(pause)

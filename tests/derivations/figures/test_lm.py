@@ -49,7 +49,7 @@ FAULTS = {
 # lm-11
 
 
-def test_figure_lm_11_draws_z_and_its_image_in_the_same_colour():
+def test_lm_11_draws_z_and_g_of_z_in_the_same_colour():
     left, right = drawn("lm-11")[0].axes
     z, g = (axes.collections[0].get_offsets().data for axes in (left, right))
     rho = np.linalg.norm(z, axis=1)
