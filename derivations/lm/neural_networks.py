@@ -171,8 +171,8 @@ FAINT = (*THREE[:2], replace(THREE[2], simple=(0.1, 1, 0.5)))
 
 @equation(
     "lm.38", "l.56, line 4", rf"\left[{GAUSSIAN}\right] = -(x - f(z,\theta))^2 + \mathrm{{Const.}}", FAINT,
-    says="As printed, the log-likelihood is minus the squared error plus a constant. The constant is the value at x = f(z, "
-    "theta).",
+    says="As printed, the log-likelihood is minus the squared error plus a constant. At x = f(z, theta), the squared error "
+    "is 0, so the constant is the log-likelihood there.",
     verdict="wrong",
     fault="The squared error has the weight 1/(2 sigma^2), which is 1 only at sigma^2 = 1/2. Without this factor, the "
     "balance of squared error and KL in the loss is wrong.",

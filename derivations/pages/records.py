@@ -1,4 +1,4 @@
-"""Facts about an entry that the commands print: its judgement, its sides at a point, its code; the same as JSON."""
+"""Facts about an entry that the commands print, also as JSON: its judgement, its sides at a point, its code."""
 
 import ast
 import importlib

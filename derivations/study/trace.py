@@ -241,8 +241,8 @@ def step_text(lines: Iterable[Line], width: int, named: tuple = ()) -> Iterator[
     """Yield the text for each line of code: a heading, the trace of the called functions, and the computed numbers.
 
     A line without a step number is skipped if neither the line nor a function that it calls computes a number. If `lines`
-    ran in a called function, `named` has the numbers that the line with the call assigns. These numbers are shown below the
-    line with the call, not inside the called function.
+    are from a called function, `named` has the numbers that the line with the call assigns. The text shows these numbers
+    below the line with the call, and not a second time at the `return` of the function.
     """
     for line in lines:
         above = (*line.made.values(), *(named if line.source.startswith("return") else ()))

@@ -86,7 +86,7 @@ def check_parts(path: Path, arrays: dict[tuple[str, str], NDArray], files: dict[
 
 
 def missing(path: Path, files: dict[Place, Path], place: Place) -> None:
-    """Raise DataError for a missing file; the message names a file that can be used alone."""
+    """Raise DataError for a missing file; if there is a file of images, the message says how to use it alone."""
     usual = f"{place.prefix}-" * bool(place.prefix) + f"{USUAL[place.part]}-{place.kind}-idx{AXES[place.kind]}-ubyte"
     images = [str(file) for other, file in files.items() if other.kind == "images"]
     remedy = f"To use the pictures alone: --data {quoted(Path(images[0]))}" if images else "There is no file of images."

@@ -60,9 +60,9 @@ def weighted_sum(weights: Mapping[str, float]) -> str:
 class Variant(NamedTuple):
     """Two explanations of the coefficients of a KL: the KL is right, but has an unusual form; or the KL is wrong.
 
-    The additive constant of the loss shows which explanation is true. For each row and each latent, the KL adds c times its
-    weight to this constant. If `constant` is a number, the KL is right for c = `constant`, and wrong for any other c. If
-    `constant` is None, the KL is wrong for c = -1/2, and right for any other c.
+    The additive constant of the loss shows which explanation is true. A KL with the weight w adds w c to this constant, for
+    each row and each latent dimension. If `constant` is a number, the KL is right for c = `constant`, and wrong for any
+    other c. If `constant` is `None`, the KL is wrong for c = -1/2, and right for any other c.
     """
 
     constant: float | None

@@ -3,7 +3,7 @@
     prompts      the texts: prompts and hints
     catalogue    the exercises: their blank functions, and the inputs that the judge uses
     cut          cuts blanks and solutions out of the package's own source
-    answers      short answers, if the package has longer code or no code
+    answers      short answers to exercises for which the package has longer code, or no code
     given        functions of the package that some exercises import
     pupil        the program that runs a submission, in a process of its own
     outside      starts the process of `pupil`, with limits

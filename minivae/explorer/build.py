@@ -111,7 +111,7 @@ def likelihood(vae: VAE, x: NDArray) -> dict:
 
 
 def ink(vae: VAE, x: NDArray) -> list[float]:
-    """Return two different pixel values: images show the first in the background colour, the second in the text colour."""
+    """Return two different pixel values: the first is shown in the background colour, the second in the text colour."""
     low, high = ink_range(vae, x)
     return [low, high if high > low else low + 1]
 

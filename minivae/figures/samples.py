@@ -1,4 +1,4 @@
-"""A sheet of samples of the data, before any training: returns a Figure and its alt text."""
+"""Draw training data on a sheet; no model is needed. The function returns a Figure and its alt text."""
 
 import math
 

@@ -5,8 +5,8 @@
 
 The --data directory has the four files of MNIST. Names:
     vae, iwae-5, iwae-50    Burda, Grosse and Salakhutdinov (2016), one stochastic layer: 784-200-200-50, tanh, Adam
-                            (epsilon 1e-4), mini-batches of 20, each binarized anew, and eight stages i = 0, ..., 7 of 3^i
-                            epochs at a learning rate of `0.001 * 10^(-i/7)`. Measured: -log p(x) of the test set,
+                            (epsilon 1e-4), mini-batches of 20, each with new binary draws, and eight stages i = 0, ..., 7
+                            of 3^i epochs at a learning rate of `0.001 * 10^(-i/7)`. Measured: -log p(x) of the test set,
                             estimated by the bound with 5,000 importance weights. Published: 86.76, 85.54, 84.78 nats.
     vae-2h, iwae-5-2h       The same models in at most two hours of one core, with a schedule of our own: Adam with
                             epsilon 1e-8, mini-batches of 50, and a learning rate that falls along half a cosine from 0.001

@@ -290,7 +290,7 @@ def test_model_never_writes_into_its_arguments(likelihood, dtype):
         close(array, same, rel=0)
 
 
-def test_a_model_without_noise_accepts_only_noise_of_zero():
+def test_a_model_without_noise_accepts_only_an_eps_of_zero():
     vae = random_vae(np.random.default_rng(0), noise=False)
     x, eps = np.ones((2, 4)), np.zeros((1, 2, 2))
     assert np.isfinite(vae.loss(x, eps))

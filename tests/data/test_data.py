@@ -137,7 +137,7 @@ def test_dividing_grey_levels_by_256_instead_of_255_is_noticed_when_binarizing()
     assert frequency_error(biased) > 5.5
 
 
-def test_each_batch_is_binarized_anew_but_held_out_rows_stay_the_same(tmp_path):
+def test_batches_get_new_binary_draws_but_held_out_rows_do_not(tmp_path):
     for binary in (data.digits().binarized(), data.load(mnist(tmp_path)).binarized()):
         rng = np.random.default_rng(0)
         one, two = (binary.take(np.arange(5), rng) for _ in range(2))

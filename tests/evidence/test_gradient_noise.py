@@ -77,7 +77,7 @@ def test_gradient_variances_agree_with_exact_variances(seed):
         assert (np.abs(estimator.variance / exact - 1) < 0.25).all()
 
 
-def test_score_function_has_more_variance_and_a_baseline_reduces_it():
+def test_score_function_has_more_variance_than_pathwise_and_a_baseline_reduces_it():
     vae, x, _ = random_problem(0, Bernoulli(), features=12, rows=4)
     found = gradient_noise(vae, x, np.random.default_rng(0), 2000)
     pathwise, score, baseline = (estimator.variance.mean() for estimator in found)

@@ -59,7 +59,7 @@ def grouped_by_file(items: list, slow_fixtures: frozenset) -> list[list]:
 
 
 def queue_of(count: int) -> int:
-    """Return a pipe (its end for reading) that contains the number of every file, as one byte.
+    """Return the read end of a pipe. The pipe contains one byte for each file: the number of the file.
 
     Each byte can be read only once. The process that reads a byte runs the tests of the file with this number.
     """

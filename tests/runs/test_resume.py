@@ -203,8 +203,8 @@ CALLS = ("open", "write", "flush", "fsync", "replace")
 def test_run_on_disk_survives_any_failing_call(tmp_path, monkeypatch, call, nth):
     """Let one call of the function `call` fail, as on a full disk.
 
-    A save opens, flushes and replaces three files, so `nth` is 1, 2 or 3. The first three calls of `write` are all for
-    config.json.
+    A save opens, flushes and replaces three files, so `nth` from 1 to 3 is the number of the file. But the first three calls
+    of `write` all write config.json.
     """
     training = fresh()
     run = runs.Run(runs.create(tmp_path / "run"), CONFIG, [], checkpoint.Saved(training.vae, *training.state()))

@@ -61,7 +61,7 @@ def infinite_loss(setup: Setup) -> Finding:
     answer=2,
     code=("minivae.evidence.gradients:gradient_noise", "minivae.gaussian:reparameterize_backward"),
     ledger="lm.42",
-    test="test_score_function_has_more_variance_and_a_baseline_reduces_it",
+    test="test_score_function_has_more_variance_than_pathwise_and_a_baseline_reduces_it",
 )
 def reparameterise(setup: Setup) -> Finding:
     """Estimate the gradient of the ELBO in mu and log_var in three ways; compare the three means and variances."""

@@ -183,7 +183,7 @@ def test_command_list_prints_the_number_of_entries_in_each_section(capsys):
     "filter, ids",
     [
         ("odaibo.40", ["odaibo.40"]),                       # an id
-        ("odaibo.14d", ["odaibo.14"]),                      # a row: one link
+        ("odaibo.14d", ["odaibo.14"]),                      # the id of a row
         ("in no entry", None),
         ("Roeder", ["beyond.48"]),                          # the paper that the entry cites
         ("ill-typed twice", ["odaibo.901"]),                # words of `says`

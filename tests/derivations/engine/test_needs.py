@@ -49,10 +49,10 @@ def conditional_entries():
 
 
 def first_points(inputs, rng, n=POINTS):
-    """Return the raw numbers of n points, (n, size) for each symbol. Every fourth point is of the same kind.
+    """Return the raw numbers of n points, (n, size) for each symbol. The points have kinds 1, 2, 3, 4, 1, 2, ...
 
-    The raw numbers are drawn from N(0, 1) for the first kind, from N(0, 9) for the second, and from CORNERS for the third.
-    For the fourth kind, symbols of equal size and rule have equal or nearly equal raw numbers.
+    The raw numbers are drawn from N(0, 1) for kind 1, from N(0, 9) for kind 2, and from CORNERS for kind 3. For kind 4,
+    symbols of equal size and rule have equal or nearly equal raw numbers.
     """
     kinds, shared = np.arange(n) % 4, {}
     raws = {}
