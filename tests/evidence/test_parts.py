@@ -126,7 +126,7 @@ def small_model(seed=0):
 
 
 @pytest.mark.parametrize("start", ["prior", "encoder"])
-def test_slope_of_the_start_density_of_annealing_agrees_with_central_differences(start):
+def test_slope_of_the_log_start_density_agrees_with_central_differences(start):
     vae, x, rng = small_model()
     path = annealing._tuned(vae, x, rng, 3, 1, start)
     z, step = rng.normal(size=(1, 3, 2)), np.array([1e-6, 0])
