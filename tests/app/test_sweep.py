@@ -1,6 +1,5 @@
 """Sweeps: the result for each value equals that of a separate training, collapse is detected, finished results are kept."""
 
-
 import json
 import os
 import shlex
