@@ -100,7 +100,7 @@ def sized(axis: str, n: int) -> Size:
 
 
 def step_times(axis: str) -> Callable:
-    """Return a function that measures the milliseconds of a training step. It varies the size with the name `axis`."""
+    """Return a function that measures the milliseconds of a training step at several values of the size named `axis`."""
 
     def measure(sizes, rounds, seconds):
         contenders = {n: Minivae(Start(sized(axis, n))) for n in sizes}
