@@ -14,7 +14,7 @@ Contenders (above the tables, the benchmark lists the contenders that are not in
     minivae         this project
     torch           PyTorch, eager, `torch.optim.Adam(fused=True)`
     torch.compile   PyTorch, the whole step (noise, gradient, Adam) as one compiled function
-    jax             JAX, the whole step as one `jax.jit`, which may overwrite the old parameters and moments (`donate_argnums`)
+    jax             JAX, the whole step as one `jax.jit`, which may overwrite the old parameters and moments
 
 Columns of the table:
     ms              time of one step, in milliseconds. Every round measures this time once; the table shows the median
