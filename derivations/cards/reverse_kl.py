@@ -109,7 +109,7 @@ def card_18(p, q):
     )  # fmt: skip
 
 
-# The fits to a mixture. a is a multiple of 0.1.
+# The fits to a mixture with the parameter `a`, a multiple of 0.1.
 
 
 def far_apart(raw):

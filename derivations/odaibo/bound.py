@@ -159,8 +159,8 @@ def two_integrals(w, s, x, mu_q, sigma_q):
     verdict="copy", tight=LINEAR_POSTERIOR,
     says="The bound is the sum of two integrals. The first has the prior, and the second has the likelihood.",
     fault="The left side should be log p(x_i), as in (23) and (28). As printed, it is log(p(x_i)/p(x_i)) = log 1 "
-    "= 0. The right side can be larger, because a density can exceed 1. Our copy has more damage nearby: stray underlines "
-    "and wrong brackets.",
+    "= 0. The right side can be positive, because a density can exceed 1. Our copy has more damage nearby: stray "
+    "underlines and wrong brackets.",
 )  # fmt: skip
 def eq_27(w, s, x, mu_q, sigma_q):
     p_x = np.exp(linear_log_evidence(w, s, x))

@@ -112,8 +112,9 @@ def sample(form: Form) -> dict:
     """Return a simple point: every letter has one of its simple values. The function tries three points.
 
     1. Letters with the same rule, such as "> 0", have different simple values. The first of these letters has its second
-       value, the second letter has its third value, and so on. A letter with too few simple values has its last one. The
-       first simple value of a letter is often special: mu = 0, sigma = 1. Equal letters (q = p) are special, too.
+       value, the second letter has its third value, and so on. A letter with too few simple values has its last simple
+       value. The first simple value of a letter is often special: mu = 0, sigma = 1. Equal letters (q = p) are special,
+       too.
     2. Every letter has its second simple value.
     3. Every letter has its first simple value.
 

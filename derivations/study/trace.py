@@ -268,7 +268,7 @@ def short(value: NDArray) -> str:
 
 
 def gradient_text(gradients: list[Gradient]) -> list[str]:
-    """Return the gradient in four ways as a table, with the number of digits that agree."""
+    """Return a table of the gradient, computed in four ways, with the number of digits that agree."""
     agree = agreement(gradients)
     lines = [
         f"{'':24}{'at this noise':>14}{'':28}{'averaged over the noise':>28}",

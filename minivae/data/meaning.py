@@ -81,8 +81,8 @@ def rows_of(x: NDArray) -> NDArray:
         colours = {(3, 1): "x", (3, -1): "x", (4, 1): "x[:, :3]", (4, -1): "x[..., :3]"}[x.shape[axis], axis]
         scaled, words = " / 255" if x.max(initial=0) > 1 else "", "three colours" + " and opacity" * (x.shape[axis] == 4)
         raise Damaged(
-            f"x {came} has {words}. In Python, as grey pictures: np.save('grey.npy', {colours}.mean({axis}){scaled}); "
-            f"or without pictures: np.save('flat.npy', x.reshape(len(x), -1){scaled})."
+            f"x {came} has {words}. In Python, save grey pictures: np.save('grey.npy', {colours}.mean({axis}){scaled}); "
+            f"or save rows of numbers: np.save('flat.npy', x.reshape(len(x), -1){scaled})."
         )
     if x.ndim == 4 and len(x) == 1:
         raise Damaged(f"expected numbers x (N, D) or (N, height, width); got shape {came}, one row. Write x[0].")

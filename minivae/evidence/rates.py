@@ -17,7 +17,7 @@ from minivae.evidence.sums import IN_CACHE, Moments, in_rows, log_mean_exp, need
 from minivae.gaussian import LOG_2PI, kl_standard_normal, log_normal, reparameterize
 from minivae.vae import VAE
 
-ACTIVE = 0.01                                               # z_j is active if the variance of mu_j over the data is larger
+ACTIVE = 0.01                                               # z_j is active if the variance of mu_j over data is above this
 
 
 class Rates(NamedTuple):

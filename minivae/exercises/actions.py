@@ -21,7 +21,7 @@ def run(options: argparse.Namespace) -> int:
     if options.action not in ("write", "hint") and not options.out.is_dir():
         if typed:
             refuse("--out", "a folder of exercises", str(typed), f"Write it: {command('', options)}")
-        raise ValueError("There is no folder exercises here. Go to the folder that contains it, or type: minivae exercises")
+        raise ValueError("There is no folder `exercises` here. Go to its parent folder, or type: minivae exercises")
     actions = {"write": write, "check": check, "list": list_all, "hint": hint, "reset": reset, "show": show}
     return actions[options.action](options)
 

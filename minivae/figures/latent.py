@@ -208,8 +208,8 @@ def free_places(
     """
     scale, scale_apart = np.array([wide, 1.0]), np.array([wide_apart, 1.0])
     size = (high - low).max()
-    clear = 0.03 * size                                     # smallest distance of a label from a point
-    apart = 0.055 * size                                    # smallest distance of a label from another label
+    clear = 0.03 * size                                     # smallest allowed distance of a label from a point
+    apart = 0.055 * size                                    # smallest allowed distance of a label from another label
     edges = np.minimum(apart * scale, 0.3 * (high - low))
     axis_1, axis_2 = (np.arange(a + edge, b - edge, size / 80) for a, b, edge in zip(low, high, edges))
     grid = np.stack(np.meshgrid(axis_1, axis_2), axis=-1).reshape(-1, 2)        # (G, 2)

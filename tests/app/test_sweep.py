@@ -1,4 +1,4 @@
-"""Sweeps: the result for each value equals a separate training, collapse is detected, and finished results are kept."""
+"""Sweeps: the result for each value equals that of a separate training, collapse is detected, finished results are kept."""
 
 import json
 import os

@@ -7,7 +7,7 @@ Each table increases one size and keeps the others. The output begins with the s
     width           a training step, by units of the hidden layer
     depth           a training step, by hidden layers of each network
     draws           a training step, by draws of z per datum
-    epoch           an epoch of `minivae.train.Training`, by training rows; a fifth as many rows are held out
+    epoch           an epoch of `minivae.train.Training`, by training rows; the held-out rows are a fifth of this number
     evidence        `minivae.lower_bounds`, by draws k: its time, and the peak memory of a separate process
     ledger          a check of all entries of the ledger, by draws
 
@@ -100,7 +100,7 @@ def sized(axis: str, n: int) -> Size:
 
 
 def step_times(axis: str) -> Callable:
-    """Return a function that measures the milliseconds of a training step. It varies the size with the name `axis`."""
+    """Return a function that measures the milliseconds of a training step at several values of the size named `axis`."""
 
     def measure(sizes, rounds, seconds):
         contenders = {n: Minivae(Start(sized(axis, n))) for n in sizes}

@@ -14,7 +14,7 @@ Contenders (above the tables, the benchmark lists the contenders that are not in
     minivae         this project
     torch           PyTorch, eager, `torch.optim.Adam(fused=True)`
     torch.compile   PyTorch, the whole step (noise, gradient, Adam) as one compiled function
-    jax             JAX, the whole step as one `jax.jit`, which may overwrite its input (donated parameters and moments)
+    jax             JAX, the whole step as one `jax.jit`, which may overwrite the old parameters and moments
 
 Columns of the table:
     ms              time of one step, in milliseconds. Every round measures this time once; the table shows the median
@@ -163,7 +163,7 @@ class TorchCompile(Torch):
     name = "torch.compile"
 
     def prepare(self):
-        torch.compiler.reset()                              # else the next model is compiled for variable shapes: slow
+        torch.compiler.reset()                              # else torch compiles the next model for variable shapes, slowly
         self.params, self.m, self.v = ([p.clone() for p in self.first] for _ in range(3))
         self.t = torch.zeros(())
         self.loss_and_d = torch.compile(torch.func.grad_and_value(self.loss))   # used only to compare with minivae

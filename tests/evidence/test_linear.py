@@ -92,7 +92,7 @@ SCALES = [3, 2, 1.3, 0.6, 0.5, 0.4]
 
 
 @pytest.mark.parametrize("sigma", [None, 0.3, 1.0, 1.6])
-def test_no_nearby_model_exceeds_the_stated_likelihood_of_the_analytic_optimum(sigma):
+def test_no_nearby_model_has_a_higher_likelihood_than_the_analytic_optimum(sigma):
     x = spread_data(0, SCALES)
     best = ppca(x, 3, sigma)
     vae = at_optimum(best, 3)

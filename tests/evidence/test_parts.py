@@ -107,7 +107,7 @@ def test_descent_with_a_scale_limits_the_length_of_its_first_step():
 
 @pytest.mark.parametrize("taken", [1.0, 0.5, 0.25])
 def test_descent_accepts_a_step_if_the_value_falls_by_just_enough(taken):
-    """The function is 0 at the start 0, -SUFFICIENT * taken at the point `taken`, and 1 at all other points.
+    """The function is 0 at the start (0), `-SUFFICIENT * taken` at the point `taken`, and 1 at all other points.
 
     The returned slope is -1 everywhere, so the predicted decrease is `taken`.
     """
@@ -126,7 +126,7 @@ def small_model(seed=0):
 
 
 @pytest.mark.parametrize("start", ["prior", "encoder"])
-def test_slope_of_the_start_density_of_annealing_agrees_with_central_differences(start):
+def test_slope_of_the_log_start_density_agrees_with_central_differences(start):
     vae, x, rng = small_model()
     path = annealing._tuned(vae, x, rng, 3, 1, start)
     z, step = rng.normal(size=(1, 3, 2)), np.array([1e-6, 0])

@@ -131,7 +131,7 @@ def test_reset_writes_the_blank_and_keeps_every_earlier_file(folder, run):
 @pytest.mark.parametrize(
     "words, said",
     [
-        (["check"], "There is no folder exercises here."),
+        (["check"], "There is no folder `exercises` here."),
         (["check", "--out", "none"], "Write it: minivae exercises --out none"),
         (["hint", "99"], "from 1 to 15"), (["hint", "2", "4"], "1, 2 or 3"),
         (["check", "1-16", "--out", "."], "a range within 1-15"), (["check", "3-1", "--out", "."], "got '3-1'"),
