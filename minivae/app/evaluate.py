@@ -85,7 +85,7 @@ class Measured(NamedTuple):
 
 
 def evaluate_and_report(options: argparse.Namespace) -> int:
-    """Compute and print the results, draw figures with --out; return 1 if the bounds are not in order."""
+    """Compute and print the results, draw figures with --out; return 1 if two bounds are in the wrong order."""
     run = runs.read(options.run)
     whole, results = data_of(run, options.data), runs.results(run.path)
     refuse_early(options, run.vae)
