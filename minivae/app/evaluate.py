@@ -295,7 +295,7 @@ def order_in_words(wrong: list[str], measured: Measured) -> str:
 
 
 def command_again(options: argparse.Namespace) -> str:
-    """Return the command that computes these numbers again."""
+    """Return the command that repeats this evaluation and gives the same numbers."""
     words = ["minivae", "evaluate", place(options.run), "--seed", str(options.seed), *option("k", options.k)]
     words += [] if options.data is None else option("data", options.data)
     words += [f"--{name}" for name in ("ais", "exact", "gap") if getattr(options, name)]
