@@ -214,7 +214,7 @@ BEND = Symbol("bend", "k", ">= 0", 1, abs, (0, 0.5, 1))
 
 
 def y_of(t, bend):
-    """Solve y + k tanh y = t for y, by 60 steps of bisection; k >= 0."""
+    """Solve y + bend tanh(y) = t for y, by 60 steps of bisection; bend >= 0."""
     low, high = t - abs(bend), t + abs(bend)
     for _ in range(60):
         middle = (low + high) / 2

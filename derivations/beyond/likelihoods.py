@@ -1,6 +1,6 @@
 """Beyond the sources: gradients of the log-likelihoods, as `minivae` computes them.
 
-The entries compare relative errors, so random letters are drawn such that no gradient is 0.
+The entries compare relative errors. So the letters get random values for which no gradient is 0.
 """
 
 from math import comb

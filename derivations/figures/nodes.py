@@ -1,4 +1,4 @@
-"""Boxes and arrows for the figures that show which numbers depend on which.
+"""Boxes and arrows for figures of a calculation: an arrow shows that one number depends on another.
 
 Dark arrows carry values forward. Orange arrows carry gradients back, parallel to the dark ones.
 """

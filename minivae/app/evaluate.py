@@ -85,7 +85,7 @@ class Measured(NamedTuple):
 
 
 def evaluate_and_report(options: argparse.Namespace) -> int:
-    """Compute and print the results, draw figures with --out; return 1 if the bounds are not in order."""
+    """Compute and print the results, draw figures with --out; return 1 if two bounds are in the wrong order."""
     run = runs.read(options.run)
     whole, results = data_of(run, options.data), runs.results(run.path)
     refuse_early(options, run.vae)
@@ -295,7 +295,7 @@ def order_in_words(wrong: list[str], measured: Measured) -> str:
 
 
 def command_again(options: argparse.Namespace) -> str:
-    """Return the command that computes these numbers again."""
+    """Return the command that repeats this evaluation and gives the same numbers."""
     words = ["minivae", "evaluate", place(options.run), "--seed", str(options.seed), *option("k", options.k)]
     words += [] if options.data is None else option("data", options.data)
     words += [f"--{name}" for name in ("ais", "exact", "gap") if getattr(options, name)]

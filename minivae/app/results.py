@@ -1,4 +1,4 @@
-"""The results of a run: measure it, draw its figures, write its page, print the numbers."""
+"""The results of a run: measure the model, draw the figures, write the explorer, print the numbers."""
 
 import importlib
 import json

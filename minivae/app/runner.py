@@ -67,7 +67,7 @@ def exit_code(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
     try:
         with interruptible():
             code = options.command(options)
-            getattr(sys.stdout, "flush", int)()             # an object in place of stdout may have no flush
+            getattr(sys.stdout, "flush", int)()             # if sys.stdout was replaced, it may have no flush
         return code
     except BrokenPipeError:                                 # the reader of stdout has ended, for example `head`
         discard(sys.stdout)

@@ -175,7 +175,7 @@ def read_npz(path: Path) -> dict[str, NDArray]:
         size = file.seek(0, 2)
         file.seek(max(0, size - 22))
         if not file.read().startswith(LAST):
-            raise Damaged("not a whole .npz: it does not end as a zip archive does.")
+            raise Damaged("not a complete .npz: it does not end as a zip archive does.")
         try:
             with zipfile.ZipFile(file) as archive:
                 refuse_extra_bytes(archive, file)
@@ -185,7 +185,7 @@ def read_npz(path: Path) -> dict[str, NDArray]:
         except Exception as error:                          # zipfile raises nine types of error for damaged files
             if isinstance(error, OSError) and error.errno != errno.EINVAL:              # EINVAL: a seek before byte 0
                 raise
-            raise Damaged(f"not a whole .npz ({type(error).__name__}: {error}).") from error
+            raise Damaged(f"not a complete .npz ({type(error).__name__}: {error}).") from error
 
 
 def refuse_extra_bytes(archive: zipfile.ZipFile, file: IO[bytes]) -> None:

@@ -35,7 +35,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("doctor", help=brief, description=ABOUT, epilog=EXAMPLES, formatter_class=raw)
     parser.set_defaults(command=doctor_command)
     parser.add_argument("file", type=Path, metavar="FILE", help="a Python file with your functions; it is executed")
-    parser.add_argument("--seed", type=int, default=0, help="random seed of the points that are measured (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed for the inputs of your functions (default: 0)")
     parser.add_argument("--timeout", type=float, default=30.0, metavar="S",
                         help="end the examination after S seconds (default: 30)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")

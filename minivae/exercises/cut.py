@@ -165,7 +165,7 @@ def arguments_of(piece: Piece, node: ast.FunctionDef) -> Sequence[str]:
 
 
 def blanked(node: ast.stmt, keep: Sequence[str]) -> str:
-    """Return a statement with `...` for each expression, except returned names. For an assignment in `keep`, return ""."""
+    """Return a statement with `...` for each expression, except returned names, or "" if it assigns names in `keep`."""
     if isinstance(node, ast.Return):
         parts = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
         return "return " + ", ".join(part.id if isinstance(part, ast.Name) else "..." for part in parts)

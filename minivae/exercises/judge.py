@@ -149,7 +149,7 @@ def same_bytes(one: Any, other: Callable) -> bool:
 
 
 def calls_of(exercise: Exercise, seed: int) -> list[dict]:
-    """Return all calls: two equal calls for each draw, whose results must agree; then the calls for central differences."""
+    """Return all calls: two equal calls for each draw (their results must agree), then those for central differences."""
     calls = [{"function": part.piece.function, "how": part.how, "arguments": arguments, "steps": part.steps()}
              for part in exercise.parts for _, arguments in part.draws(seed) for _ in range(2)]  # fmt: skip
     return calls + slopes(exercise, seed)

@@ -1,4 +1,4 @@
-"""The name of the page, and the results that it needs for each data point."""
+"""The file name of the explorer's page, and the results that the page needs for each data point."""
 
 from typing import NamedTuple
 

@@ -35,7 +35,7 @@ def latent_is(vae: VAE, rule: str, allowed: bool) -> None:
 
 
 def shape_of(vae: VAE, image_shape: Shape) -> Shape:
-    """Return the image shape (H, W); refuse it if H W is not D."""
+    """Return the image shape (H, W); refuse it if H * W is not D."""
     side = next(n for n in range(math.isqrt(vae.features), 0, -1) if vae.features % n == 0)
     shape = checks.sizes("image_shape", image_shape, f"image_shape=({side}, {vae.features // side})")
     if len(shape) != 2 or math.prod(shape) != vae.features:

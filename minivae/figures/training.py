@@ -298,8 +298,8 @@ def draw_rates(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -
 def label_places(points: NDArray, names: Sequence[str]) -> NDArray:
     """Return the centre of each label in inches, (K, 2).
 
-    Labels are placed one by one. Each label is next to its point, on the side where it covers the fewest points and labels
-    placed before.
+    Labels are placed one by one. Each label is next to its point. Of the eight sides, it is on the side where it covers the
+    fewest points and earlier labels.
     """
     sides = np.array([(1, 1), (1, 0), (1, -1), (0, 1), (0, -1), (-1, 1), (-1, 0), (-1, -1)])
     halves = np.array([(0.045 * len(name) + 0.05, 0.09) for name in names])     # half the widths and heights of labels

@@ -21,7 +21,7 @@ import time
 
 
 def peak_of(k: int, rows: int, features: int) -> dict:
-    """Call `lower_bounds` in this process; return k, the peak memory in MiB, the seconds and the mean bound."""
+    """Call `lower_bounds` in this process; return k, the peak memory in MiB, the time in seconds and the mean bound."""
     import numpy as np
 
     from minivae import VAE, Gaussian, lower_bounds

@@ -65,7 +65,7 @@ def make(kind: str, home: Path, out: Path, rows: int | None) -> tuple[Path, list
 
 
 def measured(arguments: Sequence[str]) -> tuple[int, float, float]:
-    """Run `minivae` with these arguments; return its exit code, its seconds and its peak memory in MiB."""
+    """Run `minivae` with these arguments; return its exit code, its time in seconds and its peak memory in MiB."""
     began = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", CHILD, *arguments], stdout=subprocess.PIPE, text=True, check=True)
     code, peak = done.stdout.splitlines()[-1].split()

@@ -1,6 +1,7 @@
-"""Losses and samplers found in public code, rewritten in NumPy. The doctor was not developed with them.
+"""Losses and samplers found in public code, rewritten in NumPy. They were not used to develop the doctor.
 
-`PUBLIC[name]` is (functions, keys). `keys` are those of the expected findings, except FINE and findings with verdict "is".
+`PUBLIC[name]` is (functions, keys). `keys` has the key of each expected finding; keys in FINE and findings with the verdict
+"is" are left out.
 """
 
 import numpy as np

@@ -615,7 +615,7 @@ def test_shown_bound_and_expected_value_belong_to_the_same_data_point():
     assert found.key == "log-mean-exp" and found.verdict == "is" and found.measured == pytest.approx(found.expected)
 
 
-def test_decoder_with_negative_values_is_shown_with_its_smallest_value():
+def test_finding_about_negative_decoder_values_shows_the_smallest_value():
     bernoulli = fresh.RIGHT["bce-sums"]
     [wrong] = examine(decode=lambda z: np.minimum(z[:, :1], 1) * np.ones(6), latent=2, **bernoulli).wrong
     assert wrong.key == "not-probabilities" and wrong.measured < 0 and wrong.expected == 0

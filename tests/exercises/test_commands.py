@@ -1,4 +1,4 @@
-"""The command `minivae exercises`: exit codes, JSON, written and kept files, and the grades of a class."""
+"""The command `minivae exercises`: exit codes, JSON, the files that it writes or keeps, and the grades of a class."""
 
 import json
 import os

@@ -24,7 +24,7 @@ NAMES = {
 
 
 class Mutant(NamedTuple):
-    """A mutant: `name` states the place, the old and the new token, and the line. A `Bug` has `changes`, too."""
+    """A mutant. `name` states its place, the old and new token, and the text of its line. `changes` is as in `Bug`."""
 
     name: str
     changes: list[Change]

@@ -1,8 +1,8 @@
 """Run a large suite in two processes: `run_on_two_cores` replaces the loop in which pytest runs the tests.
 
-The fork comes after collection, so nothing is imported or collected twice. Each process takes one file at a time; files
-that wait for long commands come first. The child writes its reports to a file, and the parent passes them on to
-pytest: progress, failures, exit code and options such as -x and --durations are as in one process.
+The process forks after pytest has collected the tests, so nothing is imported or collected twice. Each process takes one
+file at a time; files that wait for long commands come first. The child writes its reports to a file, and the parent passes
+them on to pytest: progress, failures, exit code and options such as -x and --durations are as in one process.
 """
 
 import json

@@ -343,7 +343,7 @@ def traceback_of(check):
         return traceback.format_exc()
 
 
-# Tests of the lists
+# Tests of the README's lists of files to change
 
 
 @pytest.fixture(scope="module")

@@ -62,7 +62,7 @@ needs_two_cores = pytest.mark.skipif(
 
 
 def start(room, files, *options):
-    """Write files {name: content} into the directory `room`; start pytest there, in two processes for two or more tests."""
+    """Write files {name: content} into the directory `room`; start pytest there (two processes for two files or more)."""
     for name, content in {"conftest": HOOK, **files}.items():
         (room / f"{name}.py").write_text(content)
     (room / "pytest.ini").write_text("[pytest]\n")

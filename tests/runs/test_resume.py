@@ -241,7 +241,7 @@ def test_run_on_disk_survives_any_failing_call(tmp_path, monkeypatch, call, nth)
 
 
 class FailingFiles:
-    """Replacement of `open`: opening, or one method of the opened files, fails."""
+    """Replacement of `open`. If `method` is "open", opening a file fails; otherwise this method of an opened file fails."""
 
     def __init__(self, method, failing):
         self.method, self.failing = method, failing
