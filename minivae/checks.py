@@ -66,7 +66,7 @@ def real_array(argument: str, value, shape: tuple, dtype=None) -> np.ndarray:
 
 
 def describe_wrong(value, array: np.ndarray) -> tuple[str, str]:
-    """Return two texts about a value without real numbers: a description and a remedy. `array` is `value` as an array."""
+    """Return a description of a value that is not an array of real numbers, and a remedy. `array` is np.asarray(value)."""
     if hasattr(value, "toarray"):
         return "a sparse matrix", "Convert it with .toarray() first."
     if hasattr(value, "train_x"):

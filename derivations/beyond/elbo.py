@@ -339,7 +339,7 @@ FOURTH = r"\frac{\mu_4 + 3(K - 1)\mu_2^2}{K^2}\left(\frac{1}{4a},\; \frac{1}{a},
     rf" \Delta_K = \frac{{d}}{{d\phi}}\log\left({MEAN_OF_K} w_{{\phi, k}}\right)\mathrm{{ at }}\phi = 1\}}:\;"
     rf" \left({LEADING}\right) \leq K\left(\log p(x) - {L_K},\; -E[\Delta_K],\; E[\Delta_K^2]\right)"
     rf" \leq \left({LEADING}\right) + {FOURTH}", (TWO_Q, TWO_W),
-    says="As K grows, the gap falls like Var(w) / (2 K p(x)^2), and the mean gradient in phi like 1/K. The standard "
+    says="As K grows, the gap falls like Var(w) / (2 K p(x)^2), and the mean gradient in phi falls like 1/K. The standard "
     "deviation of the gradient falls only like 1/sqrt(K).",
     tight={"q": (0.5, 0.5), "w": (1, 1)},
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The figures of the sources, redrawn. Before a figure is saved, its text is checked with the numbers it draws.
+"""The figures of the sources, redrawn. Before a figure is saved, its text is checked with the numbers in the figure.
 
 A figure function returns the Figure and its alt text, a description for blind readers. The function raises `NotShown` if
 the numbers do not support the text. The tests give wrong numbers to the function and expect this error. A figure has the

@@ -1,4 +1,4 @@
-"""The flashcards' two fits of a Gaussian to a mixture: the best by the forward KL, and the best by the reverse KL."""
+"""Figures of Gaussians fitted to a mixture: the fit with the lowest forward KL, and fits with the lowest reverse KL."""
 
 import numpy as np
 from matplotlib.axes import Axes

@@ -161,7 +161,7 @@ def slopes(reduce, D, d):
 
 
 def best_variance(v, weight):
-    """Return the sigma^2 of q for which the loss is lowest. It is found by bisection.
+    """Return the sigma^2 of q for which the loss is lowest, found by bisection.
 
     The decoder has the mean x~ = z and the variance sigma_theta^2 = v. In the loss, `weight` multiplies the KL.
     """

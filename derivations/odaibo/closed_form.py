@@ -383,7 +383,7 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
     says={
         "a": "This is (39) with the prior N(0, 1): sigma_p = 1 and mu_p = 0.",
         "b": "log sigma is half of log sigma^2.",
-        "c": "VAEs compute this form. It is 0 if q equals the prior: mu_q = 0, sigma_q = 1.",
+        "c": "VAEs compute -KL in this form. The KL is 0 if q equals the prior: mu_q = 0, sigma_q = 1.",
     },
 )  # fmt: skip
 def eq_40(mu_q, sigma_q):

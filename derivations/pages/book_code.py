@@ -1,4 +1,4 @@
-"""Source code for the book: functions without decorators. Names in them are links to other functions and to entries."""
+"""Source code for the book: functions without decorators. Names in this code are links to other functions and to entries."""
 
 import ast
 import builtins

@@ -79,7 +79,7 @@ def has_tuple(latex: str) -> bool:
 
 
 def card(entry: Entry, judgement: Judgement) -> Card:
-    """Make the card of one row."""
+    """Make the flashcard for one row of the ledger."""
     where = f"{SOURCES[source_of(entry)]}, {entry.ref}"
     question, answer = asked_of(entry, judgement)(entry, judgement, statement(entry, judgement))
     needs = (f"Sufficient assumption: {entry.needs}.",) if judgement.row.expected == "holds-if" else ()
@@ -89,7 +89,7 @@ def card(entry: Entry, judgement: Judgement) -> Card:
 
 
 def asked_of(entry: Entry, judgement: Judgement) -> Callable:
-    """Return the function that makes the question and the answer for a row."""
+    """Return the function that makes the question and the answer for a row of the ledger."""
     if judgement.row.expected in FAULTY:
         return faulty
     if judgement.row.expected == "defines":

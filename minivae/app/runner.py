@@ -151,7 +151,7 @@ def interruptible() -> Iterator[None]:
         raise KeyboardInterrupt
 
     before = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
-    if before is signal.default_int_handler:                # do not replace the handler of a caller
+    if before is signal.default_int_handler:                # keep a handler that the calling code has set
         signal.signal(signal.SIGINT, interrupt)
     try:
         yield

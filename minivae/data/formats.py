@@ -54,7 +54,7 @@ def shaped(content: bytearray, dtype: np.dtype, shape: tuple[int, ...], order: s
     try:
         array = np.frombuffer(content, dtype).reshape(shape, order=order)
     except (ValueError, OverflowError) as error:            # for example the shape (0, 10**30), which has 0 bytes
-        raise Damaged(f"no array has the shape {shape} of {dtype}.") from error
+        raise Damaged(f"the bytes do not form an array of {dtype} with shape {shape}.") from error
     if dtype.kind == "U" and np.frombuffer(content, f"{dtype.byteorder}u4").max(initial=0) > sys.maxunicode:
         raise Damaged("its text is not valid Unicode.")
     return array
@@ -165,7 +165,7 @@ def header_of(text: bytearray) -> tuple[tuple[int, ...], np.dtype, bool]:
         raise Damaged(f"an array of numbers is expected; its dtype is {descr!r}.{REMEDIES.get(str(descr)[:2], '')}")
     lengths = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape) and len(shape) <= MOST_AXES
     if not lengths or type(fortran) is not bool:
-        raise Damaged(f"the header has no possible shape and order: {shape!r}, {fortran!r}.")
+        raise Damaged(f"the header has no valid shape and order: {shape!r}, {fortran!r}.")
     return shape, np.dtype(descr), fortran
 
 

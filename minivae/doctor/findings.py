@@ -58,7 +58,7 @@ class Finding:
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, float(getattr(self, name)) + 0.0)
         if self.verdict not in VERDICTS or self.key not in KEYS:
-            raise RuntimeError(f"a finding needs a verdict and a key that are listed here; got {self.verdict}, {self.key}")
+            raise RuntimeError(f"a finding needs a verdict of VERDICTS and a key of KEYS; got {self.verdict}, {self.key}")
 
 
 @dataclass

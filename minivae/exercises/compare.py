@@ -202,7 +202,7 @@ def arrays_from(part: Part, draw: Draw, function: Callable) -> list[NDArray]:
 
 @functools.lru_cache(64)
 def right_arrays(part: Part, seed: int) -> list[list[NDArray]]:
-    """Return the right arrays for each of the two draws."""
+    """Return the right arrays for each of the two draws of the inputs."""
     function = compiled(part.piece, tree_of(part.piece))
     return [arrays_from(part, draw, function) for draw in part.draws(seed)]
 

@@ -92,7 +92,7 @@ def content(vae: VAE, data: Dataset, evidence: Evidence) -> dict:
 
 
 def elbos(model: VAE, x: NDArray) -> tuple[NDArray, NDArray]:
-    """Return the ELBO of each data point and the error of each ELBO, (N,) both.
+    """Return two arrays (N,): the ELBO of each data point, and the error of each ELBO.
 
     The quadrature rules have 5, 8, 16 and 32 nodes on each axis. The default rules of `expected` begin with 8 nodes and
     take longer.

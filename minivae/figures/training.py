@@ -33,7 +33,7 @@ PARTS = ("reconstruction", "kl", "elbo")
 FIELDS = ["epoch", *(f"{who}_{part}" for who in ("train", "test") for part in PARTS)]
 
 
-# One training
+# Figures of one training
 
 
 @styled
@@ -233,7 +233,7 @@ def log_ticks(axes: Axes) -> None:
     axes.set_yticks([], minor=True)
 
 
-# Many trainings
+# Figures of many trainings
 
 
 @styled

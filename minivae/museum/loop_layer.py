@@ -76,7 +76,7 @@ def start(copy: SimpleNamespace, vae: object, x: NDArray) -> object:
 
 
 def resume(copy: SimpleNamespace) -> None:
-    """Save a training after two of six steps and resume it; its parameters must equal those of a training in one go."""
+    """Save a training after two of six steps and resume it; the parameters must equal those of an uninterrupted training."""
     whole, x, _ = problem(copy, rows=9)
     list(start(copy, whole, x).steps())
     part, *_ = problem(copy, rows=9)

@@ -55,7 +55,7 @@ MODELS = {
 
 
 def reference(vae, x, accuracy: float = ACCURACY) -> np.ndarray:
-    """Return log p(x) of every datum, (N,), by adaptive cubature in one or two latent dimensions."""
+    """Return log p(x) of every datum, (N,), by adaptive numerical integration over one or two latent dimensions."""
     vae = vae.astype(np.float64)
     half = (8 + np.abs(vae.encode(x)[0]).max()) / CELLS
     centres = grid(half * np.arange(1 - CELLS, CELLS, 2), vae.latent)                       # (cells, J)

@@ -3,7 +3,7 @@
     python -m tests.benchmarks.ledger [--rounds 5] [--threads 1] [--json FILE]         (about five minutes)
 
 Every number is a median over rounds; for 10,000 draws or more, only one round is measured. Imports are not timed. Growth
-is the slope of log(seconds) against log(draws). It is fitted to the rows of the table with 1,000 draws or more, where the
+is the slope of log(seconds) against log(draws), fitted to the rows of the table with 1,000 draws or more. In these rows, the
 draws take most of the time. A slope of 1 means linear growth. The cost of 1,000 more draws is the slope of seconds against
 draws between neighbouring rows of the table, so costs that do not depend on the draws cancel.
 """

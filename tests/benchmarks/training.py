@@ -318,8 +318,8 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--threads", type=int, default=1, help="threads of every contender (default 1)")
     parser.add_argument("--rounds", type=int, default=15, help="number of turns of each contender (default 15)")
-    parser.add_argument("--seconds", type=float, default=0.15, help="time of one turn (default 0.15)")
-    parser.add_argument("--only", nargs="+", choices=CONTENDERS, metavar="NAME", help="only these contenders")
+    parser.add_argument("--seconds", type=float, default=0.15, help="length of one turn in seconds (default 0.15)")
+    parser.add_argument("--only", nargs="+", choices=CONTENDERS, metavar="NAME", help="measure only these contenders")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the tables")
     args = parser.parse_args()
     if args.threads < 1 or args.rounds < 2:

@@ -1,4 +1,4 @@
-"""A one-token mutant differs from its source in the token that its name states; only code with an effect is changed."""
+"""A one-token mutant differs from its source in the token that the mutant's name states. Signatures do not change."""
 
 import io
 import tokenize

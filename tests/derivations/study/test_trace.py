@@ -1,6 +1,6 @@
 """`derivations trace` shows every line of a training step that computes a number.
 
-It computes the gradient of the step in four ways. The four gradients agree, unless the gradient by hand is wrong.
+The command computes the gradient of the step in four ways. The four gradients agree, unless the gradient by hand is wrong.
 """
 
 import ast
