@@ -52,8 +52,8 @@ def hidden_weights(whole: Measured) -> list[Finding]:
         return []
     found, sizes = [], whole.sizes
     cost, kl = whole.powers["cost"], whole.powers["kl"]
-    # `exhibit` is the name of a bug in the museum. With this bug, the KL counts B, D or 1/J times as much as it should,
-    # compared with the reconstruction: the size `letter` to the power `usual`.
+    # `exhibit` is the name of a bug in the museum. This bug multiplies the weight of the KL, relative to the reconstruction,
+    # by B, D or 1/J. This factor is the size `letter` to the power `usual`.
     for letter, usual, exhibit, over in (
         ("B", 1, "kl-sum-over-batch", "rows"), ("D", 1, "mean-over-pixels", "features"),
         ("J", -1, "kl-mean-over-latents", "latents"),

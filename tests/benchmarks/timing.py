@@ -101,7 +101,7 @@ def exponent(values: dict[int, float], start: int = 0) -> float:
 
 
 def environment(threads: int) -> dict[str, str | int]:
-    """Return a description of the machine and the software, on which times depend."""
+    """Return a description of the machine and the software; the measured times depend on both."""
     import numpy as np
 
     return {
