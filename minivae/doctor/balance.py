@@ -1,6 +1,7 @@
 """Compare the parts of a loss, and translate the loss into a `Convention` of minivae.rosetta.
 
-The parts are compared by sign, by weight, and by reading: a KL may take log_var as a log-variance, a sigma or a log sigma.
+The parts are compared by sign and by weight. The functions `loss` and `kl` are compared by their reading of log_var: each
+function may take this argument as, for example, a log-variance, a sigma or a log sigma.
 """
 
 from collections.abc import Mapping
