@@ -88,7 +88,7 @@ def quartiles(values: list[float]) -> tuple[float, float, float]:
 
 
 def ratio(times: dict[str, list[float]], name: str, other: str) -> float:
-    """Return the median over rounds of time(name) / time(other). A slow round increases both times, so the ratio hardly changes."""
+    """Return the median over rounds of time(name) / time(other). A slow round changes both times, but hardly the ratio."""
     return statistics.median(a / b for a, b in zip(times[name], times[other]))
 
 
