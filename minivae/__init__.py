@@ -19,7 +19,7 @@ You can use these folders without reading them:
     evidence     log p(x), exactly and by bounds
     figures      figures of data, models and results
     museum       real bugs, and the checks that notice them
-    rosetta      losses with sums and means
+    rosetta      translate a loss with sums, means and weights into an ELBO with some beta
     doctor       measures your own loss
     explorer     a page for the browser
     exercises    write the gradients yourself

@@ -43,7 +43,7 @@ def bernoulli_log_prob(x: NDArray, logits: NDArray) -> NDArray:
     return low @ x.T - high @ (1 - x).T - softplus_excess(logits).sum(axis=-1)
 
 def bernoulli_log_prob_backward(d_out, x, logits):
-    """d/dl = x - sigmoid(l)   [beyond.18]"""
+    """d/dl log p(x|z) = x - sigmoid(l)   [beyond.18]"""
     same_axes(logits, x, summed=d_out)
     return d_out[..., None] * (x - sigmoid(logits))         # (L, B, D)
 
@@ -56,7 +56,7 @@ def binomial_log_prob(x: NDArray, logits: NDArray, n: int) -> NDArray:
     return log_coefficient.sum(axis=-1) + n * bernoulli_log_prob(x / n, logits)
 
 def binomial_log_prob_backward(d_out, x, logits, n):
-    """d/dl = x - n sigmoid(l):   observed minus expected count   [beyond.18]"""
+    """d/dl log p(x|z) = x - n sigmoid(l):   observed minus expected count   [beyond.18]"""
     same_axes(logits, x, summed=d_out)
     return d_out[..., None] * (x - n * sigmoid(logits))     # (L, B, D)
 
@@ -79,7 +79,7 @@ def gaussian_log_prob(x: NDArray, mean: NDArray, log_sigma: NDArray) -> NDArray:
     return -squared_error(x, mean, sigma) / 2 - x.shape[-1] * (log_sigma + LOG_2PI / 2)
 
 def gaussian_log_prob_backward(d_out, x, mean, log_sigma):
-    """d/dmean = (x - mean) / sigma^2,   d/dlog_sigma = sum_d (x - mean)^2 / sigma^2 - D   [beyond.19]"""
+    """log p(x|z) has d/dmean = (x - mean) / sigma^2,  d/dlog_sigma = sum_d (x - mean)^2 / sigma^2 - D   [beyond.19]"""
     same_axes(mean, x, summed=d_out)
     sigma = np.exp(log_sigma)                               # ()
     u = (x - mean) / sigma                                  # (L, B, D)   error in units of sigma
@@ -128,7 +128,7 @@ class Likelihood:
         raise NotImplementedError
 
     def log_prob_backward(self, d_out: NDArray, x: NDArray, out: NDArray, *scale: NDArray) -> tuple[NDArray, ...]:
-        """The gradient in `out`, then the gradient in log_sigma if `scale` names it."""
+        """The gradient in `out`; for a likelihood with the parameter log_sigma, then also the gradient in log_sigma."""
         raise NotImplementedError
 
     def mean(self, out: NDArray) -> NDArray:

@@ -87,7 +87,7 @@ class Training:
         keep_freed_memory()
 
     def steps(self) -> Iterator[Record | None]:
-        """Train step by step: yield a Record after the last mini-batch of an epoch, and None after the others.
+        """Train step by step: yield a Record after the last mini-batch of an epoch, and None after each earlier mini-batch.
 
         To stop the training, stop iterating. Raises Diverged if the loss becomes infinite or NaN.
         """

@@ -64,7 +64,7 @@ def e_step(x, pi, coins):
 
 
 def m_step(x, q):
-    """Return the best parameters for q: pi, and the pair (1 - m, m).
+    """Return the model's parameters with the largest ELBO for this q: pi, and the pair (1 - m, m).
 
     pi_k is the mean of q(z_n = k) over n. m_k is the mean of x_n over n, with the weights q(z_n = k).
     """

@@ -1,8 +1,8 @@
 """The dependencies between the numbers of a model, found by changing one input of a step and running the step again.
 
 The steps are the assignments in the model's own method `forward`, taken from its source code. An arrow a -> b means: the
-step that computes b reads a, and a change of a alone changed b. An input that is read but has no effect gets no arrow,
-such as z in a step with the closed form of the KL.
+step that computes `b` reads `a`, and `b` changed when only `a` was changed. An input that is read but has no effect gets no
+arrow, such as z in a step with the closed form of the KL.
 """
 
 import ast

@@ -203,7 +203,7 @@ def lm_23(p_xz, q):
     )  # fmt: skip
 
 
-# A step of the maximisation in the model x = w z + s eps. The step changes q = N(mu, sigma^2) to q' = N(mu', sigma^2).
+# A step that changes only q, in the model x = w z + s eps: from q = N(mu, sigma^2) to q' = N(mu', sigma^2).
 
 MU = vector("mu", r"(\mu, \mu')", 2, simple=((0.5, -2), (0, 1), (1, 0.5)))
 SIGMA = positive("sigma", r"\sigma", simple=(0.5**0.5, 1))

@@ -41,7 +41,7 @@ def bound_and_gap_of(theta: str, phi: str) -> str:
     "lm.5", "l.11", r"\ln p_\theta(x) = \ln p_{\theta'}(x)", (THETA, THETA_2, NOISE, X),
     kind="claim", verdict="loose",
     claim='The list calls theta "the model for inference" (l.11).',
-    says="If theta belonged only to the inference, ln p(x) would not depend on theta.",
+    says="If theta belonged only to the model for inference, ln p(x) would not depend on theta.",
     fault="The model for inference is q_phi. In all formulas of the page theta belongs to the model p_theta, which "
     "generates x, and ln p(x) depends on theta.",
 )  # fmt: skip

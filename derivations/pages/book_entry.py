@@ -137,7 +137,7 @@ def meanings(item: Judged) -> Html:
 
 
 def assumptions(entry: Entry) -> list[Html]:
-    """Return the assumption of an entry. For every point outside the assumption, add the result, such as "it fails"."""
+    """Return the assumption of an entry. For each point in `entry.outside`, add the result, such as "it fails"."""
     parts = [tag("p", tag("b", "Assuming "), prose(entry.needs))] if entry.needs else []
     if entry.outside:
         points = (tag("li", *outcome(entry, values)) for values in entry.outside)

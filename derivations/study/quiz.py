@@ -19,7 +19,7 @@ class Tally(NamedTuple):
 
 
 def ask(cards: Sequence[Card], out: TextIO = sys.stdout, read: Callable[[], str] = input) -> Tally:
-    """Ask one card after another. The quiz stops at q, at Ctrl-C, or when there is no more input."""
+    """Ask one card after another. The quiz stops at the reply `q`, at Ctrl-C, or when the input ends."""
     known, missed = 0, []
 
     def reply(prompt: str) -> str:

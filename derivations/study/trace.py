@@ -62,7 +62,7 @@ class Line:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """Ledger ids of the functions that the line calls. Without such ids: ids of the function that contains the line."""
+        """Ledger ids of the functions that the line calls, or, if there are no such ids, of the function with the line."""
         return self.called_ids or self.function_ids
 
     @property

@@ -180,7 +180,7 @@ def violations(measured: Measured) -> list[str]:
     wrong = []
     for low, high in pairs:
         excess, error = low.mean - high.mean, math.hypot(low.error, high.error)
-        if excess > SURE * error:                           # False for a bound of -inf, whose error is infinite
+        if excess > SURE * error:                           # False if a bound is -inf, because its error is inf
             wrong.append(f"{low.label} <= {high.label} is violated by {excess:.3g} nats, standard error {error:.2g}")
     return wrong
 

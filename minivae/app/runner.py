@@ -165,9 +165,9 @@ def interruptible() -> Iterator[None]:
 
 
 def use_one_thread() -> None:
-    """Use one BLAS thread, because small matrices are slower with more. If the user has set the number of threads, keep it.
+    """Use one BLAS thread, because products of small matrices are slower with two or more threads.
 
-    This has no effect if NumPy was imported before.
+    If the user has set the number of threads, keep this number. The function has no effect if NumPy was imported before.
     """
     names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
     if "numpy" not in sys.modules and not any(name in os.environ for name in names):

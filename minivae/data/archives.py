@@ -26,7 +26,7 @@ def read_archive(path: Path, how: Reading) -> Raw:
 
 
 def by_name(path: Path, arrays: Arrays, how: Reading) -> Raw:
-    """Return the arrays with usual names. The test set becomes the held-out set; without one, the validation set does."""
+    """Find x and y by their usual names, and return them. The held-out set is the test set, or else the validation set."""
     roles = roles_of(arrays)
     part = "train" if ("x", "train") in roles else ""
     if how.label in arrays:                                 # --label may be the name of an array

@@ -97,9 +97,9 @@ def table_of(lines: Iterator[Line], path: Path, how: Reading) -> Raw:
 
 
 def header_of_numbers(first: list[Line], separator: str, path: Path) -> list[str]:
-    """Return a warning if the first of two lines counts up in steps of 1, and the second line does not.
+    """Return a warning in a list if the first of two lines counts up in steps of 1 and the second does not; else [].
 
-    Such a first line is 0, 1, 2, 3 or 1999, 2000, 2001: it may be a header.
+    Such a first line, for example 0, 1, 2, 3 or 1999, 2000, 2001, may be a header.
     """
     rows = [cells_of(line, separator) for _, line in first]
     counts = [len(row) > 2 and row[0].isdigit() and row == [str(int(row[0]) + i) for i in range(len(row))] for row in rows]

@@ -1,6 +1,7 @@
 """Compare the parts of a loss, and translate the loss into a `Convention` of minivae.rosetta.
 
-The parts are compared by sign, by weight, and by reading: a KL may take log_var as a log-variance, a sigma or a log sigma.
+The parts are compared by sign and by weight. The functions `loss` and `kl` are compared by their reading of log_var: each
+function may take this argument as, for example, a log-variance, a sigma or a log sigma.
 """
 
 from collections.abc import Mapping
@@ -52,8 +53,8 @@ def hidden_weights(whole: Measured) -> list[Finding]:
         return []
     found, sizes = [], whole.sizes
     cost, kl = whole.powers["cost"], whole.powers["kl"]
-    # `exhibit` is the name of a bug in the museum. With this bug, the KL counts B, D or 1/J times as much as it should,
-    # compared with the reconstruction. This factor is the size `letter` to the power `usual`.
+    # `exhibit` is the name of a bug in the museum. This bug multiplies the weight of the KL, relative to the reconstruction,
+    # by B, D or 1/J. This factor is the size `letter` to the power `usual`.
     for letter, usual, exhibit, over in (
         ("B", 1, "kl-sum-over-batch", "rows"), ("D", 1, "mean-over-pixels", "features"),
         ("J", -1, "kl-mean-over-latents", "latents"),

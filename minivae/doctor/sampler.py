@@ -78,7 +78,7 @@ def confirmed(first: list[Finding], second: list[Finding]) -> list[Finding]:
 
 
 def shaped(call: Call, *arguments: NDArray) -> NDArray:
-    """Return z with the shape of mu: take the first array of a tuple, then the first draw if z has several."""
+    """Return z with the shape of mu: take the first array of a tuple, then the first draw if z has three axes."""
     z = call.parts(*arguments)[0]
     z = z[0] if z.ndim == 3 else z
     if z.shape != arguments[0].shape:

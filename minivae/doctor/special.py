@@ -1,7 +1,7 @@
 """Recognise some losses that are not sums of known terms; compare a function with its formula at extreme arguments.
 
-Such losses are roots and logs of mean squared errors, free bits and capacities. The formula was fitted at moderate
-arguments. At extreme arguments, the function may be clipped, constant, or not finite.
+Such a loss has a root or log of a mean squared error, or it has a KL with free bits or a capacity. The formula was
+fitted at moderate arguments. At extreme arguments, the function may be clipped, constant, or not finite.
 """
 
 import contextlib

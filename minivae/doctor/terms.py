@@ -20,13 +20,13 @@ NOISE = {False: 2e-10, True: 6e-7}                          # {True for float32:
 class Reading(NamedTuple):
     """A meaning of the second argument s of a KL, such as log-variance or sigma.
 
-    The KL of one entry is `(m^2 + spread - 1) / 2 - factor x log`.
+    The KL of one entry is `(m^2 + spread - 1) / 2 - factor * log`.
     """
 
     name: str
     spread: str                 # the term that is sigma^2
     log: str                    # the term that is a multiple of log sigma
-    factor: float               # log sigma = factor x the term `log`
+    factor: float               # log sigma = factor * log, where `log` is the term above
     sigma: Callable             # sigma as a function of the second argument
     neutral: float              # the value of the second argument with which sigma is 1
     code: str                   # a line of Python that computes sigma

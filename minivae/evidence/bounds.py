@@ -19,7 +19,7 @@ class Bounds(NamedTuple):
     """Lower bounds of log p(x) in nats for each data point, (N,), all from the same draws.
 
     `elbo_se` and `iw_bound_se` are standard errors due to the draws of z; the data are fixed. `iw_bound` and `iw_bound_se`
-    are (N,) for one k, and (len(k), N) for several.
+    are (N,) if k is a number, and (len(k), N) if k is a sequence.
     """
 
     reconstruction: NDArray     # E_q log p(x|z)

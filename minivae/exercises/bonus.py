@@ -73,7 +73,7 @@ def chosen(word: str) -> list[Exercise]:
 
 
 def find(name: str) -> Exercise:
-    """Return the exercise with this number, name, file name or beginning of its name.
+    """Return the exercise that has this number, name or file name, or that has a name with this beginning.
 
     Raises ValueError unless exactly one exercise fits.
     """

@@ -131,7 +131,7 @@ def lines_of(piece: Piece) -> list[tuple[list[str], set[str]]]:
 
 
 def compiled(piece: Piece, tree: ast.FunctionDef) -> Callable:
-    """Return the function that a syntax tree defines; the function can use the names of the package's module."""
+    """Return the function that a syntax tree defines; it can use all names of the module that has the original function."""
     names = dict(original(piece).__globals__)
     exec(compile(ast.Module([tree], []), f"<{piece.function}>", "exec"), names)
     return names[piece.function]

@@ -216,7 +216,7 @@ def rows_of(values: dict[int, list[float]], growth: Growth) -> list[dict]:
 
 
 def fitted(values: dict[int, list[float]], growth: Growth) -> float:
-    """Return the exponent fitted to the medians, or NaN if the fit has fewer than two points. NaN is within no bound."""
+    """Return the exponent fitted to the medians, or NaN if the fit has fewer than two points. NaN fails every bound."""
     points = growth.points({n: statistics.median(each) for n, each in values.items()})
     return timing.exponent(points, growth.start) if sum(n >= growth.start for n in points) > 1 else math.nan
 

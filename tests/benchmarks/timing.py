@@ -88,7 +88,7 @@ def quartiles(values: list[float]) -> tuple[float, float, float]:
 
 
 def ratio(times: dict[str, list[float]], name: str, other: str) -> float:
-    """Return the median over rounds of time(name) / time(other). A slow round slows both, so the ratio hardly changes."""
+    """Return the median over rounds of time(name) / time(other). A slow round changes both times, but hardly the ratio."""
     return statistics.median(a / b for a, b in zip(times[name], times[other]))
 
 
@@ -101,7 +101,7 @@ def exponent(values: dict[int, float], start: int = 0) -> float:
 
 
 def environment(threads: int) -> dict[str, str | int]:
-    """Return a description of the machine and the software, on which times depend."""
+    """Return a description of the machine and the software; the measured times depend on both."""
     import numpy as np
 
     return {

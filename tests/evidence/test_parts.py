@@ -1,4 +1,4 @@
-"""Parts of the estimators where a bug would hardly change the results: first grids, chunks, steps, step sizes, limits."""
+"""Tests of parts in which a bug would hardly change the estimates: first grids, chunks, steps, step sizes, limits."""
 
 import numpy as np
 import pytest

@@ -18,7 +18,7 @@ from tests.helpers.trained import trained
 def linear_gaussian(rng, latent, features, sigma, scale=1.0):
     """Return a VAE that has no hidden layers, data x, and the exact log p(x). The encoder is the exact posterior.
 
-    x = z W + b + sigma noise; the rows of W are orthogonal, so the posterior is a diagonal Gaussian.
+    x = z W + b + sigma * noise; the rows of W are orthogonal, so the posterior is a diagonal Gaussian.
     """
     vae = VAE.init(rng, features, latent, (), dtype=np.float64, likelihood=Gaussian(sigma), estimator="sampled")
     directions = np.linalg.qr(rng.normal(size=(features, latent)))[0].T                     # (J, D)
@@ -45,7 +45,7 @@ def test_log_weight_of_every_draw_from_the_exact_posterior_is_log_px(latent):
         close(vae.elbo(x, vae.draw_noise(rng, len(x))), log_px, rel=1e-10)
     bounds = lower_bounds(vae, x, 50, rng)
     close(bounds.iw_bound, log_px, rel=1e-10)
-    assert (np.abs(bounds.elbo - log_px) <= 6 * bounds.elbo_se).all()   # the ELBO varies: its KL does not use the draws
+    assert (np.abs(bounds.elbo - log_px) <= 6 * bounds.elbo_se).all()   # only log p(x|z) uses the draws, the KL does not
 
 
 @pytest.mark.parametrize("latent", [1, 2])

@@ -709,7 +709,7 @@ def test_printed_page_has_at_most_two_sheets_and_hides_all_controls(shown, digit
         assert part in text, part
     corner = "tiles[0].canvas.getContext('2d').getImageData(0, 0, 1, 1).data[0]"
     on_white = f"Math.abs({corner} - (255 - (255 - 26) * tiles[0].x[0] / 16)) <= 1"
-    assert becomes_true(page, f"tiles.length && {on_white}")            # repainted for print, one frame later
+    assert becomes_true(page, f"tiles.length && {on_white}")          # the page repaints the tiles a moment later
 
 
 @pytest.mark.slow

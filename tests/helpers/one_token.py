@@ -31,7 +31,7 @@ class Mutant(NamedTuple):
 
 
 def mutants(module: str, source: str) -> Iterator[Mutant]:
-    """Yield every mutant of minivae/MODULE.py with this source. Leave out mutants that Python cannot compile.
+    """Yield every mutant of minivae/MODULE.py, a file with the text `source`. Leave out mutants that Python cannot compile.
 
     Imports, annotations, signatures and decorators stay unchanged.
     """

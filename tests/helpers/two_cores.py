@@ -175,7 +175,7 @@ class Reporter:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
-        """Run one test as pytest does, but report it to the file."""
+        """Run one test as pytest does, but write its reports to `self.file` instead of printing them."""
         self.write(item, [])
         config = item.config
         reports = config.pluginmanager.getplugin("runner").runtestprotocol(item, log=False, nextitem=nextitem)

@@ -45,7 +45,7 @@ LIKELIHOOD = {
 
 
 def poisson_log_prob_backward(d_out, x, log_rate):
-    """d/dl = x - e^l:   observed minus expected   [beyond.59]"""
+    """d/dl log p(x|z) = x - e^l:   observed minus expected   [beyond.59]"""
     return d_out[..., None] * (x - np.exp(log_rate))
 
 

@@ -274,7 +274,7 @@ def test_each_convention_gives_its_listed_kind_of_bound(convention, bound):
     assert found.bound == bound and (found.elbo is None) == (bound in ("looser", "none"))
 
 
-# Public conventions, calculated by hand
+# Conventions of public code: beta sigma^2 is compared with a calculation by hand
 
 BY_HAND = {                                                 # {convention: beta sigma^2, or beta for a loss without sigma}
     "antixk-train": 12288 * 0.00025 / 2,

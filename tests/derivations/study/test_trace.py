@@ -63,7 +63,7 @@ NO_NUMBERS = {"L", "B", "J", "objective", "encoder", "decoder", "d_encoder", "d_
 
 
 @each_likelihood
-def test_trace_shows_every_variable_of_the_model_that_holds_a_number(likelihood):
+def test_trace_shows_every_numeric_variable_of_the_model(likelihood):
     given = fourways.problem(likelihood, 0, "sampled")
     forward, backward = step_numbers(given)
     for method, made in ((VAE.forward, forward), (VAE.backward, backward)):
