@@ -255,7 +255,7 @@ def within(argument: str, x: np.ndarray, n: int, whose: str) -> None:
 
 
 def rescaling(argument: str, x: np.ndarray) -> str:
-    """Return a remedy for numbers outside 0..1. If `argument` is an option (--data), the remedy is written with options."""
+    """Return a remedy for numbers outside 0..1. It names options of the command if `argument` is an option (--data)."""
     low, high, option = x.min(), x.max(), argument.startswith("--")
     gaussian = "--likelihood gaussian" if option else "likelihood=Gaussian('optimal')"
     if low < 0:

@@ -19,10 +19,10 @@ from minivae.checks import refuse
 
 LOG_2PI = math.log(2 * math.pi)
 
-# A mean over q = N(mu, sigma^2) is a weighted sum over the points mu + sigma NODES. These points are dense enough if
-# a * sigma < 15. A mean over p is the average of a mean over N(-a, 1) and a mean over N(a, 1). The points for N(-a, 1) are
-# BELL - a, and the points for N(a, 1) are BELL + a. The array BELL contains every second number of NODES. These points are
-# dense enough if a < 8.
+# A mean over q = N(mu, sigma^2) is a weighted sum over the points mu + sigma * NODES. These points are dense enough
+# if a * sigma < 15; the modes of p are near -a and a. A mean over p is the average of a mean over N(-a, 1) and a mean over
+# N(a, 1). The points for N(-a, 1) are BELL - a, and the points for N(a, 1) are BELL + a. The array BELL contains every
+# second number of NODES. The points from BELL are dense enough if a < 8.
 NODES = np.linspace(-9, 9, 801)
 WEIGHTS = np.exp(-(NODES**2) / 2) / np.exp(-(NODES**2) / 2).sum()
 BELL, BELL_WEIGHTS = NODES[::2], WEIGHTS[::2] / WEIGHTS[::2].sum()

@@ -73,7 +73,7 @@ def draw_arrow(
 
 
 def draw_bent(axes: Axes, start: str, end: str, bent: Path) -> None:
-    """Draw an arrow along a path; it interrupts the arrows that it crosses."""
+    """Draw an arrow along a path. This arrow interrupts the arrows that it crosses."""
     axes.add_patch(PathPatch(bent, fill=False, ec="white", lw=6, zorder=1.5))
     look = {"arrowstyle": HEAD, "color": DARK, "lw": 1.2, "joinstyle": "miter"}
     axes.add_patch(FancyArrowPatch(path=bent, zorder=2, gid=f"{start}->{end}", **look))

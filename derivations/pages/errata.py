@@ -1,4 +1,4 @@
-"""The errata as text. An erratum is one fault, with all rows that have it.
+"""The errata as text. An erratum is one fault, with all rows of the ledger that have this fault.
 
 Loose wording and damage by copying are not errors of the source. They are listed after the errata.
 """

@@ -1,4 +1,4 @@
-"""Ask flashcards in a terminal: the return key shows the answer; then the user says whether the answer was known."""
+"""A quiz of flashcards in a terminal: the return key shows the answer; then the user says if the answer was known."""
 
 import sys
 import textwrap

@@ -223,7 +223,8 @@ def meaning(measured: Measured) -> str:
 def page(measured: Measured, document: dict, options: argparse.Namespace, results: dict) -> str:
     """Return the text to print: the table, the gap and its parts, the rate and its parts, the files.
 
-    `results` are the results of `train`. If `train` measured a different number of rows, the text also has these results.
+    `results` are the results of `train`. If `train` measured another number of rows, the text also has the means that
+    `train` measured.
     """
     lines = [f"{rows_in_words(document, options)}, seed {document['seed']}; mean +- standard error of the draws", UNIT]
     for row in measured.table:

@@ -64,7 +64,7 @@ def add_train(train: argparse.ArgumentParser) -> None:
     add("--sigma", type=number_or_word, metavar="S", help=sigma)
     add("--beta", type=float, help="weight of the KL; below 1, minus the loss may be above log p(x) (default: 1)")
     add("--samples", type=int, metavar="L", help="draws of z per data point (default: 1)")
-    add("--objective", metavar="NAME", help="elbo, or iwae: importance-weighted with --samples draws (default: elbo)")
+    add("--objective", metavar="NAME", help="elbo, or iwae: the bound with --samples importance weights (default: elbo)")
     add("--estimator", metavar="NAME", help="KL estimator: analytic, sampled or path (default: analytic; sampled for iwae)")
     add("--autoencoder", action="store_true", default=None, help="plain autoencoder, for comparison: no noise, no KL")
     add("--activation", metavar="NAME", help="tanh or relu (default: tanh)")

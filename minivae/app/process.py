@@ -41,7 +41,7 @@ def mapped(pool: Executor, function: Callable, arguments: Iterable) -> Iterator:
 
 
 def end_with_parent() -> None:
-    """Make this process end when its parent ends or is killed. Ctrl-C ends it without a message, unless it is ignored."""
+    """Make this process end when its parent ends or is killed. Ctrl-C ends it, too, unless the process ignores SIGINT."""
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:   # Ctrl-C must not end a command in the background of a shell
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_wait_for_parent, daemon=True).start()

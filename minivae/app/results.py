@@ -119,7 +119,7 @@ def report(options, run, results: dict) -> None:
 
 
 def table(results: dict) -> list[str]:
-    """Return the lines of a table. Each line has a number and its meaning. The definition of the gap is below the table."""
+    """Return the lines of a table. Each row has a number and its meaning. The definition of the gap is below the table."""
     k, error = results["iw_k"], results["log_px_error"]
     rows = [
         ("reconstruction", "reconstruction", "reconstruction_se", "mean log p(x|z), with z drawn from the encoder's q(z|x)"),

@@ -54,8 +54,8 @@ def prepare_data(whole: data.Dataset, likelihood, binarize: bool = False) -> dat
 def extremes(prepared: data.Dataset) -> np.ndarray:
     """Return a row (1, K): the smallest and the largest number in the data and, if there is one, a number that is not whole.
 
-    If a likelihood accepts these numbers, it accepts all of the data. If it refuses these numbers, it refuses all of the
-    data with the same message.
+    If a likelihood accepts these numbers, it accepts all of the data. A likelihood that refuses these numbers refuses all
+    of the data with the same message.
     """
     found = []
     for x in in_chunks(prepared.train_x, prepared.test_x):

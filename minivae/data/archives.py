@@ -95,9 +95,9 @@ def roles_of(arrays: Arrays) -> dict[tuple[str, str], str]:
 
 
 def unknown(path: Path, arrays: Arrays) -> str:
-    """Return an error message: the archive has no array of data with a usual name.
+    """Return an error message: the archive has no array of training data with a usual name.
 
-    If it has arrays with two or more axes, Python code in the message saves the largest of these arrays as x.
+    If arrays of the archive have two or more axes, Python code in the message saves the largest of these arrays as x.
     """
     shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
     known = "an .npz of data has an array x (and y for labels), or x_train, y_train, x_test, y_test"

@@ -98,9 +98,9 @@ def is_frame(x: Any) -> bool:
 
 
 def without_label(x: Any, test_x: Any, label: Any) -> tuple:
-    """Return x without the column `label`, this column of x, test_x without the column, and this column of test_x.
+    """Return (x, y, test_x, test_y): y and test_y are the column `label`, which is removed from x and test_x.
 
-    Without test_x, the last two are `None`.
+    Without test_x, the result is (x, y, None, None).
     """
     if test_x is not None and not (is_frame(test_x) and label in list(test_x.columns)):
         refuse("test_x", f"a DataFrame with the column {label!r}", type(test_x).__name__, "Or give y and test_y.")

@@ -73,8 +73,8 @@ def hidden_weights(whole: Measured) -> list[Finding]:
 def weight_of_kl(reconstruction: str, beta: float) -> list[Finding]:
     """Return a finding if the weight of the KL in the loss is not its weight in the ELBO.
 
-    A loss with a squared error gives no finding. For any positive weight of the KL, such a loss is an ELBO, up to its sign
-    and a factor, if the decoder has a suitable sigma.
+    A loss with a squared error gives no finding: it is minus an ELBO times a factor for any positive weight of the KL. This
+    weight only fixes the sigma of the decoder. A loss without a KL gives no finding here: `confirm` reports it.
     """
     if reconstruction == "mse" or beta == 0 or abs(beta - 1) < 1e-6:
         return []

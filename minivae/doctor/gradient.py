@@ -77,7 +77,7 @@ def measure(loss: Call, call: Call, rng: np.random.Generator, known: tuple) -> l
 
 
 def draw(rng: np.random.Generator, sizes: Mapping[str, int], binary: bool) -> list[NDArray]:
-    """Return x, output, mu and log_var. Every |x - output| is at least 0.05, far from its kink at 0."""
+    """Return x, output, mu and log_var. Every |x - output| is at least 0.05: an absolute error has a kink at 0."""
     x, o = rng.uniform(0.1, 0.9, (2, sizes["B"], sizes["D"]))
     o = np.where(np.abs(x - o) < 0.05, x + 0.08 * np.where(x < 0.5, 1, -1), o)
     shape = sizes["B"], sizes["J"]

@@ -169,7 +169,7 @@ def near_the_prior(result: Measured, known: KnownKL, terms: Fit, rng: np.random.
 
 
 def at_two_sizes(found: Mapping, part: str, term: str) -> tuple[float, float]:
-    """Return the coefficient of a term at the base sizes, and the first coefficient at other sizes that differs from it.
+    """Return two coefficients of a term: the one at the base sizes, and the first different one at other sizes.
 
     If the coefficient is the same at all sizes, it is returned twice.
     """
@@ -199,7 +199,7 @@ def moved(result: Measured, part: str, rng: np.random.Generator) -> tuple[float,
 def undecided(result: Measured) -> list[Finding]:
     """Return a finding "cannot tell" about a KL with unusual coefficients, which may be right or wrong.
 
-    Return [] for any other KL, or if `decided` has already found out, by the constant of the loss, if the KL is right.
+    Return [] for any other KL. Return [] also if `decided` has already chosen between right and wrong.
     """
     if not result.kl or not result.kl.variant:
         return []

@@ -62,11 +62,12 @@ class Variant(NamedTuple):
 
     The additive constant of the loss shows which explanation is true. A KL with the weight w adds w c to this constant, for
     each row and each latent dimension. If `constant` is a number, the KL is right for c = `constant`, and wrong for any
-    other c. If `constant` is `None`, the KL is wrong for c = -1/2, and right for any other c.
+    other c. If `constant` is `None`, the KL is wrong for c = -1/2, and may be right for any
+    other c.
     """
 
     constant: float | None
-    finding: Finding            # used if the KL is right
+    finding: Finding            # used if the KL is right, or may be right
     otherwise: Finding          # used if the KL is wrong
     weight: float
     reading: Reading | None = None
@@ -143,8 +144,8 @@ def cost_named(weights: dict[str, float], error: float, about: str) -> Known:
 
 
 LOG_SQUARED = "it has (log sigma)^2 where a KL has log sigma^2"
-# Each entry describes a wrong formula of the KL. It has the coefficients of the terms in a KL of weight 1, the key of the
-# finding, and an explanation for the user. The key of the finding is also the name of an exhibit in the museum.
+# Wrong formulas of the KL: (coefficients of the terms for weight 1, key of the finding, explanation for the user). The key
+# of the finding is also the name of an exhibit in the museum.
 PATTERNS = (
     ({"m^2": 0.5, "s^2": 0.5, "s": -0.5}, "log-var-squared", "it has log_var^2 where a KL has exp(log_var)"),
     ({"m^2": 0.5, "exp(s)": 0.5, "s^2": -0.125}, "log-sigma-squared", LOG_SQUARED),
@@ -159,7 +160,7 @@ RIGHT = {
 
 
 def kl_named(weights: dict[str, float], error: float, about: str) -> KnownKL:
-    """Return the KL with its reading, weight and findings. It may be correct, have a wrong coefficient, or be unknown."""
+    """Return the KL with its reading, weight and findings. The KL may be right, have a wrong coefficient, or be unknown."""
     known, twice = KnownKL(weights, "J"), 2 * weights.get("m^2", 0.0)
     for reading in READINGS:
         if fits(weights, pattern_of(reading), twice, error):
@@ -217,7 +218,8 @@ def fits(weights: Mapping[str, float], pattern: Mapping[str, float], v: float, e
 def one_off(weights: Mapping[str, float], reading: Reading, error: float) -> tuple[str, float] | None:
     """Return (name of the wrong coefficient, weight of the KL) if exactly one of its three coefficients is wrong, else None.
 
-    The remaining two coefficients must be equal to the coefficients of a right KL times the weight.
+    The remaining two coefficients must be equal to the coefficients of a right KL times the weight. The term that grows
+    with sigma, such as exp(log_var), must be present: without it, return None.
     """
     pattern = pattern_of(reading)
     if not set(weights) <= set(pattern) or len(weights) < 2 or reading.spread not in weights:

@@ -16,7 +16,7 @@ from minivae.doctor.words import close, ratio
 SHAPES = (3, 5), (5, 4)
 POINTS = "mu in (-2, 2), log_var in (0.3, 2.2)"
 DRAWS, SECONDS, SURE = 1000, 0.5, 6.0                       # number of draws; time limit; tolerance in standard errors
-COUNTED = "; measured "                                     # after this, the text of a finding depends on the tested point
+COUNTED = "; measured "                                     # what a finding says after this text depends on the point
 WIDTHS = {reading.name: reading.sigma for reading in READINGS} | {
     "exp(2 x second argument)": lambda s: np.exp(2 * s), "(second argument)^2": lambda s: s * s,
     "exp(second argument / 4)": lambda s: np.exp(s / 4), "1": np.ones_like,
@@ -88,7 +88,7 @@ def shaped(call: Call, *arguments: NDArray) -> NDArray:
 
 
 def with_noise(call: Call, m: NDArray, s: NDArray, eps: NDArray, of_kl: Assumed) -> list[Finding]:
-    """Examine a sampler that takes noise as an argument. For given noise, mean and width of z have no sampling error."""
+    """Examine a sampler that takes noise as an argument. Noise 0 gives the mean of z, and noise 1 adds the width."""
     first, again = shaped(call, m, s, eps), shaped(call, m, s, eps)
     if no_numbers := not_finite(call.name, first, POINTS):
         return no_numbers

@@ -109,7 +109,10 @@ def bent(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> 
 
 
 def levels(k: NDArray, y: NDArray, enough: float) -> Iterator[tuple[str, float]]:
-    """Yield ("free-bits", level) if y(k) is constant, then linear. Yield ("capacity", level) if y(k) falls, then rises."""
+    """Yield ("free-bits", level) if y(k) is constant at first and linear later.
+
+    Yield ("capacity", level) if y(k) falls at first and rises later.
+    """
     far = k > 0.6 * k[-1]
     if line := straight(k[far], y[far], enough):
         slope, constant = line
@@ -177,7 +180,7 @@ def departure(seen: Iterable[tuple], formula: Callable[[float], float], rel: flo
 
 
 def far_kl(result: Measured) -> list[Finding]:
-    """Compare the KL with its formula where the second argument (log_var or sigma) is large, up to 80, or down to -80."""
+    """Compare the KL with its formula at extreme second arguments: up to 80; for log_var and log sigma, also down to -80."""
     reading, name, single = result.kl.reading, result.target.call.name, result.target.call.single
     scale, base = coefficient(result, "kl"), scan(result, 3, [1.0]).get(1.0, math.nan)
     for sign in (1,) if reading.name in ("sigma", "variance") else (1, -1):

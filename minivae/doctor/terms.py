@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from minivae.ops import sigmoid, softplus
 
-NOISE = {False: 2e-10, True: 6e-7}                          # {True for float32: largest relative rounding error}
+NOISE = {False: 2e-10, True: 6e-7}                          # largest relative rounding error; the key is True for float32
 
 
 class Reading(NamedTuple):

@@ -186,8 +186,8 @@ def same_cause(judged: list[Finding], found: Sequence[Finding]) -> list[Finding]
 
     `found` contains the earlier findings. A finding in `judged` may be about the same array as an earlier finding, for
     different inputs. If one wrong version of the solution explains both findings, the later finding gets the words of the
-    earlier one. An array may be wrong, but right for all earlier inputs, and no known mistake explains the error. Then the
-    words say that the array is right for the other inputs.
+    earlier one. If no known mistake explains a later finding, and its array is right for all earlier inputs, the words of
+    this finding say that the array is right for the other inputs.
     """
     for i, each in enumerate(judged):
         function, _, case = each.function.partition(", ")

@@ -12,7 +12,7 @@ from minivae.exercises.lessons.frame import Lesson, place
 
 
 def cells_of(prompt: str, code: str) -> list[dict]:
-    """Return a list of cells: a text cell (Markdown) with the prompt, unless it is empty; and a code cell."""
+    """Return a list of cells: a text cell (Markdown) with the prompt, if there is a prompt; and a code cell."""
     text = {"cell_type": "markdown", "metadata": {}, "source": lines_of(prompt)}
     cell = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": [], "source": lines_of(code)}
     return [text, cell] if prompt else [cell]

@@ -88,8 +88,8 @@ def report(copy: SimpleNamespace, bug: Bug, vae: object, data: object, last: obj
 def right_log_px(vae: object, bug: Bug) -> float:
     """Return the exact log p(x) of a trained model, computed by the right code and averaged over held-out rows.
 
-    There is one exception: if the bug changes the decoder, the broken decoder computes p(x|z). Returns NaN if a white
-    pixel of the bug's training data is not 1.
+    There is one exception: if the bug changes the decoder, the broken decoder computes p(x|z). Returns NaN if the bug
+    is that the training data are bytes (white is 255), not fractions (white is 1).
     """
     if bug.settings.get("white"):
         return math.nan

@@ -1,4 +1,4 @@
-"""Fair timing of several contenders: equal threads and cores, alternating turns, medians and quartiles."""
+"""Fair timing of several implementations (contenders): equal threads and cores, alternating turns, medians and quartiles."""
 
 import os
 import platform
