@@ -62,8 +62,7 @@ class Variant(NamedTuple):
 
     The additive constant of the loss shows which explanation is true. A KL with the weight w adds w c to this constant, for
     each row and each latent dimension. If `constant` is a number, the KL is right for c = `constant`, and wrong for any
-    other c. If `constant` is `None`, the KL is wrong for c = -1/2, and may be right for any
-    other c.
+    other c. If `constant` is `None`, the KL is wrong for c = -1/2, and may be right for any other c.
     """
 
     constant: float | None
