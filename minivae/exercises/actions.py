@@ -173,6 +173,6 @@ def show(options: argparse.Namespace) -> int:
     elif sources:
         print("\n".join(sources), end="")
     else:
-        print(f"{exercise.stem}: {verdict.status}. The solution is shown after a pass: "
+        print(f"{exercise.stem}: {verdict.status}. The solution is shown when the exercise is passed: "
               f"{command(f'check {exercise.number}', options)}")
     return 0 if verdict.status == "passed" else 1

@@ -25,7 +25,7 @@ exit codes of check, list, show and grade: 0 every chosen exercise is passed, 1 
 BRIEF = {
     "check": "check the named exercises, or all", "hint": "print one of three hints",
     "list": "list the exercises and their status",
-    "reset": "write the blank exercise again; your file is renamed", "show": "print the solution, after a pass",
+    "reset": "write the blank exercise again; your file is renamed", "show": "print the solution of a passed exercise",
     "grade": "check the submissions of a class", "lesson": "a lesson on a frequent question: predict, run, compare",
 }  # fmt: skip
 FOLDER = "folder of the exercises (default: exercises, or . if the exercises are there)"
