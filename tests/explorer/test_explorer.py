@@ -143,7 +143,7 @@ def test_explorer_page_contains_the_model_and_the_data_of_a_run(name):
     assert np.isfinite(unpacked(found["log_px"])).all() and (found["box"] is None) == (vae.latent > 2)
 
 
-def test_grey_levels_are_packed_as_bytes_without_loss():
+def test_grey_levels_packed_as_bytes_are_restored_exactly():
     x = (np.arange(256) / 255).astype(np.float32).reshape(4, 64)
     packed = builder.packed(*builder.compact(x))
     assert packed["type"] == "u1" and (unpacked(packed) == x).all()
