@@ -49,7 +49,7 @@ def model(name):
 
 @pytest.fixture(scope="module")
 def digits():
-    """Return a model of the digits, forty held-out rows, their page, and their exact posteriors."""
+    """Return a model of the digits, forty held-out rows, the explorer page of both, and the exact posteriors."""
     vae, data, _ = trained()
     data = replace(data, test_x=data.test_x[:40], test_y=data.test_y[:40])
     exact = exact_log_px(vae.astype(np.float64), data.test_x)
