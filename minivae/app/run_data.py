@@ -1,4 +1,4 @@
-"""The data of a run: their path, the form that its likelihood needs, and the choice of the likelihood."""
+"""The data of a run: the path, the form that the run's likelihood needs, and the choice of the likelihood."""
 
 import contextlib
 import os

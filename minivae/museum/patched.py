@@ -28,7 +28,7 @@ CORE = (
 class Change(NamedTuple):
     """A change of some lines of a module: replace `right` by `broken`. `right` occurs exactly once in the source."""
 
-    module: str                                             # "gaussian" is minivae/gaussian.py
+    module: str                                             # for example "gaussian", for minivae/gaussian.py
     right: str
     broken: str
 
