@@ -128,7 +128,7 @@ class Likelihood:
         raise NotImplementedError
 
     def log_prob_backward(self, d_out: NDArray, x: NDArray, out: NDArray, *scale: NDArray) -> tuple[NDArray, ...]:
-        """The gradient in `out`; for a likelihood with the parameter log_sigma, then also the gradient in log_sigma."""
+        """The gradient in `out`, and then the gradient in log_sigma if the likelihood has this parameter."""
         raise NotImplementedError
 
     def mean(self, out: NDArray) -> NDArray:

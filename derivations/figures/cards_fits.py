@@ -9,7 +9,7 @@ from derivations.engine.numerics import normal
 from derivations.figures.common import shows
 from minivae.figures.style import GREY, HALO, ORANGE, Drawn, explain, page, styled
 
-APART, NEAR = 3.0, 0.8                                      # a in p = N(-a, 1)/2 + N(a, 1)/2; at a = 0.8, p has one peak
+APART, NEAR = 3.0, 0.8                                      # p = N(-a, 1)/2 + N(a, 1)/2; with a = 0.8, p has one peak
 STEP = 0.02
 Z = STEP * np.arange(-1000, 1001)
 LN_2 = np.log(2)

@@ -33,7 +33,7 @@ def of_pixels(x, mean, sigma):
 )  # fmt: skip
 def decoder_density(x, mean, sigma):
     bell = exp(-total((x - mean) ** 2) / (2 * sigma**2))
-    return of_pixels(x, mean, sigma), "=", bell / sqrt(2 * pi * sigma**2)    # the factor 1/sqrt(...) for one number
+    return of_pixels(x, mean, sigma), "=", bell / sqrt(2 * pi * sigma**2)    # 1/sqrt(...) only once, as for one pixel
 
 
 @decoder_density.precise(rf"p(x|z) = \left[{PIXELS}\right] = N(x;\, {MU_THETA},\, \sigma^2 I_D)")

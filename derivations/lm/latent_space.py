@@ -114,8 +114,8 @@ def samples_by_quadrature(w, s, x, d):
     "lm.12", "l.22", f"d = 100 {RELATIVE_VARIANCE}", COPIES,
     kind="claim", verdict="loose",
     claim='The text says that sampling from latent space "becomes more difficult" in higher dimensions (l.22).',
-    says='We read "more difficult" as: d draws are needed to estimate p(x). The right side is the number of draws that '
-    "is really needed: with it, the estimate has a relative standard deviation of 10 %.",
+    says='We read "more difficult" as: in d dimensions, an estimate of p(x) with a relative standard deviation of 10 % '
+    "needs d draws. The right side is the number of draws that this estimate really needs.",
     fault="Drawing z is easy in any dimension. It becomes hard to estimate p(x) as a mean over draws of the prior: at w = "
     "1, s = 1/2, x = 0 the relative variance of a mean over L draws is ((5/3)^d - 1)/L.",
 )  # fmt: skip

@@ -173,7 +173,10 @@ ENTROPY = r"\frac{1}{2}\ln(2\pi e\,Var[x])"
 
 
 def marginal(f, s):
-    """Return Var[x], KL(p(x) || N(0, Var[x])) and the entropy of p(x). f (n, 61) is f(CODES), where f(-z) = -f(z)."""
+    """Return Var[x], KL(p(x) || N(0, Var[x])) and the entropy of p(x).
+
+    `f` (n, 61) has the values of an odd function at CODES.
+    """
     end = np.abs(f).max(axis=-1, keepdims=True) + 8 * s
     steps = max(29, math.ceil(1.3 * (end / s).max()))       # so that neighbouring nodes x are less than s apart
     x = end * np.linspace(0, 1, steps + 1)                  # x >= 0 is enough, because p(x) = p(-x)

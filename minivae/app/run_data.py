@@ -1,4 +1,4 @@
-"""The data of a run: their path, the form that its likelihood needs, and the choice of the likelihood."""
+"""The data of a run: the path, the form that the run's likelihood needs, and the choice of the likelihood."""
 
 import contextlib
 import os
@@ -45,7 +45,7 @@ def prepare_data(whole: data.Dataset, likelihood, binarize: bool = False) -> dat
     prepared = whole.binarized() if binarize else whole if likelihood.takes_counts else whole.as_fractions()
     try:
         likelihood.check(extremes(prepared), "--data")
-    except ValueError as error:                             # an earlier warning may give the reason: a column of labels
+    except ValueError as error:                             # an earlier warning, for example about labels, may be the reason
         warned = [note for note in prepared.about.notes if note.startswith("warning: ")]
         raise ValueError(" ".join([str(error), *(f"But first: {note[9:]}" for note in warned[:1])])) from error
     return prepared

@@ -82,7 +82,8 @@ def check_parts(path: Path, arrays: dict[tuple[str, str], NDArray], files: dict[
     if has_test:
         sizes = [arrays[part, "images"].shape[1:] for part in ("train", "test")]
         if sizes[0] != sizes[1]:
-            raise DataError(f"{path}: all images should have the same size; the two parts have {sizes[0]} and {sizes[1]}.")
+            words = f"the training images have {sizes[0]}, the test images {sizes[1]}"
+            raise DataError(f"{path}: all images should have the same size; {words}.")
 
 
 def missing(path: Path, files: dict[Place, Path], place: Place) -> None:

@@ -1,4 +1,4 @@
-"""Stored arrays (`Raw`) and the user's settings (`Reading`), from which `meaning` makes a data set."""
+"""Stored arrays (`Raw`) and the user's settings (`Reading`). The module `meaning` makes a data set from them."""
 
 import re
 import shlex

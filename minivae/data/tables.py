@@ -19,7 +19,7 @@ TYPED = {"\t": "tab", " ": "space", ";": "';'", "|": "'|'"}                     
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-"}
 LOOKED_AT = 20                                              # the first 20 lines show separator, header, columns of text
 MOST_NAMED = 6                                              # an error message names at most this many columns
-SEVERAL = 5                                                 # fewer different texts in a column do not seem to be row names
+SEVERAL = 5                                                 # only a column with at least 5 texts can have names of rows
 
 Line = tuple[int, str]                                      # number of the line, from 1, and its text
 
@@ -179,7 +179,7 @@ def label_column(label: str | int | None, names: tuple[str, ...], width: int) ->
         return None
     if label in names:
         if names.count(label) > 1:
-            raise Damaged(f"{names.count(label)} columns have the name {label!r}. Give its number: 0 is the first.")
+            raise Damaged(f"{names.count(label)} columns have the name {label!r}. Give the number of one: 0 is the first.")
         return names.index(label)
     if re.fullmatch(r"[+-]?\d{1,9}", str(label)) and -width <= int(label) < width:
         if width == 1:

@@ -1,6 +1,6 @@
 """The program in a submission's process: it executes one file, calls its functions, and writes the results.
 
-No right result, variant or verdict enters this process. Calls and results are lines of JSON: no pickles.
+No correct result, no wrong version and no verdict enters this process. Calls and results are lines of JSON: no pickles.
 """
 
 import ast

@@ -28,7 +28,7 @@ CORE = (
 class Change(NamedTuple):
     """A change of some lines of a module: replace `right` by `broken`. `right` occurs exactly once in the source."""
 
-    module: str                                             # "gaussian" is minivae/gaussian.py
+    module: str                                             # for example "gaussian", for minivae/gaussian.py
     right: str
     broken: str
 
@@ -69,7 +69,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self.packages, self.changes = packages, changes
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        """Return the spec of a copy, or None for any other module."""
+        """Return the spec of a copied module, or None for any other module."""
         name = original(fullname)
         if name == fullname or name.partition(".")[0] not in self.packages:
             return None

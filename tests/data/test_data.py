@@ -162,7 +162,7 @@ def test_a_limited_held_out_set_has_evenly_spaced_rows_and_their_labels(most, ke
     assert (limited.test_x == digits.test_x[::step]).all() and (limited.test_y == digits.test_y[::step]).all()
 
 
-def test_data_without_training_rows_have_the_same_held_out_rows():
+def test_removal_of_the_training_rows_keeps_the_held_out_rows():
     digits = data.digits()
     held_out = digits.without_training()
     assert held_out.train_x.shape == (0, 64) and held_out.train_y is None

@@ -90,7 +90,7 @@ def test_doctor_finds_nothing_unusual_or_wrong_in_unchanged_minivae():
     assert keys_of(examine(**museum.callables(()))) == set()
 
 
-# The doctor recovers a random convention
+# The doctor finds the reductions and weights of a random loss
 
 REDUCTIONS = st.sampled_from(["sum", "mean"])
 

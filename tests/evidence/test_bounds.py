@@ -62,14 +62,14 @@ def test_importance_bound_with_two_draws_equals_a_double_integral():
     exact = (np.exp(log_q[:, None] + log_q[None, :]) * both).sum(axis=(0, 1)) * h[:, 0] ** 2
     found = lower_bounds(vae, x, (1, 2, 60_000), np.random.default_rng(1))
     assert (np.abs(found.iw_bound[1] - exact) <= 7 * found.iw_bound_se[1]).all()
-    # The second draw raises the bound by more than ten standard errors, so the comparison above is strict.
+    # The second draw raises the bound by more than ten standard errors, so the bound of one draw would fail above.
     assert (found.iw_bound_se[1] < 0.1 * (exact - found.iw_bound[0])).all()
 
 
 @pytest.mark.parametrize("at_once", [40, 2_000, 2_000_000])
 def test_importance_bound_averages_over_blocks_of_k_draws(at_once, monkeypatch):
     vae, x = linear_model(3, 2)
-    monkeypatch.setattr("minivae.evidence.sums.AT_ONCE", at_once)       # 40 numbers: one draw at a time
+    monkeypatch.setattr("minivae.evidence.sums.AT_ONCE", at_once)       # with AT_ONCE = 40: one draw at a time
     found = lower_bounds(vae, x, (3, 7, 50), np.random.default_rng(5))
     eps = np.random.default_rng(5).standard_normal((50, len(x), 2))
     mu, log_var = vae.encode(x)

@@ -49,7 +49,7 @@ def model(name):
 
 @pytest.fixture(scope="module")
 def digits():
-    """Return a model of the digits, forty held-out rows, their page, and their exact posteriors."""
+    """Return a model of the digits, forty held-out rows, the explorer page of both, and the exact posteriors."""
     vae, data, _ = trained()
     data = replace(data, test_x=data.test_x[:40], test_y=data.test_y[:40])
     exact = exact_log_px(vae.astype(np.float64), data.test_x)
@@ -143,7 +143,7 @@ def test_explorer_page_contains_the_model_and_the_data_of_a_run(name):
     assert np.isfinite(unpacked(found["log_px"])).all() and (found["box"] is None) == (vae.latent > 2)
 
 
-def test_grey_levels_are_packed_as_bytes_without_loss():
+def test_grey_levels_packed_as_bytes_are_restored_exactly():
     x = (np.arange(256) / 255).astype(np.float32).reshape(4, 64)
     packed = builder.packed(*builder.compact(x))
     assert packed["type"] == "u1" and (unpacked(packed) == x).all()

@@ -12,7 +12,7 @@ def idx(array, code=8):
 
 
 def pictures(n=40, height=8, width=8, seed=0):
-    """Return n random images of bytes; the left half of even images and the right half of odd images are bright."""
+    """Return n random images of bytes; bright in the left half for even indices, in the right half for odd ones."""
     rng = np.random.default_rng(seed)
     x = rng.integers(0, 40, (n, height, width))
     x[::2, :, : width // 2] += 200

@@ -1,4 +1,4 @@
-"""Without options, pytest leaves out slow tests and prints how many. An option or the name of a file includes slow tests."""
+"""Without options, pytest leaves out slow tests and prints their number. An option or a file name includes them."""
 
 import os
 import subprocess

@@ -28,7 +28,7 @@ def test_waiting_benchmark_runs_one_round_of_a_cheap_command(measured):
     assert code == 0 and 0 < cpu < 10 and 0 < wall < 10
 
 
-def test_waiting_benchmark_measures_the_parts_of_a_command(measured):
+def test_waiting_benchmark_measures_the_time_of_each_part_of_a_command(measured):
     parts = measured[1]["parts"][CHEAP.command]
     assert list(parts) == ["imports", "parser", "other processes", "rest"] and parts.pop("other processes") == 0
     assert all(value > 0 for value in parts.values())

@@ -224,8 +224,8 @@ def test_gradients_by_rosetta_equal_both_sides_of_equation_hong_11(seed):
 def linear_model(w, s, beta, variance):
     """Return a model with p(x|z) = N(x; w z, s^2) and q(z|x) = N(0, variance).
 
-    For x = 0, the squared error is (w z)^2. The mean of (w z)^2 over the two draws ONE_SIGMA equals the exact mean over
-    q(z|x), so the loss has no random error.
+    For x = 0, the squared error is (w z)^2. The mean of (w z)^2 over the two draws in `ONE_SIGMA` equals the exact mean
+    over q(z|x), so the loss has no random error.
     """
     vae = VAE.init(np.random.default_rng(0), 1, 1, (), dtype=np.float64, likelihood=Gaussian(s), beta=beta)
     vae.params.flat[:] = 0

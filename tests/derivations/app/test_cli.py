@@ -408,7 +408,7 @@ def test_show_prints_every_entry_within_80_columns(one_parser, capsys, monkeypat
 
 
 @pytest.mark.slow
-def test_show_suggests_points_that_work(one_parser, capsys):
+def test_show_succeeds_at_every_point_that_it_suggests(one_parser, capsys):
     suggested = {entry.id: records.example(entry) for entry in EVERYTHING if records.letters(entry)}
     assert len(suggested) > 200
     for id, words in suggested.items():
