@@ -298,7 +298,7 @@ def order_in_words(wrong: list[str], measured: Measured) -> str:
 def command_again(options: argparse.Namespace) -> str:
     """Return the command that repeats this evaluation and gives the same numbers.
 
-    With --out, the files of this evaluation exist then, so the user must add --overwrite.
+    If the command has --out, the user must add --overwrite, because this evaluation has already written the files.
     """
     words = ["minivae", "evaluate", place(options.run), "--seed", str(options.seed), *option("k", options.k)]
     words += [] if options.data is None else option("data", options.data)

@@ -25,7 +25,7 @@ def measure(vae, data, bounds: Future | None) -> tuple[dict, Evidence | None]:
 
     Another process computes the bounds while this function computes the exact log p(x). `bounds` is `None` for a model
     without noise, because such a model has no q(z|x). In the results, a number that does not exist is
-    `None`; only `reconstruction_se` is then left out.
+    `None`. Only the key `reconstruction_se` is left out instead.
     """
     evidence = None
     names = ("reconstruction", "kl", "elbo", "elbo_se", "iw_bound", "iw_bound_se", "log_px", "log_px_error", "gap")

@@ -19,7 +19,7 @@ TYPED = {"\t": "tab", " ": "space", ";": "';'", "|": "'|'"}                     
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-"}
 LOOKED_AT = 20                                              # the first 20 lines show separator, header, columns of text
 MOST_NAMED = 6                                              # an error message names at most this many columns
-SEVERAL = 5                                                 # in so many rows, or more, texts that all differ name the rows
+SEVERAL = 5                                                 # from so many rows on, texts that all differ are names of rows
 
 Line = tuple[int, str]                                      # number of the line, from 1, and its text
 
@@ -97,7 +97,7 @@ def table_of(lines: Iterator[Line], path: Path, how: Reading) -> Raw:
 
 
 def header_of_numbers(first: list[Line], separator: str, path: Path) -> list[str]:
-    """Return a warning in a list if the first line may be a header of numbers and the second line may not; else [].
+    """Return a warning in a list if the first line looks like a header of numbers, and the second does not; else [].
 
     A header of numbers has at least three cells, and each is the previous one plus 1: 0, 1, 2, 3 or 1999, 2000, 2001.
     """

@@ -24,7 +24,7 @@ WIDTHS = {reading.name: reading.sigma for reading in READINGS} | {
 
 
 def takes_noise(call: Call) -> bool:
-    """Return True if the sampler takes noise: its third argument has no default value, or the name eps, noise or epsilon.
+    """Return True if the sampler takes noise: its third argument has no default value, or is named eps, noise or epsilon.
 
     Return True also for a sampler with *arguments, and for a sampler with an unknown signature.
     """
