@@ -180,7 +180,7 @@ def violations(measured: Measured) -> list[str]:
     wrong = []
     for low, high in pairs:
         excess, error = low.mean - high.mean, math.hypot(low.error, high.error)
-        if excess > SURE * error:                           # False if a bound is -inf, because its error is inf
+        if excess > SURE * error:                           # no violation if a bound is -inf, because its error is inf
             wrong.append(f"{low.label} <= {high.label} is violated by {excess:.3g} nats, standard error {error:.2g}")
     return wrong
 
@@ -223,8 +223,8 @@ def meaning(measured: Measured) -> str:
 def page(measured: Measured, document: dict, options: argparse.Namespace, results: dict) -> str:
     """Return the text to print: the table, the gap and its parts, the rate and its parts, the files.
 
-    `results` are the results of `train`. If `train` measured another number of rows, the text also has the means that
-    `train` measured.
+    `results` are the results of `train`. If `train` measured more or fewer rows than this evaluation, the text also has
+    the ELBO, the log p(x) and the gap of `train`, if they exist.
     """
     lines = [f"{rows_in_words(document, options)}, seed {document['seed']}; mean +- standard error of the draws", UNIT]
     for row in measured.table:
@@ -296,7 +296,10 @@ def order_in_words(wrong: list[str], measured: Measured) -> str:
 
 
 def command_again(options: argparse.Namespace) -> str:
-    """Return the command that repeats this evaluation and gives the same numbers."""
+    """Return the command that repeats this evaluation and gives the same numbers.
+
+    If the command has --out, the user must add --overwrite, because this evaluation has already written the files.
+    """
     words = ["minivae", "evaluate", place(options.run), "--seed", str(options.seed), *option("k", options.k)]
     words += [] if options.data is None else option("data", options.data)
     words += [f"--{name}" for name in ("ais", "exact", "gap") if getattr(options, name)]

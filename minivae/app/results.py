@@ -24,7 +24,8 @@ def measure(vae, data, bounds: Future | None) -> tuple[dict, Evidence | None]:
     """Return the means of the bounds and of the exact log p(x), in nats, and the Evidence of the held-out rows.
 
     Another process computes the bounds while this function computes the exact log p(x). `bounds` is `None` for a model
-    without noise, because such a model has no q(z|x). In the results, `None` replaces every number that does not exist.
+    without noise, because such a model has no q(z|x). In the results, a number that does not exist is
+    `None`. Only the key `reconstruction_se` is left out instead.
     """
     evidence = None
     names = ("reconstruction", "kl", "elbo", "elbo_se", "iw_bound", "iw_bound_se", "log_px", "log_px_error", "gap")
@@ -119,7 +120,10 @@ def report(options, run, results: dict) -> None:
 
 
 def table(results: dict) -> list[str]:
-    """Return the lines of a table. Each row has a number and its meaning. The definition of the gap is below the table."""
+    """Return the lines of a table. Each row has a name, a number, its standard error (if it has one) and its meaning.
+
+    If the gap is known, its definition is below the table.
+    """
     k, error = results["iw_k"], results["log_px_error"]
     rows = [
         ("reconstruction", "reconstruction", "reconstruction_se", "mean log p(x|z), with z drawn from the encoder's q(z|x)"),

@@ -103,7 +103,7 @@ class Dataset:
         return replace(self, trials=None, **divided)
 
     def binarized(self) -> "Dataset":
-        """Return data with mini-batches and held-out rows of zeros and ones. Each fraction is the probability of a 1.
+        """Return data with only zeros and ones, in mini-batches and held-out rows. Each fraction is the probability of a 1.
 
         Counts and grey levels are first converted to fractions. Every mini-batch is drawn anew: this is dynamic
         binarisation (Burda, Grosse and Salakhutdinov 2016). Held-out rows are drawn once. Every run draws them with the
@@ -116,7 +116,7 @@ class Dataset:
         return replace(data, binarize=True, test_x=draw_binary(data.test_x, np.random.default_rng(0)))
 
     def take(self, rows: NDArray | slice, rng: np.random.Generator) -> NDArray:
-        """Return the training rows `rows`, (B, D). With `binarize`, return zeros and ones, drawn with these rows as p(1)."""
+        """Return the training rows `rows`, (B, D). With `binarize`, draw zeros and ones; the rows are the probabilities."""
         if not self.binarize:
             return self.train_x[rows]
         return self.train_x.draw(rows, rng) if isinstance(self.train_x, Grey) else draw_binary(self.train_x[rows], rng)

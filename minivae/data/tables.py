@@ -19,7 +19,7 @@ TYPED = {"\t": "tab", " ": "space", ";": "';'", "|": "'|'"}                     
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-"}
 LOOKED_AT = 20                                              # the first 20 lines show separator, header, columns of text
 MOST_NAMED = 6                                              # an error message names at most this many columns
-SEVERAL = 5                                                 # only a column with at least 5 texts can have names of rows
+SEVERAL = 5                                                 # a column with at least 5 different texts may be names of rows
 
 Line = tuple[int, str]                                      # number of the line, from 1, and its text
 
@@ -97,9 +97,9 @@ def table_of(lines: Iterator[Line], path: Path, how: Reading) -> Raw:
 
 
 def header_of_numbers(first: list[Line], separator: str, path: Path) -> list[str]:
-    """Return a warning in a list if the first of two lines counts up in steps of 1 and the second does not; else [].
+    """Return a warning in a list if the first line looks like a header of numbers, and the second does not; else [].
 
-    Such a first line, for example 0, 1, 2, 3 or 1999, 2000, 2001, may be a header.
+    A header of numbers has at least three cells, and each is the previous one plus 1: 0, 1, 2, 3 or 1999, 2000, 2001.
     """
     rows = [cells_of(line, separator) for _, line in first]
     counts = [len(row) > 2 and row[0].isdigit() and row == [str(int(row[0]) + i) for i in range(len(row))] for row in rows]

@@ -1,7 +1,7 @@
 """Compare the parts of a loss, and translate the loss into a `Convention` of minivae.rosetta.
 
-The parts are compared by sign and by weight. The functions `loss` and `kl` are compared by their reading of log_var: each
-function may take this argument as, for example, a log-variance, a sigma or a log sigma.
+This module compares the signs and the weights of the cost and the KL. It also compares how the functions `loss` and `kl`
+read their argument log_var: each function may take it as, for example, a log-variance, a sigma or a log sigma.
 """
 
 from collections.abc import Mapping

@@ -127,7 +127,11 @@ def is_zero(result: Measured) -> bool:
 
 
 def explained(result: Measured, of_kl: str, of_cost: str) -> list[Finding]:
-    """Return findings about a constant. Its two parts are named by `of_kl` ("dropped") and `of_cost` ("gaussian")."""
+    """Return findings about an additive constant, the sum of one part from the KL and one part from the cost.
+
+    `of_kl` names the part from the KL: "right", "dropped" or "none". `of_cost` names the part from the cost: "none" or a
+    name in `normalisers`.
+    """
     out, name, constant = [], result.target.call.name, result.found[""][1].constant
     if of_kl == "dropped":
         verdict = "wrong" if name == "kl" else "unusual"

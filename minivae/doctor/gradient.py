@@ -57,7 +57,7 @@ def measure(loss: Call, call: Call, rng: np.random.Generator, known: tuple) -> l
         given, whole = by_name(call.raw(*arguments.values()), arguments), {}
         for name in given:
             if arguments[name].size > 400:
-                raise Failed(f"gradient of {name}: more than 400 entries. Do not set `features` in the "
+                raise Failed(f"gradient of {name}: more than 400 entries. Do not set `features` or `latent` in the "
                              "file, and write a loss that works for any size.")
 
             def f(moved, name=name, arguments=arguments):

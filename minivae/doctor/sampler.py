@@ -16,7 +16,7 @@ from minivae.doctor.words import close, ratio
 SHAPES = (3, 5), (5, 4)
 POINTS = "mu in (-2, 2), log_var in (0.3, 2.2)"
 DRAWS, SECONDS, SURE = 1000, 0.5, 6.0                       # number of draws; time limit; tolerance in standard errors
-COUNTED = "; measured "                                     # what a finding says after this text depends on the point
+COUNTED = "; measured "                                     # `confirmed` does not compare the words after this text
 WIDTHS = {reading.name: reading.sigma for reading in READINGS} | {
     "exp(2 x second argument)": lambda s: np.exp(2 * s), "(second argument)^2": lambda s: s * s,
     "exp(second argument / 4)": lambda s: np.exp(s / 4), "1": np.ones_like,
@@ -24,7 +24,10 @@ WIDTHS = {reading.name: reading.sigma for reading in READINGS} | {
 
 
 def takes_noise(call: Call) -> bool:
-    """Return True if the sampler's third argument is noise, judging by its signature, or if it has no known signature."""
+    """Return True if the sampler takes noise: its third argument has no default value, or is named eps, noise or epsilon.
+
+    Return True also for a sampler with *arguments, and for a sampler with an unknown signature.
+    """
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     third = [p for p in call.parameters if p.kind in kinds][2:3]
     given = any(p.default is inspect.Parameter.empty or p.name in ("eps", "noise", "epsilon") for p in third)

@@ -24,7 +24,7 @@ STABLE = "np.logaddexp(0, logits) - x * logits"
 
 def straight(x: NDArray, y: NDArray, enough: float) -> tuple[float, float] | None:
     """Fit a line to every second point; return (slope, constant), or None if any y is off the line by more than `enough`."""
-    if not np.ptp(x) or np.ptp(y) <= 2 * enough:            # a line fits nearly equal y in any case
+    if not np.ptp(x) or np.ptp(y) <= 2 * enough:            # nearly equal y always lie on a line; this proves nothing
         return None
     slope, constant = np.polyfit(x[::2], y[::2], 1)
     return (slope, constant) if np.abs(slope * x + constant - y).max() <= enough else None
@@ -111,7 +111,7 @@ def bent(target: Target, sizes: Mapping[str, int], rng: np.random.Generator) -> 
 def levels(k: NDArray, y: NDArray, enough: float) -> Iterator[tuple[str, float]]:
     """Yield ("free-bits", level) if y(k) is constant at first and linear later.
 
-    Yield ("capacity", level) if y(k) falls at first and rises later.
+    Yield ("capacity", level) if y(k) falls at first and is linear later.
     """
     far = k > 0.6 * k[-1]
     if line := straight(k[far], y[far], enough):
@@ -180,7 +180,10 @@ def departure(seen: Iterable[tuple], formula: Callable[[float], float], rel: flo
 
 
 def far_kl(result: Measured) -> list[Finding]:
-    """Compare the KL with its formula at extreme second arguments: up to 80; for log_var and log sigma, also down to -80."""
+    """Compare the KL with its formula at second arguments up to 80; in float32, up to 30.
+
+    If the second argument may be negative (it is not sigma or a variance), compare also at arguments down to -80 or -30.
+    """
     reading, name, single = result.kl.reading, result.target.call.name, result.target.call.single
     scale, base = coefficient(result, "kl"), scan(result, 3, [1.0]).get(1.0, math.nan)
     for sign in (1,) if reading.name in ("sigma", "variance") else (1, -1):

@@ -34,8 +34,8 @@ class GradientNoise(NamedTuple):
 class SignalToNoise(NamedTuple):
     """Signal-to-noise ratio of the gradient of the importance-weighted bound IW_k, for each k (K,).
 
-    Each parameter has its own ratio: |mean| / sd of its gradient. `encoder` is the root mean square of the ratios of the
-    encoder parameters, and `decoder` that of the decoder parameters. Parameters with a constant gradient are left out.
+    Each parameter has its own ratio: |mean| / sd of its gradient. `encoder` is the root mean square of the ratios of all
+    encoder parameters; `decoder` is the same for the decoder parameters. Parameters with a constant gradient are left out.
     """
 
     k: NDArray

@@ -73,9 +73,9 @@ def chosen(word: str) -> list[Exercise]:
 
 
 def find(name: str) -> Exercise:
-    """Return the exercise that has this number, name or file name, or that has a name with this beginning.
+    """Return the exercise with this number, name or file name, or with a name that begins with this word.
 
-    Raises ValueError unless exactly one exercise fits.
+    The word "bonus" means the bonus exercise. Raises ValueError unless exactly one exercise fits.
     """
     word, everything = name.rpartition("/")[2].removesuffix(".py"), (*exercises(), BONUS)
     found = [each for each in everything if word in (each.name, each.stem, str(each.number), f"{each.number:02}")]

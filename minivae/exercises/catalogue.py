@@ -1,4 +1,7 @@
-"""The fourteen exercises: functions with blanks, and the inputs that the judge uses. The bonus exercise has only inputs."""
+"""The fourteen exercises: functions with blanks, and the inputs that the judge uses.
+
+For the bonus exercise, this file has only the input: a list with names of bugs. The file `bonus.py` has the rest.
+"""
 
 import functools
 from collections.abc import Callable, Mapping

@@ -165,7 +165,10 @@ def arguments_of(piece: Piece, node: ast.FunctionDef) -> Sequence[str]:
 
 
 def blanked(node: ast.stmt, keep: Sequence[str]) -> str:
-    """Return a statement with `...` for each expression, except returned names, or "" if it assigns names in `keep`."""
+    """Return the statement with `...` in place of each expression; returned names stay.
+
+    If the statement assigns names in `keep`, return "", because the learner's function then has the original line.
+    """
     if isinstance(node, ast.Return):
         parts = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
         return "return " + ", ".join(part.id if isinstance(part, ast.Name) else "..." for part in parts)

@@ -149,7 +149,7 @@ def same_bytes(one: Any, other: Callable) -> bool:
 
 
 def calls_of(exercise: Exercise, seed: int) -> list[dict]:
-    """Return all calls: two equal calls for each draw (their results must agree), then those for central differences."""
+    """Return two equal calls for each draw, because their results must agree; then the calls for central differences."""
     calls = [{"function": part.piece.function, "how": part.how, "arguments": arguments, "steps": part.steps()}
              for part in exercise.parts for _, arguments in part.draws(seed) for _ in range(2)]  # fmt: skip
     return calls + slopes(exercise, seed)
@@ -186,8 +186,8 @@ def same_cause(judged: list[Finding], found: Sequence[Finding]) -> list[Finding]
 
     `found` contains the earlier findings. A finding in `judged` may be about the same array as an earlier finding, for
     different inputs. If one wrong version of the solution explains both findings, the later finding gets the words of the
-    earlier one. If no known mistake explains a later finding, and its array is right for all earlier inputs, the words of
-    this finding say that the array is right for the other inputs.
+    earlier one. If no known mistake explains a later finding, the function looks at the earlier findings about the same
+    array. If all of them are "right", the later finding says that the array is right for the other inputs.
     """
     for i, each in enumerate(judged):
         function, _, case = each.function.partition(", ")

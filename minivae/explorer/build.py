@@ -94,7 +94,7 @@ def content(vae: VAE, data: Dataset, evidence: Evidence) -> dict:
 def elbos(model: VAE, x: NDArray) -> tuple[NDArray, NDArray]:
     """Return two arrays (N,): the ELBO of each data point, and the error of each ELBO.
 
-    The quadrature rules have 5, 8, 16 and 32 nodes on each axis. The default rules of `expected` begin with 8 nodes and
+    The Gauss-Hermite rules have 5, 8, 16 and 32 nodes on each axis. The default rules of `expected` begin with 8 nodes and
     take longer.
     """
     return expected(model, x, *model.encode(x), 1e-4, (5, 8, 16, 32))

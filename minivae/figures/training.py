@@ -269,7 +269,7 @@ def rate_distortion(points: Sequence, swept: str) -> Drawn:
 
 
 def draw_rates(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -> None:
-    """Draw a point (rate, distortion) for each model, and the line on which the ELBO is that of the best model.
+    """Draw a point (rate, distortion) for each model. Draw a dashed line: all pairs with the ELBO of the best model.
 
     If beta was swept, draw a ring around the point of the model with beta = 1.
     """
@@ -298,8 +298,8 @@ def draw_rates(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -
 def label_places(points: NDArray, names: Sequence[str]) -> NDArray:
     """Return the centre of each label in inches, (K, 2).
 
-    Labels are placed one by one. Each label is next to its point. Of the eight sides, it is on the side where it covers the
-    fewest points and earlier labels.
+    The function places one label after another, each on one of eight sides of its point. It takes the side on which the
+    label covers the fewest points and earlier labels.
     """
     sides = np.array([(1, 1), (1, 0), (1, -1), (0, 1), (0, -1), (-1, 1), (-1, 0), (-1, -1)])
     halves = np.array([(0.045 * len(name) + 0.05, 0.09) for name in names])     # half the widths and heights of labels

@@ -171,7 +171,7 @@ def train_command(convention: "Convention", reading: "Reading") -> str:
 
 
 def instead(convention: "Convention", found: "Translation") -> str:
-    """Return a loss that is minus the ELBO: sums over features and latent dimensions, mean over the batch, beta = 1."""
+    """Return a loss that is minus the ELBO plus a constant: sums over features and latents, mean over rows, beta = 1."""
     if convention.reconstruction == "bce":
         return "mean_B ( sum_D BCE(x, m) + sum_J KL )"
     if convention.has_fixed_sigma and found.elbo is not None:
