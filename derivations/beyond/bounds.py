@@ -1,7 +1,7 @@
 """Beyond the sources: upper bounds of log p(x), bounds of the information in z, and bounds with a weight on the KL.
 
-In beyond.42 to beyond.44 distributions are tables, and sums over them are exact; the other entries are about Gaussians. A
-side of a formula that is completely in square brackets is a bound, written with its gap: in `[I_q + KL]`, the KL is the gap.
+In beyond.42 to beyond.44 distributions are tables, and sums over them are exact; the other entries are about Gaussians. If
+a whole side of a formula is in square brackets, it shows the gap of a bound: in `[I_q + KL]`, the gap is the KL.
 """
 
 from dataclasses import replace

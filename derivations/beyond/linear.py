@@ -161,7 +161,7 @@ def steps(raw):
 
 
 def linear_vae(b, W, variance, by=None):
-    """Return b, W, log sigma, A and log sigma_j of the best linear VAE. If the step `by` is given, add it to them."""
+    """Return b, W, log sigma, A and log sigma_j of the best linear VAE, each changed by the step `by` if it is given."""
     A, V = encoder(W, variance)
     best = [b, W, log(variance) / 2, A, log(np.diagonal(V, axis1=1, axis2=2)) / 2]
     if by is None:

@@ -2,8 +2,8 @@
 
 p(z) = N(z; -a, 1) / 2 + N(z; a, 1) / 2 with a = `apart`, and q = N(mu, sigma^2). The q with the smallest KL(p || q) has the
 mean and variance of p, so it covers both modes. The q with the smallest KL(q || p) is found by descent from two starts, in
-the middle and at a mode. Up to a = 8, KL(q || p) has a local minimum in the middle, where q covers both modes. For a >= 2.5
-there is also a minimum at each mode. For a >= 2.9 the minima at the modes are lower than the minimum in the middle.
+the middle and at a mode. KL(q || p) has a local minimum in the middle, where q covers both modes. For a >= 2.5 there is
+also a minimum at each mode. For a >= 2.9 the minima at the modes are lower than the minimum in the middle.
 Arguments may be numbers, or arrays that broadcast.
 """
 
@@ -130,7 +130,8 @@ def fit_reverse(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
     """Minimise KL(q || p) by descent from q = N(start, 1). Return mu and sigma at the minimum.
 
     From start = `apart`, descent finds the minimum near the mode z = `apart` of p, if KL(q || p) has a minimum there. From
-    start = 0, descent finds the minimum in the middle. Raise ValueError if descent finds no minimum.
+    start = 0, descent finds the minimum in the middle if a <= 8; for larger a, the points of NODES are too far apart. Raise
+    ValueError if descent finds no minimum.
     """
     apart, start = np.broadcast_arrays(np.asarray(apart, float), np.asarray(start, float))
     each, which = np.unique(np.stack([apart.ravel(), start.ravel()], axis=-1), axis=0, return_inverse=True)

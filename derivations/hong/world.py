@@ -110,7 +110,7 @@ def as_vae(W: NDArray, sigma_theta: NDArray, mu: NDArray, sigma: NDArray, **sett
 def by_minivae(f, more: str = "->(o)"):
     """Return a function that calls f(W, sigma_theta, x, mu, sigma, ...) once for each of n models.
 
-    The returned function takes one array for each argument of f, with n values of this argument. `more` gives the shapes of
-    the further arguments of f, and the shape of f's result. It is the end of the `signature` for np.vectorize.
+    The returned function takes one array for each argument of f, with n values of this argument. `more` is the end of the
+    `signature` for np.vectorize: the shapes of the further arguments of f, then "->" and the shape of the result of f.
     """
     return np.vectorize(f, signature=f"(D,d),(o),(D),(d),(d){',' if more[0] == '(' else ''}{more}")

@@ -209,10 +209,10 @@ TWO_P = pmf("p", "p(x)", 2, simple=((0.5, 0.5), (0.9, 0.1)))
     "odaibo.t11", "l.79", r"D_{KL}(p\,\Vert\,q) \neq D_{KL}(q\,\Vert\,p)", (TWO_Q, TWO_P),
     kind="claim",
     claim='The text says that the KL is not a "metric" because a metric is symmetric (l.79).',
-    says="Let x have two outcomes. If q is neither p nor p with its two probabilities exchanged, KL(q || p) and KL(p || q) "
-    "differ.",
-    needs="two outcomes; q is neither p nor p with its two probabilities exchanged (for more outcomes, this is not "
-    "sufficient)",
+    says="Let x have two outcomes, with the probabilities p = (a, b). KL(q || p) and KL(p || q) differ, except if q is "
+    "(a, b) or (b, a).",
+    needs="two outcomes; q is neither p = (a, b) nor (b, a) (with more outcomes, the two divergences can be equal for other "
+    "q, too)",
     outside=({"q": (0.2, 0.8), "p": (0.8, 0.2)}, EQUAL),
 )  # fmt: skip
 def t_11(q, p):

@@ -2,8 +2,8 @@
 
 The model is linear: x_i = w z + s eps is one number, and z has two coordinates. So we know log p(x_i), p(z|x_i), and the
 bound that (41) should equal. Expectations over noise are exact sums over quadrature nodes. The source draws L samples; the
-nodes represent all possible draws. The side in square brackets is our addition. It is the ELBO, which (41) should equal,
-by (28).
+nodes represent all possible draws. The side in square brackets is our addition: the ELBO. By (28), the right side of (41)
+should equal the ELBO.
 """
 
 import numpy as np

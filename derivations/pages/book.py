@@ -170,7 +170,10 @@ def errata_chapter(found: list[Erratum], name: str) -> list[Html]:
 
 
 def erratum(one: Erratum) -> Html:
-    """Return a fault as HTML: ids of its rows, printed form, reason, numbers at which this form fails, correct form."""
+    """Return a fault as HTML: ids of its rows, verdict, claim of the source, printed form, reason, example, form that holds.
+
+    The example is a point at which the printed form fails.
+    """
     entry, row, ids = one.entry, one.row, listed(link(judgement.row.id) for _, judgement in one.rows)
     said = [tag("p", prose(row.claim))] if row.claim else []
     holds = [tag("p", f"{REPAIRED[row.expected]}:"), book_entry.chain(row.repair, None, row.id)] if row.repair else []

@@ -1,4 +1,4 @@
-"""Source code for the book: functions without decorators. Names in this code are links to other functions and to entries."""
+"""Source code for the book: functions without decorators. Names in this code link to functions, constants and entries."""
 
 import ast
 import builtins

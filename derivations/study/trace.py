@@ -62,7 +62,7 @@ class Line:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """Ledger ids of the functions that the line calls, or, if there are no such ids, of the function with the line."""
+        """Ledger ids of the functions that the line calls. Without such ids, the ids of the function that has this line."""
         return self.called_ids or self.function_ids
 
     @property
@@ -240,9 +240,9 @@ def training_step(given: Problem) -> tuple[list[Line], list[Line]]:
 def step_text(lines: Iterable[Line], width: int, named: tuple = ()) -> Iterator[str]:
     """Yield the text for each line of code: a heading, the trace of the called functions, and the computed numbers.
 
-    A line without a step number is skipped if neither the line nor a function that it calls computes a number. If `lines`
-    are from a called function, `named` has the numbers that the line with the call assigns. The text shows these numbers
-    below the line with the call, and not a second time at the `return` of the function.
+    A line without a step number is skipped if neither the line nor a function that it calls computes a number. For the
+    lines of a called function, `named` has the numbers that the calling line assigns. The text shows these numbers below
+    the calling line, and not a second time at the `return` of the called function.
     """
     for line in lines:
         above = (*line.made.values(), *(named if line.source.startswith("return") else ()))

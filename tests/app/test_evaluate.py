@@ -163,7 +163,7 @@ def test_evaluate_writes_nothing_by_default_and_prints_the_same_for_equal_seeds(
     assert sorted((path.name, path.stat().st_mtime_ns) for path in run.iterdir()) == before
 
 
-def test_evaluate_prints_bounds_in_the_wrong_order_and_exits_with_1(run, capsys, monkeypatch):
+def test_evaluate_reports_a_violated_order_of_bounds_and_exits_with_1(run, capsys, monkeypatch):
     def too_low(vae, x):
         exact = exact_log_px(vae, x)
         return exact._replace(log_px=exact.log_px - 100)

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.scaling [--threads N] [--seconds S] [--only NAME ...] [--json]    (under three minutes)
 
-Each table increases one size and keeps the others. The output begins with the sizes of the model.
+Each table increases one size and keeps the others. The output begins with the machine, the software and the model's sizes.
     batch           a training step (noise, forward, backward, Adam; Bernoulli, float32), by rows of the batch
     width           a training step, by units of the hidden layer
     depth           a training step, by hidden layers of each network
@@ -216,7 +216,7 @@ def rows_of(values: dict[int, list[float]], growth: Growth) -> list[dict]:
 
 
 def fitted(values: dict[int, list[float]], growth: Growth) -> float:
-    """Return the exponent fitted to the medians, or NaN if the fit has fewer than two points. NaN fails every bound."""
+    """Return the exponent fitted to the medians, or NaN if the fit has fewer than two points. NaN is never `<= bound`."""
     points = growth.points({n: statistics.median(each) for n, each in values.items()})
     return timing.exponent(points, growth.start) if sum(n >= growth.start for n in points) > 1 else math.nan
 

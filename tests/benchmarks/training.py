@@ -163,7 +163,8 @@ class TorchCompile(Torch):
     name = "torch.compile"
 
     def prepare(self):
-        torch.compiler.reset()                              # else torch compiles the next model for variable shapes, slowly
+        # Without a reset, torch compiles the next model for variable shapes, which is slower.
+        torch.compiler.reset()
         self.params, self.m, self.v = ([p.clone() for p in self.first] for _ in range(3))
         self.t = torch.zeros(())
         self.loss_and_d = torch.compile(torch.func.grad_and_value(self.loss))   # used only to compare with minivae

@@ -1,4 +1,4 @@
-"""Error messages of `train` suggest remedies. If a user follows them, training runs and finds the structure of the data."""
+"""Error messages of `train` suggest remedies. With these remedies, training finds the structure of the data."""
 
 import bz2
 import json

@@ -262,7 +262,10 @@ def in_place(x, output, mu, log_var):
 
 
 def cost(kl, recon=bce):
-    """Return a loss with a right reconstruction and this KL; `kl` returns a number for each latent dimension of a row."""
+    """Return {"loss": f}. For each data point, f adds the sums of `recon` and of `kl`; f returns the mean over the data.
+
+    The result of `recon` is (B, D), and the result of `kl` is (B, J).
+    """
     return {"loss": lambda x, o, m, v: (recon(x, o).sum(1) + kl(m, v).sum(1)).mean()}
 
 

@@ -1,7 +1,7 @@
-"""Losses and samplers found in public code, rewritten in NumPy. They were not used to develop the doctor.
+"""Losses and samplers found in public code, rewritten in NumPy. This code was not used to develop the doctor.
 
-`PUBLIC[name]` is (functions, keys). `keys` has the key of each expected finding; keys in FINE and findings with the verdict
-"is" are left out.
+`PUBLIC[name]` is (functions, keys). `keys` has the keys of the expected findings, but no keys in FINE. Findings with the
+verdict "is" do not count.
 """
 
 import numpy as np

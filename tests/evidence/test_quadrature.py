@@ -45,7 +45,8 @@ def test_log_weight_of_every_draw_from_the_exact_posterior_is_log_px(latent):
         close(vae.elbo(x, vae.draw_noise(rng, len(x))), log_px, rel=1e-10)
     bounds = lower_bounds(vae, x, 50, rng)
     close(bounds.iw_bound, log_px, rel=1e-10)
-    assert (np.abs(bounds.elbo - log_px) <= 6 * bounds.elbo_se).all()   # only log p(x|z) uses the draws, the KL does not
+    # The KL in `bounds.elbo` is exact, but E log p(x|z) is a mean over draws. So `bounds.elbo` has an error.
+    assert (np.abs(bounds.elbo - log_px) <= 6 * bounds.elbo_se).all()
 
 
 @pytest.mark.parametrize("latent", [1, 2])
@@ -118,8 +119,8 @@ def test_quadrature_error_is_large_enough_if_coarse_grids_agree_by_chance(seed, 
 
     `quadrature._discretisation` compares the values of interleaved grids with n times the spacing. Let s(n) be the largest
     relative difference between one of these values and the mean of these values. For a decoder with kinks, the function
-    returns the largest of s(2), s(3) and s(6) / 6. The larger of s(2) and s(3) / 3 would be too small: for the data of this
-    test, the true error is 1.2 to 2.3 times that number.
+    returns the largest of s(2), s(3) and s(6) / 6. If the function returned the larger of s(2) and s(3) / 3, the true error
+    for the data of this test would be 1.2 to 2.3 times the reported error.
     """
     rng = np.random.default_rng(seed)
     vae = VAE.init(rng, 16, 1, (8,), dtype=np.float64, likelihood=Binomial(16), activation="relu")

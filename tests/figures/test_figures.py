@@ -407,7 +407,7 @@ def test_stated_held_out_error_is_the_error_of_the_model():
     assert f"ends at {error:#.3g}." not in training.sigma_and_error([wrong], D)[1]
 
 
-def test_equality_of_sigma_squared_and_error_is_stated_without_overlapping_labels():
+def test_sigma_figure_states_equal_end_values_and_its_labels_do_not_overlap():
     same = [0.3, 0.2, 0.1]
     figure, alt = training.sigma_and_error(with_sigma(same, same, same), D)
     assert "sigma\u00b2 ends at the mean squared error, 0.100." in alt

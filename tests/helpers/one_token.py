@@ -24,7 +24,7 @@ NAMES = {
 
 
 class Mutant(NamedTuple):
-    """A mutant. `name` states its place, the old and new token, and the text of its line. `changes` is as in `Bug`."""
+    """A mutant. `name` states its place, the old and new token, and the text of its line. `changes` has one `Change`."""
 
     name: str
     changes: list[Change]

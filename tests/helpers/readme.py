@@ -168,7 +168,7 @@ def run_page(page: str, directory: Path) -> Iterator[tuple[Shown, int, str, str]
 
 
 def fresh_texts(name: str, page: str) -> Iterator[tuple[Shown, str]]:
-    """Yield every generated text of a page, and the text that its command prints now."""
+    """Yield every generated text of a page with its new text: the output of its command, or the alt text of its picture."""
     with tempfile.TemporaryDirectory() as folder:
         for shown, code, printed, error in run_page(page, Path(folder)):
             if code:

@@ -343,7 +343,7 @@ def traceback_of(check):
         return traceback.format_exc()
 
 
-# Tests of the README's lists of files to change
+# Tests of the lists of files in minivae/README.md
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A one-token mutant differs from its source in the token that the mutant's name states. Signatures do not change."""
+"""A one-token mutant is a copy of a module with one changed token, which its name states. Signatures do not change."""
 
 import io
 import tokenize

@@ -1,4 +1,7 @@
-"""Without options, pytest leaves out slow tests and prints their number. An option or a file name includes them."""
+"""Pytest leaves out the slow tests, and prints how many tests it has left out.
+
+The options --all and -m slow include the slow tests. If the command line names a file, all tests in this file run.
+"""
 
 import os
 import subprocess
