@@ -1,4 +1,4 @@
-"""One entry in the book. Its left column has formula, verdict, meaning, numbers, fault and figure; the right one has code."""
+"""One entry in the book. Its left column has formula, verdict, meaning, numbers, fault and figure; the right one, code."""
 
 import re
 from collections.abc import Callable
