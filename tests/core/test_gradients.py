@@ -279,7 +279,7 @@ MAY_BE_ONE = {
     "likelihood.Gaussian.log_prob_backward": {1: "B"},
     "objective.kl_analytic_backward": {0: "LBJ"},           # input 0 is z, which the analytic KL does not use
 }
-# The backward functions of these cases combine no arrays, so the axes of their arguments cannot contradict each other.
+# Each gradient of these backward functions depends on only one of the arrays, so the axes of two arrays cannot contradict.
 COMBINES_NOTHING = {"objective.elbo_loss_backward: analytic", "objective.elbo_loss_backward: sampled"}
 
 
