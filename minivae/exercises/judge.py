@@ -208,7 +208,7 @@ def same_cause(judged: list[Finding], found: Sequence[Finding]) -> list[Finding]
 def judge(part: Part, seed: int, done: Sequence[dict], learner: Learner) -> list[Finding]:
     """Return the findings about a part: its results, some intermediate values, and lines that fail or are still blank.
 
-    If no array can be compared, for example after an error, return only the reason, as a finding, and the blank lines.
+    If no array can be compared, return only a finding with the reason; after an error, also one about the blank lines.
     """
     def one(status, *words, array=""):
         return Finding(part.title, array, status, words)
