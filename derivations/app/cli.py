@@ -84,7 +84,7 @@ def add_ledger_commands(command: Callable, judging: argparse.ArgumentParser, raw
     add = command("check", check_command, help, judging, epilog=VERDICTS, **raw)
     add("ids", nargs="*", metavar="ID|SOURCE", help="entries, single rows or sources (default: everything)")
     add("--all", action="store_true", help="print the verdict of every row, even if the table is long")
-    add("--markdown", action="store_true", help="print a Markdown table: for each source, the number of rows that hold")
+    add("--markdown", action="store_true", help="print a Markdown table: the numbers of rows and faults in each source")
     add = command("show", show_command, "Print an entry: its formula, numbers, verdict and code", judging)
     add("id", metavar="ID", help="an entry or one row of it")
     add("--at", metavar="LETTER=VALUE,...", help="compute the sides at this point, for example mu_q=0.5,sigma_q=2")

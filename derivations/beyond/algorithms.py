@@ -1,7 +1,8 @@
 """Beyond the sources: algorithms that use the bound: EM, path gradients, two estimators of the ELBO, mini-batches.
 
-beyond.48 to beyond.50 compare random estimates by mean and variance, which are exact: they are sums over quadrature nodes,
-or over all possible draws. If a whole side of a formula is in square brackets, it shows the gap of a bound.
+beyond.48 to beyond.50 compare the means and variances of random estimates. These means and variances are exact: sums over
+quadrature nodes, or over all possible draws. A side of a formula in square brackets is equal to the side before it, but is
+written as a lower bound plus the gap.
 """
 
 import itertools

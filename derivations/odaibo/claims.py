@@ -177,7 +177,7 @@ def t_21(w, s, x, beta, more):
     beta = need_positive("beta", beta)
     best = lambda beta: linear_posterior(w, s * np.sqrt(beta), x)  # mean and sigma of the best q  # noqa: E731
 
-    def least(beta):                                # the minimum: -beta log(integral of p(z) p(x|z)^(1/beta))
+    def least(beta):  # the least loss over all q: -beta log(integral of p(z) p(x|z)^(1/beta) dz)
         v = w**2 + beta * s**2
         return (np.log(2 * np.pi * s**2) + beta * (np.log(v) - np.log(beta * s**2) + x**2 / v)) / 2
 

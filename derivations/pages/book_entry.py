@@ -1,4 +1,4 @@
-"""One entry in the book: formula, verdict, meaning, numbers, fault and figure beside its code."""
+"""One entry in the book. Its left column has formula, verdict, meaning, numbers, fault and figure; the right one, code."""
 
 import re
 from collections.abc import Callable
@@ -146,9 +146,9 @@ def assumptions(entry: Entry) -> list[Html]:
 
 
 def outcome(entry: Entry, values: dict) -> list[Html | str]:
-    """Return a point outside the assumption, and the numbers of the formula at this point.
+    """Return text about a point that violates the entry's assumption: the values of the formula's sides at this point.
 
-    If the formula is undefined at this point, return the reason instead of numbers.
+    If the formula is undefined at this point, the text has the reason instead of values.
     """
     at, where = outside(entry, values), point_markup(values, letters(entry))
     if at.state == "undefined":

@@ -215,7 +215,7 @@ def members_of(archive: zipfile.ZipFile, size: int) -> dict[str, NDArray]:
         if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise Damaged(f"{name} is encrypted, or compressed with a method that .npz files do not use.")
         if member.file_size > size * DEFLATE:
-            raise Damaged(f"{name} is said to have {member.file_size:,} bytes; the file cannot hold them.")
+            raise Damaged(f"the archive announces {member.file_size:,} bytes for {name}; the file cannot hold them.")
         with archive.open(member) as stream:
             try:
                 found[name] = array_of(stream.read, member.file_size)

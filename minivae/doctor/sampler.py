@@ -47,7 +47,8 @@ def measure(call: Call, rng: np.random.Generator, of_kl: Assumed, latent: int | 
     """Examine the sampler at two points, with arrays of different shapes; return the findings at the first point.
 
     If a finding is not true at the second point, `confirmed` changes its verdict to "cannot tell".
-    If the sampler raises an error at a shape, another shape is used: with `latent` columns if given, else SHAPES[0].
+    If the sampler raises an error at a shape, the function tries again with `latent` columns, or with SHAPES[0] if
+    `latent` is `None`.
     """
     found = []
     for shape in SHAPES:

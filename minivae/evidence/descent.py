@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-SUFFICIENT = 1e-4                                           # Armijo: a step needs this fraction of the predicted decrease
+SUFFICIENT = 1e-4                                           # Armijo's rule: f must fall by this share of the predicted fall
 CAREFUL = 0.3                                               # with `scale`: longest first step, in units of sqrt(scale)
 SMALLEST = 2.0**-40                                         # the line search ends at this fraction of the full step
 

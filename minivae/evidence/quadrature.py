@@ -84,7 +84,7 @@ def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 
 
 
 def _exact(vae, x, tolerance, finest):
-    depth = SPARE - np.log(tolerance)                       # a node is left out if log p(x, z) + rise <= maximum - depth
+    depth = SPARE - np.log(tolerance)                       # leave out nodes with log p(x, z) + `_rise` <= maximum - depth
     low, spacing, shape = _first_grid(*vae.encode(x), min(COARSE[vae.latent], finest))
     which, index, log_joint, left_out = _near_on_first_grid(vae, x, low, spacing, shape, depth)
     log_px, error = np.zeros((2, len(x)))

@@ -67,7 +67,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
             words = "write the lesson, or all of them, as Jupyter notebooks into DIR"
             add("--notebook", type=Path, metavar="DIR", help=words)
             add("--epochs", type=int, metavar="N", help="epochs of a training (default: 40; lesson 18: 5/2 times as many)")
-            add("--rows", type=int, metavar="N", help="number of held-out digits, in most lessons (default: 100)")
+            add("--rows", type=int, metavar="N", help="most lessons use at most N held-out digits (default: 100)")
         if action != "grade":
             words = "directory for the figure (default: minivae-lessons)" if action == "lesson" else FOLDER
             add("--out", type=Path, metavar="DIR", help=words)

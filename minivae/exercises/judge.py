@@ -206,9 +206,9 @@ def same_cause(judged: list[Finding], found: Sequence[Finding]) -> list[Finding]
 
 
 def judge(part: Part, seed: int, done: Sequence[dict], learner: Learner) -> list[Finding]:
-    """Return the findings about a part: about the results, some steps, and lines that fail or are still blank.
+    """Return the findings about a part: its results, some intermediate values, and lines that fail or are still blank.
 
-    If no array can be judged, for example after an error, return only findings about the call of the learner's function.
+    If no array can be compared, return only a finding with the reason; after an error, also one about the blank lines.
     """
     def one(status, *words, array=""):
         return Finding(part.title, array, status, words)

@@ -6,8 +6,8 @@
     gradient of written = factor x gradient of canonical
 
 A mean over features or latent dimensions is a sum with the weight 1/D or 1/J, so the choice of sum or mean changes beta. If
-the cost is a squared error, the loss determines only the product beta sigma^2: the same loss has beta = 1 at one sigma, and
-another beta at another sigma.
+the cost is a squared error, the loss determines only the product beta sigma^2. So you may choose sigma, and beta follows
+from your choice. For exactly one sigma, beta is 1.
 """
 
 import math

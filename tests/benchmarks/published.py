@@ -150,7 +150,7 @@ def nll(vae, x, k: int, processes: int = 1) -> tuple[float, float]:
 
     parts = np.array_split(x, max(1, len(x) // 100))
     progress, bounds, errors = Progress(len(parts)), [], []
-    with ProcessPoolExecutor(processes) as pool:            # not BLAS threads: they speed up only the matrix products
+    with ProcessPoolExecutor(processes) as pool:            # BLAS threads would speed up only the matrix products
         for found in pool.map(bounds_of, repeat(vae), parts, repeat(k), range(len(parts))):
             bounds.append(found.iw_bound)
             errors.append(found.iw_bound_se)

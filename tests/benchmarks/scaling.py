@@ -134,7 +134,7 @@ class Epochs:
 
 
 def epoch_times(sizes, rounds, seconds):
-    """Return seconds per epoch. A turn may have only one epoch, because one epoch is long enough to be timed."""
+    """Return seconds per epoch. A turn (see `timing.interleave`) may have one epoch, which is long enough to be timed."""
     times = timing.interleave({n: Epochs(n) for n in sizes}, rounds, seconds, least=1)
     return {"s": times}
 

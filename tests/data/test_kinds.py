@@ -209,7 +209,7 @@ REFUSED = {
                                "With --label 1, leave it out: cut -d, -f1,3 < "),
     "another case": (lambda p: write(p / "a.csv", "a,Kind\n" + "0,cat\n1,dog\n" * 9), {"label": "kind"},
                      "Write --label Kind"),
-    "units": (lambda p: write(p / "a.csv", "a,b\nkg,m\n" + "0,1\n" * 9), {}, "such as 'kg': units.*sed 2d < "),
+    "units": (lambda p: write(p / "a.csv", "a,b\nkg,m\n" + "0,1\n" * 9), {}, "such as 'kg'. Is it a unit.*sed 2d < "),
     "true and false": (lambda p: write(p / "a.csv", "a,b\n" + "True,1\nFalse,0\n" * 9), {}, "write 1 and 0: sed -E"),
     "per cent": (lambda p: write(p / "a.csv", "a,b\n" + "15%,1\n" * 9), {}, "tr -d % < "),
     "thousands": (lambda p: write(p / "a.csv", 'a,b\n"1,234",1\n"2,345",0\n'), {}, "read_csv.*thousands=','"),

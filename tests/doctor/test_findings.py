@@ -1,4 +1,4 @@
-"""For every key, the doctor reports the finding for one function, and does not report it for a similar function."""
+"""Every finding of the doctor has a key. For each key, one function gets this finding, and a similar function does not."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The doctor describes each known kind of difference from the right array in words, and no other difference."""
+"""If an array differs from the right one in a known way, the doctor has a phrase for the difference, otherwise none."""
 
 import numpy as np
 import pytest

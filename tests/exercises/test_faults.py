@@ -209,7 +209,7 @@ def printed_lines(number, source):
     return "\n".join(lines_of(verdict_on(number, source)))
 
 
-def test_error_shared_by_forward_and_backward_loops_is_named(tmp_path):
+def test_judge_reports_an_error_shared_by_forward_and_backward(tmp_path):
     assert verdict_on(6, LOOPS.replace("SIGMA", "/ 2")).status == "passed"
     verdict, text = check_file(tmp_path, 6, LOOPS.replace("SIGMA", ""))
     assert verdict.printed == "" and "no gradient check can see this error" in text

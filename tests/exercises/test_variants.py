@@ -1,4 +1,4 @@
-"""The judge finds the changed code of known wrong solutions, and names only variables of the learner's file."""
+"""The judge finds the changed code of known wrong solutions. Its messages use only names from the learner's file."""
 
 import ast
 import re

@@ -64,7 +64,7 @@ def evidence(setup: Setup) -> Finding:
     test="test_notation_shows_that_sources_use_different_letters",
 )
 def notation(setup: Setup) -> Finding:
-    """Compute the gradient of each term of the loss: in the encoder's weights, and in the decoder's weights."""
+    """Compute the gradient of each term of the loss with respect to the weights of the encoder and of the decoder."""
     x, _ = held_out(setup)
     vae = trained(setup).astype(np.float64)
     eps = vae.draw_noise(np.random.default_rng(setup.seed), len(x))
