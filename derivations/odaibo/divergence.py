@@ -209,8 +209,8 @@ TWO_P = pmf("p", "p(x)", 2, simple=((0.5, 0.5), (0.9, 0.1)))
     "odaibo.t11", "l.79", r"D_{KL}(p\,\Vert\,q) \neq D_{KL}(q\,\Vert\,p)", (TWO_Q, TWO_P),
     kind="claim",
     claim='The text says that the KL is not a "metric" because a metric is symmetric (l.79).',
-    says="Let x have two outcomes. If q is neither p nor p with its two probabilities exchanged, KL(q || p) and KL(p || q) "
-    "differ.",
+    says="Let x have two outcomes, and let r be p with its two probabilities exchanged. If q is neither p nor r, KL(q || p) "
+    "and KL(p || q) differ.",
     needs="two outcomes; q is neither p nor p with its two probabilities exchanged (for more outcomes, this is not "
     "sufficient)",
     outside=({"q": (0.2, 0.8), "p": (0.8, 0.2)}, EQUAL),
