@@ -235,7 +235,7 @@ def elbo_of(vae: VAE, reconstruction: float, kl: float) -> tuple[float, float | 
 
 
 def evaluate(vae: VAE, x: NDArray, rng: np.random.Generator) -> tuple[float, float | None, float | None]:
-    """Return reconstruction, KL and ELBO in nats, as `elbo_of` does: means over all of x, with one z per data point."""
+    """Return reconstruction, KL and ELBO in nats (see `elbo_of`): means over all of x, with one z per data point."""
     reconstruction = kl = 0.0
     for part in in_chunks(x):
         part = part.astype(vae.dtype, copy=False)

@@ -161,7 +161,7 @@ class Tie(NamedTuple):
 
 
 LEDGER: dict[str, Entry] = {}
-Texts = str | dict[str, str]                                # one text for all rows, or {letter: text}
+Texts = str | dict[str, str]                                # one text for all rows, or {row letter: text}
 
 
 def equation(

@@ -31,8 +31,8 @@ def arrows(vae: VAE, x: np.ndarray, eps: np.ndarray, rng: np.random.Generator) -
 def probe(vae: VAE, method: str, known: dict, rng: np.random.Generator, found: set[Arrow]) -> dict:
     """Run the steps of a method one by one, and return {name: value} of its variables.
 
-    After each step, change one input of the step and run the step again. Do so for every input from `changes`. If the result
-    `b` differs after the input `a` was changed, add the arrow (a, b) to `found`.
+    After each step, change one input of the step and run the step again. Do so for every input that `changes` yields. If the
+    result `b` differs after the input `a` was changed, add the arrow (a, b) to `found`.
     """
     function = getattr(type(vae), method)
     space = {"self": vae} | known

@@ -53,7 +53,7 @@ def _(z, mu, sigma):
     "hong.9", "l.35 line 1",
     rf"-{KL} = \int_{{\mathbb{{R}}^d}} q(z|x)\left[\sum_i\log\sigma_i"
     rf" + \frac{{1}}{{2}}\sum_i\left({DISTANCE}\right)\right]dz", (MU, SIGMA),
-    says="The display gives minus the KL. (The sentence before the display says that it gives the KL.)",
+    says="The display gives minus the KL. (The sentence before the display announces the KL.)",
 )  # fmt: skip
 def eq_9(mu, sigma):
     z, weights = codes(mu, sigma)                           # (n, 9, d), (9,)

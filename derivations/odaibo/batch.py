@@ -239,7 +239,7 @@ def t_32(theta, w, s, x):
 @equation(
     "odaibo.43", "l.282 (43)",
     rf"\mathcal{{L}} = -{SUM_J} {bracket('i')} - {PRINTED_DRAWN}", (*BATCH, FREE_I),
-    says="The loss of a batch is minus (42).",
+    says="The loss of a batch is minus the gain (42).",
     verdict="wrong", group="odaibo.42", fault=f"(43) is minus (42) and has {THREE_FAULTS}",
 )  # fmt: skip
 def eq_43(theta, w, s, x, i):

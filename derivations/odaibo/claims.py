@@ -252,8 +252,8 @@ def losses(w, s, x, mu_q, sigma_q, c):
     "the KL.",
     says="Suppose that a formula for the loss uses the values of the decoder at only K points. Then decoders with equal "
     "values at these K points, such as f_K and f_0, have equal losses.",
-    fault="Only the KL has a closed form for every decoder. The reconstruction term is an integral, and it depends on all "
-    "values of the decoder.",
+    fault="Only the KL has a closed form for every decoder. The reconstruction term is an integral over z: it depends on "
+    "the decoder at every z.",
 )  # fmt: skip
 def t_23(w, s, x, mu_q, sigma_q, c):
     straight, curved = losses(w, s, x, mu_q, sigma_q, c)

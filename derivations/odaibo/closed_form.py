@@ -186,7 +186,7 @@ LATEX_34 = rf"[-{KL}] = {FRONT_Q} \int {BELL_Q} \left\{{{RATIO} - {SQUARE_P} + {
 
 @equation(
     "odaibo.31", "l.198 (31)", LATEX_31, TWO_AND_X,
-    says="With (29) and (30), minus the divergence is the integral of q log(p/q).", **FREE_X,
+    says="With (29) and (30), the integral of q log(p/q) is minus the divergence.", **FREE_X,
 )  # fmt: skip
 def eq_31(x, mu_q, sigma_q, mu_p, sigma_p):
     return minus_kl(mu_q, sigma_q, mu_p, sigma_p), "=", integral_of_constant(inside_31(x, mu_q, sigma_q, mu_p, sigma_p))

@@ -15,7 +15,7 @@ from minivae.runs.files import write_atomically
 
 MEASURED = 500                                              # largest number of held-out rows that are measured and drawn
 IW_DRAWS = 1000                                             # number of draws k of the importance-weighted bound
-EXPLORER_BYTES = 400_000                                    # `train` writes no larger explorer.html; `minivae explore` does
+EXPLORER_BYTES = 400_000                                    # `train` leaves out a larger page; `minivae explore` writes it
 UNIT = "in nats per data point (unit of the natural logarithm; 1 nat = 1.44 bits)"
 GAP = "gap = log p(x) - ELBO = KL(q(z|x) || p(z|x)): how far the encoder's Gaussian is from the exact posterior"
 

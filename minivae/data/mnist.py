@@ -47,7 +47,7 @@ def read_mnist(path: Path, how: Reading) -> Raw:
     """
     home = path if path.is_dir() else path.parent
     files = {}
-    for file in sorted(home.iterdir(), reverse=True):       # x comes after x.gz in this order, and replaces it in `files`
+    for file in sorted(home.iterdir(), reverse=True):       # NAME comes after NAME.gz here, and replaces it in `files`
         place = place_of(file)
         if place is not None and not file.is_dir() and (path.is_dir() or place.prefix.lower() == path.name.lower()):
             files[place] = file

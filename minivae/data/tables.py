@@ -238,7 +238,7 @@ def refuse_shape(first: list[Line], header: int, separator: str, path: Path) -> 
 def refuse_text(
     first: list[Line], header: int, path: Path, separator: str, names: tuple[str, ...], label: int | None
 ) -> None:
-    """Refuse columns of text that are not the labels."""
+    """Raise Damaged if the first row has text outside the column of labels."""
     number, line = first[header]
     cells = cells_of(line, separator)
     text = [i for i, cell in enumerate(cells) if i != label and not is_number(cell) and cell.lower() not in MISSING]

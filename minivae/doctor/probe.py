@@ -16,7 +16,7 @@ DRAWS, FRESH = 48, 8
 
 
 class Terms(NamedTuple):
-    """The terms of a function at given sizes. `example` is (result at a new point, prediction of the fits)."""
+    """The terms of a function at given sizes. `example` has two results at a new point: of the function and of the fits."""
 
     cost: Fit | None
     kl: Fit | None
@@ -38,7 +38,7 @@ class Target(NamedTuple):
         return ["cost"] * (self.call.name != "kl") + ["kl"] * (self.call.name != "log_px_given_z")
 
     def arguments(self, x: NDArray, o: NDArray, m: NDArray, s: NDArray) -> list[NDArray]:
-        """Return those of x, o, m and s that the function takes."""
+        """Return the arguments that the function takes: x and o, m and s, or all four."""
         return [x, o] * ("cost" in self.parts) + [m, s] * ("kl" in self.parts)
 
     def __call__(self, x: NDArray, o: NDArray, m: NDArray, s: NDArray) -> float:

@@ -32,7 +32,7 @@ class Given(NamedTuple):
 
 
 class Wrong(NamedTuple):
-    """A wrong result: its name; and the learner's array and the correct array, for every draw of the inputs.
+    """A wrong result: its name, and for every draw of the inputs, the learner's array and the correct array.
 
     For every draw, `results` has all correct results, and `steps` has all correct intermediate values and the arguments.
     """

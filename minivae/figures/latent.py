@@ -64,7 +64,7 @@ def kl_per_dimension(vae: VAE, x: NDArray) -> Drawn:
     axes.set(xlim=(-side, J - 1 + side), xticks=[])
     axes.set_ylabel("mean KL( q(z|x) \u2016 p(z) ) in nats")
     axes.set_xlabel("latent dimension, largest KL first")
-    if J <= MOST_BARS:                                      # more names would overlap
+    if J <= MOST_BARS:                                      # with more bars, the names would overlap
         axes.set_xlabel("latent dimension, largest KL first\n(second row: variance of its mean \u03bc(x) over the data)")
         names = [f"$z_{{{u + 1}}}$\n{number(variance[u])}" for u in order]
         axes.set_xticks(range(J), names, color=DARK, size=9 if J <= 12 else 7)

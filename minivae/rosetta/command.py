@@ -228,7 +228,7 @@ def cells(found: dict) -> list[str]:
 
 
 def short_bound(found: dict) -> str:
-    """Return 'yes' if the loss is a bound, 'loose' if it is a bound below the ELBO, and 'no' if it is no bound."""
+    """Return the kind of bound in one word: 'yes' for an ELBO, 'loose' for a bound below the ELBO, 'no' for no bound."""
     return {"none": "no", "looser": "loose"}.get(found["bound"], "yes")
 
 

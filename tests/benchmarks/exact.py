@@ -128,7 +128,7 @@ def main(arguments=None) -> int:
     parser.add_argument("--seeds", type=int, default=10, help="number of seeds")
     parser.add_argument("--first", type=int, default=0, help="first seed")
     parser.add_argument("--rows", type=int, help="number of held-out data for the comparison")
-    parser.add_argument("--accuracy", type=float, default=ACCURACY, help="allowed relative error of the reference")
+    parser.add_argument("--accuracy", type=float, default=ACCURACY, help="allowed relative error of the reference p(x)")
     parser.add_argument("--mnist", help="folder with the four IDX files")
     parser.add_argument("--only", nargs="*", choices=MODELS, default=list(MODELS))
     options = parser.parse_args(arguments)

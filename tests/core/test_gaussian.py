@@ -143,7 +143,10 @@ NEAR_THE_PRIOR = st.builds(lambda digits, power: digits * 10.0**power, st.floats
 @example(1e-9, 0.0)
 @example(0.0, -1e-4)
 def test_kl_near_the_prior_is_accurate_and_never_negative(mu, log_var):
-    """Compare with the series of `e^log_var - 1 - log_var` in exact fractions; `abs_` allows a rounding error of log_var."""
+    """Compare the KL with the series of `e^log_var - 1 - log_var` in exact fractions.
+
+    The tolerance `abs_` allows a rounding error of log_var.
+    """
     series = sum(Fraction(log_var) ** k / math.factorial(k) for k in range(2, 16))
     exact = float((Fraction(mu) ** 2 + series) / 2)
     kl = kl_standard_normal(np.array(mu), np.array(log_var))

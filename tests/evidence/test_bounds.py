@@ -173,7 +173,7 @@ def test_memory_of_bounds_does_not_grow_with_k(monkeypatch):
 
 
 @pytest.mark.parametrize("k", [[], [1], [10, 1], [5, 5]])
-def test_lower_bounds_require_increasing_numbers_of_draws_that_end_above_1(k):
+def test_lower_bounds_require_increasing_k_and_a_last_k_above_1(k):
     vae, x = linear_model(0, 1)
     refused(lambda: lower_bounds(vae, x, k, np.random.default_rng(0)), "k", "in increasing order", str(k), "Try k=")
 

@@ -249,7 +249,10 @@ def test_every_activation_except_tanh_is_assumed_to_have_kinks(activation, monke
 
 
 def test_interleaved_grids_differ_at_least_as_much_if_their_spacing_is_doubled():
-    """A sum with spacing 3h is a mean of 2^J sums with spacing 6h, so its error is at most their largest error."""
+    """A sum with spacing 3h is a mean of 2^J sums with spacing 6h.
+
+    So the error of this mean is at most the largest error of the 2^J sums.
+    """
     rng = np.random.default_rng(0)
     for shape in ((200, 40), (200, 12, 13)):
         index, p, row = pairs_of(rng.dirichlet(np.ones(np.prod(shape[1:])) / 3, 200).reshape(shape))

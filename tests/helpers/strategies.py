@@ -21,5 +21,5 @@ def values_of(symbol):
 
 
 def points(inputs):
-    """Return a strategy for the keyword arguments of an entry's function: {name of a symbol: value, (1, ...)}."""
+    """Return a strategy for the keyword arguments of an entry's function: {name of a symbol: value of shape (1, ...)}."""
     return st.fixed_dictionaries({symbol.name: values_of(symbol).map(lambda value: value[None]) for symbol in inputs})

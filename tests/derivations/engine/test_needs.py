@@ -31,7 +31,7 @@ SLACK = {
 CORNERS = (-8, -5, -3, -1e-9, 1e-9, 1e-9, 3, 5, 8)          # the search combines these raw numbers into extreme points
 
 
-JOINT_ASSUMPTIONS = {                                       # {id: condition on several letters together}
+JOINT_ASSUMPTIONS = {                                       # {id: condition that involves several letters}
     "odaibo.t11": lambda q, p: np.minimum(np.abs(q - p), np.abs(q[:, ::-1] - p)).max(axis=1) > 1e-3,
     "odaibo.t21": lambda w, s, x, beta, more: w / s > 0.1,  # for smaller w / s, the KL can be as small as rounding errors
     "lm.9": lambda a, b, s, straight: (s < a * b) & (a * b < 20 * s),       # f is curved, but smooth enough for quadrature

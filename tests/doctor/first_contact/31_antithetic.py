@@ -1,5 +1,5 @@
 """Antithetic noise: the second half of the batch gets minus the noise of the first half.
-Every row on its own is still N(mu, sigma^2); used when the batch holds each image twice."""
+Every row on its own is still N(mu, sigma^2). This suits a batch that holds each image twice."""
 import numpy as np
 
 _rng = np.random.default_rng()
