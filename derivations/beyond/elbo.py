@@ -235,9 +235,10 @@ def chances_of(K, q):
 
 
 def mean_weights(K, w):
-    """Return (..., M): entry m is the mean weight `1/K sum_k w_k` of K draws; row m of `counts` counts these draws.
+    """Return the mean weight `1/K sum_k w_k` of K draws, for each row of `counts`, (..., M).
 
-    `counts` is the first array that `draws_of` returns. w (..., J) has the weight of each of the J values.
+    Each row of `counts` says how often each of the J values is drawn (see `draws_of`). w (..., J) has the weight of each
+    value.
     """
     return w @ draws_of(K, w.shape[-1])[0].T / K
 

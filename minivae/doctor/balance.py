@@ -1,7 +1,7 @@
 """Compare the parts of a loss, and translate the loss into a `Convention` of minivae.rosetta.
 
-The parts are compared by sign and by weight. The functions `loss` and `kl` are compared by their reading of log_var: each
-function may take this argument as, for example, a log-variance, a sigma or a log sigma.
+The code compares the signs and the weights of the parts. It also checks if `loss` and `kl` read their argument log_var in
+the same way, for example both as a log-variance, both as a sigma, or both as a log sigma.
 """
 
 from collections.abc import Mapping
