@@ -340,7 +340,7 @@ def test_errata_reports_an_unexpected_verdict_and_returns_1(planted, capsys):
     assert code == 1 and "odaibo.999" in err
 
 
-def test_command_check_gives_the_options_draws_and_seed_to_the_judge(planted, capsys):
+def test_check_command_passes_draws_and_seed_to_the_judge(planted, capsys):
     sizes = set()
     plant("odaibo.999", lambda t: sizes.add(len(t)) or (2 * t, "=", t + t * (1 + 1e-15)))
     assert "7 draws, seed 3" in run(capsys, "check", "odaibo.999", "--draws", "7", "--seed", "3")[1]
