@@ -374,7 +374,7 @@ def test_show_computes_the_sides_at_a_given_point(planted, capsys):
     assert document["at"] == {"t": 0.5} and document["sides"] == [2.25, 2.25, 1.25]
 
 
-def test_command_show_names_undefined_letters_and_computes_the_intended_form(planted, capsys):
+def test_show_mentions_undefined_letters_and_computes_the_intended_form(planted, capsys):
     code, out, _ = run(capsys, "show", "odaibo.903", "--at", "t=3")
     assert (
         code == 0
