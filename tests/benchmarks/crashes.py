@@ -110,7 +110,7 @@ class Crashes:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.crashes", description=__doc__.splitlines()[0])
     parser.add_argument("--times", type=int, default=100, help="number of kills (default 100)")
-    parser.add_argument("--seed", type=int, default=0, help="random seed of the moments of the kills (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random moments of the crashes (default 0)")
     options = parser.parse_args()
     code = run_with_threads("tests.benchmarks.crashes", 1)
     if code is not None:
