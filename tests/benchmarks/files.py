@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--epochs", type=int, default=1, metavar="N", help="number of epochs (default: %(default)s)")
     parser.add_argument("--rows", type=int, metavar="N", help="training rows in each file (default: all)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="keep files and runs in this new directory")
-    parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS, metavar="NAME", help="kinds of files (default: all)")
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS, metavar="NAME", help="file kinds (default: all)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(argv)
     rows = []
