@@ -236,9 +236,10 @@ def chances_of(K, q):
 
 
 def mean_weights(K, w):
-    """Return the mean weight `1/K sum_k w_k` of the K draws in each row of `counts`, (..., M).
+    """Return the mean weight `1/K sum_k w_k` of K draws, for each row of `counts`, (..., M).
 
-    `counts` (M, J) is the first array that `draws_of` returns. w (..., J) has the weight of each of the J values.
+    `counts` (M, J) is the first array that `draws_of` returns: each row says how often each of the J values is drawn.
+    w (..., J) has the weight of each value.
     """
     return w @ draws_of(K, w.shape[-1])[0].T / K
 

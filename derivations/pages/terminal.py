@@ -142,7 +142,10 @@ def list_lines(entries: list[Entry], width: int) -> list[str]:
 
 
 def check_lines(items: list[Judged], whole: bool, width: int) -> list[str]:
-    """Return the table of verdicts, totals, and meanings. If `whole` is False, the table has only unexpected verdicts."""
+    """Return a table of verdicts, then the totals and the meanings of the verdicts.
+
+    If `whole` is False, the table has only unexpected verdicts.
+    """
     bad = [item._replace(rows=[judgement for judgement in item.rows if not judgement.ok]) for item in items if not item.ok]
     rows = [line for item in (items if whole else bad) for line in check_rows(item, width)]
     head = [f"{'id':12} {'statement':{width - 34}} {'verdict':10}{'error':>10}"]

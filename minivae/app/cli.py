@@ -1,7 +1,7 @@
 """The command `minivae`. Results go to stdout, progress and messages to stderr.
 
 Exit codes: 0 success, 1 a check failed, 2 wrong usage or bad input, 130 interrupted, 143 terminated.
-An interrupted `train` saves its state, an interrupted `sweep` its finished trainings.
+If `train` is interrupted, it saves its state. If `sweep` is interrupted, it saves its finished trainings.
 Modules that import NumPy are imported when a command runs: `--help` needs neither NumPy nor matplotlib.
 """
 
@@ -87,7 +87,8 @@ def make_parser() -> argparse.ArgumentParser:
     explore, write_page = "write a page for the browser that shows the latent space", explorer_command.explore_command
     explorer_command.add_options(add_command("explore", [plain], write_page, explore, explorer_command.ABOUT))
     listing = add_command("runs", [plain], runs_command, "list the runs in a directory")
-    listing.add_argument("path", nargs="?", type=Path, default=Path("."), metavar="DIR", help="directory (default: .)")
+    of_runs = "directory with the runs (default: .)"
+    listing.add_argument("path", nargs="?", type=Path, default=Path("."), metavar="DIR", help=of_runs)
     sweep = "train with several values of beta, sigma or latent, and compare"
     add_sweep(add_command("sweep", shared, sweep_command, sweep, SWEEP))
     museum = "show real bugs of public VAE code, and which checks notice them"

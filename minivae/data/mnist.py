@@ -110,7 +110,7 @@ def read_one_idx(path: Path, how: Reading) -> Raw:
     """Read the array of one IDX file."""
     x = read_idx(path)
     if x.ndim == 1:
-        raise Damaged(f"it holds {len(x):,} numbers, one for each row: labels? Name the file of the images.")
+        raise Damaged(f"it holds {len(x):,} numbers, one for each row, like a file of labels. Name the file of the images.")
     place = place_of(path)
     note = f"one file alone; for labels and test files too: --data {quoted(path.parent)}"
     return Raw(x, grey=x.dtype == np.uint8 and x.ndim == 3 and not how.older, notes=[note] if place else [])

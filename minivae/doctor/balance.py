@@ -1,7 +1,7 @@
 """Compare the parts of a loss, and translate the loss into a `Convention` of minivae.rosetta.
 
-This module compares the signs and the weights of the cost and the KL. It also compares how the functions `loss` and `kl`
-read their argument log_var: each function may take it as, for example, a log-variance, a sigma or a log sigma.
+This module compares the signs and the weights of the cost and the KL. It also checks if `loss` and `kl` read their argument
+log_var in the same way, for example both as a log-variance, both as a sigma, or both as a log sigma.
 """
 
 from collections.abc import Mapping

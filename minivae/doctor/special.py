@@ -24,7 +24,7 @@ STABLE = "np.logaddexp(0, logits) - x * logits"
 
 def straight(x: NDArray, y: NDArray, enough: float) -> tuple[float, float] | None:
     """Fit a line to every second point; return (slope, constant), or None if any y is off the line by more than `enough`."""
-    if not np.ptp(x) or np.ptp(y) <= 2 * enough:            # nearly equal y always lie on a line; this proves nothing
+    if not np.ptp(x) or np.ptp(y) <= 2 * enough:            # nearly equal y always lie on a line: this proves nothing
         return None
     slope, constant = np.polyfit(x[::2], y[::2], 1)
     return (slope, constant) if np.abs(slope * x + constant - y).max() <= enough else None

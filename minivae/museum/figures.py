@@ -20,7 +20,8 @@ MARKS = {True: {"color": ORANGE, "marker": "D", "s": 62}, False: {"color": BLUE,
 def matrix(found: dict[str, dict[str, str | None]]) -> Drawn:
     """Draw a table of bugs and layers of checks.
 
-    A disc means that this layer and other layers notice the bug. A diamond means that only this layer notices the bug.
+    Each row is a bug, each column is a layer. A disc means that this layer and other layers notice the bug. A diamond means
+    that only this layer notices the bug.
     """
     names, alone = list(layers()), tour.alone(found)
     counts = {name: sum(bool(messages[name]) for messages in found.values()) for name in names}

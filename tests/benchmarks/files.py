@@ -81,10 +81,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train on each chosen kind of file and print a table; return 1 if a training failed."""
     parser = argparse.ArgumentParser("python -m tests.benchmarks.files", description=__doc__.split("\n")[0])
     parser.add_argument("home", type=Path, metavar="DIR", help="directory with mnist and fashion_mnist")
-    parser.add_argument("--epochs", type=int, default=1, metavar="N", help="epochs (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=1, metavar="N", help="number of epochs (default: %(default)s)")
     parser.add_argument("--rows", type=int, metavar="N", help="training rows in each file (default: all)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="keep files and runs in this new directory")
-    parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS, metavar="NAME", help="kinds (default: all)")
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS, metavar="NAME", help="file kinds (default: all)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(argv)
     rows = []

@@ -510,7 +510,7 @@ def test_page_shows_the_error_of_a_number_whose_digits_may_be_wrong(browser, tmp
 
 
 @pytest.mark.slow
-def test_page_shows_the_gap_and_the_encoder_mean_errors_that_numpy_computes(shown, digits):
+def test_page_and_numpy_agree_on_the_gap_and_errors_of_mu(shown, digits):
     vae, data, _, exact = digits
     off = (vae.encode(data.test_x[4:5])[0][0] - exact.mean[4]) / np.sqrt(np.diag(exact.cov[4]))
     page = shown("#datum=4")

@@ -102,7 +102,7 @@ class Second:
             self.run_child(files, first)
 
     def run_child(self, files: list[list], first: int) -> None:
-        """Run tests in the child process until the queue is empty or the first process has ended; then exit, not return."""
+        """Run tests in the child process until the queue is empty or the first process has ended; then end the child."""
         config, status = self.session.config, 1
         try:
             signal.signal(signal.SIGINT, signal.default_int_handler)  # `stop` sends SIGINT; a shell may have disabled SIGINT

@@ -1,4 +1,4 @@
-"""Lessons about the loss: sums and means, the 1/2 of log_var, BCE on grey values, negative losses, sigma, beta."""
+"""Lessons about the loss: sums and means, the 1/2 in exp(log_var / 2), BCE on grey values, negative losses, sigma, beta."""
 
 from dataclasses import replace
 

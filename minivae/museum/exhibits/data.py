@@ -1,4 +1,4 @@
-"""Exhibits of the data: the held-out rows and the labels."""
+"""Exhibits with a bug in the data: in the choice of the held-out rows, or in the labels."""
 
 from minivae.museum.exhibits import Bug
 from minivae.museum.patched import Change

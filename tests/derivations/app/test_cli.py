@@ -340,7 +340,7 @@ def test_errata_reports_an_unexpected_verdict_and_returns_1(planted, capsys):
     assert code == 1 and "odaibo.999" in err
 
 
-def test_command_check_gives_the_options_draws_and_seed_to_the_judge(planted, capsys):
+def test_check_command_passes_draws_and_seed_to_the_judge(planted, capsys):
     sizes = set()
     plant("odaibo.999", lambda t: sizes.add(len(t)) or (2 * t, "=", t + t * (1 + 1e-15)))
     assert "7 draws, seed 3" in run(capsys, "check", "odaibo.999", "--draws", "7", "--seed", "3")[1]
@@ -374,7 +374,7 @@ def test_show_computes_the_sides_at_a_given_point(planted, capsys):
     assert document["at"] == {"t": 0.5} and document["sides"] == [2.25, 2.25, 1.25]
 
 
-def test_command_show_names_undefined_letters_and_computes_the_intended_form(planted, capsys):
+def test_show_mentions_undefined_letters_and_computes_the_intended_form(planted, capsys):
     code, out, _ = run(capsys, "show", "odaibo.903", "--at", "t=3")
     assert (
         code == 0

@@ -134,7 +134,7 @@ def test_statement_without_letters_has_no_simple_points_and_no_draws():
 
 
 @given(st.lists(st.integers(1, 4), max_size=4), st.integers(0, 12))
-def test_function_ranks_with_sum_yields_all_tuples_with_the_given_sum(sizes, step):
+def test_ranks_with_sum_yields_all_tuples_with_the_given_sum(sizes, step):
     every = [tuple(int(i) for i in ranks) for ranks in np.ndindex(*sizes)]
     assert list(ranks_with_sum(step, sizes)) == [ranks for ranks in every if sum(ranks) == step]
 

@@ -39,7 +39,7 @@ JOINT_ASSUMPTIONS = {                                       # {id: condition tha
 }
 
 
-LIMITS = {                                                  # {id: largest raw number for which the entry is accurate}
+LIMITS = {                                                  # {id: L}: the entry is accurate for raw numbers from -L to L
     "cards.27": 8, "beyond.11": 6, "beyond.12": 6, "beyond.13": 6, "beyond.31": 4, "beyond.34": 3,
 }  # fmt: skip
 

@@ -198,7 +198,7 @@ def test_kl_from_the_wider_to_the_narrower_gaussian_exceeds_the_reverse_kl(value
         assert np.sign(gap) == np.sign(sigma_q - sigma_p)
 
 
-# A formula without checks gives a wrong number for these inputs. Our functions raise ValueError or return infinity.
+# In each test below, a formula without checks gives a wrong number. Our function raises ValueError or returns infinity.
 
 
 def test_unnormalised_weights_are_refused():

@@ -237,7 +237,7 @@ AGREEING_DIGITS = [(1, 1, 16), (1, 1 + 1.1e-5, 4), (1, -1, 0), (0, 0, 16), (1, n
 
 
 @pytest.mark.parametrize("a, b, expected", AGREEING_DIGITS)
-def test_function_digits_counts_the_agreeing_digits_of_two_numbers(a, b, expected):
+def test_digits_returns_the_number_of_agreeing_digits(a, b, expected):
     assert fourways.digits(a, b, 1.0) == expected
 
 
