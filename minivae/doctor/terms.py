@@ -2,8 +2,8 @@
 
 A loss is a sum of terms with coefficients. A term is a known function of one entry, summed over all entries.
 
-`x` and `o` (output) have the shape (N, B, D), `m` (mu) and `s` (log_var, sigma, ...: see READINGS) have (N, B, J). Terms have
-the shape (N,).
+`x` and `o` (output) have shape (N, B, D). `m` (mu) and `s` (log_var or sigma or ..., see READINGS) have shape (N, B, J).
+Terms have shape (N,).
 """
 
 import itertools
