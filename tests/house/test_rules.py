@@ -241,7 +241,7 @@ def test_docstrings_begin_with_a_verb_or_a_noun():
     assert [found for path in files_of(*SOURCE) for found in without_verb_or_noun(path, tree_of(path))] == []
 
 
-ENOUGH = 5                                                  # a docstring with at most so many lines is never too long
+ENOUGH = 5                                                  # a docstring with at most this many lines is never too long
 
 
 def long_docstrings(path, tree):
