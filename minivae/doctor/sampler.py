@@ -24,7 +24,7 @@ WIDTHS = {reading.name: reading.sigma for reading in READINGS} | {
 
 
 def takes_noise(call: Call) -> bool:
-    """Return True if the sampler's signature has a third argument for noise, or if the signature is unknown."""
+    """Return True if the sampler's signature accepts noise as a third argument, or if the signature is unknown."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     third = [p for p in call.parameters if p.kind in kinds][2:3]
     given = any(p.default is inspect.Parameter.empty or p.name in ("eps", "noise", "epsilon") for p in third)
