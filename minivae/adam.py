@@ -13,8 +13,8 @@ class Adam:
     """theta <- theta - lr m_hat / (sqrt(v_hat) + tiny),   m_hat and v_hat: weighted means of all g and of all g^2
 
     The newest gradient g has weight 1, the previous one has weight b, then b^2, ... The sum of these weights is
-    (1 - b^t) / (1 - b); dividing by this sum is called bias correction. The Adam paper stores (1 - b1) m and (1 - b2) v.
-    This gives the same update, but makes a step 5 % slower (784-200-200-50). t is the number of steps, not epochs.
+    (1 - b^t) / (1 - b); dividing by this sum is called bias correction. The Adam paper stores (1 - b1) m and (1 - b2) v:
+    the update is the same, but a step takes 5 % longer (layers 784-200-200-50). t is the number of steps, not epochs.
 
     `params` are updated in place. lr > 0 is the learning rate. The weight b is called b1 in m and b2 in v; b is in [0, 1).
     tiny > 0 prevents a division by 0. Raises ValueError if an argument is invalid.

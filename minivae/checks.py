@@ -1,7 +1,7 @@
 """Checks of arguments.
 
-A public method, such as `VAE.elbo`, checks its arguments once with these functions. Then it calls functions of the package
-that check only the shapes of arrays, such as `log_normal`, or nothing, such as `VAE.forward`.
+A public method, such as `VAE.elbo`, checks its arguments once with the functions of this file. The functions that it calls
+afterwards check only the shapes of arrays (for example `log_normal`), or nothing (for example `VAE.forward`).
 
 Bad input raises a `ValueError` that names the argument, the rule, the given value and the remedy. Good input (also
 integers, bools, float16, other byte orders and memory layouts) is converted to the nearest numbers of the dtype.

@@ -74,7 +74,7 @@ def log_sum_exp(a: NDArray, axis: int = 0) -> NDArray:
 
 def log_sum_exp_backward(d_out, a, axis=0):
     """d/da_l log sum exp(a) = exp(a_l) / sum exp(a): the softmax   [beyond.24]"""
-    e = np.exp(a - a.max(axis=axis, keepdims=True))         # divided by the largest term: no overflow
+    e = np.exp(a - a.max(axis=axis, keepdims=True))         # exp(a) / its largest entry: no overflow
     return np.expand_dims(d_out, axis) * e / e.sum(axis=axis, keepdims=True)
 
 

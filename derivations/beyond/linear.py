@@ -265,8 +265,8 @@ FIXED = positive("s", r"\sigma", simple=(1, 2))
     r"\sigma^2 + \mathrm{argmax}_{w^2}\,E_x[\log p_w(x)] = \sigma^2 + \max(\lambda - \sigma^2, 0) ="
     r" \sigma^2\exp\left(2E_x\left[D_{KL}(p_w(z|x)\Vert p(z))\right]\right),"
     r"\quad (x = wz + \sigma\epsilon,\; \lambda = E_x[x^2])", (LAM, FIXED),
-    says="The noise variance sigma^2 is fixed, and w on the last side is the best w. If the variance of the data in a "
-    "direction is below sigma^2, the best w and the KL are 0.",
+    says="The noise variance sigma^2 is fixed, and w on the last side is the best w. x is the data in one direction. If the "
+    "variance lambda of x is below sigma^2, the best w and the KL are 0.",
 )  # fmt: skip
 def eq_36(lam, s):
     s2 = need_positive("s", s) ** 2
@@ -297,7 +297,7 @@ def _(lam, s):
     r" \frac{1}{D-d}\sum_{k=d+1}^{D}\lambda_k,\quad"
     r" (W, b \text{ as in beyond.35},\; p(z|x_n) = N(m_n, V),\; \lambda_k \text{ the eigenvalues})", (X,),
     says="The best sigma^2 is the squared error for codes from q = p(z|x), averaged over the data and their features. If W "
-    "and b are optimal, it is the sigma^2 of probabilistic PCA.",
+    "and b are optimal, this best sigma^2 is the noise variance of probabilistic PCA.",
     needs=SPARE, undefined=NO_MAXIMUM,
     outside=({"x": on_axes(6, 4, 2, 2)[:, :2]}, {"x": IN_A_PLANE}),
 )  # fmt: skip

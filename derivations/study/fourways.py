@@ -19,7 +19,7 @@ from minivae.vae import VAE
 
 SETTINGS = {"bernoulli": {}, "binomial": {"n": 4}, "gaussian": {"sigma": "learned"}}
 DATA = {"bernoulli": (1, 0, 1), "binomial": (3, 0, 2), "gaussian": (0.5, -0.2, 0.9)}
-ENOUGH = {"central difference": 5, "complex step": 11, "integral over z": 11}           # at least so many digits must agree
+ENOUGH = {"central difference": 5, "complex step": 11, "integral over z": 11}           # number of digits that must agree
 
 
 class Problem(NamedTuple):

@@ -12,7 +12,7 @@
     evaluate     the command evaluate: bounds, gap and rate (the KL) of a run
     sweep        the command sweep: many short trainings
 
-    process      other processes, which work while this process goes on
+    process      run functions in other processes, while this process continues
     runner       run a command: exit codes, streams, interrupts
     progress     progress and messages on stderr
 """

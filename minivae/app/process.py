@@ -1,4 +1,4 @@
-"""Other processes, which work while this process goes on."""
+"""Run functions in other processes, while this process continues."""
 
 import contextlib
 import multiprocessing

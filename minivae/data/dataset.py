@@ -116,7 +116,7 @@ class Dataset:
         return replace(data, binarize=True, test_x=draw_binary(data.test_x, np.random.default_rng(0)))
 
     def take(self, rows: NDArray | slice, rng: np.random.Generator) -> NDArray:
-        """Return the training rows `rows`, (B, D). With `binarize`, draw zeros and ones; the rows are the probabilities."""
+        """Return the training rows `rows`, (B, D). With `binarize`, draw zeros and ones: the rows are probabilities of 1."""
         if not self.binarize:
             return self.train_x[rows]
         return self.train_x.draw(rows, rng) if isinstance(self.train_x, Grey) else draw_binary(self.train_x[rows], rng)

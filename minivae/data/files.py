@@ -1,4 +1,4 @@
-"""Load data: the bundled digits, files, directories, arrays. The first bytes of a file, or its suffix, decide its reader."""
+"""Load the bundled digits, files, directories or arrays. The first bytes or the suffix of a file decide how it is read."""
 
 import os
 from collections.abc import Callable

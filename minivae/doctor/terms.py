@@ -2,7 +2,8 @@
 
 A loss is a sum of terms with coefficients. A term is a known function of one entry, summed over all entries.
 
-`x` and `o` (output) have shape (N, B, D), `m` (mu) and `s` (the second argument) (N, B, J); terms have shape (N,).
+`x` and `o` (output) have shape (N, B, D). `m` (mu) and `s` (log_var or sigma or ..., see READINGS) have shape (N, B, J).
+Terms have shape (N,).
 """
 
 import itertools

@@ -66,7 +66,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
             add("lesson", nargs="?", metavar="LESSON", help="number or name of a lesson")
             words = "write the lesson, or all of them, as Jupyter notebooks into DIR"
             add("--notebook", type=Path, metavar="DIR", help=words)
-            add("--epochs", type=int, metavar="N", help="epochs of a training (default: 40; lesson 18: 5/2 times as many)")
+            add("--epochs", type=int, metavar="N", help="epochs of a training (default: 40); lesson 18: 2.5 x this number")
             add("--rows", type=int, metavar="N", help="most lessons use at most N held-out digits (default: 100)")
         if action != "grade":
             words = "directory for the figure (default: minivae-lessons)" if action == "lesson" else FOLDER

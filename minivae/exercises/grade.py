@@ -111,7 +111,7 @@ def grade_command(options: argparse.Namespace) -> int:
 
 
 def all_verdicts(found: dict[str, dict[str, Path]], options: argparse.Namespace) -> dict[str, list[Verdict]]:
-    """Judge every exercise of every student, with as many processes as processors; return the verdicts by student."""
+    """Judge every exercise of every student, as many at once as there are processors; return the verdicts by student."""
     cells = [(name, each, files.get(each.stem)) for name, files in found.items() for each in every()]
     progress, graded = Silent() if options.quiet else Progress(len(cells)), {name: [] for name in found}
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool, TemporaryDirectory() as room:

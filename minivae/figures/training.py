@@ -269,7 +269,7 @@ def rate_distortion(points: Sequence, swept: str) -> Drawn:
 
 
 def draw_rates(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -> None:
-    """Draw a point (rate, distortion) for each model. Draw a dashed line: all pairs with the ELBO of the best model.
+    """Draw a point (rate, distortion) for each model, and a dashed line: all points with the ELBO of the best model.
 
     If beta was swept, draw a ring around the point of the model with beta = 1.
     """

@@ -104,7 +104,7 @@ def start(setting: Setting, data, epochs: int):
 
 
 def draw_as_torch(vae, rng) -> None:
-    """Draw the weights and biases of each layer uniformly between -1/sqrt(I) and 1/sqrt(I); I is its number of inputs."""
+    """Draw the weights and biases uniformly: between -1/sqrt(I) and 1/sqrt(I) for a layer with I inputs."""
     for part in ("encoder", "decoder"):
         for weight, bias in vae.layers(part):
             for array in (weight, bias):

@@ -300,7 +300,7 @@ EQUIVALENT = {                                              # slips that do not 
 def test_every_error_planted_in_a_function_of_one_page_is_noticed(name):
     numbers, unnoticed = survivors(name)
     assert unnoticed <= EQUIVALENT
-    if name in ("forward", "backward", "adam"):             # every line except the docstring had at least one slip
+    if name in ("forward", "backward", "adam"):             # errors were planted in every line except the docstring
         first, *body = function_in(ast.parse(SOURCE), name).body
         statements = [node for statement in body for node in ast.walk(statement) if isinstance(node, ast.stmt)]
         assert numbers == {node.lineno for node in statements}

@@ -30,7 +30,7 @@ COLUMNS = [f"{a},{b}" for a, b in TABLE[:, [0, 8]]]
 def lines(head, of_row):
     """Return a CSV text: the line `head`, then the line `of_row(i, columns)` for each picture i.
 
-    The argument `columns` is the text of two cells: two pixels of picture i. Both are bright only in one class.
+    The argument `columns` is the text of two cells: two pixels of picture i. Both pixels are bright only in one class.
     """
     return f"{head}\n" + "\n".join(of_row(i, columns) for i, columns in enumerate(COLUMNS)) + "\n"
 

@@ -108,7 +108,7 @@ def test_annealing_underestimates_its_error_only_if_it_starts_from_a_narrow_enco
     for name, start in (("encoder", {"start": "encoder"}), ("default", {})):
         found = annealed(vae, x, np.random.default_rng(0), distributions=30, **start)
         missed[name] = (closed_log_px(vae, x) - found.log_px) / found.error                 # in units of `error`
-        assert found.acceptance.min() > 0.6                 # high even where the stated error is far too small
+        assert found.acceptance.min() > 0.6                 # acceptance is high even if `error` is far too small
     assert np.median(missed["encoder"]) > 4 and missed["encoder"].max() > 15
     assert abs(np.median(missed["default"])) < 0.5 and np.abs(missed["default"]).max() < 5
 

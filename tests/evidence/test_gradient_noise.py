@@ -114,7 +114,7 @@ def test_decoder_snr_rises_and_encoder_snr_falls_with_more_draws():
     vae, x = linear_model(0, 2, sigma=1.5, rows=3)
     vae = with_best_encoder(vae)
     bias = vae.layers("encoder")[0][1]
-    bias += [0.8, -0.8, 1.0, 1.0]                           # q is far from the optimum, but wide: the weights are bounded
+    bias += [0.8, -0.8, 1.0, 1.0]                           # q is not optimal, but wider than p(z|x): weights are bounded
     found = iw_signal_to_noise(vae, x, (4, 16, 64), np.random.default_rng(0), 1000)
     slope = lambda values: np.polyfit(np.log(found.k), np.log(values), 1)[0]  # noqa: E731
     assert 0.4 < slope(found.decoder) < 0.7

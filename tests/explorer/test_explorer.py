@@ -405,7 +405,7 @@ VERDICT = "$('verdict').textContent + $('why').textContent"
 def test_narrow_posterior_is_not_cut_into_pieces_or_judged_on_coarse_cells(shown):
     page = wait(shown("#datum=7"))
     at_row_ends = "piecesOf({n: 24, density: Float64Array.from({length: 576}, (_, k) => Number(k === 287 || k === 288))})"
-    assert page.evaluate(at_row_ends) == [0.5, 0.5]         # the end of a row of cells and the start of the next row
+    assert page.evaluate(at_row_ends) == [0.5, 0.5]         # cell 287 is the last in its row, cell 288 the first in the next
     for sd, mass in ((0.06, 1), (0.03, 1), (0.01, None), (0.0001, None)):
         page.evaluate(RIDGE % sd + "choose(0)")
         found, verdict = wait(page).evaluate("[exact.mass, exact.n]"), page.evaluate(VERDICT)

@@ -141,7 +141,7 @@ def has_fixed_sigma(likelihood):
 
 
 def random_vae(rng, likelihood=COINS, *, features=4, latent=2, hidden=(3,), dtype=np.float64, **settings):
-    """Return a model with random weights and biases. A new model has small weights and zero biases: they hide errors."""
+    """Return a model with random weights and biases. The small weights and zero biases of a new model hide errors."""
     vae = VAE.init(rng, features, latent, hidden, dtype=dtype, likelihood=likelihood, **settings)
     vae.params.flat[...] = rng.normal(0, 0.5, vae.params.flat.shape)
     if has_fixed_sigma(likelihood):

@@ -55,7 +55,7 @@ def test_linear_cost_stays_within_its_bound(capsys):
         (lambda n: 1 + 1e-3 * n * n, scaling.Growth("linear", 10)),             # plus a constant cost
         (lambda n: 1 + 1e-3 * n * n, scaling.Growth("affine", 1, above_first=True)),
         (lambda n: 50 + 8 * 100 * n / 2**20, scaling.Growth("constant", 10, 1e-4)),
-        (lambda n: 1 / n, scaling.Growth("affine", 1, above_first=True)),       # falling: no exponent can be fitted
+        (lambda n: 1 / n, scaling.Growth("affine", 1, above_first=True)),       # the cost falls: no exponent can be fitted
     ],
 )
 def test_cost_that_grows_faster_than_its_bound_is_noticed(cost, growth, capsys):

@@ -343,7 +343,7 @@ def traceback_of(check):
         return traceback.format_exc()
 
 
-# Tests of the lists of files in minivae/README.md
+# The README lists the files to change for each addition. Test that these lists are complete.
 
 
 @pytest.fixture(scope="module")

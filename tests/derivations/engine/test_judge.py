@@ -582,7 +582,7 @@ def test_verdict_loose_requires_a_false_literal_reading_and_a_true_precise_form(
     assert judge(true)[0].verdict == "holds"
 
 
-def test_false_statement_gets_the_verdict_copy_without_a_corrected_form():
+def test_verdict_copy_needs_no_corrected_form():
     assert judged(lambda a: (a * a, "=", a), verdict="copy").verdict == "copy"
     assert judged(lambda a, j: (a[j], "=", a), verdict="copy").verdict == "copy"
     assert judged(lambda a: (a * a - a, "=", a * (a - 1)), verdict="copy").verdict == "holds"
