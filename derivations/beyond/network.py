@@ -265,5 +265,5 @@ def _(log_w):
 def _(log_w):
     l, B = log_w.T, len(log_w)                              # (K, B), for K draws and B data
     f = [log(len(l)) - iw_loss(row[:, None], np.zeros((len(row), 1)), 1) for row in log_w]
-    by_hand, _ = iw_loss_backward(-B, l, 0 * l, 1)          # the loss is minus a mean over B data
+    by_hand, _ = iw_loss_backward(-B, l, 0 * l, 1)          # d_loss = -B: the loss is minus a mean over B data
     return np.hstack([np.reshape(f, (-1, 1)), by_hand.T])

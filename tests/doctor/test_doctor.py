@@ -82,7 +82,7 @@ def test_every_museum_exhibit_has_a_recorded_verdict():
 @pytest.mark.parametrize("name", [*VISIBLE, *(name for name in INVISIBLE if INVISIBLE[name] != OUTSIDE)])
 def test_museum_exhibit_gets_exactly_its_recorded_findings(name):
     bug = find(name)
-    unchanged = {"beta"} if "beta" in bug.settings else set()            # found in the unchanged model, too
+    unchanged = {"beta"} if "beta" in bug.settings else set()            # reported for the unchanged model, too
     assert keys_of(examine(**museum.callables(bug.changes, **bug.settings))) == VISIBLE.get(name, set()) | unchanged
 
 
