@@ -121,7 +121,7 @@ def _(z, mu_p, sigma_p):
 
 @eq_29.tied("minivae.gaussian.log_standard_normal")
 def _(z, mu_p, sigma_p):
-    return exp(log_standard_normal((z - mu_p) / sigma_p))[:, None] / sigma_p    # N(0, 1) if z is N(mu_p, sigma_p^2)
+    return exp(log_standard_normal((z - mu_p) / sigma_p))[:, None] / sigma_p    # (z - mu_p) / sigma_p ~ N(0, 1)
 
 
 @equation(

@@ -219,7 +219,7 @@ def one_latent(functions):
 
 def thousand_rows(m, v):
     if len(m) != 1000:
-        raise ValueError("1,000 rows")
+        raise ValueError("needs 1,000 rows")
     return fresh.kl_rows(m, v)
 
 
