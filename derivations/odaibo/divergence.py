@@ -1,4 +1,4 @@
-"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": "Kullback-Leibler Divergence", (6) to (16).
+"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": "Kullback-Leibler Divergence", equations (6) to (16).
 
 x has finitely many values, so integrals over x are exact sums. `kl` computes logarithms by quadrature, so it is an
 independent check of formulas with log. `Zero(1, side)` marks a side that can be near 0, such as the divergence of two
