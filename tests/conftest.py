@@ -5,7 +5,7 @@ A plain `pytest` leaves out slow tests (`@pytest.mark.slow`): most of them train
 all tests in this file run.
 
 Hypothesis draws the same examples in every run. With HYPOTHESIS_PROFILE=new, it draws new examples in every run. With
-HYPOTHESIS_PROFILE=random, it draws 5,000 new examples for each test.
+HYPOTHESIS_PROFILE=random, it draws up to 5,000 new examples for each test.
 """
 
 import gc

@@ -10,8 +10,8 @@ Wall clock includes the time in which other programs use the cores; CPU (user an
 A command whose median of the wall clock is above its target is reported on stderr, and the exit code is 1.
 
 The column "where" shows which parts of a command need the CPU. To measure the CPU seconds of the
-functions in `parts`, the command runs once more. "imports" is the import of the modules of these functions, with NumPy. "other
-processes" are processes that the command starts: `train` starts one, which computes the bounds and draws the model's
+functions in `parts`, the command runs once more. "imports" is the import of the modules of these functions, with NumPy.
+"other processes" are processes that the command starts: `train` starts one, which computes the bounds and draws the model's
 figures. "rest" is everything else, such as the start of Python.
 """
 
