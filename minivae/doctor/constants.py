@@ -127,7 +127,7 @@ def is_zero(result: Measured) -> bool:
 
 
 def explained(result: Measured, of_kl: str, of_cost: str) -> list[Finding]:
-    """Return findings about the constant in `result`: `of_kl` names the part from the KL, `of_cost` the part from the cost."""
+    """Return findings about the constant of the result. `of_kl` names the KL's part of it, `of_cost` the cost's part."""
     out, name, constant = [], result.target.call.name, result.found[""][1].constant
     if of_kl == "dropped":
         verdict = "wrong" if name == "kl" else "unusual"
