@@ -209,7 +209,7 @@ def one_latent(functions):
         @functools.wraps(f)
         def g(m, v, *rest):
             if m.shape[1] != 1:
-                raise ValueError("one latent dimension")
+                raise ValueError("needs one latent dimension")
             return f(m, v, *rest)
 
         return g
