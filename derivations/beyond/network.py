@@ -75,7 +75,7 @@ def as_row(*arrays):
 
 
 def need_fitting(x, weight, bias):
-    """Raise ValueError if the shapes in X W + b do not fit. A b with one number is not broadcast to several columns."""
+    """Raise ValueError if the shapes in X W + b do not fit. A bias of one number is not broadcast to several columns."""
     if (x.shape[-1], bias.shape[-1]) != weight.shape[1:]:
         got = f"X (B, {x.shape[-1]}), W {weight.shape[1:]}, b ({bias.shape[-1]},)"
         refuse("X, W and b", "of shapes (B, I), (I, O), (O,)", got, "Nothing is broadcast.")
