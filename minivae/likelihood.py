@@ -79,7 +79,7 @@ def gaussian_log_prob(x: NDArray, mean: NDArray, log_sigma: NDArray) -> NDArray:
     return -squared_error(x, mean, sigma) / 2 - x.shape[-1] * (log_sigma + LOG_2PI / 2)
 
 def gaussian_log_prob_backward(d_out, x, mean, log_sigma):
-    """Gradient of log p(x|z): d/dmean = (x - mean) / sigma^2,  d/dlog_sigma = sum_d (x - mean)^2 / sigma^2 - D   [beyond.19]"""
+    """Slopes of log p(x|z): d/dmean = (x - mean) / sigma^2, d/dlog_sigma = sum_d (x - mean)^2 / sigma^2 - D   [beyond.19]"""
     same_axes(mean, x, summed=d_out)
     sigma = np.exp(log_sigma)                               # ()
     u = (x - mean) / sigma                                  # (L, B, D)   error in units of sigma
