@@ -147,7 +147,7 @@ def _near_on_first_grid(vae, x, low, spacing, shape, depth):
 
 
 def _strides(shape):
-    """Return for each axis: if two nodes are neighbours on this axis, the difference of their indices in the flattened grid."""
+    """Return, for each axis, a step in the flattened grid: the difference of the indices of two neighbours on this axis."""
     return [int(np.prod(shape[axis + 1 :])) for axis in range(len(shape))]
 
 
