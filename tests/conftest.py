@@ -4,7 +4,8 @@ A plain `pytest` leaves out slow tests (`@pytest.mark.slow`): most of them train
 `pytest --all` runs the slow tests too, and `pytest -m slow` runs only the slow tests. If the command line names a file,
 all tests in this file run.
 
-Hypothesis draws the same examples in every run; HYPOTHESIS_PROFILE=new draws new ones, and =random draws many more.
+Hypothesis draws the same examples in every run. With HYPOTHESIS_PROFILE=new, it draws new examples in every run. With
+HYPOTHESIS_PROFILE=random, it draws up to 5,000 new examples for each test.
 """
 
 import gc

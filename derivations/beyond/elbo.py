@@ -230,7 +230,7 @@ def draws_of(K, J):
 
 
 def chances_of(K, q):
-    """Return (..., M): the probability that K draws from q have the counts of row m of `counts` (see `draws_of`)."""
+    """Return (..., M): entry m is the probability that K draws from q have the counts in row m of `draws_of(K, J)[0]`."""
     counts, orders = draws_of(K, q.shape[-1])
     return orders * np.prod(q[..., None, :] ** counts, axis=-1)
 

@@ -146,7 +146,7 @@ def encoder(W, variance):
 
 def mean_elbo(x, b, W, log_s, A, log_sd):
     """Return the ELBO, averaged over the data. q is N(A (x - b), exp(2 log_sd))."""
-    eps, weights = noise(2)                                                 # exact for quadratics
+    eps, weights = noise(2)                                 # means over eps are exact for quadratic functions
     mu, sd = ((x - b) @ t(A))[:, :, None], exp(log_sd)[:, None, None]
     z = mu + sd * eps                                                       # (n, N, K, d)
     out = b[:, :, None] + z @ t(W)[:, None]                 # (n, N, K, D)

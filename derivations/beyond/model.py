@@ -111,9 +111,9 @@ def by_hand(case, x, eps):
     else:
         u = (z - mu) / sigma**2
         d_z_kl, d_mu_kl, d_log_var_kl = z - u, u, ((z - mu) * u - 1) / 2                    # step 6
-    d_z = d_a @ W3.T + BETA * share * d_z_kl                # step 3: from decoder and divergence
-    d_mu = d_z + BETA * share * d_mu_kl                     # step 2: from z and divergence
-    d_log_var = d_z * eps * sigma / 2 + BETA * share * d_log_var_kl                         # step 2: from z and divergence
+    d_z = d_a @ W3.T + BETA * share * d_z_kl                # step 3: through the decoder, and through the KL
+    d_mu = d_z + BETA * share * d_mu_kl                     # step 2: through z, and through the KL
+    d_log_var = d_z * eps * sigma / 2 + BETA * share * d_log_var_kl         # step 2: through z, and through the KL
     d_heads = np.hstack([d_mu, d_log_var])
     d_a = d_heads @ W2.T * (1 - h**2)                       # step 1
     encoder = [shown.T @ d_a, d_a.sum(axis=0), h.T @ d_heads, d_heads.sum(axis=0)]

@@ -75,7 +75,7 @@ def as_row(*arrays):
 
 
 def need_fitting(x, weight, bias):
-    """Raise ValueError if the shapes in X W + b do not fit. A b with one number is not broadcast to several columns."""
+    """Raise ValueError if the shapes in X W + b do not fit. A bias of one number is not broadcast to several columns."""
     if (x.shape[-1], bias.shape[-1]) != weight.shape[1:]:
         got = f"X (B, {x.shape[-1]}), W {weight.shape[1:]}, b ({bias.shape[-1]},)"
         refuse("X, W and b", "of shapes (B, I), (I, O), (O,)", got, "Nothing is broadcast.")
@@ -265,5 +265,5 @@ def _(log_w):
 def _(log_w):
     l, B = log_w.T, len(log_w)                              # (K, B), for K draws and B data
     f = [log(len(l)) - iw_loss(row[:, None], np.zeros((len(row), 1)), 1) for row in log_w]
-    by_hand, _ = iw_loss_backward(-B, l, 0 * l, 1)          # the loss is minus a mean over B data
+    by_hand, _ = iw_loss_backward(-B, l, 0 * l, 1)          # d_loss = -B: the loss is minus a mean over B data
     return np.hstack([np.reshape(f, (-1, 1)), by_hand.T])

@@ -26,7 +26,7 @@ class Node(NamedTuple):
 
 STYLES = {                                                  # {kind: (half width, half height, radius of the corners, style)}
     "value": (0.45, 0.32, 0.32, {"fc": "white", "ec": DARK, "lw": 1.3}),
-    "data": (0.45, 0.32, 0.32, {"fc": "#e3e3e3", "ec": DARK, "lw": 1.3}),       # a grey box: an observed value
+    "data": (0.45, 0.32, 0.32, {"fc": "#e3e3e3", "ec": DARK, "lw": 1.3}),       # grey: observed data
     "noise": (0.45, 0.32, 0.32, {"fc": "white", "ec": GREY, "lw": 1.3, "ls": (0, (3, 2))}),
     "step": (0.72, 0.45, 0.06, {"fc": "#dceaf5", "ec": BLUE, "lw": 1.3}),
     "term": (1.12, 0.32, 0.06, {"fc": "#f1f1f1", "ec": GREY, "lw": 1.3}),

@@ -182,7 +182,7 @@ def data(W, sigma_theta):
 
 
 def covariance_of(draws):
-    """Return the covariance E[u u'], (n, J, J), of draws u (n, L, J) with mean 0."""
+    """Return the covariance matrices E[u u^T] of draws u (n, L, J) with mean 0; their shape is (n, J, J)."""
     return np.swapaxes(draws, 1, 2) @ draws / draws.shape[1]
 
 

@@ -83,7 +83,7 @@ SIGMA = positive("sigma", r"\sigma")
 
 
 def over_plane(theta, z, sigma):
-    """Return f(z, theta), (n, 1, 2), and the nodes x around f, (n, 361, 2)."""
+    """Return two arrays: f(z, theta) with the shape (n, 1, 2), and the nodes x around f with the shape (n, 361, 2)."""
     f = np.tanh(theta * z)[:, None]
     return f, f + need_positive("sigma", sigma)[:, None] * PLANE
 

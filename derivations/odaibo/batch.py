@@ -1,7 +1,7 @@
-"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": a batch, (42) to (44), and the "Conclusion".
+"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": a batch, equations (42) to (44), and the "Conclusion".
 
-The model is that of loss.py, with a batch of three data and a linear encoder. The page maximises G of (42), which depends
-on the drawn noise. So each side of the corrected forms of (42) and (43) is a pair: the mean and the variance of G over the
+The model is that of loss.py, with a batch of three data and a linear encoder. The source maximises G of (42). G depends on
+the drawn noise. So each side of the corrected forms of (42) and (43) is a pair: the mean and the variance of G over the
 noise.
 """
 

@@ -1,4 +1,4 @@
-"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": "Abstract" and "Bayes Theorem", (1) to (5)."""
+"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": "Abstract" and "Bayes Theorem", equations (1) to (5)."""
 
 from dataclasses import replace
 

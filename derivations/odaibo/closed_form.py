@@ -121,7 +121,7 @@ def _(z, mu_p, sigma_p):
 
 @eq_29.tied("minivae.gaussian.log_standard_normal")
 def _(z, mu_p, sigma_p):
-    return exp(log_standard_normal((z - mu_p) / sigma_p))[:, None] / sigma_p    # (z - mu_p) / sigma_p is N(0, 1)
+    return exp(log_standard_normal((z - mu_p) / sigma_p))[:, None] / sigma_p    # u = (z - mu_p) / sigma_p, dz = sigma_p du
 
 
 @equation(

@@ -1,4 +1,4 @@
-"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": "Kullback-Leibler Divergence", (6) to (16).
+"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": "Kullback-Leibler Divergence", equations (6) to (16).
 
 x has finitely many values, so integrals over x are exact sums. `kl` computes logarithms by quadrature, so it is an
 independent check of formulas with log. `Zero(1, side)` marks a side that can be near 0, such as the divergence of two
@@ -91,7 +91,7 @@ def eq_6(p):
 
 @equation(
     "odaibo.7", "l.56 (7)", r"I_q(x) = -\log q(x)", (chance("q", "q(x)", (0.5, 0.2, 0.8)),),
-    says="This is the information content of an event under q.",
+    says="I_q(x) is the information content of the event x under q.",
 )  # fmt: skip
 def eq_7(q):
     q = need_above_zero("q(x)", q)
@@ -102,7 +102,7 @@ def eq_7(q):
     "odaibo.8", "l.61 (8)",
     r"\Delta I = I_p - I_q = -\log p(x) + \log q(x) = \log\left(\frac{q(x)}{p(x)}\right)",
     (chance("q", "q(x)"), chance("p", "p(x)", (0.9, 0.25, 0.5))),
-    says="This is the difference between the information content of an event under p and under q.",
+    says="Delta I is the difference between the information contents of the event x under p and under q.",
 )  # fmt: skip
 def eq_8(q, p):
     q, p = need_above_zero("q(x)", q), need_above_zero("p(x)", p)

@@ -1,4 +1,4 @@
-"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": "Closed form VAE Loss", (41), for one datum.
+"""Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": "Closed form VAE Loss", equation (41), for one datum.
 
 The model is linear: x_i = w z + s eps is one number, and z has two coordinates. So we know log p(x_i), p(z|x_i), and the
 bound that (41) should equal. Expectations over noise are exact sums over quadrature nodes. The source draws L samples; the

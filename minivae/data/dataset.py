@@ -169,7 +169,7 @@ def hold_out(x: NDArray, y: NDArray | None) -> tuple:
         rank[order] = np.arange(len(y)) - np.repeat(first, sizes)
     held = rank % 5 == 4
     if y is not None and len(x) and not held.any():
-        largest = f"the largest of {len(sizes)} has {max(sizes)}"
+        largest = f"the largest class has {max(sizes)} (number of classes: {len(sizes)})"
         raise ValueError(f"a class of at least 5 rows is needed to hold some out; {largest}. Are these classes?")
     if not held.any():
         raise ValueError(f"at least 5 rows are needed to hold some out; got {len(x)}. Give more rows.")

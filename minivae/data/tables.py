@@ -194,7 +194,7 @@ def label_column(label: str | int | None, names: tuple[str, ...], width: int) ->
 
 
 def listed(names: tuple[str, ...] | list[str]) -> str:
-    """Return the names as text. From more than MOST_NAMED names, take the first ones, "..." and the last one."""
+    """Return the names as text. If there are more than MOST_NAMED, show the first ones, "..." and the last one."""
     names = [name or "(no name)" for name in names]
     return ", ".join(names if len(names) <= MOST_NAMED else [*names[: MOST_NAMED - 1], "...", names[-1]])
 

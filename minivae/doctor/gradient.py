@@ -195,7 +195,7 @@ def sizes_of(call: Call, params: Any, given: Mapping) -> tuple[int, int] | None:
 
 
 def measure_model(call: Call, params: Any, features: int, latent: int, rng: np.random.Generator) -> list[Finding]:
-    """Compare the gradient that loss_and_gradient returns with finite differences of the loss that it returns.
+    """Compare the two results of loss_and_gradient: the gradient must agree with finite differences of the loss.
 
     The comparison is made at params plus random numbers.
     """

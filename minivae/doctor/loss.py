@@ -179,7 +179,7 @@ def at_two_sizes(found: Mapping, part: str, term: str) -> tuple[float, float]:
 
 
 def found_outside(result: Measured, part: str, rng: np.random.Generator) -> Finding:
-    """Return the finding about a part that is not a sum of known terms."""
+    """Return the finding about a part of the loss ("cost" or "kl") that is not a sum of known terms."""
     target, search = result.target, special.residual if part == "cost" else special.bent
     if found := search(target, result.sizes, rng):
         return found

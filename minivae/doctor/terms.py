@@ -148,9 +148,9 @@ def fit(values: NDArray, terms: Mapping[str, NDArray], single: bool, first: Iter
     """Return the first fit that is exact up to rounding, or None.
 
     If all values are equal, the fit is a constant. Otherwise a fit uses a tuple of terms. A tuple in `first` is skipped if
-    one of its terms is not in `terms`. The first tuple in `first` is tried before all others. This fit is accepted only if
-    each coefficient is larger than its error. Then all tuples are tried from short to long; of each length, the tuples in
-    `first` are tried before the others. A tuple that is not in `first` has at most `most` terms.
+    one of its terms is not in `terms`. The first tuple in `first` is tried before all others. The fit of this tuple is
+    accepted only if each coefficient is larger than its error. Then all tuples are tried from short to long; of each
+    length, the tuples in `first` are tried before the others. A tuple that is not in `first` has at most `most` terms.
     """
     enough = noise(values, single)
     if not np.isfinite(values).all():

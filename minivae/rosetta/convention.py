@@ -139,7 +139,7 @@ def translate(convention: Convention) -> Translation:
     elbo = None
     if convention.kl_weight and convention.has_fixed_sigma:
         elbo = read(convention, implied_sigma(convention))
-        elbo = elbo._replace(beta=1.0, factor=convention.kl_weight * convention.on_latents)     # exact values: `read` rounds
+        elbo = elbo._replace(beta=1.0, factor=convention.kl_weight * convention.on_latents)     # `read` rounds these values
     if math.isclose(reading.beta, 1, rel_tol=1e-12):
         bound, elbo = "elbo", reading._replace(beta=1.0)
     elif elbo is not None:

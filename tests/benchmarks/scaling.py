@@ -21,7 +21,7 @@ The lines below each table show the exponent p that is fitted to several rows (t
 least squares), the range of the fit, the bound (the largest accepted p) and the theory. The fit uses only rows in which
 constant costs (function calls, Adam, layers that do not grow) are less than half of the total. In these rows, constant
 costs make the fitted p a little smaller. In the table `depth`, costs that do not depend on the depth are large in every
-row. Therefore the fit uses the differences of its rows from its first row: the theory and every exponent p of this table
+row. Therefore the fit uses each row minus the first row of the table: the theory and every exponent p of this table
 describe `value(n) - value(first)` as a power of `n - first`.
 
 The exit code is 1 if a fitted exponent p is above its bound or cannot be computed. Every bound is a little larger than the

@@ -9,9 +9,9 @@ in a temporary directory. Then it runs once in each round. The table has the med
 Wall clock includes the time in which other programs use the cores; CPU (user and system time of all processes) does not.
 A command whose median of the wall clock is above its target is reported on stderr, and the exit code is 1.
 
-The column "where" shows which parts of a command need the CPU. For it, the command runs once more, and the CPU seconds of
-the functions in `parts` are measured. "imports" is the import of the modules of these functions, with NumPy. "other
-processes" are processes that the command starts: `train` starts one, which computes the bounds and draws the model's
+The column "where" shows which parts of a command need the CPU. To measure the CPU seconds of the
+functions in `parts`, the command runs once more. "imports" is the import of the modules of these functions, with NumPy.
+"other processes" are processes that the command starts: `train` starts one, which computes the bounds and draws the model's
 figures. "rest" is everything else, such as the start of Python.
 """
 

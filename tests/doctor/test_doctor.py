@@ -82,7 +82,7 @@ def test_every_museum_exhibit_has_a_recorded_verdict():
 @pytest.mark.parametrize("name", [*VISIBLE, *(name for name in INVISIBLE if INVISIBLE[name] != OUTSIDE)])
 def test_museum_exhibit_gets_exactly_its_recorded_findings(name):
     bug = find(name)
-    unchanged = {"beta"} if "beta" in bug.settings else set()            # found in the unchanged model, too
+    unchanged = {"beta"} if "beta" in bug.settings else set()            # reported for the unchanged model, too
     assert keys_of(examine(**museum.callables(bug.changes, **bug.settings))) == VISIBLE.get(name, set()) | unchanged
 
 
@@ -209,7 +209,7 @@ def one_latent(functions):
         @functools.wraps(f)
         def g(m, v, *rest):
             if m.shape[1] != 1:
-                raise ValueError("one latent dimension")
+                raise ValueError("needs one latent dimension")
             return f(m, v, *rest)
 
         return g
@@ -219,7 +219,7 @@ def one_latent(functions):
 
 def thousand_rows(m, v):
     if len(m) != 1000:
-        raise ValueError("1,000 rows")
+        raise ValueError("needs 1,000 rows")
     return fresh.kl_rows(m, v)
 
 

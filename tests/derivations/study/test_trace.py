@@ -1,4 +1,4 @@
-"""`derivations trace` shows every line of a training step that computes a number.
+"""`derivations trace` shows every line of code that computes a number in a training step.
 
 The command computes the gradient of the step in four ways. The four gradients agree, unless the gradient by hand is wrong.
 """
