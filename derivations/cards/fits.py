@@ -116,7 +116,7 @@ def reverse_slopes(apart: NDArray, mu: NDArray, sigma: NDArray) -> tuple[NDArray
     d/dmu = E[s],   d/dlog_sigma = E[s sigma eps] - 1.   Each row of the Hessian is the gradient of one slope.
     """
     apart, mu, sigma = with_nodes(apart, mu, sigma)
-    d_z = sigma * NODES                                     # dz / dlog_sigma. dz / dmu is 1
+    d_z = sigma * NODES                                     # d_z = dz / dlog_sigma; dz / dmu = 1 is left out
     t = np.tanh(apart * (mu + d_z))
     s, d_s = mu + d_z - apart * t, 1 - apart**2 * (1 - t * t)
     mean = lambda f: f @ WEIGHTS  # noqa: E731

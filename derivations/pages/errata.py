@@ -138,7 +138,7 @@ def table(found: list[Erratum], heads: tuple[str, ...]) -> str:
 
 
 def cells(erratum: Erratum) -> tuple[str, ...]:
-    """Return the cells of one erratum. A printed formula has an empty cell under "read here as"."""
+    """Return the cells of one erratum. If the formula is printed in the source, the cell "read here as" is empty."""
     entry, row = erratum.entry, erratum.row
     places = "; ".join(f"`{judgement.row.id}` {entry.ref}" for entry, judgement in erratum.rows)
     formula = code(statement(entry, row))

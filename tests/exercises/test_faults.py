@@ -312,7 +312,7 @@ def test_exception_is_reported_with_its_line_and_array_shapes(tmp_path):
     assert "+ affine_backward, d_weight" in text and ". affine_backward, d_bias\n      uses d_x, which failed" in text
 
 
-def test_verdict_contains_only_names_of_the_learners_file():
+def test_verdict_mentions_only_variables_of_the_learners_code():
     source = "def log_sum_exp(a, axis=0):\n    c = a.max(axis, keepdims=True)\n" \
              "    return np.log(np.exp(a - c).sum(axis)) + axis"
     text = printed_lines(4, source)

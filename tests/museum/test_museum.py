@@ -287,7 +287,7 @@ def trained_once(monkeypatch):
 
 
 @pytest.mark.slow
-def test_museum_prints_change_and_numbers_and_noticing_checks_of_an_exhibit(capsys, trained_once):
+def test_museum_prints_changed_lines_numbers_and_checks_of_an_exhibit(capsys, trained_once):
     code, out, _ = printed(capsys, "minus-one-once", "--epochs", "1", "--seed", "3")
     assert code == 0
     change = "  +     return (squares - 1 +"
