@@ -208,7 +208,7 @@ def same_cause(judged: list[Finding], found: Sequence[Finding]) -> list[Finding]
 def judge(part: Part, seed: int, done: Sequence[dict], learner: Learner) -> list[Finding]:
     """Return the findings about a part: its results, some intermediate values, and lines that fail or are still blank.
 
-    If the arrays cannot be compared, return one finding with the reason. If the reason is an error, and some lines are
+    If the results cannot be judged, return one finding with the reason. If the reason is an error, and some lines are
     still blank, add a finding about the blank lines.
     """
     def one(status, *words, array=""):
