@@ -1,7 +1,7 @@
 """The command `minivae`. Results go to stdout, progress and messages to stderr.
 
 Exit codes: 0 success, 1 a check failed, 2 wrong usage or bad input, 130 interrupted, 143 terminated.
-If `train` is interrupted, it saves its state. If `sweep` is interrupted, it saves its finished trainings.
+If `train` is interrupted, it saves its state. If `sweep` is interrupted, it saves the results so far.
 Modules that import NumPy are imported when a command runs: `--help` needs neither NumPy nor matplotlib.
 """
 

@@ -26,7 +26,8 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     add("--label", metavar="COLUMN", help=label)
     delimiter = "separator of a text file: a character, tab or space (default: comma; tab for .tsv)"
     add("--delimiter", metavar="CHAR", help=delimiter)
-    add("--image", metavar="HxW", help="shape of a row as a picture, such as 28x28 (default: the shape in the file, if any)")
+    image = "shape of a row as a picture, such as 28x28 (default: as in the file; n x n for n*n bytes or grey levels)"
+    add("--image", metavar="HxW", help=image)
     transpose = "exchange rows and columns of every picture, as the files of EMNIST need it"
     add("--transpose", action="store_true", default=None, help=transpose)
     trials = "the data are counts 0..N, for the binomial likelihood; other likelihoods divide them by N"

@@ -24,8 +24,8 @@ def measure(vae, data, bounds: Future | None) -> tuple[dict, Evidence | None]:
     """Return the means of the bounds and of the exact log p(x), in nats, and the Evidence of the held-out rows.
 
     Another process computes the bounds while this function computes the exact log p(x). `bounds` is `None` for a model
-    without noise, because such a model has no q(z|x). In the results, a number that does not exist is
-    `None`. Only the key `reconstruction_se` is left out instead.
+    without noise, because such a model has no q(z|x). In the results, a number that does not exist is `None`. But
+    without noise, the results do not have the key `reconstruction_se`.
     """
     evidence = None
     names = ("reconstruction", "kl", "elbo", "elbo_se", "iw_bound", "iw_bound_se", "log_px", "log_px_error", "gap")

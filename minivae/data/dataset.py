@@ -103,11 +103,12 @@ class Dataset:
         return replace(self, trials=None, **divided)
 
     def binarized(self) -> "Dataset":
-        """Return data with only zeros and ones, in mini-batches and held-out rows. Each fraction is the probability of a 1.
+        """Return a data set with zeros and ones: `take` draws them for each mini-batch; the held-out rows contain them.
 
-        Counts and grey levels are first converted to fractions. Every mini-batch is drawn anew: this is dynamic
-        binarisation (Burda, Grosse and Salakhutdinov 2016). Held-out rows are drawn once. Every run draws them with the
-        same seed, so that results can be compared. Raises ValueError if a number is not between 0 and 1.
+        Counts and grey levels are first converted to fractions. Each fraction is the probability of a 1. Every mini-batch
+        is drawn anew: this is dynamic binarisation (Burda, Grosse and Salakhutdinov 2016). Held-out rows are drawn once.
+        Every run draws the held-out rows with the same seed, so that results can be compared. Raises ValueError if a
+        fraction is not between 0 and 1.
         """
         data = self.as_fractions()
         for x in (data.train_x if isinstance(data.train_x, np.ndarray) else data.train_x[:1], data.test_x):
@@ -116,7 +117,7 @@ class Dataset:
         return replace(data, binarize=True, test_x=draw_binary(data.test_x, np.random.default_rng(0)))
 
     def take(self, rows: NDArray | slice, rng: np.random.Generator) -> NDArray:
-        """Return the training rows `rows`, (B, D). With `binarize`, draw zeros and ones: the rows are probabilities of 1."""
+        """Return the training rows `rows`, (B, D). With `binarize`, draw a 0 or a 1 for each probability in them."""
         if not self.binarize:
             return self.train_x[rows]
         return self.train_x.draw(rows, rng) if isinstance(self.train_x, Grey) else draw_binary(self.train_x[rows], rng)

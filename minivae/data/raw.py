@@ -1,4 +1,4 @@
-"""Stored arrays (`Raw`) and the user's settings (`Reading`). The module `meaning` makes a data set from them."""
+"""Stored arrays (`Raw`) and the user's settings (`Reading`). The module `meaning` makes a data set from both."""
 
 import re
 import shlex

@@ -127,10 +127,10 @@ def is_zero(result: Measured) -> bool:
 
 
 def explained(result: Measured, of_kl: str, of_cost: str) -> list[Finding]:
-    """Return findings about an additive constant, the sum of one part from the KL and one part from the cost.
+    """Return findings about an additive constant. One part of the constant comes from the KL, the other from the cost.
 
-    `of_kl` names the part from the KL: "right", "dropped" or "none". `of_cost` names the part from the cost: "none" or a
-    name in `normalisers`.
+    `of_kl` describes the -1 in the KL: "right", "dropped", or "none" for a function without a KL. `of_cost` names the part
+    from the cost: "none" or a name in `normalisers`.
     """
     out, name, constant = [], result.target.call.name, result.found[""][1].constant
     if of_kl == "dropped":

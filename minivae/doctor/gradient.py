@@ -57,8 +57,8 @@ def measure(loss: Call, call: Call, rng: np.random.Generator, known: tuple) -> l
         given, whole = by_name(call.raw(*arguments.values()), arguments), {}
         for name in given:
             if arguments[name].size > 400:
-                raise Failed(f"gradient of {name}: more than 400 entries. Do not set `features` or `latent` in the "
-                             "file, and write a loss that works for any size.")
+                raise Failed(f"gradient of {name}: more than 400 entries. Do not set `features`, `latent` or `batch` in "
+                             "the file, and write a loss that works for any size.")
 
             def f(moved, name=name, arguments=arguments):
                 return loss.whole(*(arguments | {name: moved}).values()).mean()

@@ -80,7 +80,7 @@ class KnownKL(Known):
     """
 
     reading: Reading | None = None
-    constant: float = -0.5                                  # constant per row and latent dimension, if the weight is 1
+    constant: float = -0.5                                  # for a KL of weight 1: constant per row and latent dimension
     variant: Variant | None = None                          # the two explanations of this KL, if there are two
 
     @property

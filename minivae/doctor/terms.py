@@ -149,8 +149,9 @@ def fit(values: NDArray, terms: Mapping[str, NDArray], single: bool, first: Iter
 
     If all values are equal, the fit is a constant. Otherwise a fit uses a tuple of terms. A tuple in `first` is skipped if
     one of its terms is not in `terms`. The first tuple in `first` is tried before all others. The fit of this tuple is
-    accepted only if each coefficient is larger than its error. Then all tuples are tried from short to long; of each
-    length, the tuples in `first` are tried before the others. A tuple that is not in `first` has at most `most` terms.
+    accepted only if the absolute value of each coefficient is larger than its error. Then all tuples are tried from short
+    to long; of each length, the tuples in `first` are tried before the others. A tuple that is not in `first` has at most
+    `most` terms.
     """
     enough = noise(values, single)
     if not np.isfinite(values).all():

@@ -12,7 +12,7 @@ from minivae.evidence.sums import Moments, draws_at_once, error_of_log_mean, in_
 from minivae.gaussian import kl_standard_normal, log_normal, log_standard_normal, reparameterize
 from minivae.vae import VAE
 
-ENOUGH = 10                                                 # for k > 1, a standard error needs at least this many blocks
+ENOUGH = 10                                                 # for k > 1, `_Blocks.error` compares at least this many blocks
 
 
 class Bounds(NamedTuple):

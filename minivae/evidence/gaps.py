@@ -31,9 +31,9 @@ LIGHT = 1e-7                                                # the descents drop 
 
 
 class Gap(NamedTuple):
-    """The gap log p(x) - ELBO and its parts in nats, and the best diagonal Gaussian for each data point (one of N)."""
+    """The gap log p(x) - ELBO, its parts in nats, and the best diagonal Gaussian: all for each of N data points."""
 
-    log_px: NDArray             # (N,), like all fields without a shape
+    log_px: NDArray             # (N,); the six fields below have the same shape
     elbo: NDArray               # ELBO of the encoder's q(z|x)
     kl: NDArray                 # KL( q(z|x) || p(z|x) ) = log_px - elbo, but computed as a separate integral
     best_elbo: NDArray          # ELBO of the best diagonal Gaussian for this data point

@@ -147,7 +147,7 @@ def _near_on_first_grid(vae, x, low, spacing, shape, depth):
 
 
 def _strides(shape):
-    """Return, for each axis, a step in the flattened grid: the difference of the indices of two neighbours on this axis."""
+    """Return, for each axis, the distance between two neighbours on this axis in the flattened grid, in entries."""
     return [int(np.prod(shape[axis + 1 :])) for axis in range(len(shape))]
 
 

@@ -20,7 +20,7 @@ from minivae.exercises.variants import Variant, variants
 
 
 class Finding(NamedTuple):
-    """A status ("right", "wrong", "error", "not started") of an array or a whole function, and sentences for the learner."""
+    """A status ("right", "wrong", "error", "not started") of an array, function or file, and sentences for the learner."""
 
     function: str
     array: str

@@ -167,7 +167,7 @@ def arguments_of(piece: Piece, node: ast.FunctionDef) -> Sequence[str]:
 def blanked(node: ast.stmt, keep: Sequence[str]) -> str:
     """Return the statement with `...` in place of each expression; returned names stay.
 
-    If the statement assigns names in `keep`, return "", because the learner's function then has the original line.
+    If the statement assigns names in `keep`, return "". Then `blank` shows the original line to the learner.
     """
     if isinstance(node, ast.Return):
         parts = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]

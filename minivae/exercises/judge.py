@@ -149,7 +149,7 @@ def same_bytes(one: Any, other: Callable) -> bool:
 
 
 def calls_of(exercise: Exercise, seed: int) -> list[dict]:
-    """Return two equal calls for each draw, because their results must agree; then the calls for central differences."""
+    """Return two equal calls for each draw of the inputs (their results must agree), then those for central differences."""
     calls = [{"function": part.piece.function, "how": part.how, "arguments": arguments, "steps": part.steps()}
              for part in exercise.parts for _, arguments in part.draws(seed) for _ in range(2)]  # fmt: skip
     return calls + slopes(exercise, seed)
@@ -208,7 +208,8 @@ def same_cause(judged: list[Finding], found: Sequence[Finding]) -> list[Finding]
 def judge(part: Part, seed: int, done: Sequence[dict], learner: Learner) -> list[Finding]:
     """Return the findings about a part: its results, some intermediate values, and lines that fail or are still blank.
 
-    If no array can be compared, return only a finding with the reason; after an error, also one about the blank lines.
+    If the results cannot be judged, return one finding with the reason. If the reason is an error, and some lines are
+    still blank, add a finding about the blank lines.
     """
     def one(status, *words, array=""):
         return Finding(part.title, array, status, words)

@@ -1,6 +1,7 @@
 """The program in a submission's process: it executes one file, calls its functions, and writes the results.
 
-No correct result, no wrong version and no verdict enters this process. Calls and results are lines of JSON: no pickles.
+The judge sends only calls to this process: no correct result and no verdict. Only the bonus needs wrong versions: a call
+of the learner's check contains names of bugs. Calls and results are lines of JSON: no pickles.
 """
 
 import ast

@@ -171,6 +171,6 @@ def unpacked(found: dict) -> NDArray:
 
 
 def content_of(page: str) -> dict:
-    """Return the dict in the HTML text that `build` returned: the result of `content`, with the keys "title" and "step"."""
+    """Return the dict that `build` has written into the HTML text: the dict of `content`, plus "title" and "step"."""
     start = page.index('<script type="application/json" id="content">')
     return json.loads(page[page.index(">", start) + 1 : page.index("</script>", start)])
