@@ -95,7 +95,7 @@ def optimal_log_sigma(x: NDArray, mean: NDArray) -> NDArray:
         remedy = "Give sigma a number: where the fit is perfect, the likelihood has no maximum."
         refuse("sigma", "above zero to be optimal", "a mean squared error of 0", remedy)
     log_sigma = np.log(top) + np.log(squared_error(x, mean, top).mean() / x.shape[-1]) / 2
-    return log_sigma.astype(mean.dtype)                     # NumPy 1: a float32 scalar divided by an int is a float64
+    return log_sigma.astype(mean.dtype)                     # in NumPy 1, float32 scalar / int is float64: cast it back
 
 
 class Likelihood:

@@ -150,7 +150,7 @@ def close_kl(q, p):
     """Return KL(q || p) as `E_q[d - log(1 + d)]`, where d = p/q - 1. No term is negative, so no digits cancel."""
     need_pmf("q", q), need_pmf("p", p)
     d = (p - q) / np.where(q > 0, q, 1)
-    # As q goes to 0, q d = p - q goes to p, and q log(1 + d) goes to 0. So the term for q = 0 is p.
+    # The term is q d - q log(1 + d), and q d is p - q. If q goes to 0, q log(1 + d) also goes to 0, and p is left.
     return total(np.where(q > 0, q * (d - log1p(d)), p))
 
 

@@ -146,7 +146,7 @@ def encoder(W, variance):
 
 def mean_elbo(x, b, W, log_s, A, log_sd):
     """Return the ELBO, averaged over the data. q is N(A (x - b), exp(2 log_sd))."""
-    eps, weights = noise(2)                                 # means over eps are exact for quadratic functions
+    eps, weights = noise(2)                                 # exact means: log p and log q are quadratic in eps
     mu, sd = ((x - b) @ t(A))[:, :, None], exp(log_sd)[:, None, None]
     z = mu + sd * eps                                                       # (n, N, K, d)
     out = b[:, :, None] + z @ t(W)[:, None]                 # (n, N, K, D)
@@ -265,8 +265,8 @@ FIXED = positive("s", r"\sigma", simple=(1, 2))
     r"\sigma^2 + \mathrm{argmax}_{w^2}\,E_x[\log p_w(x)] = \sigma^2 + \max(\lambda - \sigma^2, 0) ="
     r" \sigma^2\exp\left(2E_x\left[D_{KL}(p_w(z|x)\Vert p(z))\right]\right),"
     r"\quad (x = wz + \sigma\epsilon,\; \lambda = E_x[x^2])", (LAM, FIXED),
-    says="The noise variance sigma^2 is fixed, and w on the last side is the best w. The number x is one coordinate of "
-    "the data. If its variance lambda is below sigma^2, the best w and the KL are 0.",
+    says="The number x is one coordinate of the data, with mean 0 and variance lambda. The noise variance sigma^2 is fixed. On the "
+    "last side, w has its best value. If lambda is below sigma^2, the best w and the KL are 0.",
 )  # fmt: skip
 def eq_36(lam, s):
     s2 = need_positive("s", s) ** 2

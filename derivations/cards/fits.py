@@ -130,8 +130,8 @@ def fit_reverse(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
     """Minimise KL(q || p) by descent from q = N(start, 1). Return mu and sigma at the minimum.
 
     From start = `apart`, descent finds the minimum near the mode z = `apart` of p, if KL(q || p) has a minimum there. From
-    start = 0, descent finds the minimum in the middle if a <= 8; for larger a, the points of NODES are too far apart. Raise
-    ValueError if descent finds no minimum.
+    start = 0, descent finds the minimum in the middle if a <= 8. For larger a, it may fail, because the points of NODES are
+    too far apart to compute the slopes of KL(q || p). Raise ValueError if descent finds no minimum.
     """
     apart, start = np.broadcast_arrays(np.asarray(apart, float), np.asarray(start, float))
     each, which = np.unique(np.stack([apart.ravel(), start.ravel()], axis=-1), axis=0, return_inverse=True)

@@ -226,7 +226,7 @@ def law_and_sign(t, z):
     r" E_\epsilon\left[(e^{t\cdot z},\; \epsilon\odot z)\right] ="
     r" \left(e^{t\cdot\mu + t\cdot\mathrm{diag}(\sigma^2)t/2},\; \sigma\right)", (T, MUS, SIGMAS),
     says="If eps is from N(0, I), z has the distribution N(mu, diag(sigma^2)), because E[exp(t . z)] for all t determines "
-    "the distribution of z. With -sigma in place of sigma, z has the same distribution, but E[eps z] = sigma changes sign.",
+    "the distribution of z. With -sigma in place of sigma, z has the same distribution, but E[eps z] is -sigma, not sigma.",
 )  # fmt: skip
 def card_29(t, mu, sigma):
     need_same_shape(t=t, mu=mu, sigma=need_positive("sigma", sigma))

@@ -118,7 +118,7 @@ def functions_run() -> dict[tuple[str, int], set[str]]:
 
 @functools.cache
 def computed() -> dict[str, Computed]:
-    """Return {id: computed sides} for all entries with ties. It is cached, for all comparisons with copies of minivae."""
+    """Return {id: computed sides} for all entries with ties. All comparisons with copies of minivae use the cached sides."""
     return {entry.id: stated(entry) for entry in ledger.entries() if entry.ties}
 
 

@@ -88,7 +88,7 @@ def mean_nll(W, x, mu, sigma):
 def best_sigma(W, x, mu, sigma, a):
     D = x.shape[-1]
     at_mean = total((x - decoded(W, mu)) ** 2)                                  # (n, N, 1)   squared error if z = mu
-    spread = total((a[..., None] * sigma) ** 2 * (W**2).sum(axis=1)[:, None])   # sum of the variances of W z; 0 if a = 0
+    spread = total((a[..., None] * sigma) ** 2 * (W**2).sum(axis=1)[:, None])   # variances of W z, summed; a = 0 omits them
     v = need_above_zero("the MSE", (at_mean + spread).mean(axis=1) / D)
     nll_of = mean_nll(W, x, mu, sigma)
     t = lowest(nll_of)

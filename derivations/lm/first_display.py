@@ -1,7 +1,7 @@
 """LM, "Variational AutoEncoder": from the beginning to the first displayed formula.
 
 There are two models: tables p(x, z), for which integrals over z are sums, and x = w z + s eps. A side in square brackets is
-our addition. In lm.4, this side is the left side of line 1, which the page does not repeat.
+our addition. In lm.4, this side is ln p(x): the page prints ln p(x) in line 1, but not again in line 2.
 """
 
 from dataclasses import replace

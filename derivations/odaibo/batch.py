@@ -1,8 +1,8 @@
 """Odaibo, "Tutorial: Deriving the Standard VAE Loss Function": a batch, equations (42) to (44), and the "Conclusion".
 
-The model is that of loss.py, with a batch of three data and a linear encoder. The source maximises G of (42). G depends on
-the drawn noise. So each side of the corrected forms of (42) and (43) is a pair: the mean and the variance of G over the
-noise.
+The model is that of loss.py, with a batch of three data and an encoder with one layer. The objective of the source is G of
+(42). The corrected G depends on the drawn noise. So each side of the corrected forms of (42) and (43) is a pair: the mean
+and the variance of G, or of -G, over the noise.
 """
 
 import itertools

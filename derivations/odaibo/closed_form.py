@@ -121,7 +121,7 @@ def _(z, mu_p, sigma_p):
 
 @eq_29.tied("minivae.gaussian.log_standard_normal")
 def _(z, mu_p, sigma_p):
-    return exp(log_standard_normal((z - mu_p) / sigma_p))[:, None] / sigma_p    # u = (z - mu_p) / sigma_p, dz = sigma_p du
+    return exp(log_standard_normal((z - mu_p) / sigma_p))[:, None] / sigma_p  # u = (z - mu_p) / sigma_p; p(z) = p(u) du/dz
 
 
 @equation(

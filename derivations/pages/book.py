@@ -172,7 +172,7 @@ def errata_chapter(found: list[Erratum], name: str) -> list[Html]:
 def erratum(one: Erratum) -> Html:
     """Return a fault as HTML: ids of its rows, verdict, claim of the source, printed form, reason, example, form that holds.
 
-    The example is a point at which the printed form fails.
+    The example is a point at which the printed form fails. If letters are undefined, a sentence names these letters instead.
     """
     entry, row, ids = one.entry, one.row, listed(link(judgement.row.id) for _, judgement in one.rows)
     said = [tag("p", prose(row.claim))] if row.claim else []

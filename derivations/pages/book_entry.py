@@ -1,4 +1,8 @@
-"""One entry in the book. Its left column has formula, verdict, meaning, numbers, fault and figure; the right one, code."""
+"""Articles of the book: one for each entry of the ledger, and one for each function of minivae's mathematics.
+
+The head of an entry has the verdicts. The left column has the formula with its numbers, the meaning, the assumption, the
+faults and the figure. The right column has the code.
+"""
 
 import re
 from collections.abc import Callable

@@ -64,7 +64,7 @@ def number_texts(sides: Iterable[np.ndarray]) -> list[str]:
 
 
 def numbers_in_line(latex: str, sides: list[np.ndarray]) -> str:
-    """Return the numbers of all sides with the relations of the formula. For a false formula: 0.5 = 0.25."""
+    """Return the numbers of all sides with the relations of the formula, such as "0.5 = 0.25" for a false formula."""
     relations, texts = [unicode(relation) for relation, _ in latex_sides(latex)], number_texts(sides)
     if len(texts) != len(relations):                        # the formula has more or fewer sides than values
         return "   ".join(texts)

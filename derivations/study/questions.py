@@ -68,7 +68,7 @@ def why_the_sum() -> Answer:
     """Compute the variance of the best q(z|x) for a loss with the mean of the KLs of all dimensions. A VAE has the sum."""
     w, s, x = 1.0, 0.5, 1.0
     rows = []
-    for d in (1, 2, 10, 50):                                # the best q minimises KL - d E_q[log p(x|z)]
+    for d in (1, 2, 10, 50):                                # in each dimension, the loss times d is KL - d E_q[log p(x|z)]
         _, sigma = linear_posterior(np.array(w), s * np.sqrt(1 / d), np.array(x))
         rows.append((d, 1 / d, float(sigma) ** 2, float(linear_posterior(np.array(w), np.array(s), np.array(x))[1]) ** 2))
     return Answer(

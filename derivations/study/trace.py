@@ -240,9 +240,9 @@ def training_step(given: Problem) -> tuple[list[Line], list[Line]]:
 def step_text(lines: Iterable[Line], width: int, named: tuple = ()) -> Iterator[str]:
     """Yield the text for each line of code: a heading, the trace of the called functions, and the computed numbers.
 
-    A line without a step number is skipped if neither the line nor a function that it calls computes a number. For the
-    lines of a called function, `named` has the numbers that the calling line assigns. The text shows these numbers below
-    the calling line, and not a second time at the `return` of the called function.
+    A line without a step number is skipped if neither the line nor a function that it calls computes a number. If `lines`
+    are the lines of a called function, `named` has the numbers that the calling line assigns. The text shows these numbers
+    below the calling line, and not a second time at the `return` of the called function.
     """
     for line in lines:
         above = (*line.made.values(), *(named if line.source.startswith("return") else ()))

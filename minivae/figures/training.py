@@ -269,9 +269,10 @@ def rate_distortion(points: Sequence, swept: str) -> Drawn:
 
 
 def draw_rates(axes: Axes, points: Sequence, names: Sequence[str], swept: str) -> None:
-    """Draw a point (rate, distortion) for each model, and a dashed line: all points with the ELBO of the best model.
+    """Draw a point (rate, distortion) for each model. All points on the dashed line have the ELBO of the best model.
 
-    If beta was swept, draw a ring around the point of the model with beta = 1.
+    A grey line joins the points of the models, in the order of their rates. If beta was swept, draw a ring around the point
+    of the model with beta = 1.
     """
     rate, distortion = np.array([[point.rate, point.distortion] for point in points]).T
     order = np.argsort(rate, kind="stable")

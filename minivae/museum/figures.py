@@ -21,7 +21,7 @@ def matrix(found: dict[str, dict[str, str | None]]) -> Drawn:
     """Draw a table of bugs and layers of checks.
 
     Each row is a bug, each column is a layer. A disc means that this layer and other layers notice the bug. A diamond means
-    that only this layer notices the bug.
+    that only this layer notices the bug. Below the table, two lines count the bugs and the diamonds in each column.
     """
     names, alone = list(layers()), tour.alone(found)
     counts = {name: sum(bool(messages[name]) for messages in found.values()) for name in names}

@@ -26,7 +26,7 @@ from minivae.vae import VAE
 EPOCHS, DRAWS, WEIGHTS = 40, 20, 100
 QUADRATURE = 0.01, 1 << 11                                  # tolerance and finest grid of exact_log_px
 CLEAR = 0.3                                                 # differences up to this number of nats may be random errors
-SEVERAL = {0: 4}                                            # {seed: layers of checks that must notice the bug}; see `blind`
+SEVERAL = {0: 4}                                            # {seed: number of layers that must notice the bug}; see `blind`
 OF_MODEL = ("beta", "estimator", "objective")
 
 

@@ -7,7 +7,7 @@
 
 A mean over features or latent dimensions is a sum with the weight 1/D or 1/J, so the choice of sum or mean changes beta. If
 the cost is a squared error, the loss determines only the product beta sigma^2. So you may choose sigma, and beta follows
-from your choice. For exactly one sigma, beta is 1.
+from your choice. If v > 0, beta is 1 for exactly one sigma.
 """
 
 import math
@@ -139,7 +139,8 @@ def translate(convention: Convention) -> Translation:
     elbo = None
     if convention.kl_weight and convention.has_fixed_sigma:
         elbo = read(convention, implied_sigma(convention))
-        elbo = elbo._replace(beta=1.0, factor=convention.kl_weight * convention.on_latents)     # `read` rounds these values
+        # Replace the beta and the factor that `read` computes: they contain rounding errors of sigma.
+        elbo = elbo._replace(beta=1.0, factor=convention.kl_weight * convention.on_latents)
     if math.isclose(reading.beta, 1, rel_tol=1e-12):
         bound, elbo = "elbo", reading._replace(beta=1.0)
     elif elbo is not None:

@@ -1,4 +1,4 @@
-"""Exhibits with a bug in the data: in the choice of the held-out rows, or in the labels."""
+"""Exhibits with a bug in the data: in the choice of the training or held-out rows, or in the labels."""
 
 from minivae.museum.exhibits import Bug
 from minivae.museum.patched import Change
