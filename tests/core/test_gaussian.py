@@ -130,7 +130,7 @@ def test_kl_is_zero_for_equal_gaussians_and_positive_for_different_gaussians(mu_
     kl = kl_diagonal(*map(np.array, (mu_q, log_var_q, mu_p, log_var_p)))
     assert kl >= 0
     assert kl_diagonal(*map(np.array, (mu_q, log_var_q, mu_q, log_var_q))) == 0
-    assume(abs(mu_q - mu_p) > 1e-6 or abs(log_var_q - log_var_p) > 1e-6)    # for closer Gaussians, rounding can make the KL 0
+    assume(abs(mu_q - mu_p) > 1e-6 or abs(log_var_q - log_var_p) > 1e-6)    # rounding can make the KL of closer Gaussians 0
     assert kl > 0
 
 
