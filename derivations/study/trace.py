@@ -62,7 +62,10 @@ class Line:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """Ledger ids of the functions that the line calls. Without such ids, the ids of the function that has this line."""
+        """Return the ledger ids of the functions that the line calls.
+
+        If these functions have no ledger ids, return the ids of the function that contains the line.
+        """
         return self.called_ids or self.function_ids
 
     @property

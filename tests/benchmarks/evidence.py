@@ -5,7 +5,7 @@
 
 linear: compare a trained linear VAE with probabilistic PCA (pPCA), its analytic optimum. The model has a Gaussian
 likelihood with learned sigma; the data are the 1,442 training digits, with pixels from 0 to 1. The training draws no
-noise. It averages the loss over fixed values of eps; for a linear model, this mean equals the expected loss. BFGS minimises
+noise: it averages the loss over fixed values of eps. For a linear model, this mean equals the expected loss. BFGS minimises
 this mean, so only the initial weights are random. The exit code is 1 if log p(x) misses the optimum by more than 1e-6 nats.
 
 memory: measure the peak memory of `lower_bounds` for each k, in a separate process, on synthetic data and a linear

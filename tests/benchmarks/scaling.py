@@ -3,6 +3,8 @@
     python -m tests.benchmarks.scaling [--threads N] [--seconds S] [--only NAME ...] [--json]    (under three minutes)
 
 Each table increases one size and keeps the others. The output begins with the machine, the software and the model's sizes.
+
+Each line has the name of a table, the measured work and, after "by", the size that increases:
     batch           a training step (noise, forward, backward, Adam; Bernoulli, float32), by rows of the batch
     width           a training step, by units of the hidden layer
     depth           a training step, by hidden layers of each network
@@ -21,8 +23,8 @@ The lines below each table show the exponent p that is fitted to several rows (t
 least squares), the range of the fit, the bound (the largest accepted p) and the theory. The fit uses only rows in which
 constant costs (function calls, Adam, layers that do not grow) are less than half of the total. In these rows, constant
 costs make the fitted p a little smaller. In the table `depth`, costs that do not depend on the depth are large in every
-row. Therefore the fit uses each row minus the first row of the table: the theory and every exponent p of this table
-describe `value(n) - value(first)` as a power of `n - first`.
+row. Therefore the fit subtracts the first row of the table from each row. The theory and every exponent p of this table
+belong to the formula `value(n) - value(first) = c (n - first)^p`.
 
 The exit code is 1 if a fitted exponent p is above its bound or cannot be computed. Every bound is a little larger than the
 exponent in the theory, because noise and arrays that do not fit into a cache can make the fitted exponent larger. If a
@@ -134,7 +136,7 @@ class Epochs:
 
 
 def epoch_times(sizes, rounds, seconds):
-    """Return seconds per epoch. A turn (see `timing.interleave`) may have one epoch, which is long enough to be timed."""
+    """Return seconds per epoch. One epoch is long enough to be timed, so a turn (see `timing.interleave`) needs only one."""
     times = timing.interleave({n: Epochs(n) for n in sizes}, rounds, seconds, least=1)
     return {"s": times}
 
@@ -216,7 +218,10 @@ def rows_of(values: dict[int, list[float]], growth: Growth) -> list[dict]:
 
 
 def fitted(values: dict[int, list[float]], growth: Growth) -> float:
-    """Return the exponent fitted to the medians, or NaN if the fit has fewer than two points. NaN is never `<= bound`."""
+    """Return the exponent fitted to the medians, or NaN if the fit has fewer than two points.
+
+    `NaN <= bound` is False, so a NaN counts as an exponent above its bound.
+    """
     points = growth.points({n: statistics.median(each) for n, each in values.items()})
     return timing.exponent(points, growth.start) if sum(n >= growth.start for n in points) > 1 else math.nan
 

@@ -279,7 +279,7 @@ MAY_BE_ONE = {
     "likelihood.Gaussian.log_prob_backward": {1: "B"},
     "objective.kl_analytic_backward": {0: "LBJ"},           # input 0 is z, which the analytic KL does not use
 }
-# For these cases, the backward function uses only the shape of each array. So it need not compare the axes of two arrays.
+# In these cases, the backward function uses only the shape of each array, so it need not compare the axes of two arrays.
 COMBINES_NOTHING = {"objective.elbo_loss_backward: analytic", "objective.elbo_loss_backward: sampled"}
 
 

@@ -242,7 +242,7 @@ def test_likelihood_is_frozen_and_hashable(likelihood):
 
 
 @given(st.floats(0.01, 0.99))
-def test_method_mean_is_the_inverse_of_output_for(p):
+def test_decoder_output_for_a_given_mean_reproduces_the_mean(p):
     for likelihood, mean in ((Bernoulli(), p), (Binomial(16), 16 * p), (Gaussian(), p)):
         mean = np.array([mean])
         close(likelihood.mean(likelihood.output_for(mean)), mean, rel=1e-14)

@@ -227,7 +227,10 @@ ARCHIVE = npz([("x.npy", WHOLE)])
 
 
 def with_bytes_before(content, before):
-    """Insert eight bytes into the zip `content` where `before` first occurs; correct the offset of its list of members."""
+    """Insert eight bytes into the zip `content`, before the first occurrence of `before`.
+
+    The end of a zip file states where the list of members begins; add 8 to this number.
+    """
     place, end = content.index(before), content.rindex(b"PK\5\6")
     start = struct.pack("<I", struct.unpack_from("<I", content, end + 16)[0] + 8)
     return content[:place] + b"8 bytes!" + content[place : end + 16] + start + content[end + 20 :]

@@ -1,7 +1,7 @@
 """Losses and samplers found in public code, rewritten in NumPy. This code was not used to develop the doctor.
 
-`PUBLIC[name]` is (functions, keys). `keys` has the keys of the expected findings, but no keys in FINE. Findings with the
-verdict "is" do not count.
+`PUBLIC[name]` is (functions, keys). `keys` has the keys of the expected findings. The test ignores findings with a key in
+FINE or with the verdict "is".
 """
 
 import numpy as np

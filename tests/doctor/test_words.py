@@ -1,4 +1,4 @@
-"""If an array differs from the right one in a known way, the doctor has a phrase for the difference, otherwise none."""
+"""The doctor has a phrase for each known difference between an array and the right array; for others, it returns None."""
 
 import numpy as np
 import pytest

@@ -62,7 +62,7 @@ def test_importance_bound_with_two_draws_equals_a_double_integral():
     exact = (np.exp(log_q[:, None] + log_q[None, :]) * both).sum(axis=(0, 1)) * h[:, 0] ** 2
     found = lower_bounds(vae, x, (1, 2, 60_000), np.random.default_rng(1))
     assert (np.abs(found.iw_bound[1] - exact) <= 7 * found.iw_bound_se[1]).all()
-    # The second draw raises the bound by more than ten standard errors, so the bound of one draw would fail above.
+    # IW_2 is more than ten standard errors above IW_1. So IW_1 would fail the assertion above, which allows only seven.
     assert (found.iw_bound_se[1] < 0.1 * (exact - found.iw_bound[0])).all()
 
 

@@ -119,8 +119,8 @@ def test_quadrature_error_is_large_enough_if_coarse_grids_agree_by_chance(seed, 
 
     `quadrature._discretisation` compares the values of interleaved grids with n times the spacing. Let s(n) be the largest
     relative difference between one of these values and the mean of these values. For a decoder with kinks, the function
-    returns the largest of s(2), s(3) and s(6) / 6. If the function returned the larger of s(2) and s(3) / 3, the true error
-    for the data of this test would be 1.2 to 2.3 times the reported error.
+    returns the largest of s(2), s(3) and s(6) / 6. Suppose that the function returned the larger of s(2) and s(3) / 3. Then,
+    for the data of this test, the true error would be 1.2 to 2.3 times the reported error.
     """
     rng = np.random.default_rng(seed)
     vae = VAE.init(rng, 16, 1, (8,), dtype=np.float64, likelihood=Binomial(16), activation="relu")

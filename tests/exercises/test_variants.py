@@ -1,4 +1,7 @@
-"""The judge finds the changed code of known wrong solutions. Its messages use only names from the learner's file."""
+"""The judge names the changed code in every known solution that computes wrong numbers.
+
+Sentences about a change use only names from the learner's file.
+"""
 
 import ast
 import re

@@ -1,4 +1,7 @@
-"""A one-token mutant is a copy of a module with one changed token, which its name states. Signatures do not change."""
+"""A one-token mutant is a copy of a module with one changed token. The name of the mutant states the old and the new token.
+
+Imports, decorators, signatures, annotations and docstrings do not change.
+"""
 
 import io
 import tokenize

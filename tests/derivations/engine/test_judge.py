@@ -487,7 +487,7 @@ def test_conditional_verdict_requires_that_a_link_fails_at_every_outside_point()
     assert [judgement.verdict for judgement in judge(entry)] == ["holds"] * 2
 
 
-def test_entry_can_expect_holds_for_a_link_that_needs_no_assumption():
+def test_link_independent_of_the_assumption_may_have_the_verdict_holds():
     entry = enter(partly, (S,), rows="ab", needs="s > 0", outside={"s": -1}, verdict={"b": "holds"})
     assert all(judgement.ok for judgement in judge(entry))
 

@@ -66,7 +66,10 @@ def first_points(inputs, rng, n=POINTS):
 
 
 def neighbours(raws, worst, rng, n=POINTS):
-    """Return points near the points with the indices `worst`: add Gaussian steps with sizes from 1e-4 to 1."""
+    """Return the raw numbers of n points: points with the indices `worst`, plus Gaussian noise.
+
+    The standard deviation of the noise is drawn for each point, from 1e-4 to 1.
+    """
     start = worst[np.arange(n) % len(worst)]
     step = 10 ** rng.uniform(-4, 0, (n, 1))
     return {name: raw[start] + step * rng.standard_normal((n, raw.shape[1])) for name, raw in raws.items()}

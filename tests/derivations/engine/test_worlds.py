@@ -20,7 +20,7 @@ from minivae.gaussian import kl_diagonal, kl_full
 from tests.helpers.numeric import refused
 from tests.helpers.strategies import points
 
-GRID = np.linspace(-60, 60, 60001)  # values of z; at both ends, all densities in this file are near 0
+GRID = np.linspace(-60, 60, 60001)  # values of z; at both ends, all densities of z in this file are near 0
 
 
 def agree(left, right, rel=1e-12):

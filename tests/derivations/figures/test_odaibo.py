@@ -89,7 +89,7 @@ def test_arrows_of_figure_2_begin_and_end_at_their_nodes():
     assert len(arrows) == 14 + 11
     for gid in arrows:
         start, end = (patches[name].get_window_extent() for name in gid.removeprefix("gradient ").split("->"))
-        line = patches[gid].get_path().vertices             # points of the arrow: first its start, then its head
+        line = patches[gid].get_path().vertices             # points of the arrow: its line from start to end, then its head
         line = patches[gid].get_transform().transform(line)
         assert gap(line[:1], start) < 6 and gap(line, end) < 6, gid
         assert gap(line[1:], start) > gap(line[:1], start), gid

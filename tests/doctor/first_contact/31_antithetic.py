@@ -1,5 +1,5 @@
 """Antithetic noise: the second half of the batch gets minus the noise of the first half.
-Every row on its own is still N(mu, sigma^2). This suits a batch that holds each image twice."""
+Each row of z is still a draw from N(mu, sigma^2). The method suits a batch with every image twice, once in each half."""
 import numpy as np
 
 _rng = np.random.default_rng()
