@@ -265,8 +265,8 @@ FIXED = positive("s", r"\sigma", simple=(1, 2))
     r"\sigma^2 + \mathrm{argmax}_{w^2}\,E_x[\log p_w(x)] = \sigma^2 + \max(\lambda - \sigma^2, 0) ="
     r" \sigma^2\exp\left(2E_x\left[D_{KL}(p_w(z|x)\Vert p(z))\right]\right),"
     r"\quad (x = wz + \sigma\epsilon,\; \lambda = E_x[x^2])", (LAM, FIXED),
-    says="The number x is one coordinate of the data, with mean 0 and variance lambda. The noise variance sigma^2 is fixed. On the "
-    "last side, w has its best value. If lambda is below sigma^2, the best w and the KL are 0.",
+    says="The number x is one coordinate of the data, with mean 0 and variance lambda. The noise variance sigma^2 is fixed. "
+    "On the last side, w has its best value. If lambda is below sigma^2, the best w and the KL are 0.",
 )  # fmt: skip
 def eq_36(lam, s):
     s2 = need_positive("s", s) ** 2
