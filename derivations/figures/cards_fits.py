@@ -53,7 +53,7 @@ def is_near(values, expected, tolerance: float = 1e-5) -> bool:
 
 
 def covering() -> dict[str, NDArray]:
-    """Return the curves of cards-23: p, and the q with the least KL(p || q)."""
+    """Return the curves of cards-23: p, and the Gaussian q with the least KL(p || q)."""
     return {"p": mixture(APART), "q": normal(Z, *fit_forward(APART))}
 
 

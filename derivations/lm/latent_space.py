@@ -38,7 +38,7 @@ def jacobian(z):
 
 
 def over_polar(f):
-    """Return the integral of f(z) over the plane. f is called with the nodes (60, 8, 2)."""
+    """Return the integral of f(z) over the plane. The argument of f is an array of nodes, (60, 8, 2)."""
     z = RHO[:, None, None] * DIRECTIONS
     return (6 * LEGENDRE[:, None] * RHO[:, None] * f(z)[..., 0]).sum() * 2 * np.pi / 8
 

@@ -104,7 +104,7 @@ def cells(vae, x, centres, half):
 
 
 def grid(points, J):
-    """Return all J-tuples of these numbers, (n^J, J)."""
+    """Return all J-tuples of the n numbers in `points`, (n^J, J)."""
     return np.stack(np.meshgrid(*[points] * J, indexing="ij"), axis=-1).reshape(-1, J)
 
 

@@ -1,4 +1,4 @@
-"""`minivae/one_page.py` computes the same numbers as `VAE`; these tests notice an error planted in any of its functions."""
+"""`minivae/one_page.py` computes the same numbers as `VAE`; the tests notice errors planted in functions of one_page.py."""
 
 import ast
 import contextlib
