@@ -117,7 +117,7 @@ class Dataset:
         return replace(data, binarize=True, test_x=draw_binary(data.test_x, np.random.default_rng(0)))
 
     def take(self, rows: NDArray | slice, rng: np.random.Generator) -> NDArray:
-        """Return the training rows `rows`, (B, D). With `binarize`, draw a 0 or a 1 for each probability in them."""
+        """Return the training rows `rows`, (B, D). With `binarize`, draw 0 or 1 for each pixel probability."""
         if not self.binarize:
             return self.train_x[rows]
         return self.train_x.draw(rows, rng) if isinstance(self.train_x, Grey) else draw_binary(self.train_x[rows], rng)

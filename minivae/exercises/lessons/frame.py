@@ -65,7 +65,7 @@ class Lesson(NamedTuple):
     predict: str                # a question to answer before the run
     choices: tuple[str, ...]    # possible answers
     answer: int                 # the index of the right answer
-    code: tuple[str, ...]       # functions to read, as "minivae.vae:VAE.forward"
+    code: tuple[str, ...]       # functions to read, such as "minivae.vae:VAE.forward"
     ledger: str                 # the entry of the ledger: `derivations show ID`
     test: str                   # the name of a test about the lesson's question
 
