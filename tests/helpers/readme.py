@@ -121,7 +121,7 @@ def main_of(program: str) -> Callable:
 
 
 def in_shell(command: str, directory: Path, typed: str = "") -> tuple[int, str, str]:
-    """Run a command in bash with this text as its stdin; return exit code, stdout and stderr."""
+    """Run a command in bash with the text `typed` as its stdin; return exit code, stdout and stderr."""
     script = SHELL.format(root=shlex.quote(str(ROOT)), python=shlex.quote(sys.executable)) + command
     settings = {"input": typed, "capture_output": True, "text": True, "timeout": 150}
     done = subprocess.run(["bash", "-c", script], cwd=directory, **settings)
