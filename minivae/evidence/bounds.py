@@ -112,7 +112,7 @@ class _Blocks:
     def __init__(self, k):
         self.k = k
         self.whole = Moments()                              # moments of log(mean weight) over the complete blocks
-        self.part, self.part_size = -np.inf, 0              # incomplete block: log of its sum of weights; its number of draws
+        self.part, self.part_size = -np.inf, 0              # incomplete block: log(sum of weights), number of weights
 
     def add(self, log_w):
         """Add a chunk of log weights (L, N). A block may begin in one chunk and end in a later one."""

@@ -382,7 +382,7 @@ def test_sigma_figure_draws_the_recorded_values_and_its_text_compares_them():
     finding = "sigma\u00b2 ends at 0.0516, 3.12 % above the mean squared error of 0.0500"
     assert finding in alt and figure.get_suptitle().replace("\u00a0", " ") == f"The decoder's {finding}"
     assert "begins at 1.00, the error at 0.0700" in alt
-    assert "On held-out data, the mean squared error ends at 0.0600." in alt    # sigma_and_error computes 0.0600 from log p(x|z)
+    assert "On held-out data, the mean squared error ends at 0.0600." in alt    # the figure computes 0.0600 from log p(x|z)
     written = [text for text, _ in texts(figure)]
     assert "mean squared error\n0.0500" in written and "sigma\u00b2 of the decoder\n0.0516" in written
 
