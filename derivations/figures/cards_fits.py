@@ -72,7 +72,7 @@ def check_forward(p: NDArray, q: NDArray, kl: float, valley: tuple[float, float]
 
 @styled
 def forward(drawn: dict[str, NDArray] | None = None) -> Drawn:
-    """cards-23: draw the q with the least KL(p || q); it covers both modes and the valley between them."""
+    """cards-23: draw p and the Gaussian q with the least KL(p || q); q covers both modes of p and the valley between them."""
     p, q = (drawn or covering()).values()
     (mean, sd), kl, valley = moments(q), divergence(p, q), (area(p, 1), area(q, 1))
     check_forward(p, q, kl, valley)
@@ -136,7 +136,7 @@ def check_reverse(p: NDArray, right: NDArray, left: NDArray, near_p: NDArray, ne
 
 @styled
 def reverse(drawn: dict[str, NDArray] | None = None) -> Drawn:
-    """cards-24: draw the q with the least KL(q || p) for two mixtures p.
+    """cards-24: for two mixtures p, draw the Gaussian q with the least KL(q || p).
 
     In the left panel, the bells of p are distant, and q covers only one bell. In the right panel, the bells are near, and q
     covers both bells.

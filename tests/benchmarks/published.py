@@ -196,7 +196,7 @@ def run(name: str, options: argparse.Namespace) -> dict:
 
 
 def commit() -> str:
-    """Return the commit of this checkout, with a + if files have changed since; "unknown" without git."""
+    """Return the commit of this checkout, followed by "+" if tracked files differ from the commit; "unknown" without git."""
     here = Path(__file__).parent
     try:
         head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True, check=True)

@@ -19,7 +19,7 @@ class Contender(Protocol):
         """Return to the initial state."""
 
     def steps(self, count: int) -> None:
-        """Do this number of steps; return when the last step is done."""
+        """Do `count` steps; return when the last step is done."""
 
 
 def run_with_threads(module: str, threads: int, cores: int | None = None) -> int | None:
