@@ -166,7 +166,7 @@ def run_tests(folder: Path, names: list[str], *chosen: str) -> subprocess.Comple
 
 
 def plant(changes, copy_of_tree: Path) -> None:
-    """Copy the project to `copy_of_tree` and apply these changes."""
+    """Copy the project to `copy_of_tree`, and apply `changes` to the copy."""
     for name in TREE:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, copy_of_tree / name)

@@ -72,7 +72,7 @@ def check_forward(p: NDArray, q: NDArray, kl: float, valley: tuple[float, float]
 
 @styled
 def forward(drawn: dict[str, NDArray] | None = None) -> Drawn:
-    """cards-23: draw p and the Gaussian q with the least KL(p || q); q covers both modes of p and the valley between them."""
+    """cards-23: draw p, and the Gaussian q with the least KL(p || q). q covers both modes of p, and the valley between."""
     p, q = (drawn or covering()).values()
     (mean, sd), kl, valley = moments(q), divergence(p, q), (area(p, 1), area(q, 1))
     check_forward(p, q, kl, valley)
