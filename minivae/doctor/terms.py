@@ -171,9 +171,9 @@ def fit(values: NDArray, terms: Mapping[str, NDArray], single: bool, first: Iter
 
 
 def by(values: NDArray, terms: Mapping[str, NDArray], names: tuple, enough: float) -> Fit | None:
-    """Return the least-squares fit by these terms and a constant, or None if its residual is above `enough`.
+    """Return the least-squares fit of `values` by the terms in `names` and a constant; None if a residual is above `enough`.
 
-    Return None also if the terms are linearly dependent at these points, or not finite.
+    Return None also if these terms and the constant are linearly dependent, or if a term is zero everywhere or not finite.
     """
     matrix = np.column_stack([*(terms[name] for name in names), np.ones(len(values))])
     scale = np.abs(matrix).max(axis=0)
