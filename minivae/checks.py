@@ -336,7 +336,7 @@ def data(vae: Any, x: Any) -> np.ndarray:
 
 
 def noise(vae: Any) -> None:
-    """Raise ValueError for a model without noise: its encoder is not a distribution, so the loss gives no bound."""
+    """Raise ValueError for a model without noise: its encoder gives no distribution, so the loss gives no bound."""
     if not vae.noise:
         refuse("vae", "a model with noise", "a deterministic one", "Its encoder gives no distribution, so no bound.")
 

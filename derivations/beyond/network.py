@@ -205,7 +205,7 @@ def _(a):
     r"\left[s = \frac{1}{1+e^{-a}}\right]:\; \left(s,\; \frac{ds}{da}\right)"
     r" = \left(s,\; \frac{1}{1+e^{-a}}\,\frac{e^{-a}}{1+e^{-a}}\right)"
     r" = \left(\frac{1}{2} + \frac{1}{2}\tanh\frac{a}{2},\; s(1-s)\right)", (A,),
-    says="The slope is s times 1 - s, the probability of a 1 times the probability of a 0. The slope is largest at s = 1/2, "
+    says="The slope is s (1 - s): the probability of a 1 times the probability of a 0. The slope is largest at s = 1/2, "
     "where it is 1/4.",
 )  # fmt: skip
 def eq_23(a):

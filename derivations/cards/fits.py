@@ -98,7 +98,7 @@ def once_per_value(fit: Callable) -> Callable:
 
 @once_per_value
 def fit_forward(apart: NDArray) -> tuple[NDArray, NDArray]:
-    """Return mu and sigma of the q with the smallest KL(p || q): the mean and standard deviation of p, by quadrature.
+    """Return mu and sigma of the Gaussian q with the smallest KL(p || q): mean and standard deviation of p, by quadrature.
 
     E_p[log q] depends on p only through E_p[z] and E_p[z^2]. Let Q be the Gaussian with these two moments. For every
     Gaussian q, KL(p || q) = KL(p || Q) + KL(Q || q), so KL(p || q) is smallest for q = Q.   [cards.19]

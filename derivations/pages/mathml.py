@@ -46,7 +46,7 @@ def math(latex: str, display: bool = False) -> Html:
     style = ' display="block"' if display else ""
     try:
         return Html(f'<math alttext="{html.escape(unicode(latex))}"{style}>{Reader(latex).row()}</math>')
-    except ValueError as error:                             # a formula of ours is wrong, not the user's input
+    except ValueError as error:                             # the error is in our formula, not in the user's input
         raise BrokenPage(str(error)) from error
 
 

@@ -30,7 +30,7 @@ class Reading(NamedTuple):
     factor: float               # log sigma = factor * log, where `log` is the term above
     sigma: Callable             # sigma as a function of the second argument
     neutral: float              # the value of the second argument with which sigma is 1
-    code: str                   # a line of Python that computes sigma
+    code: str                   # a Python expression for sigma
 
 
 READINGS = (

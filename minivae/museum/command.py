@@ -194,7 +194,7 @@ def report_faults(found: dict) -> int:
 
 
 def matrix_lines(found: dict) -> list[str]:
-    """Return the lines of the table for a terminal. The function `mark` explains the marks in its cells."""
+    """Return the lines of the table for a terminal. The function `mark` explains the marks in the table."""
     names = list(layers())
     lines = [f"{'':34} {' '.join(f'{name:>9}' for name in names)}"]
     for bug, messages in found.items():

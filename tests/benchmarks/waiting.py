@@ -108,7 +108,7 @@ def cpu_of_children() -> float:
 
 
 def parts_of(wait: Wait, folder: Path) -> dict[str, float]:
-    """Run the command once more; return the CPU seconds of each of its parts, and those of the rest."""
+    """Run the command once more; return the CPU seconds of each part of the command, and of the rest."""
     call = f"from tests.benchmarks.waiting import run_in_parts; run_in_parts({wait.command!r}, {wait.parts!r})"
     whole = run_timed([sys.executable, "-c", call], wait.command, folder, ROOT).cpu
     parts = json.loads((folder / "parts.json").read_text(encoding="utf-8"))
