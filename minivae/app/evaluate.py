@@ -106,7 +106,7 @@ def evaluate_and_report(options: argparse.Namespace) -> int:
 def rows_of(whole: Dataset, options: argparse.Namespace) -> Dataset:
     """Return the data with the held-out rows to evaluate.
 
-    With --rows N, return the first N held-out rows. By default, return the rows that `train` measures. With --ais, the
+    With --rows N, use the first N held-out rows. By default, use the rows that `train` measures. With --ais, the
     default is at most SLOW_ROWS held-out rows, evenly spaced.
     """
     if options.rows is None:
