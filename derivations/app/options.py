@@ -13,7 +13,7 @@ MOST_DRAWS = 1_000_000                                      # more draws take mi
 def say_count(options: argparse.Namespace, shown: list, all: list, noun: str, filters: tuple[str, ...], more: str) -> None:
     """Print the number of entries, faults or functions that are shown.
 
-    Then print examples of filters and, if `more` is not "", the option `more`, which shows more.
+    Then print examples of filters. Also print the option `more`, such as "--all", unless `more` is "".
     """
     name = f"derivations {options.command.__name__.removesuffix('_command')}"
     count = f"{len(all)} {noun}" if len(shown) == len(all) else f"{len(shown)} of {len(all)} {noun}"

@@ -1,8 +1,8 @@
 """Beyond the sources: the evidence lower bound, and tighter bounds from several draws.
 
 All expectations are exact. For tables they are sums over all z, or over all possible sets of K draws of z. For Gaussians
-they are sums over quadrature nodes. If a whole side of a formula is in square brackets, this side contains the gap
-of a bound.
+they are sums over quadrature nodes. If a whole side of a formula is in square brackets, it shows the gap of a bound:
+in `[log p(x) - KL]`, the gap is the KL.
 """
 
 import itertools

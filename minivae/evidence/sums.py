@@ -76,7 +76,7 @@ def in_rows(vae: VAE, x: NDArray, draws: int = 1) -> Iterator[NDArray]:
     """Yield x in parts of one row or more.
 
     The decoder gets `draws` codes z for each row of a part. For all codes of a part, the output of each decoder layer has at
-    most AT_ONCE numbers. Only a part of a single row can exceed this limit.
+    most AT_ONCE numbers. Only a part with a single row can exceed this limit.
     """
     rows = max(1, AT_ONCE // (draws * widest(vae)))
     return (x[start : start + rows] for start in range(0, len(x), rows))

@@ -149,7 +149,7 @@ def same_bytes(one: Any, other: Callable) -> bool:
 
 
 def calls_of(exercise: Exercise, seed: int) -> list[dict]:
-    """Return two equal calls for each draw of the inputs (their results must agree), then those for central differences."""
+    """Return two equal calls per draw of the inputs (their results must agree), then the calls for central differences."""
     calls = [{"function": part.piece.function, "how": part.how, "arguments": arguments, "steps": part.steps()}
              for part in exercise.parts for _, arguments in part.draws(seed) for _ in range(2)]  # fmt: skip
     return calls + slopes(exercise, seed)

@@ -89,7 +89,7 @@ def listed(piece: Piece) -> Iterator[Variant]:
 
 
 def one_change(piece: Piece) -> Iterator[Variant]:
-    """Yield the versions of a function in which one node of the tree is changed."""
+    """Yield the versions of a function in which one node of the syntax tree is changed."""
     tree = tree_of(piece)
     names = [argument.arg for argument in tree.args.args]
     names += [part for node in tree.body for part in target(node).split(", ") if part.isidentifier()]

@@ -103,7 +103,7 @@ def show(
 def ink_range(vae: VAE, images: NDArray) -> tuple[float, float]:
     """Return the pixel values that are drawn white and black: for a Gaussian, the smallest and largest value in `images`.
 
-    For other likelihoods, they are the smallest and largest possible value: 0 and 1, or 0 and n for a binomial.
+    For other likelihoods, return the smallest and largest possible pixel value: 0 and 1, or 0 and n for a binomial.
     """
     if isinstance(vae.likelihood, Gaussian):
         return float(images.min()), float(images.max())

@@ -1,4 +1,4 @@
-"""Every finding of the doctor has a key. For each key, one function gets this finding, and a similar function does not."""
+"""Every finding has a key. For each key, one function gets a finding with this key, and a similar function does not."""
 
 import json
 from pathlib import Path

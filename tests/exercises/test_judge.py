@@ -324,7 +324,7 @@ def test_judge_restores_an_earlier_profiler_and_sends_it_all_events():
     finally:
         sys.setprofile(before)
     calls = [events.count((event, "gaussian_log_prob_backward")) for event in ("call", "return")]
-    assert calls[0] == calls[1] >= 4                        # the judge draws inputs twice and makes two calls with each
+    assert calls[0] == calls[1] >= 4                        # the judge draws inputs twice, and makes two calls per draw
     assert [finding.array for finding in verdict.findings][0] == "sigma"
 
 

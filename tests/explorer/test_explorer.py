@@ -73,7 +73,7 @@ def shown(digits, browser, tmp_path_factory):
 
 
 def becomes_true(browser, script, seconds=10):
-    """Return True if a script becomes true within this time; the page evaluates it every 10 ms."""
+    """Return True if a script becomes true within `seconds`; the page evaluates the script every 10 ms."""
     ask = "new Promise(done => (function look(n) { n && !(%s) ? setTimeout(look, 10, n - 1) : done(n > 0); })(%d))"
     return browser.evaluate(ask % (script, 100 * seconds))
 

@@ -104,7 +104,7 @@ def test_every_scaling_table_runs_and_states_its_theory(monkeypatch, capsys):
     out = capsys.readouterr().out
     assert all(table.title in out and each.theory.split("\n")[0] in out
                for table in tables.values() for each in table.growth.values())
-    # The exit code of `depth` may be 1: these steps are so short that timing noise can hide the growth with the depth.
+    # The exit code of `depth` may be 1: its training steps are so short that timing noise can hide the effect of depth.
     assert [code for name, code in zip(tables, codes) if name != "depth"] == [0] * 6
 
 

@@ -273,7 +273,7 @@ def test_pages_explain_verdicts_in_the_same_words_as_the_commands():
 
 
 @every_page
-def test_page_gives_every_picture_the_alt_text_in_its_file(name):
+def test_pages_give_every_picture_the_alt_text_of_the_picture_file(name):
     assert pictures(README)
     for picture in pictures(PAGES[name]):
         assert picture.text == alt_text(name, picture.command)

@@ -135,7 +135,7 @@ def test_overwriting_a_run_removes_only_its_own_files(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("latent", [1, 2, 3])
-def test_list_of_files_that_overwrite_removes_contains_every_figure(latent):
+def test_files_deleted_by_overwrite_include_every_figure(latent):
     _, digits, history = trained()
     vae = random_vae(np.random.default_rng(0), features=64, latent=latent)
     history = [record._replace(sigma=1.0, train_mse=0.5) for record in history]
