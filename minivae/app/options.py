@@ -135,7 +135,7 @@ def add_museum(museum: argparse.ArgumentParser) -> None:
     """Add the options of museum."""
     add = museum.add_argument
     add("name", nargs="?", metavar="NAME", help="name of an exhibit")
-    add("--matrix", action="store_true", help="run all checks on all bugs: a table and a figure")
+    add("--matrix", action="store_true", help="run all checks on all bugs, print a table and draw a figure")
     add("--markdown", action="store_true", help="with --matrix: print the table as Markdown, draw no figure")
     add("--blind", action="store_true", help="hide the name of a bug and give hints to find it; --seed chooses the bug")
     add("--hints", type=int, metavar="N", help="with --blind: print N hints at once, instead of one per press of Return")

@@ -34,7 +34,7 @@ class Report(NamedTuple):
     """Results of a trained model, in nats per image.
 
     The code that trained the model, right or broken, also computes these results, except `log_px`. The right code computes
-    `log_px`; but if the bug changes the decoder, it uses the broken decoder. A number is None if it is infinite or NaN, or
+    `log_px`, but with the broken decoder if the bug changes the decoder. A number is None if it is infinite or NaN, or
     if training ended with an error.
     """
 
