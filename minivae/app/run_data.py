@@ -1,4 +1,4 @@
-"""The data of a run: the path, the form that the run's likelihood needs, and the choice of the likelihood."""
+"""Find the data of a run, choose its likelihood, and convert the data to the form that this likelihood needs."""
 
 import contextlib
 import os
