@@ -237,5 +237,5 @@ def by_letter(id: str, argument: str, value: Texts, rows: str) -> dict[str, str]
     if not isinstance(value, dict):
         return dict.fromkeys(rows or [""], value) if value else {}
     if not set(value) <= set(rows):
-        raise ValueError(f"{argument} must have letters of rows; got {sorted(value)} in {id}. The rows are {rows!r}.")
+        raise ValueError(f"{argument} must have letters of rows as keys; got {sorted(value)} in {id}. The rows: {rows!r}.")
     return value

@@ -114,7 +114,7 @@ def at_point(form: Form, values: dict, width: int, indent: str = "  ") -> list[s
         return wrapped(f"refused: {error}", indent, indent * 2, width)
 
 
-# derivations list
+# The command `derivations list`
 
 
 def contents(entries: list[Entry], width: int) -> list[str]:
@@ -138,7 +138,7 @@ def list_lines(entries: list[Entry], width: int) -> list[str]:
     return lines
 
 
-# derivations check
+# The command `derivations check`
 
 
 def check_lines(items: list[Judged], whole: bool, width: int) -> list[str]:
@@ -203,7 +203,7 @@ def totals(items: list[Judged]) -> list[str]:
     return [*lines, line("faults", [*numbers, sum(numbers)])] if any(numbers) else lines
 
 
-# derivations show
+# The command `derivations show`
 
 
 def page(item: Judged, values: dict, draws: int, seed: int) -> str:

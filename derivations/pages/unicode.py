@@ -90,7 +90,7 @@ def sides(latex: str) -> list[tuple[str, str]]:
 
 
 def latex_sides(latex: str) -> list[tuple[str, str]]:
-    """Split a chain into (relation, side), as LaTeX."""
+    """Split a chain into pairs (relation, side), both in LaTeX."""
     depth, parts = 0, [["", ""]]
     for token in TOKEN.findall(latex):
         name = token.removeprefix("\\") if len(token) > 1 else token

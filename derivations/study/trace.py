@@ -230,7 +230,7 @@ def among(value: NDArray, others: Iterable[NDArray]) -> bool:
     return any(same(value, other) for other in others)
 
 
-# A training step, and its text
+# The trace of a training step, and the text that describes it
 
 
 def training_step(given: Problem) -> tuple[list[Line], list[Line]]:

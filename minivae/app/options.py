@@ -41,7 +41,7 @@ trained."""
 def add_data(show: argparse.ArgumentParser) -> None:
     """Add the options of the command data."""
     show.add_argument("data", nargs="?", default="digits", metavar="digits|PATH", help=DATA)
-    show.add_argument("-n", type=int, default=100, help="number of samples in the sheet (default: %(default)s)")
+    show.add_argument("-n", type=int, default=100, help="number of data points in the sheet (default: %(default)s)")
     out = "directory for the sheet (default: %(default)s)"
     show.add_argument("--out", type=Path, default=Path("minivae-data"), metavar="DIR", help=out)
     add_reading(show)
@@ -135,7 +135,7 @@ def add_museum(museum: argparse.ArgumentParser) -> None:
     """Add the options of museum."""
     add = museum.add_argument
     add("name", nargs="?", metavar="NAME", help="name of an exhibit")
-    add("--matrix", action="store_true", help="run all checks on all bugs: a table and a figure")
+    add("--matrix", action="store_true", help="run all checks on all bugs, print a table and draw a figure")
     add("--markdown", action="store_true", help="with --matrix: print the table as Markdown, draw no figure")
     add("--blind", action="store_true", help="hide the name of a bug and give hints to find it; --seed chooses the bug")
     add("--hints", type=int, metavar="N", help="with --blind: print N hints at once, instead of one per press of Return")

@@ -1,4 +1,4 @@
-"""The data of a run: the path, the form that the run's likelihood needs, and the choice of the likelihood."""
+"""Find the data of a run, choose its likelihood, and convert the data to the form that this likelihood needs."""
 
 import contextlib
 import os
@@ -45,7 +45,7 @@ def prepare_data(whole: data.Dataset, likelihood, binarize: bool = False) -> dat
     prepared = whole.binarized() if binarize else whole if likelihood.takes_counts else whole.as_fractions()
     try:
         likelihood.check(extremes(prepared), "--data")
-    except ValueError as error:                             # an earlier warning, such as on labels, may explain the error
+    except ValueError as error:                             # a warning, such as one about labels, may explain the error
         warned = [note for note in prepared.about.notes if note.startswith("warning: ")]
         raise ValueError(" ".join([str(error), *(f"But first: {note[9:]}" for note in warned[:1])])) from error
     return prepared

@@ -18,7 +18,7 @@ from minivae.figures import style, training
 from minivae.runs.files import must_be_free
 
 SWEPT = ("beta", "sigma", "latent")
-BETAS = (0.25, 1.0, 4.0, 16.0, 64.0)                        # used without --beta if no option has several values
+BETAS = (0.25, 1.0, 4.0, 16.0, 64.0)                        # used if --beta is missing and no option has several values
 WRITTEN = ("sweep.json", "rate_distortion.png")
 
 

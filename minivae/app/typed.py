@@ -42,7 +42,7 @@ def held_out_points(held_out: int) -> str:
 
 
 def replaced(command: str, name: str, value: object) -> str:
-    """Return the command with a new value of an option, put at the end. Raises ValueError for an unclosed quotation."""
+    """Return the command with a new value of an option, which moves to the end. Raises ValueError for an open quotation."""
     words = shlex.split(command)
     kept = [word for word in words if not word.startswith(f"--{name}=")]
     if f"--{name}" in kept:

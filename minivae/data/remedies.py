@@ -8,7 +8,7 @@ from minivae.data.raw import converted_name, quoted
 
 
 def filtered(path: Path, program: str) -> str:
-    """Return the command that sends a file through a program into a new file. It first unpacks a gzipped file."""
+    """Return the command that sends a file, unpacked if it is gzipped, through a program into a new file."""
     with open(path, "rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     new = converted_name(path, ".tsv" if ".tsv" in (suffix.lower() for suffix in path.suffixes) else ".csv")

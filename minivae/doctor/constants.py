@@ -1,4 +1,4 @@
-"""Explain the additive constant of a loss at all sizes: it can come from the -1 in the KL and a Gaussian's normaliser."""
+"""Explain the additive constant of a loss by the -1 in the KL and a Gaussian's normaliser, at all tested B, D, J."""
 
 import itertools
 import math

@@ -29,7 +29,7 @@ class Reading(NamedTuple):
     log: str                    # the term that is a multiple of log sigma
     factor: float               # log sigma = factor * log, where `log` is the term above
     sigma: Callable             # sigma as a function of the second argument
-    neutral: float              # the value of the second argument with which sigma is 1
+    neutral: float              # the value of the second argument at which sigma is 1
     code: str                   # a Python expression for sigma
 
 

@@ -268,7 +268,7 @@ def _rounding(vae, x, log_px, mean, cov):
     """Return an upper estimate of the rounding error in nats, (N,): the sum of two parts.
 
     First part: for a z that all data share, log p(x|z) may be computed by a matrix product, which loses digits if data are
-    far from zero. To measure the loss, the function compares log p(x|z) from a matrix product with log p(x|z) from a sum
+    far from zero. To measure this error, the function compares log p(x|z) from a matrix product with log p(x|z) from a sum
     over features. The function compares them at PLACES values of z, each near the posterior mean of some data point.
 
     Second part: log p(x) and the decoder's output have relative errors of a few times 2.2e-16, the precision of float64. An

@@ -1,4 +1,4 @@
-"""Confusions: wrong versions of a function that students often write, each with words that explain the mistake."""
+"""Confusions: common mistakes of students, as wrong versions of functions, each with words that explain the mistake."""
 
 CONFUSIONS = (                                              # function, {right code: wrong code}, words for the learner
     ("tanh_backward", {"h * h": "np.tanh(h) ** 2"}, "tanh is taken of h, but h is tanh(a) already"),

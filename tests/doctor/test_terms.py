@@ -1,4 +1,4 @@
-"""The doctor's terms equal the formulas in their names. A fit uses few terms and reports an error for each coefficient."""
+"""Each term of the doctor equals the formula in its name. A fit uses few terms and reports an error for each coefficient."""
 
 import numpy as np
 import pytest

@@ -179,7 +179,7 @@ def test_benchmark_measures_time_memory_and_exit_code_of_a_process(tmp_path):
 @pytest.mark.parametrize("latent", [1, 2])
 @pytest.mark.parametrize("accuracy", [1e-7, 1e-4])
 def test_reference_log_px_of_the_benchmark_equals_the_closed_form(latent, accuracy):
-    vae, x = linear_model(0, latent, sigma=0.02)            # posteriors far narrower than the first cells of the grid
+    vae, x = linear_model(0, latent, sigma=0.02)            # posteriors far narrower than the cells of the first grid
     assert np.abs(exact.reference(vae, x, accuracy) - exact_linear(vae, x).log_px).max() < accuracy
 
 

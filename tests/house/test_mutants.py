@@ -1,6 +1,6 @@
 """A one-token mutant is a copy of a module with one changed token. The name of the mutant states the old and the new token.
 
-Imports, decorators, signatures, annotations and docstrings do not change.
+A mutant never changes an import, a decorator, a signature, an annotation or a docstring.
 """
 
 import io

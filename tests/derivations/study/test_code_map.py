@@ -1,6 +1,7 @@
 """The code map has every public function and only existing functions; it links functions and ledger entries both ways.
 
-A function is tied to an entry of the ledger if the entry calls the function and compares the result with its own numbers.
+A function is tied to an entry of the ledger if the entry calls the function and compares the result with the entry's
+numbers.
 """
 
 import inspect
