@@ -54,7 +54,7 @@ def judgements(id):
 def forms(entry):
     """Yield (form, indices of links) for each form that can be computed.
 
-    For a printed form, these are the links that hold. For a form that repairs a row, these are all links.
+    For a printed form, the indices are those of the links that hold. For a form that repairs a row, every link has an index.
     """
     if not entry.printed.free:
         yield entry.printed, [i for i, link in enumerate(computed(entry.printed, entry.tolerance).links) if link.ok]
