@@ -1,9 +1,9 @@
 """Beyond the sources: gradients of the divergence, as `minivae` computes them.
 
 The first side differentiates the integral of `q log(q / p)` by complex step; the quadrature nodes are fixed. In
-beyond.14 to beyond.16, another side differentiates along z = mu_q + sigma_q eps. At fixed eps, log q is -log sigma_q plus a
-constant, so only log p depends on mu_q. The entries compare relative errors, so the values of the letters are chosen such
-that no gradient is 0.
+beyond.14 to beyond.16, another side differentiates at fixed eps, with z = mu_q + sigma_q eps. Then log q(z) is -log sigma_q
+plus a constant, so only log p(z) depends on mu_q. The entries compare relative errors, so the values of the letters are
+chosen such that no gradient is 0.
 """
 
 import numpy as np

@@ -87,7 +87,7 @@ def split(statement: tuple) -> tuple[list, list[str]]:
     sides, relations = list(statement[::2]), list(statement[1::2])
     known = all(isinstance(relation, str) and relation in RELATIONS for relation in relations)
     if statement and not (known and len(sides) == len(relations) + 1 > 1):
-        raise ValueError(f"a statement is side, relation, side, ...; got relations {relations} for {len(sides)} sides.")
+        raise ValueError(f"a statement is (side, relation, side, ...); got relations {relations} for {len(sides)} sides.")
     return sides, relations
 
 

@@ -48,7 +48,7 @@ ACCENTS = {
     "dot": "\u0307",
     "vec": "\u20d7",
 }
-PLAIN = {"underline", "overline", "underbrace", "mathbf", "mathbb", "boldsymbol", "mathit", "mathsf"}  # style is dropped
+PLAIN = {"underline", "overline", "underbrace", "mathbf", "mathbb", "boldsymbol", "mathit", "mathsf"}  # styles are ignored
 TEXT = {"text", "mathrm", "operatorname", "textrm", "textit", "mbox"}
 SCRIPT = dict(zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "𝒜ℬ𝒞𝒟ℰℱ𝒢ℋℐ𝒥𝒦ℒℳ𝒩𝒪𝒫𝒬ℛ𝒮𝒯𝒰𝒱𝒲𝒳𝒴𝒵"))
 KNOWN = {*WORDS, *LARGE, *ORDINARY, *BINARY, *LINKS, *RELATED, *OPEN, *CLOSE, *SILENT, *ACCENTS, *PLAIN, *TEXT} | {

@@ -13,7 +13,7 @@ from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, Th
 def other_processes(count: int | None = None) -> Iterator[Executor]:
     """Context with an executor that runs calls in `count` other processes; the default is one process per core.
 
-    If there can be no other process, the calls run in a thread. Raises ChildProcessError if one of the processes is killed,
+    If no other process can start, the calls run in a thread. Raises ChildProcessError if one of the processes is killed,
     for example because the memory is full.
     """
     with executor(count) as pool:

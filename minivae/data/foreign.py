@@ -13,9 +13,9 @@ from minivae.data.remedies import filtered
 BEGINNING = 4096                                            # number of bytes that are read to recognise a file
 READ = "These are read: .npz, .npy, text (.csv, .tsv), IDX, and a directory of IDX files; text and IDX also as .gz."
 
-# HDF, PICKLE and similar constants contain lines of code that convert one kind of file. In these lines, `sentence` replaces
-# {path}, {npz} and other names in braces. An entry of SIGNS describes one kind of file: (pattern of the first bytes, name of
-# the kind, lines of code).
+# HDF, PICKLE and similar constants contain lines of code that convert one kind of file. In these lines, the function
+# `sentence` replaces {path}, {npz} and other names in braces. An entry of SIGNS describes one kind of file: (pattern of the
+# first bytes, name of the kind, lines of code).
 HDF = ("import h5py, numpy as np; f = h5py.File({path!r}); print(list(f))", "np.savez({npz!r}, x=f['x'], y=f['y'])")
 PICKLE = (
     "import pickle, numpy as np; d = pickle.load({open}({path!r}, 'rb'), encoding='latin1')   # only if you trust it",

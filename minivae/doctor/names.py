@@ -215,7 +215,7 @@ def fits(weights: Mapping[str, float], pattern: Mapping[str, float], v: float, e
 
 
 def one_off(weights: Mapping[str, float], reading: Reading, error: float) -> tuple[str, float] | None:
-    """Return (name of the wrong coefficient, weight of the KL) if exactly one of its three coefficients is wrong, else None.
+    """Return (name of the wrong coefficient, KL weight) if exactly one of the KL's three coefficients is wrong, else None.
 
     The remaining two coefficients must be equal to the coefficients of a right KL times the weight. The term that grows
     with sigma, such as exp(log_var), must be present: without it, return None.

@@ -60,7 +60,7 @@ class Growth:
     theory: str
     start: int
     bound: float = LINEAR
-    above_first: bool = False                               # True: value(n) - value(first) = c (n - first)^p
+    above_first: bool = False                               # if True: value(n) - value(first) = c (n - first)^p
 
     def points(self, values: dict[int, float]) -> dict[int, float]:
         """Return {n: value} for the fit.

@@ -251,7 +251,7 @@ def encoder_given_the_gradient_of_the_decoder(monkeypatch):
     right, decoder_gradients = vae_module.mlp_backward, []
 
     def wrong(d_out, *inputs, wrt_x=True):
-        if not wrt_x:                                       # the encoder's backward: no gradient for x is needed
+        if not wrt_x:                                       # the call for the encoder, which needs no gradient for x
             d_out = np.concatenate([decoder_gradients[0]] * 2, axis=1)
         decoder_gradients.append(right(d_out, *inputs, wrt_x=wrt_x))
         return decoder_gradients[-1]

@@ -249,7 +249,7 @@ PLANTED = {
 def test_planted_error_in_the_importance_weights_is_noticed(fault, monkeypatch):
     rng = np.random.default_rng(8)
     vae, x, log_px = linear_gaussian(rng, 2, 6, 0.6)
-    vae.layers("encoder")[0][1][2:] += 1.0                  # q is too wide: with an exact q, two faults would not show
+    vae.layers("encoder")[0][1][2:] += 1.0                  # q is too wide; an exact q would hide two planted faults
     close(lower_bounds(vae, x, 20_000, rng).iw_bound, log_px, rel=3e-3)
     monkeypatch.setattr(f"minivae.evidence.bounds.{PLANTED[fault][0]}", PLANTED[fault][1])
     with pytest.raises(AssertionError):

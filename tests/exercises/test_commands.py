@@ -223,7 +223,7 @@ def submissions(tmp_path_factory):
     document = notebook.of_exercise(find("2"))
     document["cells"][2]["source"] = RIGHT
     fill(top / "zoe", notebook.text_of(document), "02_tanh_backward.ipynb")
-    lone = '{"cells": [{"cell_type": "code", "source": ["\\ud800"]}]}'      # half a character: UTF-8 cannot encode it
+    lone = '{"cells": [{"cell_type": "code", "source": ["\\ud800"]}]}'      # half a surrogate pair: UTF-8 cannot encode it
     fill(top / "zoe", lone, "03_sigmoid_softplus.ipynb")
     fill(top, "", "util.py")
     fill(top, "", "tom.zip")

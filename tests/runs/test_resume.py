@@ -203,7 +203,7 @@ CALLS = ("open", "write", "flush", "fsync", "replace")
 def test_run_on_disk_survives_any_failing_call(tmp_path, monkeypatch, call, nth):
     """Let one call of the function `call` fail, as on a full disk.
 
-    A save opens, flushes and replaces three files, so `nth` from 1 to 3 is the number of the file. But the first three calls
+    A save opens, flushes and replaces three files, so call number `nth` is for file number `nth`. But the first three calls
     of `write` all write config.json.
     """
     training = fresh()

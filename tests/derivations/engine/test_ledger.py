@@ -54,7 +54,7 @@ def judgements(id):
 def forms(entry):
     """Yield (form, indices of links) for each form that can be computed.
 
-    For a printed form, these are the links that hold. For a form that repairs a row, these are all links.
+    A printed form has the indices of the links that hold. A form that repairs a row has the indices of all links.
     """
     if not entry.printed.free:
         yield entry.printed, [i for i, link in enumerate(computed(entry.printed, entry.tolerance).links) if link.ok]

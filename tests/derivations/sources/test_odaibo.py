@@ -1,7 +1,7 @@
 """Tests of Odaibo's entries: a search inside each stated assumption finds no counterexample.
 
-Points are computed from raw random numbers: tables with zeros, tiny and huge sigmas, q equal or close to p. The search
-then varies the raw numbers, and keeps a variation if it is nearer to a failure.
+Each point is computed from raw random numbers. Some points have tables with zeros, tiny or huge sigmas, or q equal or close
+to p. The search then varies the raw numbers, and keeps a variation if it is nearer to a failure.
 """
 
 import numpy as np
