@@ -133,7 +133,7 @@ class Fit(NamedTuple):
     guard: float = 0.0          # the small number inside a logarithm
 
     def at(self, terms: Mapping[str, NDArray]) -> NDArray:
-        """Return the values of this fit at other points."""
+        """Return the values of this fit; `terms` has the terms at the same or at new points."""
         nothing = np.zeros_like(next(iter(terms.values())))
         return sum((c * terms[name] for name, c in self.coefficients.items()), self.constant + nothing)
 
