@@ -167,8 +167,8 @@ def path_gradient(mu, sigma):
     r" \frac{\sigma}{2}E_\epsilon[f'(z)\,\epsilon]\right)"
     r" = \left(\cos\mu,\; -\sigma\sin\mu,\; -\frac{\sigma^2}{2}\sin\mu\right)e^{-\sigma^2/2}",
     (MU, SIGMA, JUMP),
-    says="The gradient is the mean of f'(z) times the slope of z. This slope is 1 in mu, eps in sigma, and sigma eps / 2 in "
-    "log sigma^2.",
+    says="The gradient is the mean of f'(z) times the derivative of z. This derivative is 1 for mu, eps for sigma, and "
+    "sigma eps / 2 for log sigma^2.",
     needs="f is differentiable and has no jump (jump = 0)", outside={"mu": 0.4, "sigma": 1, "jump": 1},
 )  # fmt: skip
 def eq_12(mu, sigma, jump):

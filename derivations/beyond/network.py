@@ -235,7 +235,8 @@ LOG_W = Symbol(
     r"\left[f(\ell) = \log\sum_j e^{\ell_j}\right]:\; \left(f,\; \frac{\partial f}{\partial\ell_k}\right)"
     r" = \left(f,\; \frac{e^{\ell_k}}{\sum_j e^{\ell_j}}\right)"
     r" = \left(m + \log\sum_j e^{\ell_j-m},\; \frac{e^{\ell_k-m}}{\sum_j e^{\ell_j-m}}\right)", (LOG_W,),
-    says="The slopes of log sum e^l are the normalised weights e^l. m is the largest l; subtracting m avoids overflow.",
+    says="The gradient of log sum e^l is the softmax: each e^l, divided by the sum of all e^l. m is the largest l; "
+    "subtracting m avoids overflow.",
 )  # fmt: skip
 def eq_24(log_w):
     f = lambda l: log(exp(l).sum(axis=-1))  # noqa: E731, E741

@@ -122,7 +122,7 @@ def on_one_mode() -> dict[str, NDArray]:
 
 
 def check_reverse(p: NDArray, right: NDArray, left: NDArray, near_p: NDArray, near_q: NDArray) -> None:
-    """Check that every fit has the least KL(q || p). Also check that the fit to near bells covers both bells."""
+    """Check that every fit has the least KL(q || p), and that the fit covers both bells if they are close together."""
     shows(is_near(p, mixture(APART)) and is_near(near_p, mixture(NEAR)), "the bells of p lie at +-3, and at +-0.8")
     shows(is_near((area(right, 1), area(p, 1)), (0.02620, 0.02272)), "2.6 % of q and 2.3 % of p lie in the valley")
     kls = [divergence(q, p) for q in (right, left)]

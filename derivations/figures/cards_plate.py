@@ -1,4 +1,4 @@
-"""The flashcards' graphical model: its edges and its plate, found in the implemented model."""
+"""The graphical model of the flashcards. Edges and plate are found by changing data, noise and weights of a small VAE."""
 
 from dataclasses import replace
 

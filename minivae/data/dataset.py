@@ -171,9 +171,9 @@ def hold_out(x: NDArray, y: NDArray | None) -> tuple:
     held = rank % 5 == 4
     if y is not None and len(x) and not held.any():
         largest = f"the largest class has {max(sizes)} (number of classes: {len(sizes)})"
-        raise ValueError(f"a class of at least 5 rows is needed to hold some out; {largest}. Are the labels classes?")
+        raise ValueError(f"a class of at least 5 rows is needed to hold out one row; {largest}. Are the labels classes?")
     if not held.any():
-        raise ValueError(f"at least 5 rows are needed to hold some out; got {len(x)}. Give more rows.")
+        raise ValueError(f"at least 5 rows are needed to hold out one row; got {len(x)}. Give more rows.")
     return x[~held], x[held], None if y is None else y[~held], None if y is None else y[held]
 
 

@@ -1,4 +1,4 @@
-"""Run all checks, in order."""
+"""Run all checks of the doctor on the functions of a VAE, and collect the findings in a report."""
 
 import warnings
 from collections.abc import Iterable, Mapping

@@ -13,7 +13,7 @@ from minivae.gaussian import LOG_2PI
 def constants(result: Measured) -> list[Finding]:
     """Return findings about the additive constant of the loss.
 
-    If the doctor can explain the constant, it stores in result.constant how much the cost adds for each feature.
+    If the doctor can explain the constant, `result.constant` becomes the constant that the cost adds for each feature.
     """
     cost, kl, name = result.cost, result.kl, result.target.call.name
     constant = result.found[""][1].constant

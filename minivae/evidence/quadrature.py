@@ -171,7 +171,7 @@ def _rise(log_joint, neighbours):
         with np.errstate(invalid="ignore"):                 # -inf - -inf is NaN, which fmax ignores
             difference = np.abs(log_joint[there] - log_joint[here])
         for place in (here, there):
-            before = rise[place]                            # with out=before, twice as fast on the first grid
+            before = rise[place]                            # fmax with out=before is twice as fast on the first grid
             rise[place] = np.fmax(before, difference, out=before)
     return rise
 

@@ -176,7 +176,7 @@ def faults(found: dict[str, dict[str, str | None]]) -> list[str]:
     return wrong + [f"no layer of checks notices the bug {name}" for name in missed]
 
 
-# A bug, handed out without its name
+# An unnamed bug for the reader to find
 
 
 def handed(seed: int) -> SimpleNamespace:

@@ -233,7 +233,7 @@ def test_integer_labels_of_more_than_64_bits_are_refused():
 
 def test_classes_too_small_for_held_out_rows_are_reported(tmp_path):
     np.savez(tmp_path / "x.npz", x=np.zeros((20, 2)), y=np.arange(20) // 4)
-    words = r"a class of at least 5 rows is needed to hold some out; the largest class has 4 \(number of classes: 5\)"
+    words = r"a class of at least 5 rows is needed to hold out one row; the largest class has 4 \(number of classes: 5\)"
     with pytest.raises(DataError, match=words):
         data.load(str(tmp_path / "x.npz"))
 

@@ -1,6 +1,6 @@
 """The doctor never calls a right implementation wrong, and it names every planted fault.
 
-Its findings in public code and in the bugs of the museum agree with the recorded findings.
+The doctor's findings in public code and in the bugs of the museum agree with the recorded findings.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""The judge names the changed code in every known solution that computes wrong numbers.
+"""For every known wrong solution, the judge names the code that was changed.
 
 Sentences about a change use only names from the learner's file.
 """
