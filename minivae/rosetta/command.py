@@ -1,4 +1,4 @@
-"""The command rosetta: print beta and sigma of a loss with sums, means and weights, and whether it gives a bound.
+"""The command rosetta: translate a loss with sums, means and weights into beta and sigma, and name the kind of bound.
 
 Modules that import NumPy are imported when the command runs: `minivae --help` must not import NumPy.
 """
