@@ -10,7 +10,7 @@ from minivae.gaussian import kl_standard_normal
 
 
 def brackets() -> dict[str, NDArray]:
-    """Return the curves of hong-10, at mu = 0: the expression with a minus before log sigma, and the printed one."""
+    """Return the curves of hong-10 at mu = 0: the expression with -log sigma, and the printed expression with +log sigma."""
     sigma = np.arange(1, 501) / 200
     half = (sigma**2 - 1) / 2
     return {"sigma": sigma, "right": -np.log(sigma) + half, "printed": np.log(sigma) + half}

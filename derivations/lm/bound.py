@@ -233,7 +233,7 @@ def rises(values):
     kind="claim", verdict="loose",
     claim='The text says that "we can not maximize this KL divergence" because p(z|x) is unknown (l.32).',
     says='Read literally, "maximize" means that L rises when the KL rises.',
-    fault='"Maximize" should be "minimise": for fixed theta, L decreases by as much as the KL from p(z|x) increases.',
+    fault='"Maximize" should be "minimise": for fixed theta, L decreases by as much as the KL of q from p(z|x) increases.',
 )  # fmt: skip
 def lm_24(mu, sigma, w, s, x):
     return rises(bounds(w, s, x, mu, sigma)), "=", rises(gaps(w, s, x, mu, sigma))

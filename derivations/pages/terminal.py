@@ -229,7 +229,7 @@ def page(item: Judged, values: dict, draws: int, seed: int) -> str:
 
 
 def claim_lines(entry: Entry, width: int) -> list[str]:
-    """Return the claims of the source, and a line such as "Read here as" for the formula. Without claims, return []."""
+    """Return the claims of the source, and a title for the formula, such as "Read here as". Without claims, return []."""
     claims = {row.id.removeprefix(entry.id): row.claim for row in entry.rows if row.claim}
     if not claims:
         return []

@@ -114,7 +114,7 @@ def train_command(options: argparse.Namespace) -> int:
         rule = "must be left out with --resume: its value is in config.json. Only --epochs and --data may change."
         raise ValueError(f"--{given[0]} {rule}")
     if options.autoencoder and options.beta is not None:
-        raise ValueError("--beta must be left out with --autoencoder: its loss has no KL.")
+        raise ValueError("--beta must be left out with --autoencoder: the loss of an autoencoder has no KL.")
     if options.autoencoder and options.objective == "iwae":
         raise ValueError("--objective iwae must be left out with --autoencoder: without noise, there are no weights.")
     options = completed(options)

@@ -28,9 +28,9 @@ class Place(NamedTuple):
 
 
 def place_of(file: Path) -> Place | None:
-    """Return the parts of the name of an IDX file, which may end in .gz; None for other names.
+    """Return the parts of the name of an IDX file; None for other names.
 
-    The name may have "-", "." or "_" between its parts.
+    The name may have "-", "." or "_" between its parts, and ".gz" at its end.
     """
     found = NAME.fullmatch(file.name)
     if found is None or AXES[found["kind"].lower()] != int(found["axes"]):

@@ -1,7 +1,7 @@
 """Execute the file of the user in a separate process, which ends if a function hangs.
 
-This module runs in that process: `python -c` imports it. It writes one JSON document to stdout; what the user's code
-prints goes to stderr.
+In that process, `python -c` imports this module and calls `main`. `main` writes one JSON document to stdout; what the user's
+code prints goes to stderr.
 """
 
 import contextlib

@@ -87,7 +87,7 @@ def shaped(call: Call, *arguments: NDArray) -> NDArray:
     z = z[0] if z.ndim == 3 else z
     if z.shape != arguments[0].shape:
         raise Failed(f"sample must return z with the shape of mu, {arguments[0].shape}; got {z.shape}. Return one draw for "
-                     "each entry.")
+                     "each entry of mu.")
     return z
 
 

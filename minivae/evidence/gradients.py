@@ -48,11 +48,11 @@ def gradient_noise(vae: VAE, x: NDArray, rng: np.random.Generator, draws: int = 
 
     pathwise   d/dmu = d/dz log p(x|z),              d/dlog_var = d/dz log p(x|z) eps sigma / 2
     score      d/dmu = log p(x|z) eps / sigma,       d/dlog_var = log p(x|z) (eps^2 - 1) / 2
+    baseline   like `score`, but the mean of log p(x|z) over all other draws is subtracted from log p(x|z)
 
     The gradient of the KL is subtracted from each estimate. The gradient of the KL has a closed form, so it adds no noise.
-    Pathwise: Kingma and Welling 2014. Score function: Williams 1992. Baseline, the mean of log p(x|z) over all other draws:
-    Mnih and Rezende 2016. Raises ValueError if an argument is invalid, the model has no noise, or log p(x|z) is infinite or
-    NaN.
+    Sources: Kingma and Welling 2014 (pathwise), Williams 1992 (score), Mnih and Rezende 2016 (baseline). Raises ValueError
+    if an argument is invalid, the model has no noise, or log p(x|z) is infinite or NaN.
     """
     vae.check_noise()
     checks.generator("rng", rng)

@@ -17,7 +17,8 @@ from minivae.vae import VAE
 
 COARSE = {1: 1024, 2: 128}                                  # number of intervals on the longer axis of the first grid
 MAX_NODES = 50_000                                          # a finer grid has at most about this many nodes per data point
-SPARE = 16.0                                                # left-out node: p(x, z) <= exp(-SPARE) * tolerance * max p(x, z)
+# Every node that is left out has p(x, z) <= exp(-SPARE) * tolerance * max p(x, z).
+SPARE = 16.0
 NEGLIGIBLE = 8.0                                            # `_box` ignores nodes with log p(x, z) <= maximum - NEGLIGIBLE
 PLACES = 32                                                 # number of points z at which the rounding error is measured
 

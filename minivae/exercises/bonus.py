@@ -73,7 +73,7 @@ def chosen(word: str) -> list[Exercise]:
 
 
 def find(name: str) -> Exercise:
-    """Return the exercise for a text: its number, its name, the start of its name, or its file name.
+    """Return the exercise that `name` means: `name` is its number, its name, the start of its name, or its file name.
 
     The word "bonus" means the bonus exercise. Raises ValueError unless exactly one exercise fits.
     """

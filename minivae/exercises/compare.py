@@ -26,7 +26,7 @@ class Finding(NamedTuple):
     array: str
     status: str
     words: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()                             # names of wrong versions that give the learner's numbers
+    names: tuple[str, ...] = ()                             # names of wrong solutions that give the learner's numbers
 
 
 Pairs = Mapping[str, tuple[list[NDArray], list[NDArray]]]   # name -> (learner's arrays, right arrays), one array per draw

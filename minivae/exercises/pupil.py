@@ -97,7 +97,7 @@ def plain(function: Callable, arguments: list) -> Any:
 
 
 def of_model(function: Callable, arguments: list) -> Any:
-    """Call a learner's `backward` after the package's forward pass; return the gradient in every parameter."""
+    """Call a learner's `backward` after the package's forward pass; return the gradient of the loss for every parameter."""
     from minivae.likelihood import make_likelihood
     from minivae.params import Params, shapes_of
     from minivae.vae import VAE

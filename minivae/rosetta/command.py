@@ -1,4 +1,4 @@
-"""The command rosetta: print beta and sigma of a loss with sums, means and weights, and whether it gives a bound.
+"""The command rosetta: translate a loss with sums, means and weights into beta and sigma, and name the kind of bound.
 
 Modules that import NumPy are imported when the command runs: `minivae --help` must not import NumPy.
 """
@@ -44,7 +44,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     kinds = {"number": fraction, "number or word": fraction_or_word}
     for name, metavar, kind, about in PARTS:
         parser.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, type=kinds.get(kind, kind), help=about)
-    parser.add_argument("--preset", metavar="NAME", help="start from a public convention; --list prints their names")
+    parser.add_argument("--preset", metavar="NAME", help="start from the public convention NAME; --list prints all names")
     parser.add_argument("--list", action="store_true", help="print all public conventions as a table")
     parser.add_argument("--markdown", action="store_true", help="print the table of --list as Markdown")
     parser.add_argument("--json", action="store_true", help="print one JSON document")

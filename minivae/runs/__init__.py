@@ -2,7 +2,7 @@
 
     directory    the directory of a run: config.json, history.csv, model.npz, results.json and figures
     checkpoint   model.npz: the parameters of a model and the state of its training
-    files        write a file so that a crash leaves the old or the new one whole
+    files        write a file so that a crash leaves either the complete old file or the complete new file
 """
 
 from minivae.runs.directory import (

@@ -16,12 +16,12 @@ The --data directory has the four files of MNIST. Names:
                             the test set, one draw per image. The example prints about 105.5. Grey fractions are not
                             binary data, so this number is a score and not a likelihood.
 
-Training uses --threads (default 1, because these matrix products are small); measuring uses --processes, each with
---threads threads. The test images are binarized once, with a fixed seed. `--epochs N` stops after N epochs of the full
-schedule. `--rows N` measures at most N evenly spaced test images. Minutes of training are processor time. After every
-epoch, the benchmark saves the state of the training in --out, by default in published-out. If the command is stopped, start
-it again: it continues from the saved state. Every result is appended to results.jsonl in --out, with its setting and
-commit.
+`--threads N` sets the number of threads of each process (default 1, because these matrix products are small). Training uses
+one process, and `--processes N` sets the number of processes that measure. The test images are binarized once, with a fixed
+seed. `--epochs N` stops after N epochs of the full schedule. `--rows N` measures at most N evenly spaced test images. The
+minutes of training are processor time. After every epoch, the benchmark saves the state of the training in --out, by default
+in published-out. If the command is stopped, start it again: it continues from the saved state. Every result is appended to
+results.jsonl in --out, with its setting and commit.
 """
 
 import argparse

@@ -1,4 +1,7 @@
-"""The command `minivae doctor`: exit codes, line numbers of errors in the user's file, the timeout; it writes no files."""
+"""The command `minivae doctor`: exit codes, line numbers of errors in the user's file, the timeout.
+
+The command writes no files.
+"""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""The doctor has a phrase for each known difference between an array and the right array; for others, it returns None."""
+"""The doctor has a phrase for each known difference between an array and the right array, and None for other differences."""
 
 import numpy as np
 import pytest

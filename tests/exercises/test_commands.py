@@ -187,7 +187,7 @@ def test_commands_use_the_current_folder_if_it_has_exercises(folder, run, monkey
     assert run("-q")[1] == "" and "See what is done: minivae exercises list" in run()[1]
 
 
-def test_exercise_names_can_be_shortened_if_they_are_unique(folder, run):
+def test_unique_beginning_of_an_exercise_name_can_replace_the_name(folder, run):
     assert [run("hint", word, "-q")[1][:2] for word in ("bonus", "tanh", "kl", "07", "exercises/08_kl_backward.py")] == [
         "15", "02", "07", "07", "08"]
     for word, said in (("log_sum", "The names are log_sum_exp, log_sum_exp_backward."), ("1-3", "affine_backward, tanh"),

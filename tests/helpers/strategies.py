@@ -1,7 +1,7 @@
 """Hypothesis strategies for the symbols of a ledger entry; `Symbol.make` turns raw numbers into a value of its symbol.
 
-Hypothesis shrinks the raw numbers towards 0. So a real symbol shrinks to 0, a positive symbol to 1, and symbols for
-weights to equal weights.
+Hypothesis shrinks the raw numbers towards 0. So a real number shrinks to 0, a positive number to 1, and a list of weights to
+equal weights.
 """
 
 import numpy as np
