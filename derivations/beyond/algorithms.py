@@ -47,7 +47,7 @@ STEPS = 4
 def faces(m):
     """Return (1 - m, m), the probabilities of 0 and of 1, (..., 2).
 
-    Both numbers are stored, because computing 1 - m later would lose digits if m is near 1.
+    A coin is stored as this pair, because `m_step` computes both numbers as means. 1 - (a mean m near 1) would lose digits.
     """
     return np.stack([1 - m, m], axis=-1)
 

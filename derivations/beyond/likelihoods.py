@@ -75,7 +75,7 @@ def choose(n, k):
     (SEEN, LOGITS, GREY),
     says="For n coins with probability pi of a one, the slope of log P in the logit is x - n pi: the observed minus the "
     "expected number of ones.",
-    needs="the possible values of x are the whole numbers 0 to n (grey = 0), not all grey values from 0 to 1 (grey = 1)",
+    needs="grey = 0: the possible values of x are 0, 1, ..., n (grey = 1: all numbers from 0 to 1)",
     outside=({"seen": (0.5, 1), "logits": 0, "grey": 0}, {"seen": (1, 1), "logits": 0, "grey": 1}),
 )  # fmt: skip
 def eq_18(seen, logits, grey):
@@ -149,7 +149,7 @@ def eq_19(x, m, s):
     log_s, D, error = log(need_positive("s", s)), x.shape[-1], x - m
     return (
         np.hstack([
-            complex_step(lambda m: log_p(m, log_s), m),                     # all m_d at once: m_d acts only on log p(x_d)
+            complex_step(lambda m: log_p(m, log_s), m),                     # changes all m_d: m_d acts only on log p(x_d)
             complex_step(lambda log_s: total(log_p(m, log_s)), log_s),
         ]),
         "=", np.hstack([error / s**2, s * (total(error**2) / s**3 - D / s)]),

@@ -123,8 +123,9 @@ X = Symbol(
 def ppca(x, d=2):
     """Return the parameters that maximise the likelihood of data x (n, N, D), and the eigenvalues of the covariance of x.
 
-    The parameters are b (n, 1, D), W = U_d (Lambda_d - sigma^2)^(1/2) (n, D, d) and sigma^2 (n, 1); see Tipping and Bishop
-    (1999). The eigenvalues lambda (n, D) are in descending order.
+    The parameters are b (n, 1, D), W (n, D, d) and sigma^2 (n, 1). W is U_d (Lambda_d - sigma^2)^(1/2). U_d has the d
+    eigenvectors with the largest eigenvalues, and Lambda_d is the diagonal matrix of these eigenvalues; see Tipping and
+    Bishop (1999). The eigenvalues lambda (n, D) are in descending order.
     """
     N, D = x.shape[1:]
     if D <= d:

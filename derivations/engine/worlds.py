@@ -121,7 +121,8 @@ ENCODED = (MU_Q, SIGMA_Q)
 # Pairs (q, p) of Gaussians with two coordinates: first with independent coordinates, then with any covariance
 
 MUS_Q, SIGMAS_Q = vector("mu_q", r"\mu_q", 2, simple=((0, 0), (1, -1))), positives("sigma_q", r"\sigma_q", 2)
-MUS_P = Symbol("mu_p", r"\mu_p", "real", 2, lambda raw: 1.2 * raw + 0.5, ((0.5, 1), (-1, 0.5)))     # differs from mu_q
+# Because 0.5 is added, mu_p differs from mu_q even if both are made from equal raw numbers.
+MUS_P = Symbol("mu_p", r"\mu_p", "real", 2, lambda raw: 1.2 * raw + 0.5, ((0.5, 1), (-1, 0.5)))
 SIGMAS_P = positives("sigma_p", r"\sigma_p", 2)
 DIAGONAL_PAIR = (MUS_Q, SIGMAS_Q, MUS_P, SIGMAS_P)
 RHO = chosen("rho", r"\rho", 0, "the correlation of z_1 and z_2 under q")

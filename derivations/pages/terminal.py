@@ -320,7 +320,7 @@ def fault_lines(entry: Entry, judgement: Judgement, width: int) -> list[str]:
 
 
 def judged_lines(item: Judged, draws: int, seed: int, width: int) -> list[str]:
-    """Return the result (holds or fails) and the largest error of every link; the errors are divided by the tolerance."""
+    """Return the state of every link (holds, fails or undecided), and its largest error divided by the tolerance."""
     where = f"Judged at {draws} random draws (seed {seed}) and at up to 200 simple points"
     head = wrapped(f"{where}, relative tolerance {item.entry.tolerance:.0e}", "", "  ", width)
     lines = []

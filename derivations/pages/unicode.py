@@ -252,7 +252,10 @@ FACTORS = ("ord", "frac", "word", "large", "open")
 
 
 def needs_gap(line: str, before: str, text: str, part: str) -> bool:
-    """Return True if the next piece, `text`, needs a space before it. `before` is the kind of the last piece of `line`."""
+    """Return True if `line` needs a space before the next piece, `text`.
+
+    `part` is the kind of the next piece, and `before` is the kind of the last piece of `line`.
+    """
     if before == "large" or (before == "frac" and part in FACTORS) or (part == "frac" and before in OPERANDS):
         return before != "bar"
     if part in ("word", "large") or text == "½":

@@ -205,8 +205,9 @@ def sample_command(options: argparse.Namespace) -> int:
 
 
 def pictures_of(options: argparse.Namespace, run) -> tuple:
-    """Return the image shape of a run's data, the held-out rows, and (lowest, mean, highest) pixel. Each can be None.
+    """Return the image shape of a run's data, the held-out rows, and three pixel values: (lowest, mean, highest).
 
+    Each of the three results can be None.
     The held-out rows are read in two cases: the data are the bundled digits, or an older run does not store the image shape.
     """
     from minivae import runs

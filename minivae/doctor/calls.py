@@ -54,7 +54,7 @@ class Call:
                 result = self.converted(self.function(*copies, **keywords))
         except (Failed, KeyboardInterrupt):
             raise
-        except BaseException as error:                      # also SystemExit, and errors that derive from BaseException
+        except BaseException as error:                      # also SystemExit and other errors outside class Exception
             raise Raised(in_users_words(error, self.file, self.name)) from None
         for i, (before, after) in enumerate(zip(arguments, copies)):
             if isinstance(before, np.ndarray) and before.tobytes() != after.tobytes() and i not in self.changed:

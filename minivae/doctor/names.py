@@ -80,7 +80,7 @@ class KnownKL(Known):
     """
 
     reading: Reading | None = None
-    constant: float = -0.5                                  # for a KL of weight 1: constant per row and latent dimension
+    constant: float = -0.5                                  # constant term of a KL of weight 1, for each row and coordinate
     variant: Variant | None = None                          # the two explanations of this KL, if there are two
 
     @property
@@ -143,8 +143,8 @@ def cost_named(weights: dict[str, float], error: float, about: str) -> Known:
 
 
 LOG_SQUARED = "it has (log sigma)^2 where a KL has log sigma^2"
-# Wrong formulas of the KL: (coefficients of the terms for weight 1, key of the finding, explanation for the user). The key
-# of the finding is also the name of an exhibit in the museum.
+# Wrong formulas of the KL: (coefficients of its terms if the KL weight is 1, key of the finding, explanation for the user).
+# The key of the finding is also the name of an exhibit in the museum.
 PATTERNS = (
     ({"m^2": 0.5, "s^2": 0.5, "s": -0.5}, "log-var-squared", "it has log_var^2 where a KL has exp(log_var)"),
     ({"m^2": 0.5, "exp(s)": 0.5, "s^2": -0.125}, "log-sigma-squared", LOG_SQUARED),

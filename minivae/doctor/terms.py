@@ -130,7 +130,7 @@ class Fit(NamedTuple):
     constant: float
     residual: float             # largest error of a value
     errors: dict[str, float]    # largest error of each coefficient
-    guard: float = 0.0          # the small number inside a logarithm
+    guard: float = 0.0          # small number that the user's code adds inside a logarithm; see `kl_terms`
 
     def at(self, terms: Mapping[str, NDArray]) -> NDArray:
         """Return the values of this fit; `terms` has the terms at the same or at new points."""

@@ -247,8 +247,8 @@ def _discretisation(index, p, row, kinks):
     two, three, six = (_disagreement(index, p, row, n) for n in (2, 3, 6))
     if kinks:
         return np.max([two, three, six / 6], axis=0)
-    # The first estimate is never larger than s(3). Each value for spacing 3h is the mean of some values for spacing 6h. This
-    # mean is not further from the overall mean than the most distant of these values. So s(3) <= s(6).
+    # A value for spacing 3h is the mean of 2^J values for spacing 6h. At least one of these 2^J values is as far from the
+    # mean of all values as the value for 3h, or farther. So s(3) <= s(6), and the first estimate is at most s(3).
     return np.maximum(two, three * three / six)
 
 

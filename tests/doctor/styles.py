@@ -1,4 +1,4 @@
-"""Right implementations in more styles. The doctor must not call any of these implementations wrong."""
+"""Right implementations in other styles than those of fresh.py. The doctor must not call any of them wrong."""
 
 import numpy as np
 

@@ -26,7 +26,7 @@ def own_source(exercise):
 
 
 def statuses(folder, code, capsys):
-    """Check all exercises. Return a pair for each of the first fourteen: its status, and True if it has a flag.
+    """Check all exercises. Return a pair for each of the first fourteen exercises: its status, and True if it has a flag.
 
     `code` is the expected exit code.
     """

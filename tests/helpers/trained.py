@@ -1,4 +1,4 @@
-"""A model trained once on the bundled digits and shared by tests, and patches that make the train command faster."""
+"""Patches that make the train command faster, and a model that many tests use: it is trained only once."""
 
 import contextlib
 import functools
