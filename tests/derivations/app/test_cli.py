@@ -213,7 +213,7 @@ def test_list_prints_all_entries_of_a_source(capsys):
 
 def test_check_finds_every_verdict_as_expected(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    code, out, err = run(capsys, "check", "--draws", 100)  # fast; engine/test_ledger.py uses the default, 1000 draws
+    code, out, err = run(capsys, "check", "--draws", 100)  # few draws are fast; engine/test_ledger.py uses the default, 1000
     assert code == 0, "\n".join(line for line in out.splitlines() if "MISMATCH" in line)
     assert "no unexpected verdict; 100 draws, seed 0" in out and "s in all" in err
     count = sum(len(entry.rows) for entry in EVERYTHING)
