@@ -617,7 +617,7 @@ def test_json_row_has_the_keys_claim_and_reading_and_group(claims, capsys):
     assert json.loads(run(capsys, "show", "hong.1", "--json")[1])["reading"] == "t = 2t"
 
 
-def test_json_output_of_show_has_claim_and_reading_and_group_of_links(planted, capsys):
+def test_json_of_show_has_claim_and_reading_and_group_of_each_link(planted, capsys):
     LEDGER["odaibo.901"].rows[1].claim = "The text factorises (l.9)."
     a, b = json.loads(run(capsys, "show", "odaibo.901", "--json")[1])["links"]
     assert (a["claim"], a["reading"], a["group"]) == (None, None, "odaibo.901a")
