@@ -201,7 +201,7 @@ def main() -> int:
     """Print the outcome of every mutant."""
     parser = argparse.ArgumentParser("python -m tests.mutants", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="names of bugs that `minivae museum` lists (default: all)")
-    parser.add_argument("--core", type=int, metavar="N", help="test N one-token mutants of the core, not bugs")
+    parser.add_argument("--core", type=int, metavar="N", help="test N one-token mutants of the core instead of bugs")
     parser.add_argument("--evidence", type=int, metavar="N", help="test N mutants of the folders evidence and rosetta")
     parser.add_argument("--doctor", type=int, metavar="N", help="test N mutants of the folder doctor")
     parser.add_argument("--seed", type=int, default=0, help="random seed of the sample (default: 0)")

@@ -2,7 +2,7 @@
 
 Every entry is our own statement, so the verdicts `slip` and `wrong` do not occur. An entry compares the sides of an
 equation or inequality. If a function of `minivae` computes one of these sides, the result of the function is compared as
-well. The order in the ledger is the order of the files below, and of the entries in each file.
+well. The ledger keeps the order of the files below and the order of the entries in each file.
 """
 
 from derivations.beyond import elbo, aggregate  # noqa: F401, I001

@@ -126,7 +126,7 @@ def eq_46(x, pi, m, pi_2, m_2):
 
 # The gradient of `log p(x, z) - log q(z|x)` in (mu, log sigma^2), for one draw z = mu + sigma eps
 
-# Nodes (3, 1) and weights (3,) of a quadrature over eps, which is exact for polynomials up to degree 5
+# Nodes (3, 1) and weights (3,) of a quadrature over eps. The quadrature is exact for polynomials up to degree 5
 EPS, CHANCES = noise(1)
 AWAY = chosen("away", "away", 0, "the distance of mu from the mean of p(z|x), in units of sigma")
 

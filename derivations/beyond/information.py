@@ -1,7 +1,7 @@
 """Beyond the sources: identities and inequalities for divergences between any distributions.
 
 Distributions are finite tables, and sums over them are exact; beyond.32 and beyond.53 are about Gaussians. A side in square
-brackets shows the gap of an inequality: it is the sum of the smaller side and the gap, so it equals the larger side. A
+brackets shows the gap of an inequality: this side is the smaller side plus the gap, so it equals the larger side. A
 statement about a limit is written as bounds that approach the limit. If q is close to p, the divergence of q from p is a
 small number with a large relative error. Therefore some divergences are written as `Zero(1, divergence)`: for a divergence
 below 1, the judge checks the absolute error instead of the relative error.

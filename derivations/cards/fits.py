@@ -130,8 +130,8 @@ def fit_reverse(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
     """Minimise KL(q || p) by descent from q = N(start, 1). Return mu and sigma at the minimum.
 
     From start = `apart`, descent finds the minimum near the mode z = `apart` of p, if KL(q || p) has a minimum there. From
-    start = 0, descent finds the minimum in the middle if a <= 8. For larger a, it may fail, because the points of NODES are
-    too far apart to compute the slopes of KL(q || p). Raise ValueError if descent finds no minimum.
+    start = 0, descent finds the minimum in the middle if `apart` <= 8. If `apart` > 8, descent may fail: the points of
+    NODES are too far apart to compute the slopes of KL(q || p). Raise ValueError if descent finds no minimum.
     """
     apart, start = np.broadcast_arrays(np.asarray(apart, float), np.asarray(start, float))
     each, which = np.unique(np.stack([apart.ravel(), start.ravel()], axis=-1), axis=0, return_inverse=True)
@@ -166,8 +166,8 @@ def descend(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
 def best_reverse(apart: NDArray) -> tuple[NDArray, NDArray]:
     """Return mu >= 0 and sigma of the q with the smallest KL(q || p).
 
-    For mu >= 0, KL(q || p) can have two local minima: one in the middle, at mu = 0, and one near the right mode, z = a.
-    Return the lower of these two minima.
+    For mu >= 0, KL(q || p) can have two local minima: one in the middle, at mu = 0, and one near the right mode,
+    z = `apart`. Return the lower of these two minima.
     """
     middle, right = fit_reverse(apart, 0.0), fit_reverse(apart, apart)
     lower = kl_reverse(apart, *middle) <= kl_reverse(apart, *right)

@@ -146,7 +146,7 @@ def reverse(drawn: dict[str, NDArray] | None = None) -> Drawn:
     p, right, left, near_p, near_q = drawn.values()
     (mu, sigma), kl = moments(right), divergence(right, p)
     figure = page(8.4, 4.5)
-    wide, narrow = figure.subplots(1, 2, sharey=True, width_ratios=(17, 7.2))     # the same scale in both panels
+    wide, narrow = figure.subplots(1, 2, sharey=True, width_ratios=(17, 7.2))     # z has the same scale in both panels
     hill(wide, p)
     wide.plot(Z, left, color=ORANGE, lw=2, ls=(0, (5, 2.5)), label="left")
     wide.plot(Z, right, color=ORANGE, lw=2, label="right")

@@ -82,8 +82,8 @@ def _(p_xz):
     "lm.15", "l.24 display 2, line 2 and the step to line 3", rf"{LINE_2} = {LINE_3}", WHOLE_TABLES,
     says="The page goes from line 2 to line 3 in one step.",
     verdict="wrong", group="lm.3",
-    fault="Line 3 equals ln p(x), but line 2 can be smaller, so line 2 does not lead to line 3. Line 3 follows from ln p(x) "
-    "times the integral of q(z|x), which is 1.",
+    fault="Line 3 equals ln p(x), but line 2 can be smaller, so line 2 does not lead to line 3. Line 3 follows if ln "
+    "p(x) is multiplied by the integral of q(z|x), which is 1.",
 )  # fmt: skip
 def lm_15(p_xz, q):
     return line_2(p_xz, q), "=", line_3(p_xz, q)

@@ -22,7 +22,7 @@ ELEMENTS = {                                                # every element that
 }  # fmt: skip
 WIDTHS = {"\\,": 0.167, "\\:": 0.222, "\\;": 0.278, "\\ ": 0.25, "~": 0.25, "\\quad": 1, "\\qquad": 2}     # in em
 MARKS = {"hat": "ˆ", "widehat": "ˆ", "bar": "‾", "tilde": "˜", "dot": "˙", "vec": "→"}      # accents, drawn above a letter
-LIMITS = {"max", "min", "argmax", "argmin", "lim", "sup", "inf"}                # words with their subscript below
+LIMITS = {"max", "min", "argmax", "argmin", "lim", "sup", "inf"}                # words that have the subscript below them
 SIZES = {"big", "Big", "bigg", "Bigg"}
 SILENT = {"displaystyle", "limits", "mathstrut", "!"}
 NO_SPACE = ' lspace="0" rspace="0"'

@@ -179,7 +179,7 @@ def label_column(label: str | int | None, names: tuple[str, ...], width: int) ->
         return None
     if label in names:
         if names.count(label) > 1:
-            raise Damaged(f"{names.count(label)} columns have the name {label!r}. Give the number of one: 0 is the first.")
+            raise Damaged(f"{names.count(label)} columns have the name {label!r}. Give a column number: 0 is the first.")
         return names.index(label)
     if re.fullmatch(r"[+-]?\d{1,9}", str(label)) and -width <= int(label) < width:
         if width == 1:

@@ -42,7 +42,7 @@ def constants(result: Measured) -> list[Finding]:
 
 
 def decided(result: Measured) -> list[Finding]:
-    """Return the finding about a KL with unusual coefficients. The constant term of the loss shows if this KL is right."""
+    """Return the finding about a KL with unusual coefficients. The constant of the function shows if the KL is right."""
     kl, variant = result.kl, result.kl.variant
     mistaken, kl.weight, kl.variant = kl.weight, variant.weight, None
     wanted = -0.5 if variant.constant is None else variant.constant

@@ -16,7 +16,7 @@ DRAWS, FRESH = 48, 8
 
 
 class Terms(NamedTuple):
-    """The terms of a function at given sizes. `example` has two numbers: the function and its fit at a new point."""
+    """The terms of a function at given sizes. `example` has the values of the function and of its fit at a new point."""
 
     cost: Fit | None
     kl: Fit | None

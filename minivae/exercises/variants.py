@@ -77,7 +77,7 @@ def listed(piece: Piece) -> Iterator[Variant]:
     for name, _, replaced in known:
         for right in replaced:
             if source.count(right) != 1:
-                raise LookupError(f"{right!r} is {source.count(right)} times in {piece.name}, not once: change CONFUSIONS.")
+                raise LookupError(f"{right!r} occurs {source.count(right)} times in {piece.name}, not 1: change CONFUSIONS.")
     for bug in bugs():
         changes = {each.right.strip(): each.broken.strip() for each in bug.changes if each.module == piece.module}
         known.append((f"museum {bug.name}", bug.title, {a: b for a, b in changes.items() if source.count(a) == 1}))

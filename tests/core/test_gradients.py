@@ -317,7 +317,7 @@ REPORTED = ONES | {"B": 3, "I": 3, "H": 3}
 @settings(max_examples=settings.default.max_examples // 5)  # a fifth of the usual number of examples for each case
 @given(seed=st.integers(0, 2**32 - 1), sizes=SIZES)
 @example(seed=0, sizes=ONES)                                # all sizes are 1
-@example(seed=2_318_184_297, sizes=REPORTED)                # failed once: see the next test
+@example(seed=2_318_184_297, sizes=REPORTED)                # this example failed once: see the next test
 def test_every_backward_is_the_gradient_of_its_forward(name, seed, sizes):
     case = TABLE[name]
     inputs, d_out = draw(case, seed, sizes)

@@ -258,7 +258,7 @@ SAME_DATA = {dtype: lambda x, dtype=dtype: x.astype(dtype) for dtype in TYPES} |
 @every_likelihood
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("change", SAME_DATA.values(), ids=SAME_DATA)
-def test_equal_data_of_other_types_give_equal_results_and_stay_unchanged(likelihood, dtype, change):
+def test_type_of_the_data_does_not_change_results_and_data_stay_unchanged(likelihood, dtype, change):
     vae = random_vae(np.random.default_rng(0), likelihood, features=3, dtype=dtype)
     plain, eps = coins(), np.random.default_rng(1).integers(0, 2, (2, 4, 2)).astype(float)
     x, z = change(plain), change(eps[0])

@@ -328,7 +328,7 @@ def test_judge_restores_an_earlier_profiler_and_sends_it_all_events():
     assert [finding.array for finding in verdict.findings][0] == "sigma"
 
 
-def test_pythons_profile_counts_calls_of_a_learners_function_while_it_is_judged():
+def test_python_profiler_counts_calls_of_a_function_that_is_judged():
     profiler = profile.Profile()
     gc.disable()                                            # `profile` fails if gc closes a generator in the meantime
     try:

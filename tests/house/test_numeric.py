@@ -1,4 +1,4 @@
-"""The numerical checkers accept right values and fail for every kind of wrong value."""
+"""The numerical checkers accept right values and raise an error for every kind of wrong value."""
 
 import numpy as np
 import pytest

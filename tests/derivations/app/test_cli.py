@@ -213,7 +213,7 @@ def test_list_prints_all_entries_of_a_source(capsys):
 
 def test_check_finds_every_verdict_as_expected(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    code, out, err = run(capsys, "check", "--draws", 100)  # fast; engine/test_ledger.py uses the default, 1000 draws
+    code, out, err = run(capsys, "check", "--draws", 100)  # few draws are fast; engine/test_ledger.py uses the default, 1000
     assert code == 0, "\n".join(line for line in out.splitlines() if "MISMATCH" in line)
     assert "no unexpected verdict; 100 draws, seed 0" in out and "s in all" in err
     count = sum(len(entry.rows) for entry in EVERYTHING)
@@ -617,7 +617,7 @@ def test_json_row_has_the_keys_claim_and_reading_and_group(claims, capsys):
     assert json.loads(run(capsys, "show", "hong.1", "--json")[1])["reading"] == "t = 2t"
 
 
-def test_json_output_of_show_has_claim_and_reading_and_group_of_links(planted, capsys):
+def test_json_of_show_has_claim_and_reading_and_group_of_each_link(planted, capsys):
     LEDGER["odaibo.901"].rows[1].claim = "The text factorises (l.9)."
     a, b = json.loads(run(capsys, "show", "odaibo.901", "--json")[1])["links"]
     assert (a["claim"], a["reading"], a["group"]) == (None, None, "odaibo.901a")

@@ -1,4 +1,4 @@
-"""The book, one HTML page with the whole ledger: MathML formulas, links, pictures, planted faults, and a real browser."""
+"""Check the book, an HTML page with the whole ledger: formulas, links, pictures, planted faults, and use in a browser."""
 
 import base64
 import contextlib
