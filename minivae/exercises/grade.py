@@ -58,7 +58,7 @@ def submissions(folder: Path) -> tuple[dict[str, dict[str, Path]], list[str]]:
         mine = found.setdefault(student, {})
         if exercise in mine:
             older, newer = sorted((mine[exercise], path), key=lambda each: (each.stat().st_mtime, str(each)))
-            notes.append(f"{student}: several files for {exercise}; the newest counts: {newer.relative_to(folder)}")
+            notes.append(f"{student}: several files for {exercise}; the newest is graded: {newer.relative_to(folder)}")
             path = newer
         mine[exercise] = path
     return dict(sorted(found.items())), notes

@@ -252,7 +252,7 @@ def test_grading_finds_every_student_and_file(graded):
     assert status == {"ada": ["passed"], "bob": ["wrong"], "eve": ["error"], "mia": ["passed"], "none!": [], "none?": [],
                       "zoe": ["passed", "error"]}
     assert {"util.py: no exercise has this name", "tom.zip: an archive; unpack it first"} <= set(found["notes"])
-    assert any("the newest counts: ada/exercises" in note for note in found["notes"])
+    assert any("the newest is graded: ada/exercises" in note for note in found["notes"])
     assert "no security boundary" in found["warning"]
 
 
