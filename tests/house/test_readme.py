@@ -170,7 +170,7 @@ def test_readme_states_the_length_of_the_code_outside_the_core():
 def test_front_page_states_correct_numbers_of_exhibits_and_hidden_units_and_epochs():
     (exhibits,) = re.findall(r"which checks notice each of (\d+) bugs", README)
     assert int(exhibits) == len(bugs())
-    words = r"with (\d+) hidden units \(command line: ([\d,]+)\) and (\d+) epochs:.*?hidden=\((\d+),\).*?epochs=(\d+)\)"
+    words = r"with (\d+) hidden units \(the command uses ([\d,]+)\) and (\d+) epochs:.*?hidden=\((\d+),\).*?epochs=(\d+)\)"
     units, command, epochs, typed_units, typed_epochs = re.search(words, README, re.DOTALL).groups()
     assert (units, epochs) == (typed_units, typed_epochs)
     assert tuple(map(int, command.split(","))) == minivae.app.cli.DEFAULTS["hidden"]
