@@ -119,7 +119,7 @@ def card_34(p_xz, q):
     "cards.35", "l.11-42", r"D_\text{KL}(p | q) = \sum_z p(z) \log\frac{p(z)}{Q(Z)}", (P_FULL, Q_FULL),
     kind="claim", verdict="loose",
     claim='The prose writes "Q(Z)" for the distribution that the formulas call q(z) (l.42).',
-    says="Read literally: the second argument of the divergence is Q(Z).",
+    says="Read literally, the text says: the second argument of the divergence is Q(Z).",
     fault="Q(Z) should be q(z): the cards define neither Q nor Z. (The single bar of D(p | q) may be a copying error.)",
 )  # fmt: skip
 def card_35(p, q, Q, Z):

@@ -181,8 +181,8 @@ def density(z, mu, cov):
 @equation(
     "cards.28", "l.49", ENCODED + r"\boldsymbol{\sigma}^{2(i)}\boldsymbol{I})", (Z, MUS, SIGMAS),
     verdict="loose",
-    says="Read literally: the square of the vector sigma is the sum of all sigma_j^2, and the covariance of the encoder's "
-    "Gaussian is this number times I.",
+    says="Read literally, the text says: the square of the vector sigma is the sum of all sigma_j^2, and the covariance of "
+    "the encoder's Gaussian is this number times I.",
     fault='sigma^2 is a vector: the covariance is diag(sigma^2), as the words "diagonal covariance structure" say. The '
     "notation is that of Kingma and Welling (equation 9) and of Weng's page.",
 )  # fmt: skip

@@ -113,7 +113,7 @@ def card_18(p, q):
 
 
 def far_apart(raw):
-    """Return numbers a from 2.9 to 3.9. For these a, the q with the smallest KL(q || p) covers one mode."""
+    """Return values of `a` from 2.9 to 3.9. For these values, the q with the smallest KL(q || p) covers one mode."""
     return 3.4 + np.clip(np.round(3 * raw), -5, 5) / 10
 
 

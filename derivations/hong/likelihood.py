@@ -27,7 +27,8 @@ def of_pixels(x, mean, sigma):
     "hong.13", "l.39", rf"p(x|z) = N(x;\, {MU_THETA},\, \sigma^2)", (X_4, MEAN_4, SIGMA_4),
     kind="claim", verdict="loose", group="hong.5",
     claim='The text writes the decoder\'s density with variance sigma^2, "shared between all pixels" (l.39).',
-    says="Read literally: this density of D pixels has the factor 1 / sqrt(2 pi sigma^2) only once, as for one pixel.",
+    says="Read literally, the text says: this density of D pixels has the factor 1 / sqrt(2 pi sigma^2) only "
+    "once, as for one pixel.",
     fault="A density of D pixels needs a covariance matrix, and the words of the text mean the matrix sigma^2 I_D. In its "
     "place, the formula has the number sigma^2.",
 )  # fmt: skip

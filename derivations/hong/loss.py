@@ -175,7 +175,7 @@ DRAWN = real("eps", r"\epsilon", 1.0, (0, 1, -1))
     "hong.20", "l.45", rf"{MINUS_L} = -\ln p_\theta(x|\mu+\sigma\epsilon) + {KL}", (*ONE, DRAWN),
     kind="claim", verdict="loose",
     claim='The text calls the sum of reconstruction loss and KL "the original ELBO" (l.45).',
-    says="Read literally: minus the ELBO is the loss for one draw of z.",
+    says="Read literally, the text says: minus the ELBO is the loss for one draw of z.",
     fault="The sum is minus the ELBO. The reconstruction loss is an expectation over q(z|x); one draw of z only estimates "
     "this expectation.",
 )  # fmt: skip

@@ -100,7 +100,7 @@ def mse_of_a_draw(x, mean, sigma):
     (X_4, MEAN_4, SIGMA_4), kind="claim", verdict="slip",
     group="hong.15",
     claim="The text writes the reconstruction x~ as a draw from p(x|z) (l.23).",
-    says="Read literally: the expected MSE of a draw is the MSE of the mean.",
+    says="Read literally, the text says: the expected MSE of a draw is the MSE of the mean.",
     fault="The reconstruction in the loss is the mean of p(x|z), not a draw. The expected MSE of a draw is larger by "
     "sigma^2.",
 )  # fmt: skip
@@ -144,7 +144,7 @@ def diagonal_density(z, mu, sigma):
     "hong.5", "l.25", r"p(z|x) = N(z;\, \mu_\phi(x),\, \sigma_\phi(x)^2)", (Z, *MODEL),
     kind="claim", verdict="loose",
     claim='The text calls z "a sample from the posterior" with mean and sigma of the encoder (l.25).',
-    says="Read literally: the encoder's Gaussian is the posterior p(z|x).",
+    says="Read literally, the text says: the encoder's Gaussian is the posterior p(z|x).",
     fault="z is a sample from q(z|x), which approximates the posterior p(z|x). The covariance of q(z|x) is "
     "diag(sigma_phi(x)^2).",
 )  # fmt: skip
@@ -191,7 +191,7 @@ def covariance_of(draws):
     r"(\sigma_\phi(x)^2)^T I_d = \mathrm{Cov}_{\sim q(z|x)}[z] = \mathrm{Cov}_{\sim p(x)}[x]", TWO_EACH,
     kind="claim", verdict="slip",
     claim='The text calls (sigma_phi(x)^2)^T I_d "a diagonal covariance matrix of the data distribution" (l.25).',
-    says="Read literally: (sigma_phi(x)^2)^T I_d is the covariance matrix of z, and also that of the data.",
+    says="Read literally, the text says: (sigma_phi(x)^2)^T I_d is the covariance matrix of z, and also that of the data.",
     fault="The covariance of z is diag(sigma_phi(x)^2). The covariance of the data is another matrix, and the printed "
     "product with I_d is a row vector.",
 )  # fmt: skip

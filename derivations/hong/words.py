@@ -17,7 +17,7 @@ BASE = Symbol("base", "b", "2 or 10", 1, lambda raw: np.where(raw > 0, 2.0, 10.0
     "hong.21", "l.35-47", rf"D_{{KL}}(q(z|x)||p(z)) = \sum_i\left[-\log_b\sigma_i + {SQUARES}\right]",
     (MU, SIGMA, BASE), kind="claim", verdict="loose",
     claim="The text writes log sigma_i and ln sigma_theta in one loss (l.35-47).",
-    says="Read literally: the logarithm in the KL has another base than e, here 2 or 10.",
+    says="Read literally, the text says: the logarithm in the KL has another base than e, here 2 or 10.",
     fault="log and ln are both the natural logarithm here. With base 2 or 10 the formula would not give the KL.",
 )  # fmt: skip
 def logarithms(mu, sigma, base):
@@ -56,7 +56,7 @@ def divergence(a, b):
     r"D_{KL}(N_a||N_c) \leq D_{KL}(N_a||N_b) + D_{KL}(N_b||N_c),\quad N_m \,\mathrm{for}\, N(m, 1)",
     THREE, kind="claim", verdict="loose", tight={"a": 0, "b": 0, "c": 0},
     claim='The text calls the KL "the resulting metric" (l.37).',
-    says="Read literally: the KL obeys the triangle inequality, like every metric.",
+    says="Read literally, the text says: the KL obeys the triangle inequality, like every metric.",
     fault="The KL is a divergence, not a metric: it is not symmetric, and it does not obey the triangle inequality.",
 )  # fmt: skip
 def metric(a, b, c):

@@ -263,7 +263,7 @@ KL_OF = r"D_{KL}(q\Vert p_\theta(z|x))", r"D_{KL}(q'\Vert p_{\theta'}(z|x))"
     r" \mathrm{sign}\left(\ln p_{\theta'}(x) - \ln p_\theta(x)\right)", STEP,
     kind="claim", verdict="loose",
     claim="The text says that a q that maximises L also minimises the KL and maximises the log-likelihood (l.32).",
-    says="Read literally: whenever L rises, the KL falls and ln p(x) rises.",
+    says="Read literally, the text says: whenever L rises, the KL falls and ln p(x) rises.",
     fault="For fixed theta, a step that raises L lowers the KL and does not change ln p(x). If theta changes, L can rise "
     "while the KL rises or ln p(x) falls.",
 )  # fmt: skip

@@ -136,7 +136,7 @@ def normal_below(t):
     "lm.8", "l.14", r"P(p(z) \leq t) = \Phi(t)", (T,),
     kind="claim", verdict="loose",
     claim='The list says that the latent variable "p(z)" is usually assumed to be normal (l.14).',
-    says="Read literally: the number p(z) is normally distributed, and Phi is its distribution function.",
+    says="Read literally, the text says: the number p(z) is normally distributed, and Phi is its distribution function.",
     fault="The variable z is normally distributed, but p(z) is its density. The density is never negative, and at most (2 "
     "pi)^(-J/2): 0.399, 0.159 and 0.010 for J = 1, 2 and 5.",
 )  # fmt: skip
@@ -213,8 +213,8 @@ def lm_9(a, b, s, straight):
     r"-\int p_\theta(x|z)\ln p_\theta(x|z)\,dx < \frac{1}{2}\ln(2\pi e\,Var[x|z])",
     (*CURVE, real("z", "z")), kind="claim", verdict="loose",
     claim='The list speaks of "a complex likelihood p(x|z)" (l.16).',
-    says="Read literally: p(x|z) is complex, that is, not Gaussian. Then its entropy is below that of the Gaussian with the "
-    "same variance.",
+    says="Read literally, the text says: p(x|z) is complex, that is, not Gaussian. Then its entropy is below that of the "
+    "Gaussian with the same variance.",
     fault="p(x|z) is a simple Gaussian. The complex density is p(x), which is not modelled directly.",
 )  # fmt: skip
 def lm_10(a, b, s, z):

@@ -183,7 +183,7 @@ BEST = (
     "lm.33", "l.44", r"D_{KL}(q^*(z|x)\Vert p(z)) = 0", BEST,
     kind="claim", verdict="loose",
     claim='The text says that the second term "ensures our encoder is similar to our priors" (l.44).',
-    says="Read literally: the best q is equal to the prior.",
+    says="Read literally, the text says: the best q is equal to the prior.",
     fault="The KL term penalises distance from the prior, but it does not force equality. If w is not 0, the best q has KL "
     "> 0.",
 )  # fmt: skip

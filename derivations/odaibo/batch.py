@@ -155,7 +155,7 @@ SIX = (*BATCH[:3], vector("x", "x", 6, simple=((1.2, 0, -1, 1, 2, -2), (1, 0, 0,
     "odaibo.t30", "l.273", r"\sum_{i=1}^{M} ELBO_i = ELBO_i", (*SIX, FREE_I),
     kind="claim", verdict="wrong", group="odaibo.42",
     claim="The text says that (42) is the objective function for a batch (l.273).",
-    says="Read literally: the objective of a batch is the ELBO of a single datum i.",
+    says="Read literally, the text says: the objective of a batch is the ELBO of a single datum i.",
     fault="The objective of a batch is the sum of the ELBOs of its M data, but (42) has no such sum. N/M times the sum over "
     "a batch is an unbiased estimate of the sum over all N data.",
 )  # fmt: skip
@@ -348,8 +348,8 @@ def coin_log_p(x, t, z):
     "odaibo.t34", "l.292", r"E_\epsilon\left[\log p(x|\mu+\sigma\epsilon)\right] = \log p(x|\mu)", (COIN, TILT, *CODE),
     kind="claim", verdict="loose", group="odaibo.t23",
     claim='The Conclusion says that "the closed form loss" has been derived (l.292).',
-    says='Read literally: the reconstruction term has a "closed form", an expression that uses the decoder only at the mean '
-    "of q.",
+    says='Read literally, the text says: the reconstruction term has a "closed form", an expression that uses the decoder '
+    "only at the mean of q.",
     fault="Only the divergence has a closed form. The reconstruction term remains an integral, which is estimated from "
     "draws.",
 )  # fmt: skip

@@ -204,7 +204,7 @@ def eq_5(atoms, X, Y):
 @equation(
     "odaibo.T1", "l.31-39 Table 1", r"\sum_z p(x|z) = 1", (GLOSSARY,), kind="table", verdict="loose",
     claim='Table 1 calls p(x|z) the "Likelihood probability" (l.31-39).',
-    says="Read literally: p(x|z), as a function of z, is a probability distribution.",
+    says="Read literally, the text says: p(x|z), as a function of z, is a probability distribution.",
     fault="As a function of z, p(x|z) is not a probability distribution: it need not sum to 1. As a function of x it is "
     "a distribution. (Our copy of the table has lost the bars of p(z|x) and p(x|z).)",
 )  # fmt: skip

@@ -121,7 +121,7 @@ def elbo_of(w, s, x):
     r" \mathrm{sign}\left(\log p_{w'}(x_i) - \log p_w(x_i)\right)",
     FROM_TO, kind="claim", verdict="loose", tight={"w": (0, 0), "s": 1, "x": 1},
     claim='The text says that maximising the ELBO maximises the log probability "by proxy" (l.178).',
-    says="Read literally: whenever the ELBO rises, log p(x) rises.",
+    says="Read literally, the text says: whenever the ELBO rises, log p(x) rises.",
     fault="Maximising the ELBO raises only a lower bound of log p(x). log p(x) itself can fall while the gap becomes "
     'smaller. The text\'s words "by proxy" do not exclude such a fall.',
 )  # fmt: skip
@@ -200,7 +200,7 @@ NOISE = positive("s", "s", simple=(0.5, 1, 2))
     "odaibo.t22", "l.178", r"\log p_\phi(x_i|z) = \log p_\phi(\hat x|z)", (X4, OUT4, NOISE),
     kind="claim", verdict="loose",
     claim='The text calls the second term a measure of the likelihood of the "reconstructed data output" (l.178).',
-    says="Read literally: log p(x_i|z) is the likelihood of the decoder's output x^.",
+    says="Read literally, the text says: log p(x_i|z) is the likelihood of the decoder's output x^.",
     fault="The second term of (28) is the expected log-likelihood of the input x_i, under a Gaussian with the output x^ as "
     "its mean. At a given z, the likelihood of the output x^ does not depend on x_i.",
 )  # fmt: skip

@@ -28,7 +28,7 @@ EQUAL = {"q": (0.5, 0.5), "p": (0.5, 0.5)}
     "odaibo.t9", "l.47", r"D_{KL}(p\,\Vert\,p) > D_{KL}(q\,\Vert\,p)", (Q_FULL, P),
     kind="claim", verdict="loose",
     claim='The text calls the divergence a "similarity measure" (l.47).',
-    says="Read literally: the divergence is largest for two equal distributions.",
+    says="Read literally, the text says: the divergence is largest for two equal distributions.",
     fault='"Similarity measure" is everyday usage. The divergence measures dissimilarity: it is 0 for equal distributions '
     "and larger for others.",
 )  # fmt: skip
@@ -182,8 +182,8 @@ def _(q, p):
     r"D_{KL}(q\,\Vert\,p) + D_{KL}(p\,\Vert\,q) = E_{\sim q}[\Delta I] + E_{\sim p}[\Delta I]",
     (Q_FULL, P), kind="claim", verdict="slip", group="odaibo.10",
     claim="The text says that both divergences are expectations of the information difference, under q and under p (l.77).",
-    says="Read literally: the sum of the two divergences is the mean of the information difference under q plus the mean of "
-    "the information difference under p.",
+    says="Read literally, the text says: the sum of the two divergences is the mean of the information difference under q "
+    "plus the mean of the information difference under p.",
     fault="A minus sign is missing, as in (10): by (8), the information difference is log(q/p), but KL(p || q) is the mean "
     "of log(p/q) under p.",
 )  # fmt: skip

@@ -105,7 +105,7 @@ def _(w, s, x_i, mu, sigma):
     "odaibo.t28", "l.269", rf"{RECONSTRUCTION} = \log p_\phi(x_i|z^{{(i,1)}})", (*PLANE, EPS),
     kind="claim", verdict="wrong", group="odaibo.42",
     claim='The text calls (41) the contribution of a datum "and a single stochastic draw" (l.269).',
-    says="Read literally: the expectation in (41) equals the value for a single draw.",
+    says="Read literally, the text says: the expectation in (41) equals the value for a single draw.",
     fault="(41) contains an expectation and no draw. The value for one draw is random, and its mean is the expectation.",
 )  # fmt: skip
 def t_28(w, s, x_i, mu, sigma, eps):

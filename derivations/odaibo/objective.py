@@ -223,7 +223,7 @@ MODEL = replace(TABLE, simple=([[0.3, 0.3], [0.2, 0.2]], *TABLE.simple))
     "odaibo.t16", "l.133-175", r"\log p(x_i) \geq \int q_\theta(z|x_i)\log\left(" + BAYES + r"\right)dz",
     (P_DATA, MODEL, ENCODER), kind="claim", verdict="loose", tight=POSTERIOR,
     claim="The text writes p(x_i) and p(z|x_i) without the letter phi (l.133-175).",
-    says="Read literally: p(x_i) in the bound is the distribution of the data.",
+    says="Read literally, the text says: p(x_i) in the bound is the distribution of the data.",
     fault="p(x_i) should be p_phi(x_i), the density of the model, because (18) uses Bayes' theorem for the model. The bound "
     "can exceed the log p(x_i) of the data.",
 )  # fmt: skip

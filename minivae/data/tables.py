@@ -117,7 +117,7 @@ def choose_separator(first: list[Line], path: Path, how: Reading) -> str:
     usual = "\t" if ".tsv" in (suffix.lower() for suffix in path.suffixes) else ","
     texts = [line.strip() for _, line in first]
     others = [one for one in (";", "\t", "|", ",", " ") if one != usual and all(one in line for line in texts)]
-    # Even if all lines have commas, a ; or a tab in all lines may be the separator: the commas may be decimal commas.
+    # If all lines have commas, but also a semicolon or a tab, the commas may be decimal commas, not the separator.
     if all(usual in line for line in texts) and not set(others) & {";", "\t"}:
         return usual
     for other in others:                                    # spaces separate cells only if they separate numbers

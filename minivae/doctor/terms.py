@@ -101,7 +101,7 @@ COSTS = {
     "log C(o)": lambda x, o: np.log(2 * np.arctanh(1 - 2 * o) / (1 - 2 * o)),       # continuous Bernoulli
 }  # fmt: skip
 INNER = (1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)                 # guards: numbers added inside a logarithm
-FIRST = {                                                   # sets that are tried before other sets with as many terms
+FIRST = {                                                   # tried first among the sets with an equal number of terms
     "cost": (("o", "-x log o"), ("exp(o)", "x o"), ("BCE(x, o)", "log C(o)"), ("BCE(x, o)", "entropy of x")),
     "kl": tuple((*mean, reading.spread, reading.log) for mean in (("m^2",), ("m^2", "m")) for reading in READINGS),
 }
