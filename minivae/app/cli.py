@@ -205,9 +205,9 @@ def sample_command(options: argparse.Namespace) -> int:
 
 
 def pictures_of(options: argparse.Namespace, run) -> tuple:
-    """Return the image shape of a run's data, the held-out rows, and three pixel values: (lowest, mean, highest).
+    """Return (image shape of a run's data, held-out rows, pixel values). Each of the three can be `None`.
 
-    Each of the three results can be None.
+    The pixel values are (lowest, mean, highest).
     The held-out rows are read in two cases: the data are the bundled digits, or an older run does not store the image shape.
     """
     from minivae import runs

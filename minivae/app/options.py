@@ -41,7 +41,7 @@ trained."""
 def add_data(show: argparse.ArgumentParser) -> None:
     """Add the options of the command data."""
     show.add_argument("data", nargs="?", default="digits", metavar="digits|PATH", help=DATA)
-    show.add_argument("-n", type=int, default=100, help="number of data points in the sheet (default: %(default)s)")
+    show.add_argument("-n", type=int, default=100, help="number of training rows to draw (default: %(default)s)")
     out = "directory for the sheet (default: %(default)s)"
     show.add_argument("--out", type=Path, default=Path("minivae-data"), metavar="DIR", help=out)
     add_reading(show)

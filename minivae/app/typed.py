@@ -42,7 +42,10 @@ def held_out_points(held_out: int) -> str:
 
 
 def replaced(command: str, name: str, value: object) -> str:
-    """Return the command with a new value of an option, which moves to the end. Raises ValueError for an open quotation."""
+    """Return the command with the new `value` of the option `name`; this option is now the last one.
+
+    Raises ValueError if a quotation mark is not closed.
+    """
     words = shlex.split(command)
     kept = [word for word in words if not word.startswith(f"--{name}=")]
     if f"--{name}" in kept:

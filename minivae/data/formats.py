@@ -76,7 +76,7 @@ def read_idx(path: Path) -> NDArray:
         if head[:2] != b"\0\0" or head[2] not in IDX_TYPES:
             raise Damaged(f"not an IDX file: it should begin with 0, 0 and a type code; it begins with {bytes(head)!r}.")
         if not 1 <= head[3] <= MOST_AXES:
-            raise Damaged(f"an IDX file has 1 to {MOST_AXES} axes; byte 3 has the number {head[3]}.")
+            raise Damaged(f"an IDX file has 1 to {MOST_AXES} axes; the fourth byte of this file says {head[3]}.")
         shape = struct.unpack(f">{head[3]}I", exactly(read, 4 * head[3], "the lengths of the axes"))
         dtype = np.dtype(IDX_TYPES[head[2]])
         announced = math.prod(shape) * dtype.itemsize       # Python's integers do not overflow

@@ -8,7 +8,7 @@ from minivae.data.raw import converted_name, quoted
 
 
 def filtered(path: Path, program: str) -> str:
-    """Return the command that sends a file, unpacked if it is gzipped, through a program into a new file."""
+    """Return the command that runs a program on a file and writes a new file. A gzipped file is first unpacked."""
     with open(path, "rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     new = converted_name(path, ".tsv" if ".tsv" in (suffix.lower() for suffix in path.suffixes) else ".csv")

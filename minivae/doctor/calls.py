@@ -83,7 +83,7 @@ class Call:
             came = "None" if value is None else type(value).__name__
             raise Failed(f"{self.name} must return numbers; got {came}. Return an array, a float, or a dict of these.")
         wide = array.astype(np.float64)
-        if self.single:                                     # False stays False; skipping the test saves 10 % of the run
+        if self.single:                                     # skipped once `single` is False: saves 10 % of the run
             self.single = bool((wide.astype(np.float32) == wide)[np.isfinite(wide)].all())
         return wide
 

@@ -1,4 +1,7 @@
-"""Explain the additive constant of a loss by the -1 in the KL and a Gaussian's normaliser, at all tested B, D, J."""
+"""Find the origin of the additive constant of a loss: the -1 in the KL, a Gaussian's normaliser, or both.
+
+An explanation must predict the constant at all tested sizes B, D and J.
+"""
 
 import itertools
 import math
@@ -13,7 +16,8 @@ from minivae.gaussian import LOG_2PI
 def constants(result: Measured) -> list[Finding]:
     """Return findings about the additive constant of the loss.
 
-    If the doctor can explain the constant, `result.constant` becomes the constant that the cost adds for each feature.
+    `result.constant` becomes the constant that the cost adds for each feature. It stays `None` if the doctor finds no such
+    constant, or if the KL has unusual coefficients.
     """
     cost, kl, name = result.cost, result.kl, result.target.call.name
     constant = result.found[""][1].constant
@@ -42,7 +46,7 @@ def constants(result: Measured) -> list[Finding]:
 
 
 def decided(result: Measured) -> list[Finding]:
-    """Return the finding about a KL with unusual coefficients. The constant of the function shows if the KL is right."""
+    """Return the finding about a KL with unusual coefficients. The additive constant shows if the KL is right."""
     kl, variant = result.kl, result.kl.variant
     mistaken, kl.weight, kl.variant = kl.weight, variant.weight, None
     wanted = -0.5 if variant.constant is None else variant.constant

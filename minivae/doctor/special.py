@@ -163,7 +163,7 @@ def scan_cost(result: Measured, points: Iterable[float]) -> list[tuple[float, fl
 
 
 def coefficient(result: Measured, part: str) -> float:
-    """Return the factor of each entry of the cost or of the KL in the user's function, at the tested sizes."""
+    """Return the number by which the user's function multiplies each entry of the cost or of the KL, at the tested sizes."""
     return getattr(result, part).weight * factor(result.sizes, result.powers[part])
 
 

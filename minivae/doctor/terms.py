@@ -67,7 +67,7 @@ def kl_terms(m: NDArray, s: NDArray, guard: float = 0.0) -> dict[str, NDArray]:
 
     With a guard g > 0, "log s" is log(s + g). With a guard g < 0, "log s" is log(s^2 - g) / 2.
     """
-    with np.errstate(all="ignore"):                         # log s is not finite for s <= 0: the fit then leaves it out
+    with np.errstate(all="ignore"):                         # log s is not finite for s <= 0; a fit uses finite terms only
         terms = {name: term(m, s).sum(axis=(1, 2)) for name, term in KL_TERMS.items()}
     if guard:
         terms["log s"] = (np.log(s + guard) if guard > 0 else np.log(s * s - guard) / 2).sum(axis=(1, 2))
@@ -130,10 +130,10 @@ class Fit(NamedTuple):
     constant: float
     residual: float             # largest error of a value
     errors: dict[str, float]    # largest error of each coefficient
-    guard: float = 0.0          # small number that the user's code adds inside a logarithm; see `kl_terms`
+    guard: float = 0.0          # small number inside a logarithm of the user's code; see `cost_terms`, `kl_terms`
 
     def at(self, terms: Mapping[str, NDArray]) -> NDArray:
-        """Return the values of this fit; `terms` has the terms at the same or at new points."""
+        """Return the values of this fit at the points at which `terms` was computed."""
         nothing = np.zeros_like(next(iter(terms.values())))
         return sum((c * terms[name] for name, c in self.coefficients.items()), self.constant + nothing)
 

@@ -27,7 +27,7 @@ from minivae.vae import VAE
 FINE = {1: (1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64), 2: (1 / 4, 1 / 8)}           # grid spacings, in standard deviations of q
 SEARCH = {1: 24, 2: 12}                                     # nodes on each axis in the first two descents of `gap`
 POLISH = {1: 64, 2: 32}                                     # nodes on each axis in the third descent
-LIGHT = 1e-7                                                # the descents leave out nodes with smaller weights: 33 to 75 %
+LIGHT = 1e-7                                                # descents leave out nodes of smaller weight: 33 to 75 % of all
 
 
 class Gap(NamedTuple):
