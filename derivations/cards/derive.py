@@ -145,8 +145,8 @@ BEFORE_AND_AFTER = (
     BEFORE_AND_AFTER,
     kind="claim",
     claim='The card says that the left side "is exactly what we want to maximize" (l.27).',
-    says="Let q be the posterior at theta before the step, and the posterior at theta' after the step. Then the left side "
-    "equals log p(x) both times, so it rises only if log p(x) rises.",
+    says="Before the step, q is the posterior at theta; after the step, q is the posterior at theta'. So the left side "
+    "equals log p(x) before and after the step, and rises only if log p(x) rises.",
     needs="q is the posterior at theta and at theta' (for another q, the left side can rise while log p(x) falls)",
     outside=(
         {"w": (3**0.5, 1), "s": (1, 1), "x": 2, "follows": 0},

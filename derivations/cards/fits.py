@@ -130,8 +130,9 @@ def fit_reverse(apart: NDArray, start: NDArray) -> tuple[NDArray, NDArray]:
     """Minimise KL(q || p) by descent from q = N(start, 1). Return mu and sigma at the minimum.
 
     From start = `apart`, descent finds the minimum near the mode z = `apart` of p, if KL(q || p) has a minimum there. From
-    start = 0, descent finds the minimum in the middle if `apart` <= 8. If `apart` > 8, descent may fail: the points of
-    NODES are too far apart to compute the slopes of KL(q || p). Raise ValueError if descent finds no minimum.
+    start = 0, descent finds the minimum in the middle if `apart` <= 8. For start = 0 and `apart` > 8, descent may fail or
+    find a wrong minimum: the points of NODES are too far apart to compute the slopes of KL(q || p). Raise ValueError if
+    descent finds no minimum.
     """
     apart, start = np.broadcast_arrays(np.asarray(apart, float), np.asarray(start, float))
     each, which = np.unique(np.stack([apart.ravel(), start.ravel()], axis=-1), axis=0, return_inverse=True)

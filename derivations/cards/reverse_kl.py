@@ -1,7 +1,7 @@
 """Flashcards, "Auto-Encoding Variational Bayes": why does the ELBO use the reverse divergence?
 
-Sums over z are exact, and infinite divergences stay infinite. fits.py fits one Gaussian to a mixture with modes near -a
-and near a. The fits show the meaning of "zero-avoiding" and "zero-forcing".
+Sums over z are exact, and an infinite divergence is computed as `inf`. fits.py fits one Gaussian to a mixture with modes
+near -a and near a. The fits show the meaning of "zero-avoiding" and "zero-forcing".
 """
 
 import math

@@ -14,7 +14,7 @@ whole entry is one row. `needs` states a sufficient assumption, and `outside` ha
 If a source states something in a sentence without a formula, `claim` reports the sentence, and the formula is our
 interpretation of the sentence.
 If the printed form is false or has an undefined letter, the entry has a second form that holds. The verdict `copy` means:
-perhaps our copy of the source has lost a character, such as a minus sign. For this verdict, the second form is optional. A
+our copy of the source may be damaged, for example by a lost minus sign. For this verdict, the second form is optional. A
 decorator attaches the second form: `corrected` if the printed form gives a wrong number, `intended` for a slip with an
 evident meaning or for `copy`, `precise` for loose wording.
 """

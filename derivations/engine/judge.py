@@ -4,7 +4,7 @@ A row is one link of an entry, or the whole entry. A witness is a point at which
 the verdict is `holds`, `defines` or `holds-if` (for a figure or a remark: `figure` or `prose`). `holds-if` also needs a
 point outside the assumption at which the row fails. If a link fails or a letter has no value, and the row has a second form
 that holds, the verdict is `wrong`, `slip` or `loose`, as the entry expects. If a link fails and the row has no second form,
-the verdict is `fails`. An entry expects the verdict `copy` if our copy of the source may have lost a character, such as a
+the verdict is `fails`. An entry expects the verdict `copy` if our copy of the source may be damaged, for example by a lost
 minus sign. Then the source itself may be right, so the entry need not have a second form. If no verdict can be computed,
 the judge returns `undecided`, and `why` gives the reason; if the only reason is that a link is undecided, `why` is "". No
 entry expects `fails` or `undecided`, so the tests fail if the judge returns one of these two verdicts.

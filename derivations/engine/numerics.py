@@ -1,9 +1,9 @@
 """Expectations by exact sums and by quadrature, and checks that weights are a distribution.
 
-Quadrature computes an integral as a weighted sum of the function's values at chosen points, the nodes. Sums run over the
-last axis and keep it, so a sum has the shape (n, 1), the shape of a scalar letter. A sigma <= 0 raises ValueError. `mean`
-and `kl` also raise ValueError for weights that do not sum to one. If q > 0 where p = 0, `kl` is infinite: the term is not
-omitted.
+Quadrature computes an integral as a weighted sum of the function's values at chosen points, the nodes. A sum over
+the last axis keeps this axis with length 1: the sum of an array (n, K) has the shape (n, 1), like a scalar. A sigma <= 0
+raises ValueError. `mean` and `kl` also raise ValueError for weights that do not sum to one. If q > 0 where p = 0, `kl` is
+infinite: the term is not omitted.
 """
 
 import functools

@@ -94,7 +94,7 @@ def conditioned(atoms: NDArray, condition: NDArray) -> NDArray:
     return given(kept, total(kept), "P(condition)")
 
 
-# Symbols for one probability, and for a letter with a fixed value
+# Two kinds of symbols: random probabilities, and letters with one fixed value
 
 
 def chance(name: str, latex: str, simple=(0.5, 0.1, 0.25, 0.9), top: int = 100):

@@ -122,7 +122,7 @@ def on_one_mode() -> dict[str, NDArray]:
 
 
 def check_reverse(p: NDArray, right: NDArray, left: NDArray, near_p: NDArray, near_q: NDArray) -> None:
-    """Check that every fit has the least KL(q || p), and that the fit covers both bells if they are close together."""
+    """Check that all three fits have the least KL(q || p). If the bells are near, the fit must cover both bells."""
     shows(is_near(p, mixture(APART)) and is_near(near_p, mixture(NEAR)), "the bells of p lie at +-3, and at +-0.8")
     shows(is_near((area(right, 1), area(p, 1)), (0.02620, 0.02272)), "2.6 % of q and 2.3 % of p lie in the valley")
     kls = [divergence(q, p) for q in (right, left)]
@@ -136,10 +136,10 @@ def check_reverse(p: NDArray, right: NDArray, left: NDArray, near_p: NDArray, ne
 
 @styled
 def reverse(drawn: dict[str, NDArray] | None = None) -> Drawn:
-    """cards-24: for two mixtures p, draw the Gaussian q with the least KL(q || p).
+    """cards-24: for two mixtures p, draw the Gaussians q with the least KL(q || p).
 
-    In the left panel, the bells of p are distant, and q covers only one bell. In the right panel, the bells are near, and q
-    covers both bells.
+    In the left panel, the bells of p are distant. Two Gaussians q are equally good, and each covers only one bell. In the
+    right panel, the bells are near, and one q covers both bells.
     """
     drawn = drawn or on_one_mode()
     check_reverse(**drawn)

@@ -1,4 +1,7 @@
-"""The graphical model of the flashcards. Edges and plate are found by changing data, noise and weights of a small VAE."""
+"""The graphical model of the flashcards, found in a small VAE.
+
+To find the edges, each input of every step of the VAE is changed. To find the plate, data, noise and weights are changed.
+"""
 
 from dataclasses import replace
 

@@ -58,7 +58,7 @@ X = vector("x", "x", 3, simple=((1.2, 0, -1), (1, 1, 1)))
 BATCH = (THETA, PLANE_W, PLANE_S, X)
 FREE_I = one_or_two("i", "1 or 2, used for a datum and for a coordinate of z")
 L = 2                                                       # number of draws for every datum
-OF_MINUS = np.array([-1, 1])                                # (mean, variance) of G times OF_MINUS = (mean, variance) of -G
+OF_MINUS = np.array([-1, 1])                                # factors that turn the mean and variance of G into those of -G
 
 
 def encode(theta, x):

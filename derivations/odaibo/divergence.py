@@ -182,8 +182,8 @@ def _(q, p):
     r"D_{KL}(q\,\Vert\,p) + D_{KL}(p\,\Vert\,q) = E_{\sim q}[\Delta I] + E_{\sim p}[\Delta I]",
     (Q_FULL, P), kind="claim", verdict="slip", group="odaibo.10",
     claim="The text says that both divergences are expectations of the information difference, under q and under p (l.77).",
-    says="Read literally, the text says: the sum of the two divergences is the mean of the information difference under q "
-    "plus the mean of the information difference under p.",
+    says="Read literally, the text says: the two divergences add up to the mean of the information difference under q plus "
+    "its mean under p.",
     fault="A minus sign is missing, as in (10): by (8), the information difference is log(q/p), but KL(p || q) is the mean "
     "of log(p/q) under p.",
 )  # fmt: skip

@@ -25,7 +25,7 @@ from minivae.evidence import bounds, linear, quadrature
 
 MATHEMATICS = (ops, gaussian, divergences, likelihood, objective, vae, bounds, quadrature, linear)
 PACKAGES = (minivae, evidence)                              # packages that re-export functions of their modules
-TOOLS = {                                                   # not mathematics: functions that check arguments or make objects
+TOOLS = {                                                   # not in the map: functions that check arguments or build models
     "logits_of", "make_likelihood", "mlp_shapes", "with_best_encoder", "ppca", "checked_counts", "shapes_of",
 }  # fmt: skip
 METHODS = [f"minivae.vae.VAE.{name}" for name in (

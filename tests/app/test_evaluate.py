@@ -174,7 +174,7 @@ def test_evaluate_reports_a_violated_order_of_bounds_and_exits_with_1(run, capsy
     assert len(document["violations"]) == 4
 
 
-def test_evaluate_measures_by_default_the_held_out_rows_that_train_measured(run, monkeypatch, capsys):
+def test_evaluate_measures_the_same_held_out_rows_as_train_by_default(run, monkeypatch, capsys):
     """The options --rows and --ais make `evaluate` measure fewer rows."""
     asked, found, test_x = [], measured(), data.digits().test_x   # call `measured` first: it needs the real `measure`
     monkeypatch.setattr(evaluate, "measure", lambda vae, x, k, seed, **how: asked.append(x) or found)

@@ -86,7 +86,7 @@ def test_sweep_refuses_bad_settings_before_the_first_training():
 
 def test_stopped_sweep_yields_no_point_of_an_unfinished_training():
     asked = []
-    stop = lambda: len(asked) >= 15 or asked.append(None)   # a training has 12 steps, so the second training stops
+    stop = lambda: len(asked) >= 15 or asked.append(None)   # True at call 16, in the second training (12 steps each)
     swept = points([Setting(beta, Bernoulli(), beta) for beta in (1.0, 2.0, 3.0)], epochs=1, hidden=(4,), stop=stop)
     assert [point.value for point in swept] == [1.0] and len(asked) == 15
 

@@ -201,7 +201,7 @@ def main(arguments: Sequence[str] | None = None, waits: Sequence[Wait] = WAITS) 
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.waiting", description=__doc__.split("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=5, help="runs of every command (default: %(default)s)")
     parser.add_argument("--only", default="", metavar="TEXT", help="only commands with this text in them")
-    parser.add_argument("--beside", type=Path, metavar="CHECKOUT", help="also time this checkout, alternating with ours")
+    parser.add_argument("--beside", type=Path, metavar="CHECKOUT", help="also time another checkout, in turns with this one")
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
     options = parser.parse_args(arguments)
     chosen = [wait for wait in waits if options.only in wait.command]
