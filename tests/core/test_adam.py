@@ -58,10 +58,10 @@ def test_adam_equals_the_textbook_update_for_sixty_steps(settings, scale):
 
 @pytest.mark.parametrize("b, reset", [(0.5, True), (0.9, False)])
 def test_resetting_tiny_moments_changes_no_step(b, reset):
-    """Compare Adam (`reset_tiny_moments` runs 17 times) with textbook Adam. From step 6 on, half of each gradient is 0.
+    """Compare Adam (`reset_tiny_moments` runs 17 times) with textbook Adam. From step 6 on, 4 of 8 gradient entries are 0.
 
-    With b = 0.5, the moments of this half fall so fast that step 1,024 resets them; 64 more steps follow. With b = 0.9, no
-    moment is ever tiny.
+    With b = 0.5, the moments for these entries become tiny, and step 1,024 sets them to 0; 64 more steps follow. With
+    b = 0.9, no moment is ever tiny.
     """
     start = np.random.default_rng(1).normal(size=8)
     gradients = random_gradients(8, steps=17 * RESET)

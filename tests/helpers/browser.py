@@ -54,8 +54,8 @@ class Browser:
 
         command = [executable(), *QUIET, f"--user-data-dir={self.home.name}", "--remote-debugging-pipe"]
         null = subprocess.DEVNULL
-        # Do not use pass_fds=(3, 4). If the file descriptors 3 and 4 belong to font files, matplotlib closes both files in
-        # the new process before `place` runs, and Popen fails.
+        # Do not use pass_fds=(3, 4): then Popen fails if 3 or 4 is closed in the new process before `place` runs. This
+        # happens if 3 or 4 belongs to a font file, because matplotlib closes its font files after a fork.
         self.process = subprocess.Popen(command, stdin=null, stdout=null, stderr=null, preexec_fn=place, close_fds=False)
         os.close(theirs_in)
         os.close(theirs_out)

@@ -380,7 +380,7 @@ def test_code_that_follows_a_house_rule_is_not_reported(rule, module, source):
     assert applied(rule, module)(source) == []
 
 
-def test_every_imported_name_is_assigned_to_the_module_that_defines_it():
+def test_module_that_defines_an_imported_name_is_found():
     modules = ["a.__init__", "a.b.__init__", "a.b.c", "a.d"]
     source = "from . import c, other\nfrom ..d import name\nimport a.b.c, numpy\nfrom a import d, name"
     found = [module_of(dotted, modules) for dotted, _ in imported(ast.parse(source), "a.b")]

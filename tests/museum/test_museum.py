@@ -194,7 +194,7 @@ def test_ledger_checks_report_the_changed_function(found, bug):
 
 
 @pytest.mark.slow
-def test_report_of_ledger_checks_names_the_wrong_sampler_or_its_gradient(found):
+def test_ledger_checks_report_wrong_samplers_and_wrong_sampler_gradients(found):
     assert ": minivae.gaussian.reparameterize gives" in found["exp-log-var"]["ledger"]
     assert ": minivae.gaussian.reparameterize_backward gives" in found["noise-not-in-gradient"]["ledger"]
 

@@ -201,10 +201,10 @@ CALLS = ("open", "write", "flush", "fsync", "replace")
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("nth", range(1, 4))
 def test_run_on_disk_survives_any_failing_call(tmp_path, monkeypatch, call, nth):
-    """Let one call of the function `call` fail, as on a full disk.
+    """Let call number `nth` of the function `call` fail, as on a full disk.
 
-    A save opens, flushes and replaces three files, so call number `nth` is for file number `nth`. But the first three calls
-    of `write` all write config.json.
+    Call 1 of `open`, `flush` or `replace` is for config.json, call 2 for history.csv, call 3 for model.npz. The first three
+    calls of `write` are all for config.json.
     """
     training = fresh()
     run = runs.Run(runs.create(tmp_path / "run"), CONFIG, [], checkpoint.Saved(training.vae, *training.state()))

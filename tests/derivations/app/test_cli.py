@@ -162,7 +162,7 @@ def test_command_list_all_prints_every_entry_once_in_the_order_of_sources(capsys
     code, out, err = run(capsys, "list", "--all")
     ids = [line.split()[0] for line in out.splitlines()]
     assert code == 0 and err.startswith(f"{len(ids)} entries; filter: ") and ids == [entry.id for entry in EVERYTHING]
-    assert sorted(ids) == sorted(LEDGER)                    # LEDGER has another order, the order of the imports
+    assert sorted(ids) == sorted(LEDGER)                    # LEDGER may have another order, the order of the imports
     assert all(terminal.columns(line) <= 100 for line in out.splitlines())
     rows = json.loads(run(capsys, "list", "--json")[1])
     assert len(rows) == sum(len(entry.rows) for entry in EVERYTHING)

@@ -54,7 +54,8 @@ def judgements(id):
 def forms(entry):
     """Yield (form, indices of links) for each form that can be computed.
 
-    A printed form has the indices of the links that hold. A form that repairs a row has the indices of all links.
+    For a printed form, the indices are those of the links that hold. For a form that repairs a row of the ledger, all links
+    are included.
     """
     if not entry.printed.free:
         yield entry.printed, [i for i, link in enumerate(computed(entry.printed, entry.tolerance).links) if link.ok]

@@ -1,7 +1,8 @@
 """Tests of Odaibo's entries: a search inside each stated assumption finds no counterexample.
 
-Each point is computed from raw random numbers. Some points have tables with zeros, tiny or huge sigmas, or q equal or close
-to p. The search then varies the raw numbers, and keeps a variation if it is nearer to a failure.
+A point is a value for each letter of a formula, computed from twelve random numbers (`raw`). Some points have tables with
+zeros. In other points, a sigma is near 0.01 or 100, or q equals or almost equals p. The search then varies the random
+numbers, and keeps a variation if it is nearer to a counterexample.
 """
 
 import numpy as np
