@@ -66,7 +66,7 @@ class VAE:
 
     def __post_init__(self):
         checks.parts(self, Params, Likelihood, ACTIVATIONS)
-        object.__setattr__(self, "beta", checks.real_number("beta", self.beta, at_least=0))  # a Python float keeps float32
+        object.__setattr__(self, "beta", checks.real_number("beta", self.beta, at_least=0))  # np.float64 can promote float32
         checks.objective(self, OBJECTIVES)
 
     @classmethod

@@ -89,8 +89,8 @@ GRID_P = Symbol(
     "beyond.9", "total correlation; Watanabe 1960, Chen et al. 2018",
     rf"{D}(q(z)||p(z)) = {D}(q(z)||\prod_j q(z_j)) + \sum_j {D}(q(z_j)||p(z_j)) ="
     rf" \sum_j H[q(z_j)] - H[q(z)] + \sum_j {D}(q(z_j)||p(z_j))", (GRID_Q, GRID_P),
-    says="If the prior has independent coordinates, the KL of q from it is the total correlation of q plus the KLs of the "
-    "coordinates. "
+    says="If the prior has independent coordinates, the KL of q from the prior is the total correlation of q plus the "
+    "KLs of the coordinates. "
     "The total correlation is the divergence of q(z) from the product of the q(z_j).",
     needs="the coordinates are independent under p",
     outside={"q": [[0.1, 0.4], [0.3, 0.2]], "p": [[0.4, 0.1], [0.1, 0.4]]},

@@ -1,8 +1,8 @@
 """Beyond the sources: algorithms that use the bound: EM, path gradients, two estimators of the ELBO, mini-batches.
 
 beyond.48 to beyond.50 compare the means and variances of random estimates. These means and variances are exact: sums over
-quadrature nodes, or over all possible batches. If a whole side is in square brackets, this side is a lower bound
-of the previous side plus the gap, so the two sides are equal. beyond.56 is about one q that all data share.
+quadrature nodes, or over all possible batches. A whole side in square brackets is a sum: a lower bound of
+the previous side, plus the gap of this bound. So the two sides are equal. beyond.56 is about one q that all data share.
 """
 
 import itertools
@@ -47,7 +47,7 @@ STEPS = 4
 def faces(m):
     """Return (1 - m, m), the probabilities of 0 and of 1, (..., 2).
 
-    A coin is stored as this pair, because `m_step` computes both numbers as means. 1 - (a mean m near 1) would lose digits.
+    A coin is stored as this pair. `m_step` computes both numbers as means, because 1 - m loses digits if m is near 1.
     """
     return np.stack([1 - m, m], axis=-1)
 

@@ -149,7 +149,7 @@ def eq_19(x, m, s):
     log_s, D, error = log(need_positive("s", s)), x.shape[-1], x - m
     return (
         np.hstack([
-            complex_step(lambda m: log_p(m, log_s), m),                     # changes all m_d: m_d acts only on log p(x_d)
+            complex_step(lambda m: log_p(m, log_s), m),                     # one step for all m_d: log p(x_d) uses only m_d
             complex_step(lambda log_s: total(log_p(m, log_s)), log_s),
         ]),
         "=", np.hstack([error / s**2, s * (total(error**2) / s**3 - D / s)]),

@@ -17,7 +17,7 @@ from minivae.vae import VAE
 
 COARSE = {1: 1024, 2: 128}                                  # number of intervals on the longer axis of the first grid
 MAX_NODES = 50_000                                          # a finer grid has at most about this many nodes per data point
-# Every node that is left out has p(x, z) <= exp(-SPARE) * tolerance * max p(x, z).
+# Nodes with p(x, z) exp(`_rise`) <= exp(-SPARE) * tolerance * max p(x, z) are left out.
 SPARE = 16.0
 NEGLIGIBLE = 8.0                                            # `_box` ignores nodes with log p(x, z) <= maximum - NEGLIGIBLE
 PLACES = 32                                                 # number of points z at which the rounding error is measured
@@ -247,8 +247,8 @@ def _discretisation(index, p, row, kinks):
     two, three, six = (_disagreement(index, p, row, n) for n in (2, 3, 6))
     if kinks:
         return np.max([two, three, six / 6], axis=0)
-    # A value for spacing 3h is the mean of 2^J values for spacing 6h. At least one of these 2^J values is as far from the
-    # mean of all values as the value for 3h, or farther. So s(3) <= s(6), and the first estimate is at most s(3).
+    # A value for spacing 3h is the mean of 2^J values for spacing 6h. If this mean differs from the value for spacing h by
+    # an amount a, one or more of the 2^J values differ by at least a. So s(3) <= s(6): the first estimate is at most s(3).
     return np.maximum(two, three * three / six)
 
 

@@ -18,7 +18,7 @@ MEGABYTES = 2000
 
 
 class Ran(NamedTuple):
-    """Output of a process: the results of the calls, in order; an error message if results are missing; the printed text."""
+    """Output of a process: the results of the calls, in order; a message for calls without a result; the printed text."""
 
     results: list[dict]
     error: str

@@ -1,7 +1,7 @@
 """The program in a submission's process: it executes one file, calls its functions, and writes the results.
 
 The judge sends only calls to this process: no correct result and no verdict. In the bonus exercise, a call contains names
-of bugs, and this process makes the versions with these bugs. Calls and results are lines of JSON: no pickles.
+of bugs, and this process makes a copy of `gaussian` with each bug. Calls and results are lines of JSON: no pickles.
 """
 
 import ast

@@ -34,8 +34,8 @@ class Report(NamedTuple):
     """Results of a trained model, in nats per image.
 
     The code that trained the model, right or broken, also computes these results, except `log_px`. The right code computes
-    `log_px`; but if the bug changes the decoder, the broken decoder computes p(x|z). A number is None if it is infinite or
-    NaN, or if training ended with an error.
+    `log_px`. There is one exception: if the bug changes the decoder, the broken decoder computes p(x|z). A number is None if
+    it is infinite or NaN, or if training ended with an error.
     """
 
     loss: float | None = None                               # loss of the training rows
