@@ -40,13 +40,21 @@ def need_browser():
         (pytest.fail if os.environ.get(REQUIRED) else pytest.skip)("no Chromium on this machine")
 
 
+def pipe():
+    """Return the read end and the write end of a pipe: file descriptors from 10 on, because the browser uses 3 and 4."""
+    ends = os.pipe()
+    moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in ends]
+    for fd in ends:
+        os.close(fd)
+    return moved
+
+
 class Browser:
     """A headless browser with one page. `errors` collects exceptions of the page, and errors and warnings in its console."""
 
     def __init__(self):
         self.home = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        pipes = [[fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in pair] for pair in (os.pipe(), os.pipe())]
-        (theirs_in, self.out), (self.into, theirs_out) = pipes
+        (theirs_in, self.out), (self.into, theirs_out) = pipe(), pipe()
 
         def place():
             os.dup2(theirs_in, 3)
