@@ -77,7 +77,7 @@ NODES = {                                                   # {name of a variabl
     "log_px_z": Node((10.25, 0.45), r"$-\log\,p(x|z)$", "term"),
     "loss": Node((7.4, 0.45), "loss\n= sum", "sum"),
 }  # fmt: skip
-UPRIGHT = {("mu", "kl"): 4.05, ("log_var", "kl"): 5.2}      # {vertical arrow: its x}
+UPRIGHT = {("mu", "kl"): 4.05, ("log_var", "kl"): 5.2}      # {vertical arrow: its horizontal position}
 BENT = Path([(0.7, 2.16), (0.7, -0.25), (10.25, -0.25), (10.25, 0.11)])         # x -> log_px_z, below all nodes
 WEIGHTS = {"encoder weights": "encoder_hs", "decoder weights": "decoder_hs"}
 GRAPH: set[Arrow] = {

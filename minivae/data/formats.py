@@ -162,7 +162,7 @@ def header_of(text: bytearray) -> tuple[tuple[int, ...], np.dtype, bool]:
         raise Damaged("the header should have exactly descr, fortran_order and shape.")
     descr, shape, fortran = header["descr"], header["shape"], header["fortran_order"]
     if not isinstance(descr, str) or not PLAIN.fullmatch(descr):
-        raise Damaged(f"an array of numbers is expected; its dtype is {descr!r}.{REMEDIES.get(str(descr)[:2], '')}")
+        raise Damaged(f"an array of numbers is expected; got dtype {descr!r}.{REMEDIES.get(str(descr)[:2], '')}")
     lengths = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape) and len(shape) <= MOST_AXES
     if not lengths or type(fortran) is not bool:
         raise Damaged(f"the header has no valid shape and order: {shape!r}, {fortran!r}.")

@@ -232,7 +232,7 @@ def refuse_shape(first: list[Line], header: int, separator: str, path: Path) -> 
     words = not any(is_number(cell) or cell.lower() in MISSING for cell in second)
     if len(second) > 1 and words and any(map(is_number, third)):
         remedy = f"Remove this line: {filtered(path, f'sed {number}d')}"
-        raise Damaged(f"line {number}, below the header, is text, too, such as {second[0]!r}. Is it a unit? {remedy}")
+        raise Damaged(f"line {number}, below the header, also contains text, such as {second[0]!r}. Is it a unit? {remedy}")
 
 
 def refuse_text(

@@ -618,7 +618,7 @@ def test_page_announces_choices_once_and_keeps_the_focus(shown, digits):
     assert page.evaluate("heard.length") == 2 and f"z = {place};" in page.evaluate("heard[1]")
     names = page.evaluate("['map', 'mean', 'original'].map(id => $(id).getAttribute('aria-label'))")
     assert place in names[0] and place in names[1] and f"data point {i}, class" in names[2]
-    page.evaluate("repaint()")                              # as after a change of the window's size; nothing is announced
+    page.evaluate("repaint()")                              # also runs when the window is resized; announces nothing
     page.evaluate(pause)
     assert page.evaluate("heard.length") == 2
     names = "[$('posterior').getAttribute('aria-label'), $('judged').ariaBusy]"

@@ -79,7 +79,7 @@ NOT_LOADED = {
     "object": ({"m": np.array([1, None])}, {"epoch": 1}, "training/m holds Python objects"),
     "unpicklable": ({"m": np.array([lambda: 0])}, {"epoch": 1}, "training/m holds Python objects"),
     "structured": ({"m": np.zeros(3, "f4,i4")}, {"epoch": 1}, "m: an array of numbers is expected"),
-    "complex": ({"m": np.zeros(3, complex)}, {"epoch": 1}, "m: an array of numbers is expected; its dtype is '<c16'"),
+    "complex": ({"m": np.zeros(3, complex)}, {"epoch": 1}, "m: an array of numbers is expected; got dtype '<c16'"),
     "datetime": ({"m": np.zeros(3, "M8[s]")}, {"epoch": 1}, "m: an array of numbers is expected"),
     "bytes": ({"m": np.array([b"x"])}, {"epoch": 1}, "m: an array of numbers is expected"),
     "a name with a directory": ({"../m": np.zeros(3)}, {"epoch": 1}, "plain, different names"),

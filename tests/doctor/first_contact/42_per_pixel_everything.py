@@ -1,5 +1,5 @@
-"""Loss per pixel: both terms are divided by the number of pixels, so numbers compare across
-image sizes. Multiply by D to get the negative ELBO."""
+"""Loss per pixel: both terms are divided by the number of pixels, so losses for different
+image sizes can be compared. Multiply by D to get the negative ELBO."""
 import numpy as np
 
 
