@@ -128,7 +128,7 @@ def digits(a: float, b: float, scale: float) -> int:
 
 
 def agrees(given: Problem, gradients: Sequence[Gradient]) -> bool:
-    """Return True if the gradient by hand agrees with each other way in at least `ENOUGH[way]` digits, in every component.
+    """Return True if every component of the gradient by hand agrees with all other ways in at least `ENOUGH[way]` digits.
 
     With the KL estimator "path", the gradient by hand omits the score of q. The average of this score over the noise is 0.
     So only the averages over the noise are compared.
