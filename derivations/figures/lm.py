@@ -107,7 +107,7 @@ def ring(count: int = 1500) -> dict[str, NDArray]:
 
 
 def check_ring(z: NDArray, g: NDArray, area: NDArray, density: NDArray) -> None:
-    """Raise NotShown if the text of the figure is false for these points, or if determinant, density or samples are wrong."""
+    """Raise NotShown if the figure's text is false for these points, or if determinant, density or samples are wrong."""
     rho, radius, count = np.linalg.norm(z, axis=1), np.linalg.norm(g, axis=1), len(z)
     shows(np.all(radius > 1), "no point lies inside the circle")
     across = z[:, 0] * g[:, 1] - z[:, 1] * g[:, 0]

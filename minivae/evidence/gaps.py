@@ -37,7 +37,7 @@ class Gap(NamedTuple):
     elbo: NDArray               # ELBO of the encoder's q(z|x)
     kl: NDArray                 # KL( q(z|x) || p(z|x) ) = log_px - elbo, but computed as a separate integral
     best_elbo: NDArray          # ELBO of the best diagonal Gaussian for this data point
-    approximation: NDArray      # log_px - best_elbo: the error that even the best Gaussian has
+    approximation: NDArray      # log_px - best_elbo: the error of the best diagonal Gaussian
     amortisation: NDArray       # best_elbo - elbo: the encoder's error
     error: NDArray              # upper estimate of the largest error among the values above
     mu: NDArray                 # (N, J) mean of the best Gaussian

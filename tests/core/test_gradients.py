@@ -400,7 +400,7 @@ def test_planted_error_in_any_backward_is_noticed(name, oracle):
         for plant, spoil in PLANTS.items():
             spoilt = spoil(np.asarray(gradient))
             if spoilt is None or (plant == "transposed" and np.ptp(gradient) == 0):
-                continue                                    # transposing one number or equal entries changes nothing
+                continue                                    # a number, or an array of equal entries, equals its transpose
             assert spoilt.shape == np.shape(gradient)
             assert np.abs(spoilt - gradient).max() > 0.9e-4 * np.abs(gradient).max() > 0, plant
             with pytest.raises(AssertionError, match=f"input {index}, by {oracle}: .* entries differ"):
