@@ -222,7 +222,7 @@ def estimates(w, s, x, mu, sigma):
 
 
 def variance_of_a(w, s, x, mu, sigma):
-    """Return V_A of beyond.49, the variance of the estimator A. A is a quadratic in eps."""
+    """Return V_A of beyond.49, the variance of the estimator A. A is a quadratic function of eps."""
     return sigma**2 * (w * (x - w * mu) / s**2 - mu) ** 2 + (1 - sigma**2 - (w * sigma / s) ** 2) ** 2 / 2
 
 

@@ -79,7 +79,7 @@ def bias(drawn: dict[str, NDArray] | None = None) -> Drawn:
     )
 
 
-# lm-11: a Gaussian in the plane mapped to a ring
+# lm-11: a Gaussian in the plane, and the ring to which g maps it
 
 RHO = np.arange(1, 1201) / 200                              # radii in the latent space, up to 6
 COLOURS = LinearSegmentedColormap.from_list("radius", ["#e8a33d", "#c0504d", "#6a2c70", "#1b1b3a"])

@@ -51,7 +51,7 @@ def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 
     Therefore, before this comparison, the function adds a reserve to the log p(x, z) of each node. The reserve is the
     largest absolute difference between log p(x, z) at the node and at one of its neighbours (see `_rise`).
 
-    `error` contains estimates of four errors: they are due to the spacing, to the nodes that are left out, to z outside the
+    `error` adds up estimates of four errors: those due to the spacing, to the nodes that are left out, to z outside the
     grid, and to rounding. If the data are far from zero, the rounding error can be the largest of the four. The function
     misses a peak between the nodes of the first grid if the peak is far narrower than the spacing, and the density around
     it is flat.

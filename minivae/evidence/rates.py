@@ -99,7 +99,7 @@ def _moments(values):
 def _mean_over_data(parts):
     """Return the mean over all data and its standard error.
 
-    Each data point has independent draws. So the squared error of a sum is the sum of the squared errors.
+    Each data point has independent draws. So the squared standard error of a sum is the sum of the squared standard errors.
     """
     means, squares = (np.concatenate(column) for column in zip(*parts))
     return float(means.mean()), math.sqrt(squares.sum()) / len(means)

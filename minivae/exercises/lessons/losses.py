@@ -184,7 +184,7 @@ def mse_and_sigma(setup: Setup) -> Finding:
     squares = replace(vae, params=vae.params.copy(), likelihood=Gaussian(1.0), beta=variance)
     squares.params["log_sigma"][...] = 0
     eps = vae.draw_noise(rng, len(x))
-    ours, theirs = vae.gradient(x, eps).flat[:-1], squares.gradient(x, eps).flat[:-1]  # without log_sigma: its entry is 0
+    ours, theirs = vae.gradient(x, eps).flat[:-1], squares.gradient(x, eps).flat[:-1]  # log_sigma is fixed: drop its entry
     ratio = float((ours @ theirs) / (theirs @ theirs))
     off = float(np.abs(ours - ratio * theirs).max() / np.abs(ours).max())
     rows = [("largest deviation from this factor", f"{off:.0e} of the largest entry")]

@@ -224,9 +224,9 @@ def test_gradients_reach_mu_and_log_var_only_in_the_right_panel():
 
 @pytest.mark.slow
 def test_common_arrows_look_the_same_in_cards_30_and_in_odaibo_f2():
-    """Compare the two figures: the colours and widths of some arrows, the legends, and the texts of the nodes.
+    """Compare the two figures: the colours and widths of five arrows, the legends, and the texts of the nodes.
 
-    These arrows are the three that lead to z, and two gradients that lead back from z.
+    Three of these arrows lead to z. The other two are gradients that lead back from z.
     """
     pages = drawn("odaibo-F2")[0].axes[0], drawn("cards-30")[0].axes[1]
     inner = {"mu->z", "log_var->z", "eps->z", "gradient z->mu", "gradient z->log_var"}
