@@ -1,7 +1,8 @@
 """The math font of the ledger's HTML page: a part of matplotlib's STIX fonts, taller brackets and a MATH table.
 
 Without a MATH table, browsers do not stretch brackets and roots. The name of this font is not STIX, because the STIX
-licence requires a new name for a changed font. If the font cannot be made, the book uses fonts of the reader's computer.
+licence requires a new name for a changed font. If the font cannot be made, the book uses the math fonts of the reader's
+computer.
 """
 
 import base64
