@@ -23,7 +23,7 @@ from minivae.runs.checkpoint import Saved
 from minivae.train import Diverged, Training
 from minivae.vae import VAE
 
-MEASURE_SEED = 0                                            # `evaluate` has the same default seed, so it prints equal bounds
+MEASURE_SEED = 0                                            # also the default of `evaluate`: both print the same bounds
 SAVE_SECONDS = 5.0                                          # time between saves: `kill -9` loses at most 5 s of training
 
 

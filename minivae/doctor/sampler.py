@@ -92,7 +92,7 @@ def shaped(call: Call, *arguments: NDArray) -> NDArray:
 
 
 def with_noise(call: Call, m: NDArray, s: NDArray, eps: NDArray, of_kl: Assumed) -> list[Finding]:
-    """Examine a sampler that takes noise as an argument. Noise 0 gives the mean of z, and noise 1 adds the width."""
+    """Examine a sampler with a noise argument. Noise 0 gives the mean of z; noise 1 gives the mean plus the width."""
     first, again = shaped(call, m, s, eps), shaped(call, m, s, eps)
     if no_numbers := not_finite(call.name, first, POINTS):
         return no_numbers
