@@ -35,12 +35,12 @@ def takes_noise(call: Call) -> bool:
 
 
 class Assumed(NamedTuple):
-    """The second argument of the KL: its meaning in the formula of the KL, and the meaning that its name suggests."""
+    """Meaning of the second argument of the KL: in the formula of the KL, and as the name of the argument suggests."""
 
     reading: Reading | None = None      # log-variance, sigma, ...; None if unknown
     sure: bool = False          # True if the KL has no mistake
     name: str = ""
-    tells: str = ""             # meaning that its name suggests: "log-variance", "sigma", ...; or ""
+    tells: str = ""             # meaning that the name suggests: "log-variance", "sigma", ...; or ""
 
 
 def measure(call: Call, rng: np.random.Generator, of_kl: Assumed, latent: int | None = None) -> list[Finding]:
