@@ -108,7 +108,7 @@ def add_study_commands(command: Callable, judging: argparse.ArgumentParser) -> N
     add = command("compare", compare_command, "Compare the sources: their notation, and the same quantity in each", judging)
     add("--markdown", action="store_true", help="print the table of notation in Markdown")
     add = command("questions", questions_command, "Print computed answers to questions that the sources leave open")
-    add("--out", type=Path, metavar="DIR", help="also draw the two models of the last question, into DIR")
+    add("--out", type=Path, metavar="DIR", help="also write a figure of the last question's two models to DIR")
     add("--overwrite", action="store_true", help="replace existing files")
     help = "Write the ledger as flashcards, for Anki and for Obsidian"
     add = command("cards", cards_command, help, judging)

@@ -1,4 +1,4 @@
-"""Functions of several commands: check `--draws`, `--seed` and SOURCE, judge entries, print how many entries are shown.
+"""Functions that commands share: check `--draws`, `--seed` and SOURCE, judge entries, print how many entries are shown.
 
 Each function imports heavy modules when it runs, so `--help` does not import numpy or matplotlib.
 """

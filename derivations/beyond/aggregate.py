@@ -48,7 +48,7 @@ def eq_7(q, p):
         entropy = -total(flat(times(q / N, log(q / N / bar_q[:, None]))))
     return (
         rest,
-        "<=", Zero(1, mean_kl(q, p)),                       # this can be near 0, so the judge checks its absolute error
+        "<=", Zero(1, mean_kl(q, p)),                       # this side can be near 0, so its absolute error is checked
         "=", information + rest,
         "=", Zero(1, math.log(N) - entropy + rest),
         "<=", math.log(N) + rest,

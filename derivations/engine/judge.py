@@ -92,7 +92,7 @@ def split(statement: tuple) -> tuple[list, list[str]]:
 
 
 def value_and_scale(side) -> tuple[NDArray, NDArray]:
-    """Return the numbers of a side and a scale for each number: its magnitude, or the scale of a `Zero` if it is larger."""
+    """Return the numbers of a side and their scales: |number|, or the scale of a `Zero` if this scale is larger."""
     if np.iscomplexobj(side):
         raise ValueError("a side must be real; got complex numbers. Take the real or the imaginary part.")
     if isinstance(side, Zero):

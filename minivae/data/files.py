@@ -118,7 +118,7 @@ def numbers(x: Any) -> NDArray:
 def read(path: Path, how: Reading) -> Raw:
     """Return the arrays of a file, or of several IDX files.
 
-    `path` is a file, a directory with IDX files, or a prefix: the path of IDX files without the ends of their names.
+    `path` is a file, a directory with IDX files, or a prefix: a path with which the paths of some IDX files begin.
     """
     if path.is_dir() or (not path.exists() and is_prefix(path)):
         return read_mnist(path, how)

@@ -35,12 +35,12 @@ def takes_noise(call: Call) -> bool:
 
 
 class Assumed(NamedTuple):
-    """The second argument of the KL: its meaning in the formula of the KL, and the meaning that its name suggests."""
+    """Meaning of the second argument of the KL: in the formula of the KL, and as the name of the argument suggests."""
 
     reading: Reading | None = None      # log-variance, sigma, ...; None if unknown
     sure: bool = False          # True if the KL has no mistake
     name: str = ""
-    tells: str = ""             # meaning that its name suggests: "log-variance", "sigma", ...; or ""
+    tells: str = ""             # meaning that the name suggests: "log-variance", "sigma", ...; or ""
 
 
 def measure(call: Call, rng: np.random.Generator, of_kl: Assumed, latent: int | None = None) -> list[Finding]:
@@ -92,7 +92,7 @@ def shaped(call: Call, *arguments: NDArray) -> NDArray:
 
 
 def with_noise(call: Call, m: NDArray, s: NDArray, eps: NDArray, of_kl: Assumed) -> list[Finding]:
-    """Examine a sampler that takes noise as an argument. Noise 0 gives the mean of z, and noise 1 adds the width."""
+    """Examine a sampler with a noise argument. Noise 0 gives the mean of z; noise 1 gives the mean plus the width."""
     first, again = shaped(call, m, s, eps), shaped(call, m, s, eps)
     if no_numbers := not_finite(call.name, first, POINTS):
         return no_numbers

@@ -148,7 +148,7 @@ def _near_on_first_grid(vae, x, low, spacing, shape, depth):
 
 
 def _strides(shape):
-    """Return, for each axis, the distance between two neighbours on this axis in the flattened grid, in entries."""
+    """Return, for each axis, by how many entries a step along this axis moves in the flattened grid."""
     return [int(np.prod(shape[axis + 1 :])) for axis in range(len(shape))]
 
 

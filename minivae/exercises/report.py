@@ -1,4 +1,4 @@
-"""The list of all exercises, and the words for a verdict: lines for a terminal, or JSON."""
+"""List all exercises, and describe a verdict: as lines for a terminal, or as JSON."""
 
 import re
 from collections.abc import Iterable

@@ -227,7 +227,7 @@ def markdown(found: dict) -> list[str]:
     return [*lines, f"| bugs noticed, of {len(bugs())} | | {counts} |"]
 
 
-# A bug without its name
+# The option --blind: show the effects of a bug, but not its name
 
 
 def show_blind(options: argparse.Namespace, read: Callable[[], str] = input) -> int:

@@ -591,7 +591,7 @@ def test_doctor_distinguishes_the_importance_weighted_bound_from_its_negative():
     assert words[1].endswith(": minus the importance-weighted bound")
 
 
-def test_different_sigmas_of_loss_and_kl_are_undecided_if_argument_names_differ():
+def test_doctor_cannot_tell_if_differently_named_arguments_of_loss_and_kl_contradict():
     def log_sigma_kl(mu, log_sigma):
         return (0.5 * (mu**2 + np.exp(2 * log_sigma) - 1) - log_sigma).sum(1)
 

@@ -84,7 +84,7 @@ FAULTS = {
 }
 
 
-def test_alt_text_of_the_question_figure_has_its_numbers(pair):
+def test_alt_text_of_the_question_figure_states_its_percentages(pair):
     figure, alt = two_models(pair)
     assert len(figure.axes) == 4 and "68 and 28 % of" in alt and len(alt) <= 250
 
