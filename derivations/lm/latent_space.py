@@ -116,8 +116,8 @@ def samples_by_quadrature(w, s, x, d):
     claim='The text says that sampling from latent space "becomes more difficult" in higher dimensions (l.22).',
     says='We read "more difficult" as: in d dimensions, an estimate of p(x) with a relative standard deviation of 10 % '
     "needs d draws. The right side is the number of draws that this estimate really needs.",
-    fault="Drawing z is easy in any dimension. It becomes hard to estimate p(x) as a mean over draws of the prior: at w = "
-    "1, s = 1/2, x = 0 the relative variance of a mean over L draws is ((5/3)^d - 1)/L.",
+    fault="Drawing z is easy in any dimension. In many dimensions, it is hard to estimate p(x) as a mean over draws of the "
+    "prior: at w = 1, s = 1/2, x = 0, the relative variance of a mean over L draws is ((5/3)^d - 1)/L.",
 )  # fmt: skip
 def lm_12(w, s, x, d):
     return d, "=", samples_by_quadrature(w, s, x, d)

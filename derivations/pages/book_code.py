@@ -142,7 +142,7 @@ def code(named: Named, targets: Targets) -> Html:
 
 
 def hanging(lines: Iterable[tuple[str, str]]) -> Html:
-    """Return lines of code as HTML. Each line is a pair (text, markup). The rest of a line that does not fit is indented."""
+    """Return lines of code as HTML. Each line is a pair (text, markup). A line that is too long wraps with an indent."""
     made = ""
     for text, line in lines:
         indent = len(text) - len(text.lstrip()) + 4

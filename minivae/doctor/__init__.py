@@ -7,12 +7,12 @@
     loss         examine the loss, the KL or log p(x|z): terms, reductions, ignored entries
     probe        call a function at several sizes to find its terms and reductions
     terms        the known costs and KL terms; fit measured numbers by as few terms as possible
-    names        name the cost, what the KL's second argument is (log-variance, sigma, ...), or a wrong coefficient
+    names        name the cost, the meaning of the KL's second argument (log-variance, sigma, ...), or a wrong coefficient
     constants    explain the additive constant of a loss
     special      recognise roots of squared errors, optimal sigma, free bits, capacities; check extreme arguments
     balance      compare sign and weight of cost and KL; write the loss as a Convention of minivae.rosetta
     sampler      measure how z is drawn, and compare it with the Gaussian of the KL
-    networks     check encoder and decoder: width, coupled rows, fit to the loss
+    networks     check encoder and decoder: width of the output, rows that depend on other rows, fit to the loss
     gradient     compare a gradient with finite differences of the user's own loss
     words        describe the difference of two arrays in words
     weights      recognise the importance-weighted bound

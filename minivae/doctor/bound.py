@@ -25,7 +25,7 @@ from minivae.rosetta.convention import read
 
 ROWS, REACH = 4, 9.0
 GRID, NODES = {1: 4001, 2: 161}, {1: 40, 2: 16}             # {J: points on each axis of z}, {J: points on each axis of eps}
-BEYOND = 1e-5                                               # BEYOND (1 + |log p(x)|) is added to the estimated errors
+BEYOND = 1e-5                                               # BEYOND * (1 + |log p(x)|) is added to the estimated errors
 
 
 def drawn(decode: Call, kind: str, sigma: float | None, latent: int, rng: np.random.Generator) -> NDArray:

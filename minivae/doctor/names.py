@@ -47,7 +47,7 @@ def raised(letter: str, power: int) -> str:
 
 
 def times(weight: float) -> str:
-    """Return a weight as a factor: "" for 1, "-" for -1, else "0.5 "."""
+    """Return a weight as a factor: "" for 1, "-" for -1, else the number and a space, such as "0.5 "."""
     return "" if weight == 1 else "-" if weight == -1 else f"{weight:.6g} "
 
 

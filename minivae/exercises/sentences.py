@@ -160,7 +160,7 @@ def reduced(wrong: Wrong, part: Part, sizes: Mapping[str, int]) -> str:
 
 
 def at(place: Sequence[int]) -> str:
-    """Return the place of an entry: "[3, 1]"."""
+    """Return the place of an entry, such as "[3, 1]"; for a scalar, return "the only entry"."""
     return f"[{', '.join(map(str, place))}]" if len(place) else "the only entry"
 
 

@@ -69,8 +69,8 @@ def variants(piece: Piece) -> tuple[Variant, ...]:
 def listed(piece: Piece) -> Iterator[Variant]:
     """Yield the wrong versions of this function: each has a mistake from CONFUSIONS or a bug of the museum.
 
-    Each mistake and each bug replaces right code by wrong code. If a mistake replaces code that does not occur exactly once
-    in the function, LookupError is raised. If a bug replaces such code, only this replacement is left out.
+    Each mistake and each bug replaces pieces of right code by wrong code. A piece must occur exactly once in the function.
+    Otherwise, `listed` raises LookupError for a mistake. For a bug, `listed` does not replace the piece.
     """
     source = source_of(piece)
     known = [(f"confusion: {words}", words, replaced) for name, replaced, words in CONFUSIONS if name == piece.function]

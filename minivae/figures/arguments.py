@@ -15,7 +15,7 @@ from minivae.vae import VAE
 
 Names = Mapping[int, str] | None
 LONGEST = 16                                                # largest length of a class name in a figure, in characters
-SYMBOLS = "os^DvPX*<>"                                      # markers of the classes, unless all class names are short
+SYMBOLS = "os^DvPX*<>"                                      # markers of the classes; short class names replace them
 
 
 class Class(NamedTuple):

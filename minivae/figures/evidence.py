@@ -315,9 +315,9 @@ def thumbnail(axes: Axes, x: NDArray, shape: Shape) -> None:
 
 @styled
 def aggregate(vae: VAE, x: NDArray, rates: Rates) -> Drawn:
-    """Draw the aggregate posterior q(z), the mean of q(z|x) over the data, with circles of the prior; J must be 2.
+    """Draw the aggregate posterior q(z), the mean of q(z|x) over the data, and circles of the prior; J must be 2.
 
-    `rates` is the result of `rate_distortion` for x.
+    The circles are at 1, 2 and 3 standard deviations of the prior. `rates` is the result of `rate_distortion` for x.
     """
     latent_is(vae, "two latent dimensions", vae.latent == 2)
     vae = vae.astype(np.float64)

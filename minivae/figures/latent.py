@@ -255,7 +255,7 @@ ENCODER, DECODER = "Where the encoder puts the data", "What the decoder draws at
 
 @styled
 def latent_map(vae: VAE, x: NDArray, labels: NDArray | None = None, classes: Names = None) -> Drawn:
-    """Draw the codes of x in the latent plane, with circles of the prior; J must be 2."""
+    """Draw the codes of x in the latent plane, and circles at 1, 2 and 3 standard deviations of the prior; J must be 2."""
     figure = page(6.2, 6.7)
     axes = figure.subplots()
     caption, alt = draw_map(axes, vae, x, labels, classes)

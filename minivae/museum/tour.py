@@ -34,7 +34,7 @@ class Report(NamedTuple):
     """Results of a trained model, in nats per image.
 
     The code that trained the model, right or broken, also computes these results, except `log_px`. The right code computes
-    `log_px`. There is one exception: if the bug changes the decoder, the broken decoder computes p(x|z). A number is None if
+    `log_px`. But if the bug changes the decoder, the p(x|z) in `log_px` comes from the broken decoder. A number is `None` if
     it is infinite or NaN, or if training ended with an error.
     """
 
@@ -88,8 +88,8 @@ def report(copy: SimpleNamespace, bug: Bug, vae: object, data: object, last: obj
 def right_log_px(vae: object, bug: Bug) -> float:
     """Return the exact log p(x) of a trained model, computed by the right code and averaged over held-out rows.
 
-    There is one exception: if the bug changes the decoder, the broken decoder computes p(x|z). Returns NaN if the bug
-    is that the training data are bytes (white is 255), not fractions (white is 1).
+    But if the bug changes the decoder, p(x|z) comes from the broken decoder. Returns NaN if the bug is that the training
+    data are bytes (white is 255), not fractions (white is 1).
     """
     if bug.settings.get("white"):
         return math.nan

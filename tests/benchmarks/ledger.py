@@ -53,7 +53,11 @@ def seconds_of_checks(counts: Sequence[int], rounds: int) -> dict[int, list[floa
 
 
 def measure(rounds: int) -> dict:
-    """Return counts of rows and entries, times at 1,000 draws (whole check, slowest entries), and growth with the draws."""
+    """Return the numbers of rows and entries, and times in seconds.
+
+    The times are: the whole check at 1,000 draws, the slowest entries of this check, and the whole check at each number of
+    draws in DRAWS. The exponent says how fast the last of these times grows with the number of draws.
+    """
     from derivations.engine import ledger
 
     growth = {draws: statistics.median(taken) for draws, taken in seconds_of_checks(DRAWS, rounds).items()}

@@ -1,4 +1,4 @@
-"""Densities, draws, KLs and entropies describe the same Gaussian and equal their definitions.
+"""Densities, draws, KLs and entropies agree with their definitions and describe the same Gaussian.
 
 The first test checks sampler, log density and KL together. If one of these functions uses log_var wrongly, it may still
 return the correct gradient of its wrong value, so a gradient check passes. The first test replaces noise by quadrature

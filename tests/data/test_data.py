@@ -1,4 +1,4 @@
-"""Files are read exactly, bad files are refused, and the split is fixed, stratified and without overlap of its parts."""
+"""Files are read exactly, bad files are refused, and the split is fixed and stratified; its parts do not overlap."""
 
 import gzip
 import struct

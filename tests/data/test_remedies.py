@@ -48,7 +48,7 @@ def npz(**arrays):
 
 
 def mnist(*prefixes, left_out=(), room="d"):
-    """Return a function that writes IDX files into a directory, except those named in `left_out`."""
+    """Return a function that writes four IDX files for each prefix into a directory, but not the files in `left_out`."""
     def make():
         Path(room).mkdir(parents=True)
         for prefix in prefixes:

@@ -16,7 +16,7 @@ from tests.helpers.trained import trained
 
 
 def linear_gaussian(rng, latent, features, sigma, scale=1.0):
-    """Return a VAE that has no hidden layers, data x, and the exact log p(x). The encoder is the exact posterior.
+    """Return a VAE without hidden layers, data x, and the exact log p(x). The VAE's encoder is the exact posterior.
 
     x = z W + b + sigma * noise; the rows of W are orthogonal, so the posterior is a diagonal Gaussian.
     """

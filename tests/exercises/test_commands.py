@@ -257,7 +257,7 @@ def test_grading_finds_every_student_and_file(graded):
 
 
 @pytest.mark.slow
-def test_endless_loop_gives_one_error_after_its_time_limit(graded):
+def test_endless_loop_gives_one_error_after_the_time_limit(graded):
     seconds, found, _ = graded
     (eve,) = [each for each in found["students"] if each["student"] == "eve"]
     first, second = eve["exercises"][5]["findings"]

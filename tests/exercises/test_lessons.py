@@ -267,5 +267,5 @@ def test_notebook_cells_keep_their_text_and_figures_have_alt_text(found):
     assert tags[0][0] == "img" and tags[0][1]["alt"] == shown.alt
 
 
-def test_unknown_lesson_is_refused_with_the_known_numbers():
+def test_message_for_an_unknown_lesson_gives_the_valid_numbers():
     refused(lambda: find("collaps"), "LESSON", "1 to 18", "'collaps'", "Leave out LESSON")

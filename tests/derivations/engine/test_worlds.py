@@ -189,7 +189,7 @@ def test_covariance_matrix_of_sigma_and_rho_agrees_with_hand_computation():
 
 @given(points(worlds.PAIR))
 def test_kl_from_the_wider_to_the_narrower_gaussian_exceeds_the_reverse_kl(values):
-    """The KL from the wider to the narrower Gaussian is larger than the KL in the other direction, for any means."""
+    """For any means, KL(q || p) is larger than KL(p || q) if q is the wider Gaussian."""
     mu_q, sigma_q, mu_p, sigma_p = (values[symbol.name] for symbol in worlds.PAIR)
     same = kl_normal(mu_q, sigma_q, mu_p, sigma_q), kl_normal(mu_p, sigma_q, mu_q, sigma_q)
     assert np.abs(same[0] - same[1]) <= 1e-11 * (1 + same[0])
