@@ -57,7 +57,10 @@ class Crashes:
         self.end, self.measured = end_of(whole), measured(whole)
 
     def crash(self) -> None:
-        """Train in a new process, kill the process at a random moment unless all steps are done, and check its files."""
+        """Train in a new process, then check the files of the run.
+
+        Kill the process at a random moment, unless the saved run has done all steps.
+        """
         resumes = (self.path / "model.npz").exists()
         words = ["train", "--resume", str(self.path), "--save-every", "1", "-q"]
         words = words if resumes else [*BEGIN, "--out", str(self.path), "--overwrite"]
