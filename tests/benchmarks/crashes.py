@@ -75,7 +75,7 @@ class Crashes:
         self.check(process.returncode == 0)
 
     def check(self, ended: bool) -> None:
-        """Count how the process ended (`ended`: it was not killed), and compare its files with the expected results."""
+        """Count the process as finished (`ended`) or killed, and compare the files of the run with the expected results."""
         self.count["half-written files"] += len(list(self.path.glob(".*"))) if self.path.exists() else 0
         if ended:
             self.count["finished"] += 1
