@@ -563,7 +563,7 @@ def test_cursor_moves_with_keys_or_mouse_or_finger_or_number_fields(shown):
 
 
 @pytest.mark.slow
-def test_other_mouse_buttons_do_nothing_and_drawings_fit_beside_a_scrollbar(shown):
+def test_only_the_left_mouse_button_works_and_drawings_fit_beside_a_scrollbar(shown):
     page = shown("#datum=3&z=0.5,-1.25")
     assert page.evaluate("getComputedStyle(document.documentElement).scrollbarGutter") == "stable"
     x, y = page.evaluate("(() => { const a = $('map').getBoundingClientRect(); return [a.left + 150, a.top + 150]; })()")
