@@ -660,7 +660,7 @@ def test_back_button_returns_to_the_previous_data_point(shown):
     page.evaluate("$('number').focus(); $('number').value = 5; $('number').dispatchEvent(new Event('input'))")
     page.evaluate(pause)
     page.evaluate("new Promise(done => { addEventListener('hashchange', () => setTimeout(done)); history.back(); })")
-    assert page.evaluate("[chosen, $('number').value]") == [3, "3"]     # restored, although the field has the focus
+    assert page.evaluate("[chosen, $('number').value]") == [3, "3"]     # the field shows 3 again, although it has the focus
 
 
 @pytest.mark.slow
