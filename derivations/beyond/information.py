@@ -46,7 +46,7 @@ def along_z(a, b):
 
 
 # beyond.28 is about divergences between distributions of pairs (x, z). In beyond.29, a channel (a random map) turns x into
-# y. The entry compares the divergence of two distributions of x with the divergence of the two resulting distributions of y.
+# y. beyond.29 compares the divergence of two distributions of x with the divergence of the two resulting distributions of y.
 
 Q_X = pmf("q_x", "q(x)", 4, simple=((0.5, 0.5), (0.25, 0.75)))
 

@@ -132,7 +132,7 @@ def alt_of(total: NDArray, best: NDArray, kls: NDArray) -> str:
     )
 
 
-# In each panel, contours have their labels along a line that starts at the minimum. These are the ends of the four lines.
+# In each of the four panels, the labels of the contours are along a line from the minimum to a point of LABEL_ENDS.
 LABEL_ENDS = ((-1, 1.7), (3, 0.2), (-1, 1.7), (3, 1.9))
 NAME = {"textcoords": "offset points", "size": 10, "path_effects": HALO, "zorder": 7}
 

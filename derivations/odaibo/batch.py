@@ -199,8 +199,9 @@ def moments(log_p, chances, L, shared=0):
     (*PLANE, chosen("shared", "shared", 0, "0: independent draws; 1: L equal draws")),
     kind="claim",
     claim="The text says that L samples are drawn by the re-parametrization trick (l.278).",
-    says="For every L, the mean of L draws is an unbiased estimate. The variance of this estimate falls like 1/L.",
-    needs="the noise of the L draws is independent",
+    says="For every L, the mean of log p(x_i|z) over L draws of z is an unbiased estimate. The variance of this estimate "
+    "falls like 1/L.",
+    needs="the L draws of the noise are independent",
     outside={"w": (1, -0.5), "s": 1, "x_i": 1.2, "mu": (0.5, -1), "sigma": (0.5, 2), "shared": 1},
 )  # fmt: skip
 def t_31(w, s, x_i, mu, sigma, shared):

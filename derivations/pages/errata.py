@@ -42,7 +42,7 @@ class Erratum(NamedTuple):
 
     @property
     def row(self) -> Row:
-        """The first row. Its claim, fault and repaired form are shown for the erratum."""
+        """The first row of the erratum. The claim, fault and repaired form of this row are shown for the erratum."""
         return self.judgement.row
 
 

@@ -181,7 +181,10 @@ def obsidian(made: Iterable[Card], title: str) -> str:
 
 
 def as_markdown(line: str) -> str:
-    """Return a text of a card in Markdown. Escape empty lines, which end a card, and lines "?", which end a question."""
+    """Return a text of a card in Markdown.
+
+    In Markdown, an empty line ends a card, and a line with only "?" ends a question. So escape such lines of the text.
+    """
     if isinstance(line, Formula):
         return f"$${line}$$"
     rows = html.escape(line, quote=False).replace("$", "&#36;").split("\n")

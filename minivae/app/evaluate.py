@@ -313,7 +313,7 @@ def command_again(options: argparse.Namespace) -> str:
 def pictures(
     vae: VAE, measured: Measured, labels: NDArray | None, image_shape: tuple[int, int] | None, classes: Names = None
 ) -> dict:
-    """Return {name: (figure, alt text)} of all figures that these results allow."""
+    """Return {name: (figure, alt text)} of all figures that can be drawn from `measured`."""
     exact = None if measured.exact is None else measured.exact.values
     drawn = {"bounds_by_k": evidence.bounds_by_k(measured.k, measured.bounds, exact)}
     if vae.latent == 2:

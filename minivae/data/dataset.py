@@ -103,7 +103,7 @@ class Dataset:
         return replace(self, trials=None, **divided)
 
     def binarized(self) -> "Dataset":
-        """Return a data set with zeros and ones: `take` draws them for each mini-batch; the held-out rows contain them.
+        """Return a data set with zeros and ones, in mini-batches (from `take`) and in held-out rows (`test_x`).
 
         Counts and grey levels are first converted to fractions. Each fraction is the probability of a 1. Every mini-batch
         is drawn anew: this is dynamic binarisation (Burda, Grosse and Salakhutdinov 2016). Held-out rows are drawn once.

@@ -40,7 +40,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
                         help="end the examination after S seconds (default: 30)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("-q", "--quiet", action="store_true", help="print only the report, no progress message")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error of this package")
+    parser.add_argument("--debug", action="store_true", help="show minivae's traceback of an error")
 
 
 def doctor_command(options: argparse.Namespace) -> int:

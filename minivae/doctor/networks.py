@@ -57,7 +57,7 @@ def fits_the_loss(call: Call, latent: int, measured: Mapping[str, Measured], rng
 
 
 def rows_apart(call: Call, sizes: Mapping[str, int], rng: np.random.Generator) -> list[Finding]:
-    """Return findings about a network: for example, it draws noise, or its result for a row depends on other rows."""
+    """Return findings about a network, for example: the network draws noise, or its result for a row uses other rows."""
     width = sizes.get(PAIR[call.name][0])
     if not width:
         words = "its width is not known: write features = ... and latent = ... into the file"

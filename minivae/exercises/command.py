@@ -84,7 +84,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that the command and all its actions have."""
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("-q", "--quiet", action="store_true", help="print no messages")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error of this package")
+    parser.add_argument("--debug", action="store_true", help="show minivae's traceback of an error")
 
 
 def exercises_command(options: argparse.Namespace) -> int:

@@ -31,7 +31,7 @@ PAPERS = {"#ffffff": 4.5, "#16191d": 7}
 
 
 def evidence_for(vae: VAE, x: NDArray) -> Evidence:
-    """Return the exact log p(x) for one or two latent dimensions, and an importance-weighted bound for more."""
+    """Return the exact log p(x) for one or two latent dimensions; for three or more, return lower bounds of log p(x)."""
     if vae.latent <= 2:
         exact = exact_log_px(vae, x)
         return Evidence(exact.log_px, exact.error, exact.box)

@@ -121,7 +121,7 @@ def at_right(axes: Axes, y: float, text: str, colour: str) -> None:
 
 
 def spread(places: NDArray, apart: float) -> NDArray:
-    """Move labels nearer than `apart` away from each other, in 200 steps; return the K places, (K, 1) or (K, 2)."""
+    """Move two labels apart if their distance is below `apart`, in 200 steps; return the K places, (K, 1) or (K, 2)."""
     angle = 2.4 * np.arange(len(places))                    # different directions, so that equal places move apart
     start = np.stack([np.cos(angle), np.sin(angle)], axis=1)[:, : places.shape[1]]
     places = places + 1e-3 * apart * start

@@ -57,7 +57,10 @@ class Crashes:
         self.end, self.measured = end_of(whole), measured(whole)
 
     def crash(self) -> None:
-        """Train in a new process, kill the process at a random moment unless all steps are done, and check its files."""
+        """Train in a new process, then check the files of the run.
+
+        Kill the process at a random moment, unless the saved run has done all steps.
+        """
         resumes = (self.path / "model.npz").exists()
         words = ["train", "--resume", str(self.path), "--save-every", "1", "-q"]
         words = words if resumes else [*BEGIN, "--out", str(self.path), "--overwrite"]
@@ -72,7 +75,7 @@ class Crashes:
         self.check(process.returncode == 0)
 
     def check(self, ended: bool) -> None:
-        """Count how the process ended (`ended`: it was not killed), and compare its files with the expected results."""
+        """Count the process as finished (`ended`) or killed, and compare the files of the run with the expected results."""
         self.count["half-written files"] += len(list(self.path.glob(".*"))) if self.path.exists() else 0
         if ended:
             self.count["finished"] += 1

@@ -200,7 +200,7 @@ def report(waits: Sequence[Wait], checkouts: Sequence[Path], rounds: int, folder
 def main(arguments: Sequence[str] | None = None, waits: Sequence[Wait] = WAITS) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.waiting", description=__doc__.split("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=5, help="runs of every command (default: %(default)s)")
-    parser.add_argument("--only", default="", metavar="TEXT", help="only commands with this text in them")
+    parser.add_argument("--only", default="", metavar="TEXT", help="measure only the commands that contain this text")
     parser.add_argument("--beside", type=Path, metavar="CHECKOUT", help="also time another checkout, in turns with this one")
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
     options = parser.parse_args(arguments)

@@ -204,7 +204,7 @@ def test_error_about_an_unusable_function_says_what_is_wrong(functions, words):
 
 
 def one_latent(functions):
-    """Wrap each function so that it raises ValueError if mu has more than one latent dimension; add `latent` = 1."""
+    """Return the functions and `latent` = 1. Each function raises ValueError if mu has more than one latent dimension."""
     def checked(f):
         @functools.wraps(f)
         def g(m, v, *rest):

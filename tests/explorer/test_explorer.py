@@ -563,7 +563,7 @@ def test_cursor_moves_with_keys_or_mouse_or_finger_or_number_fields(shown):
 
 
 @pytest.mark.slow
-def test_other_mouse_buttons_do_nothing_and_drawings_fit_beside_a_scrollbar(shown):
+def test_only_the_left_mouse_button_works_and_drawings_fit_beside_a_scrollbar(shown):
     page = shown("#datum=3&z=0.5,-1.25")
     assert page.evaluate("getComputedStyle(document.documentElement).scrollbarGutter") == "stable"
     x, y = page.evaluate("(() => { const a = $('map').getBoundingClientRect(); return [a.left + 150, a.top + 150]; })()")
@@ -660,7 +660,7 @@ def test_back_button_returns_to_the_previous_data_point(shown):
     page.evaluate("$('number').focus(); $('number').value = 5; $('number').dispatchEvent(new Event('input'))")
     page.evaluate(pause)
     page.evaluate("new Promise(done => { addEventListener('hashchange', () => setTimeout(done)); history.back(); })")
-    assert page.evaluate("[chosen, $('number').value]") == [3, "3"]     # restored, although the field has the focus
+    assert page.evaluate("[chosen, $('number').value]") == [3, "3"]     # the field shows 3 again, although it has the focus
 
 
 @pytest.mark.slow

@@ -145,7 +145,7 @@ class Browser:
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, modifiers=8 * shift)
 
     def drag(self, *points):
-        """Press the mouse at the first point, move to the others, release it at the last."""
+        """Press the mouse button at the first point, move the mouse over all points, and release the button at the last."""
         moves = [("mouseMoved", point) for point in points]
         for kind, (x, y) in [("mousePressed", points[0]), *moves, ("mouseReleased", points[-1])]:
             button = {"button": "left", "buttons": 1, "clickCount": 1}
@@ -157,7 +157,7 @@ class Browser:
         self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
 
     def swipe(self, *points):
-        """Put a finger on the first point, move it over the others, and lift it."""
+        """Put a finger on the first point, move the finger over the other points, and lift it."""
         for kind, (x, y) in zip(["touchStart"] + ["touchMove"] * (len(points) - 1), points):
             self.call("Input.dispatchTouchEvent", type=kind, touchPoints=[{"x": x, "y": y}])
         self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])

@@ -96,7 +96,7 @@ def test_question_figure_that_contradicts_its_answer_is_refused(fault):
 
 @pytest.mark.slow
 def test_questions_command_writes_json_and_figures(pair, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(questions, "train_pair", lambda: pair)              # already trained
+    monkeypatch.setattr(questions, "train_pair", lambda: pair)              # `pair` is trained, which saves time
     assert cli.main(["questions", "--out", str(tmp_path), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert len(document["answers"]) == 4 and {file["path"].rsplit(".")[-1] for file in document["files"]} == {"svg", "png"}
