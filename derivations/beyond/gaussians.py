@@ -145,7 +145,7 @@ def _(mu_q, sigma_q, mu_p, sigma_p):
     r" \left(-\frac{J}{2}\log(2\pi) - \frac{1}{2}\sum_{j=1}^{J}(\mu_j^2 + \sigma_j^2),\;"
     r" -\frac{J}{2}\log(2\pi) - \frac{1}{2}\sum_{j=1}^{J}(1 + \log\sigma_j^2)\right)",
     (MU, positives("sigma", r"\sigma", 2, 0.3)),
-    says="Let p be N(0, I). The first integral minus the second is minus the KL term of a VAE.",
+    says="Let p be N(0, I). The second integral minus the first is KL(q || p), the KL term of a VAE.",
 )  # fmt: skip
 def eq_58(mu, sigma):
     sigma, J = need_positive("sigma", sigma), mu.shape[-1]

@@ -67,7 +67,7 @@ class Judgement:
     ties: list[tuple[str, Link]]        # (minivae function, link that checks its result), only for the last row of an entry
     free: list[str]             # letters that the printed form does not define
     witness: dict | None        # a point at which the first false link fails; if possible, a simple point
-    why: str                    # why the verdict is "undecided"; "" if only links are undecided, and for other verdicts
+    why: str                    # reason for "undecided"; "" for other verdicts, and if the only reason is an undecided link
     first_false: int | None = None      # index in `links` of the first link that fails
     at_witness: Link | None = None      # the first false link, judged at the witness only
 

@@ -138,7 +138,7 @@ def difference(change: Change) -> Html:
 
 
 def rosetta() -> Html:
-    """Return the table of the ways in which public code writes the loss. Ids of entries in this table are links."""
+    """Return a table of the forms of the loss in public code. Ids of entries in this table are links."""
     heads = ("convention", "written", "D", "J", "beta", "gradient ×", "sigma if beta = 1", "a bound", "seen in")
     rows = [tag("tr", *(tag("th", head) for head in heads))]
     for name, one in PRESETS.items():

@@ -60,7 +60,7 @@ def decided(result: Measured) -> list[Finding]:
 
 
 def sigma_of(cost: Known) -> tuple[float, float]:
-    """Return (sigma, sign) of a squared error of weight sign / (2 sigma^2). The sign is 1 in a loss, -1 in a log-density."""
+    """Return (sigma, sign) for a squared error with weight sign / (2 sigma^2): sign is 1 in a loss, -1 in a log-density."""
     return math.sqrt(1 / (2 * abs(cost.weight))), math.copysign(1, cost.weight)
 
 

@@ -247,8 +247,8 @@ def _discretisation(index, p, row, kinks):
     two, three, six = (_disagreement(index, p, row, n) for n in (2, 3, 6))
     if kinks:
         return np.max([two, three, six / 6], axis=0)
-    # A value for spacing 3h is the mean of 2^J values for spacing 6h. If this mean differs from the value for spacing h by
-    # an amount a, one or more of the 2^J values differ by at least a. So s(3) <= s(6): the first estimate is at most s(3).
+    # Each value for spacing 3h is the mean of 2^J values for spacing 6h. If this mean differs by an amount a from the value
+    # for spacing h, so does one of the 2^J values, by at least a. So s(3) <= s(6), and s(3)^2 / s(6) is at most s(3).
     return np.maximum(two, three * three / six)
 
 

@@ -15,7 +15,7 @@ class Evidence(NamedTuple):
     """
 
     log_px: NDArray             # (N,)
-    error: NDArray              # (N,)   J = 1 or 2: error of the integral; J > 2: standard error of the bound, from draws
+    error: NDArray              # (N,)   J = 1 or 2: error of the integral; J > 2: standard error of the bound, due to draws
     box: NDArray | None = None  # (N, 2, J)
     weights: int | None = None  # number of importance weights of a bound
     elbo: NDArray | None = None # (N,)   estimated from the draws for the bound; each data point has its own draws

@@ -15,7 +15,7 @@ from minivae.vae import VAE
 
 Names = Mapping[int, str] | None
 LONGEST = 16                                                # largest length of a class name in a figure, in characters
-SYMBOLS = "os^DvPX*<>"                                      # markers of the classes; short class names replace them
+SYMBOLS = "os^DvPX*<>"                                      # markers of the classes, if a name is too long to be a marker
 
 
 class Class(NamedTuple):

@@ -1,4 +1,4 @@
-"""Draw training data on a sheet; no model is needed. The function returns a Figure and its alt text."""
+"""Draw training data on a sheet; no model is needed. `sample_sheet` returns a Figure and its alt text."""
 
 import math
 

@@ -74,7 +74,7 @@ MEANING = {
 }
 
 
-# 1  shapes
+# The layer "shapes"
 
 
 def shapes(copy: SimpleNamespace) -> None:
@@ -107,7 +107,7 @@ def shapes(copy: SimpleNamespace) -> None:
         raise Noticed(f"{kind}: a value of 255 is not refused")
 
 
-# 2  the loss
+# The layer "loss"
 
 
 def loss(copy: SimpleNamespace) -> None:
@@ -140,7 +140,7 @@ def log_p(kind: str, x: float, out: float, sigma: float = 1.0) -> float:
     return math.log(math.comb(n, int(x))) + x * out - n * (math.log1p(math.exp(-abs(out))) + max(out, 0.0))
 
 
-# 3  the gradient
+# The layer "gradient"
 
 
 PROBLEMS = (
@@ -165,7 +165,7 @@ def gradient(copy: SimpleNamespace) -> None:
             notice(f"gradient in {name}, {settings['likelihood']}", got[name], expected[name], 1e-9)
 
 
-# 4  one distribution for sampler, density and KL
+# The layer "joint": one distribution for sampler, density and KL
 
 
 def joint(copy: SimpleNamespace) -> None:
@@ -194,7 +194,7 @@ def joint(copy: SimpleNamespace) -> None:
     insist(abs(scored + entropy) < 0.03, f"draws of x have mean log density {scored:.3g} instead of {-entropy:.3g}")
 
 
-# 5  the bounds
+# The layer "ordering": the order of the bounds
 
 
 def ordering(copy: SimpleNamespace) -> None:
@@ -221,7 +221,7 @@ def in_order(low: str, a: float, high: str, b: float) -> None:
     insist(a + 0.03 < b, f"{low} is {a:.2f}, not below {high}, {b:.2f}")
 
 
-# 6  the evidence
+# The layer "evidence"
 
 
 def evidence(copy: SimpleNamespace) -> None:

@@ -107,7 +107,7 @@ def test_descent_with_a_scale_limits_the_length_of_its_first_step():
 
 @pytest.mark.parametrize("taken", [1.0, 0.5, 0.25])
 def test_descent_accepts_a_step_if_the_value_falls_by_just_enough(taken):
-    """The function is 0 at the start (0), `-SUFFICIENT * taken` at the point `taken`, and 1 at all other points.
+    """The function is 0 at the start point 0, `-SUFFICIENT * taken` at the point `taken`, and 1 at all other points.
 
     The returned slope is -1 everywhere, so the predicted decrease is `taken`.
     """

@@ -45,7 +45,7 @@ def test_log_weight_of_every_draw_from_the_exact_posterior_is_log_px(latent):
         close(vae.elbo(x, vae.draw_noise(rng, len(x))), log_px, rel=1e-10)
     bounds = lower_bounds(vae, x, 50, rng)
     close(bounds.iw_bound, log_px, rel=1e-10)
-    # The KL in `bounds.elbo` is exact, but E log p(x|z) is a mean over draws. So `bounds.elbo` has an error.
+    # The KL in `bounds.elbo` is exact, but a mean over draws estimates E log p(x|z). So `bounds.elbo` has an error.
     assert (np.abs(bounds.elbo - log_px) <= 6 * bounds.elbo_se).all()
 
 
@@ -198,7 +198,7 @@ def test_quadrature_finds_both_modes_of_a_posterior():
     vae = VAE.init(rng, 3, 1, (4,), dtype=np.float64, likelihood=Gaussian(0.05), activation="relu")
     (_, _), (weight, bias) = vae.layers("decoder")
     first, _ = vae.layers("decoder")[0]
-    first[...] = [[1, -1, 1, -1]]                           # pairs of units add up to |z|: z and -z have the same mean
+    first[...] = [[1, -1, 1, -1]]                           # pairs of units add up to |z|: z and -z give the same output
     weight[...] = rng.normal(size=(2, 3))[[0, 0, 1, 1]]
     x = vae.decode(np.array([[0.7], [1.9]]))
     z = np.linspace(-9, 9, 2_000_001)[:, None, None]

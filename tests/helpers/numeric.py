@@ -83,7 +83,7 @@ def check_gradient(f, arrays, gradients, oracle):
 
 
 def check_model_gradient(vae, x, eps, oracle):
-    """Raise AssertionError unless `vae.gradient` is the gradient of its loss with respect to every parameter."""
+    """Raise AssertionError unless `vae.gradient` returns the gradient of the model's loss in every parameter."""
     slope, rel = ORACLES[oracle]
     actual = vae.gradient(x, eps)
 

@@ -297,7 +297,7 @@ def test_public_conventions_agree_with_a_calculation_by_hand(name):
     assert len(preset(name).source) > 10 and preset(name).remark.endswith(".")
 
 
-def test_antixk_validates_with_4000_times_the_beta_of_its_training():
+def test_antixk_validation_preset_has_4000_times_the_beta_of_the_training_preset():
     betas = [translate(preset(f"antixk-{half}").convention).reading.beta for half in ("train", "validation")]
     assert betas[1] / betas[0] == pytest.approx(4000)
 

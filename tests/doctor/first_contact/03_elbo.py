@@ -16,5 +16,5 @@ def elbo(x, output, mu, log_var):
     return (log_px_given_z(x, output) - kl(mu, log_var)).mean()
 
 
-# the trainer looks for "loss"; it does gradient ascent on it (maximize=True)
+# the trainer looks for "loss" and maximises it by gradient ascent (maximize=True)
 loss = elbo
