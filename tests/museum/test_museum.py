@@ -33,7 +33,7 @@ every_bug = pytest.mark.parametrize("bug", bugs(), ids=lambda bug: bug.name)
 
 @pytest.fixture
 def found(museum_matrix):
-    """Return {bug: {group of checks: message of the group, or None if it finds no fault}}. The bug "" is the correct package."""
+    """Return {bug: {group of checks: message, or None if all checks of the group pass}}. Bug "" is the correct package."""
     return museum_matrix["found"]
 
 
