@@ -142,7 +142,7 @@ def agreement(gradients: Sequence[Gradient]) -> dict[str, list[int]]:
     """Compare the gradient by hand with three others; return {way: number of digits that agree in each component}.
 
     The three ways to compute the other gradients are the central difference, the complex step and the integral over z. The
-    integral has no noise. So its gradient is compared with the average, over the noise, of the gradient by hand.
+    integral has no noise, so it is compared with the average, over the noise, of the gradient by hand.
     """
     scale = max(abs(g.by_hand) for g in gradients)
     average = max(abs(g.averaged) for g in gradients)
