@@ -25,7 +25,7 @@ MEAN_OF_N = r"\frac{1}{N}\sum_{n=1}^{N}"
 
 
 def mean_kl(q, p):
-    """Return the mean (n, 1) of KL(q_n || p) over the N distributions q_n. q is an array (n, N, Z), and p is (n, Z)."""
+    """Return the mean of KL(q || p) over the N distributions q of each point. q has the shape (n, N, Z), and p (n, Z)."""
     return kl_of_weights(q, np.broadcast_to(p[:, None], q.shape)).mean(axis=1)
 
 

@@ -63,7 +63,7 @@ def forward(flat, shown, eps):
 
 
 def log_likelihood(likelihood, x, out, log_sigma):
-    """Step 5: log p(x|z), with one term for each number of x, (..., R, D)."""
+    """Step 5: log p(x|z), with one term for each entry of x, (..., R, D)."""
     if isinstance(likelihood, Gaussian):
         if likelihood.sigma == "optimal":
             log_sigma = log(((x - out) ** 2).mean(axis=(-2, -1), keepdims=True)) / 2

@@ -64,7 +64,7 @@ def by_the_score(mu, sigma):
     kind="claim",
     claim='The card says that "we cannot backpropagate" through sampling (l.47).',
     says="If z is a constant, the derivative of f(z) in mu is 0. The estimate f(z) d log q(z)/dmu is unbiased, but has more "
-    "variance than the estimate of the trick (way = 1).",
+    "variance than the derivative of f(mu + sigma eps) in mu (way = 1).",
     needs="z is treated as a constant (way = 0)",
     outside={"mu": 1, "sigma": 1, "way": 1},
 )  # fmt: skip

@@ -267,7 +267,7 @@ def judge(entry: Entry, draws: int = 1000, seed: int = 0) -> list[Judgement]:
 
 
 def judge_row(entry: Entry, row: Row, printed: Computed | None, draws: int, seed: int) -> Judgement:
-    """Judge one row. `printed` has the sides of the printed form; it is None if this form has an undefined letter."""
+    """Judge one row. `printed` has the sides of the printed form, or is `None` if this form has an undefined letter."""
     repaired = Computed(row.repair, entry.tolerance, draws, seed) if row.repair else None
     holding, free = repaired or printed, entry.printed.free
     if holding is None and row.expected == "copy":

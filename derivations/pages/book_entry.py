@@ -58,7 +58,7 @@ def searched(item: Judged, around: Around) -> str:
 
 
 def shown_point(item: Judged) -> dict:
-    """Return the point at which the article computes the formula: a point where a row fails, or the point of `sample`."""
+    """Return the point at which the book shows an entry's formula: a point where a row fails, or the point of `sample`."""
     witnesses = [one.witness for one in item.rows if one.at_witness and one.witness]
     return witnesses[0] if witnesses else sample(shown(item.entry))
 

@@ -139,10 +139,10 @@ def agrees(given: Problem, gradients: Sequence[Gradient]) -> bool:
 
 
 def agreement(gradients: Sequence[Gradient]) -> dict[str, list[int]]:
-    """Compare the gradient by hand with the other three ways; return {way: number of digits that agree in each component}.
+    """Compare the gradient by hand with three others; return {way: number of digits that agree in each component}.
 
-    The three ways are the central difference, the complex step and the integral over z. The integral has no noise. So the
-    gradient of the integral is compared with the average of the gradient by hand over the noise.
+    The three ways to compute the other gradients are the central difference, the complex step and the integral over z. The
+    integral has no noise, so it is compared with the average, over the noise, of the gradient by hand.
     """
     scale = max(abs(g.by_hand) for g in gradients)
     average = max(abs(g.averaged) for g in gradients)

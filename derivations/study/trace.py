@@ -114,7 +114,7 @@ class Recorder:
         return self.at_line
 
     def at_line(self, frame: FrameType, event: str, returned):
-        """Record the numbers of the line that has ended; add a record for the next line.
+        """Record the values that the previous line computed; add a record for the next line.
 
         A function in WHOLE is recorded as one line.
         """

@@ -85,7 +85,7 @@ SWEEP = """Train once for each value of one option and compare rate (KL), distor
 
 
 def add_sweep(sweep: argparse.ArgumentParser) -> None:
-    """Add the options of sweep: some options of train; the first three accept several values."""
+    """Add the options of sweep. The command train has all these options, but here the first three accept several values."""
     add = sweep.add_argument
     beta = "weights of the KL (default: 0.25,1,4,16,64; 1 if another option has several values)"
     add("--beta", type=several(float), metavar="B,B,...", help=beta)

@@ -183,7 +183,7 @@ def label_column(label: str | int | None, names: tuple[str, ...], width: int) ->
         return names.index(label)
     if re.fullmatch(r"[+-]?\d{1,9}", str(label)) and -width <= int(label) < width:
         if width == 1:
-            raise Damaged("there is only one column: without it there is nothing to train on.")
+            raise Damaged("the table has only one column. If this column holds the labels, no column is left to train on.")
         return int(label) % width
     alike = [i for i, name in enumerate(names) if name.lower().strip() == str(label).lower().strip()]
     if alike:

@@ -84,7 +84,7 @@ def restored(node: dict) -> Any:
         return Other(value) if kind == "other" else value
     dtype, shape, data = value
     if np.dtype(dtype).kind not in "biufc":
-        raise ValueError("an array has no numbers")
+        raise ValueError("the entries of an array are not numbers")
     return np.frombuffer(base64.b64decode(data), dtype).reshape(shape).copy()
 
 

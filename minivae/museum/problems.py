@@ -50,7 +50,7 @@ def problem(
     dtype: type = np.float64,
     **settings: object,
 ) -> tuple:
-    """Return a VAE made by the copy, data (rows, 4) and noise (samples, rows, 2). Weights and biases are random.
+    """Return a VAE of `copy` (a copy of minivae), data (rows, 4) and noise (samples, rows, 2). The parameters are random.
 
     `decoder` multiplies the weights of the decoder's last layer: a large factor makes large logits.
     """

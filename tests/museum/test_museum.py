@@ -33,7 +33,7 @@ every_bug = pytest.mark.parametrize("bug", bugs(), ids=lambda bug: bug.name)
 
 @pytest.fixture
 def found(museum_matrix):
-    """Return {bug: {group of checks: its report, or None if it notices nothing}}; the bug "" is the correct package."""
+    """Return {bug: {group of checks: message, or None if all checks of the group pass}}. Bug "" is the correct package."""
     return museum_matrix["found"]
 
 

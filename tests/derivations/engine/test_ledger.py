@@ -91,7 +91,7 @@ def test_every_row_of_a_source_exists_once_in_order(source):
     assert rows == [f"{source}.{id}" for id in INDEX[source]]
 
 
-def test_tutorials_have_198_rows_and_the_module_beyond_has_58_rows():
+def test_tutorials_have_198_rows_and_the_source_beyond_has_58_rows():
     assert list(INDEX) == list(ledger.SOURCES)
     assert sum(len(INDEX[source]) for source in INDEX if source != "beyond") == 198 and len(BEYOND) == 58
 

@@ -15,7 +15,7 @@ from derivations.engine.equation import LEDGER, equation
 from derivations.engine.judge import UNDECIDED, scaled_error, sides_of
 from derivations.engine.numerics import need_positive
 
-# The search tries 64 first points. Then it makes 5 further rounds. Each round takes the 8 points of the previous round that
+# The search first tries 64 points. Then it makes 5 more rounds. Each round takes the 8 points of the previous round that
 # are nearest to a failure, and tries 64 neighbours of these 8 points.
 SEED, POINTS, ROUNDS, KEPT = 20, 64, 5, 8
 ROUNDING = 1e-10                                            # smaller differences of two sides may be rounding errors
