@@ -373,8 +373,8 @@ def from_mixture(share, mus, sigmas, *gaussians):
     "beyond.53", "moment matching",
     rf"{D}(p\Vert N(\mu_p, \sigma_p^2)) \leq {D}(p\Vert N(m, s^2)) ="
     rf" {D}(p\Vert N(\mu_p, \sigma_p^2)) + {D}(N(\mu_p, \sigma_p^2)\Vert N(m, s^2))", MIXED,
-    says="The divergence of p from a Gaussian r is smallest if r is N, the Gaussian with the mean and variance of p. Any "
-    "other r gives a larger divergence: the difference is the divergence of N from r.",
+    says="The divergence of p from a Gaussian r is smallest if r is N, the Gaussian with the mean and variance of p. For "
+    "any other r, the divergence is larger by the divergence of N from r.",
     tight={"share": 0.5, "mus": (-1, 1), "sigmas": (1, 1), "m": 0, "s": sqrt(2)},
 )  # fmt: skip
 def eq_53(share, mus, sigmas, m, s):

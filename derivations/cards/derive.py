@@ -114,7 +114,7 @@ def card_7(p_xz, q):
 
 @equation(
     "cards.8", "l.21", rf"{KL_POSTERIOR} = {LOG_P_X} + {KL_PRIOR} - {RECONSTRUCTION}", TABLES,
-    says="The divergence from the posterior is log p(x) plus terms that can be computed.", **ASSUMED_BY_BAYES,
+    says="The divergence of q from the posterior is log p(x) plus terms that can be computed.", **ASSUMED_BY_BAYES,
 )  # fmt: skip
 def card_8(p_xz, q):
     kl_prior = kl_of_weights(q, np.broadcast_to(prior(p_xz), q.shape))
