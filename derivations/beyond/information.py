@@ -185,7 +185,7 @@ def eq_40(q, p, t, b):
 
 # Variational forms
 
-# No row q(z|x) of the simple values of ENCODER is equal to p(z) of a simple value of JOINT.
+# p(z) of each table below differs from every row q(z|x) in the simple values of ENCODER.
 JOINT = replace(TABLE, simple=([[0.1, 0.4], [0.3, 0.2]], [[0.1, 0.2], [0.2, 0.5]]))
 F = Symbol(
     "f", "f(z)", "real", 20, lambda raw: raw.reshape(-1, 4, 5),
