@@ -154,7 +154,7 @@ def has_missing(array: np.ndarray) -> bool:
 
 
 def is_missing(one: Any) -> bool:
-    """Return True for None, nan, and the NA and NaT of pandas, also if they were written as text."""
+    """Return True for `None`, for nan, for the NA and NaT of pandas, and for the texts "nan", "<NA>" and "NaT"."""
     return one is None or str(one) in ("nan", "<NA>", "NaT")
 
 

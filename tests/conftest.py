@@ -24,7 +24,7 @@ from tests.helpers.two_cores import run_on_two_cores
 
 ROOT = Path(__file__).parents[1]
 
-# One thread per process, because a second process uses the other core. `import numpy` reads the variables named below.
+# Each process gets one thread: two processes may run the tests, each on one core. `import numpy` reads these variables.
 for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 

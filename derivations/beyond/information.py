@@ -185,7 +185,7 @@ def eq_40(q, p, t, b):
 
 # Variational forms
 
-# No row q(z|x) of the simple values of ENCODER is equal to p(z) of a simple value of JOINT.
+# p(z) of each table below differs from every row q(z|x) in the simple values of ENCODER.
 JOINT = replace(TABLE, simple=([[0.1, 0.4], [0.3, 0.2]], [[0.1, 0.2], [0.2, 0.5]]))
 F = Symbol(
     "f", "f(z)", "real", 20, lambda raw: raw.reshape(-1, 4, 5),
@@ -373,8 +373,8 @@ def from_mixture(share, mus, sigmas, *gaussians):
     "beyond.53", "moment matching",
     rf"{D}(p\Vert N(\mu_p, \sigma_p^2)) \leq {D}(p\Vert N(m, s^2)) ="
     rf" {D}(p\Vert N(\mu_p, \sigma_p^2)) + {D}(N(\mu_p, \sigma_p^2)\Vert N(m, s^2))", MIXED,
-    says="The divergence of p from a Gaussian r is smallest if r is N, the Gaussian with the mean and variance of p. Any "
-    "other r gives a larger divergence: the difference is the divergence of N from r.",
+    says="The divergence of p from a Gaussian r is smallest if r is N, the Gaussian with the mean and variance of p. For "
+    "any other r, the divergence is larger by the divergence of N from r.",
     tight={"share": 0.5, "mus": (-1, 1), "sigmas": (1, 1), "m": 0, "s": sqrt(2)},
 )  # fmt: skip
 def eq_53(share, mus, sigmas, m, s):

@@ -15,7 +15,7 @@ from minivae.gaussian import cholesky, kl_full
 from minivae.likelihood import gaussian_log_prob_backward
 
 # A posterior with dependent coordinates, given by its precision matrix. The correlation of the coordinates is at least 0.1
-# in size, so the gap of a diagonal Gaussian is never 0.
+# or at most -0.1, so the gap of a diagonal Gaussian is never 0.
 
 
 def dependent(raw):

@@ -73,7 +73,7 @@ def card_3(p_xz, phi):
 
 @equation(
     "cards.4", "l.13", rf"{KL_POSTERIOR} = \int {Q} \log\frac{{{Q}}}{{{P_POSTERIOR}}} d\mathbf{{z}}", TABLES,
-    says="The divergence from the posterior is the expectation of log[q(z|x)/p(z|x)] under q, by definition.", **POSSIBLE_X,
+    says="By definition, the divergence of q from the posterior is the mean of log[q(z|x)/p(z|x)] under q.", **POSSIBLE_X,
 )  # fmt: skip
 def card_4(p_xz, q):
     return kl_from_posterior(p_xz, q), "=", total(times(q, log(ratio(q, posterior(p_xz)))))
@@ -114,7 +114,7 @@ def card_7(p_xz, q):
 
 @equation(
     "cards.8", "l.21", rf"{KL_POSTERIOR} = {LOG_P_X} + {KL_PRIOR} - {RECONSTRUCTION}", TABLES,
-    says="The divergence from the posterior is log p(x) plus terms that can be computed.", **ASSUMED_BY_BAYES,
+    says="The divergence of q from the posterior is log p(x) plus terms that can be computed.", **ASSUMED_BY_BAYES,
 )  # fmt: skip
 def card_8(p_xz, q):
     kl_prior = kl_of_weights(q, np.broadcast_to(prior(p_xz), q.shape))

@@ -109,7 +109,7 @@ def card_18(p, q):
     )  # fmt: skip
 
 
-# The fits to a mixture with the parameter `a`, a multiple of 0.1.
+# Fits of a Gaussian to a mixture p, which has modes at -a and a. The values of `a` are multiples of 0.1.
 
 
 def far_apart(raw):

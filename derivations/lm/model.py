@@ -76,7 +76,7 @@ def lm_6(theta, phi, phi_2, s, x, sigma_q):
 # The decoder f(z, theta) = tanh(theta z) has two outputs, so x is a point in a plane. The nodes of the integrals over x are
 # f + sigma * PLANE, a square grid around f.
 
-LINE = np.linspace(-7.2, 7.2, 19)                           # trapezoid rule with a relative error below 1e-10
+LINE = np.linspace(-7.2, 7.2, 19)                           # nodes of a trapezoid rule, relative error below 1e-10
 PLANE = np.stack(np.meshgrid(LINE, LINE), axis=-1).reshape(-1, 2)
 CELL = (LINE[1] - LINE[0]) ** 2
 SIGMA = positive("sigma", r"\sigma")

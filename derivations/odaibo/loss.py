@@ -70,7 +70,7 @@ RECONSTRUCTION = r"E_{\sim q_\theta(z|x_i)}\left[\log p_\phi(x_i|z)\right]"
     "odaibo.41", "l.271 (41)",
     rf"[ELBO_i] = \frac{{1}}{{2}}\left[1 + \log(\sigma_j^2) - \sigma_j^2 - \mu_j^2\right] + {RECONSTRUCTION}",
     (*PLANE, one_or_two("j", "1 or 2; (41) does not say which coordinate")),
-    says="The ELBO of a datum is minus the divergence plus the expected log-likelihood.",
+    says="The ELBO of a datum is the expected log-likelihood minus the KL from the prior.",
     verdict="wrong", fault="The KL of only one coordinate is counted. The KLs should be summed over j.",
 )  # fmt: skip
 def eq_41(w, s, x_i, mu, sigma, j):

@@ -94,7 +94,7 @@ def letters_of(body: str) -> str:
 def functions_and_targets(items: list[Judged]) -> tuple[list[code_map.Place], Targets]:
     """Return two results: the list of minivae's functions, and {function or constant: its anchor in the book}.
 
-    Each element of the list also has the entries and tests of its function.
+    Each element of the list has the name, the entries and the tests of one function (see `Place`).
     """
     functions = code_map.reading_map()
     targets = {unwrapped(fetch(place.name)): place.name for place in functions}

@@ -66,7 +66,7 @@ class Progress:
             tell(line, self.stream)
 
     def end(self) -> None:
-        """End the rewritten line, so that later output begins on a new line."""
+        """End the line that `update` rewrites, so that later output begins on a new line."""
         if self.rewrites:
             tell("", self.stream)
 

@@ -42,7 +42,7 @@ def train_and_report(options: argparse.Namespace, again: str) -> int:
         training, config, history = resumed(options) if options.resume else start
         make_room(path, training, options)
         run = runs.Run(path, config, history, Saved(training.vae, *training.state()))
-        with other_processes(1) as other:                   # saves 40 % of the time after the training
+        with other_processes(1) as other:                   # `other` shortens the time after the training by 40 %
             other.submit(import_figures)                    # at the same time as the training
             code = run_epochs(run, training, options)
             if code:

@@ -163,7 +163,7 @@ def hold_out(x: NDArray, y: NDArray | None) -> tuple:
 
     Returns train_x, test_x, train_y, test_y.
     """
-    rank = np.arange(len(x))                                # index of each row; with labels, its index in its class
+    rank = np.arange(len(x))                                # index of each row; with labels, index of the row in its class
     if y is not None:
         order = np.argsort(y, kind="stable")
         _, first, sizes = np.unique(y[order], return_index=True, return_counts=True)

@@ -54,7 +54,7 @@ def load(source: str = "digits", *, older: bool = False, **how) -> Dataset:
     except ValueError as error:                             # catches Damaged, too: it is a ValueError
         raise DataError(f"{path}: {error}") from error
     except OSError as error:
-        where = error.filename or path                      # if `path` is a directory: the unreadable file in it
+        where = error.filename or path                      # in a directory, error.filename is the unreadable file
         raise DataError(f"{where}: cannot be read ({error.strerror or error}). {foreign.elsewhere(str(source))}") from error
     except MemoryError as error:
         raise DataError(f"{path}: not enough memory. Take fewer rows.") from error

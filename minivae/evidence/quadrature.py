@@ -163,9 +163,9 @@ def _rise(log_joint, neighbours):
     """Return the largest absolute difference of log p(x, z) between a node and one of its neighbours, for each node.
 
     A maximum of log p(x, z) may lie between nodes. Of the nodes near this maximum, take the node with the largest
-    log p(x, z). Let d be the value that this function returns for this node. At the maximum, log p(x, z) is higher than at
-    the node, but usually by less than d. The difference is at most d / 4 if log p(x, z) is a quadratic function of two
-    variables, and at most 0.81 d if log p(x, z) is a cone.
+    log p(x, z). Let d be the value that this function returns for this node. From this node to the maximum, log p(x, z)
+    usually rises by less than d. It rises by at most d / 4 if log p(x, z) is a quadratic function of two variables, and by
+    at most 0.81 d if log p(x, z) is a cone.
     """
     rise = np.zeros_like(log_joint)
     for here, there in neighbours:

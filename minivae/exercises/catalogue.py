@@ -170,7 +170,7 @@ def half_empty(a: NDArray) -> NDArray:
 
 
 def along(axis: int, draw: Callable) -> Callable:
-    """Return a function that draws the arguments of `draw` and adds the argument `axis`."""
+    """Return a function that draws arguments with `draw` and adds `axis` as the last argument."""
     return lambda rng, sizes: [*draw(rng, sizes), axis]
 
 

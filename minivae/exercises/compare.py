@@ -98,8 +98,8 @@ def first_line(part: Part, seed: int, pairs: Pairs, bad: set[str], unfinished: b
     the learner's arrays.
 
     Test 1 replaces the differing variables of the tested line. The function then looks at all later lines of the solution
-    that use these variables. If such a line computes a variable that is right in the learner's function, this run of the
-    solution must compute the right array, too. Otherwise the test fails, and the function continues with the next line.
+    that use these variables. If such a line computes a variable that is right in the learner's function, the variable must
+    also be right in this run of the solution. Otherwise the test fails, and the function continues with the next line.
 
     The first line that passes test 1 also gets test 2, unless a blank is left or a line raised an error. Test 2 replaces the
     differing variables of all lines. This run of the solution must reproduce at least one wrong result of the learner.

@@ -35,7 +35,7 @@ def statuses(folder, code, capsys):
 
 
 @pytest.mark.slow
-def test_untouched_exercises_are_not_started_and_the_package_source_passes(tmp_path, capsys):
+def test_untouched_exercises_count_as_not_started_and_the_package_source_passes(tmp_path, capsys):
     for exercise in every():
         (tmp_path / f"{exercise.stem}.py").write_text(exercise.file())
     assert statuses(tmp_path, 1, capsys) == 14 * [("not started", False)]

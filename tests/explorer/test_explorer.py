@@ -494,7 +494,7 @@ def test_elbo_of_a_relu_model_is_close_to_the_exact_elbo():
 
 
 @pytest.mark.slow
-def test_page_shows_the_error_of_a_number_whose_digits_may_be_wrong(browser, tmp_path):
+def test_page_shows_only_errors_that_can_change_the_printed_digits(browser, tmp_path):
     vae, data = model("fixed")
     evidence = builder.evidence_for(vae, data.test_x)
     evidence.error[:3] = 0.34, 0.001, np.inf

@@ -93,7 +93,7 @@ def test_ci_runs_both_setup_commands_of_the_readme():
     assert "README.md" in ci and "-m pytest -m slow $slow)" in ci            # because a plain pytest leaves out slow tests
 
 
-MATRIX = "minivae museum --matrix --markdown"                # compared in tests/museum/test_museum.py, not here
+MATRIX = "minivae museum --matrix --markdown"                # its output is checked in tests/museum/test_museum.py
 
 
 BLOCKS = [block for page in PAGES.values() for block in blocks(page)]

@@ -450,7 +450,7 @@ def test_chain_must_have_as_many_rows_as_links(letters):
         judge(enter(CHAIN, rows=letters))
 
 
-def test_letter_of_a_row_that_does_not_exist_is_refused():
+def test_letter_that_belongs_to_no_row_is_refused():
     with pytest.raises(ValueError, match="says must have letters"):
         equation("test.2", "l.1", "test", (A,), says={"d": "?"}, rows="abc")
     with pytest.raises(ValueError, match="verdict must have letters"):
