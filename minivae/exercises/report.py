@@ -22,7 +22,7 @@ def counted(verdicts: Iterable[Verdict]) -> list[Verdict]:
 
 
 def document(verdict: Verdict) -> dict:
-    """Return a verdict as plain JSON types. In names of wrong versions, `...` replaces code, which may show the solution."""
+    """Return a verdict as plain JSON types. In names of wrong versions, `...` replaces code that may show the solution."""
     exercise = verdict.exercise
     head = {"number": exercise.number, "name": exercise.name, "file": f"{exercise.stem}.py", "status": verdict.status}
     names = [[re.sub("`.*?`", "`...`", name) for name in each.names] for each in verdict.findings]
