@@ -34,7 +34,7 @@ class Forward(NamedTuple):
     out: NDArray                # 4  (L, B, D)   the likelihood's logits or means
     scale: tuple                # 5  the likelihood's parameter: (log_sigma,), or an empty tuple
     log_px_z: NDArray           # 5  (L, B)
-    kl: NDArray                 # 6  (B,) in closed form, (L, B) sampled
+    kl: NDArray                 # 6  (B,) in closed form, (L, B) if sampled
     loss: NDArray               # 7  ()
 
 

@@ -30,7 +30,7 @@ def known_source(name: str | None) -> str:
 
 
 def judged_items(options: argparse.Namespace, found: list) -> list:
-    """Judge these entries with the `--draws` and the `--seed` of the command line."""
+    """Judge the entries in `found` with the `--draws` and the `--seed` of the command line."""
     from derivations.pages import records
 
     return records.judged(found, *draws_and_seed(options), options.debug)

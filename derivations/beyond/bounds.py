@@ -233,6 +233,6 @@ def eq_57(W, b, s, x, mu, sigma, eps, beta):
 def _(W, b, s, x, mu, sigma, eps, beta):
     def gradient(W, b, s, x, mu, sigma, eps, beta):
         vae = linear_vae(W, b, s, mu, sigma, beta=float(beta[0]))
-        return vae.gradient(x[None], eps[None, None])["encoder.1.bias"]         # d_mu and d_log_var
+        return vae.gradient(x[None], eps[None, None])["encoder.1.bias"]         # this gradient is (d_mu, d_log_var)
 
     return by_minivae(gradient, "(d,j),(d),(o),(d),(j),(j),(j),(o)->(p)")(W, b, s, x, mu, sigma, eps, beta)

@@ -1,8 +1,8 @@
 """Beyond the sources: gradients of an expectation under a distribution that depends on the parameters.
 
 z is drawn from q = N(mu, sigma^2). The score gradient differentiates the density of q at fixed z. The path gradient
-differentiates z = mu + sigma eps at fixed eps. Gradients are in mu and sigma, and in some entries in sigma^2 or its
-logarithm; they are computed by complex step. The functions are `f(z) = sin z` and `f(z) = (mu / sigma) sin z`, because
+differentiates z = mu + sigma eps at fixed eps. The gradients with respect to mu, sigma, sigma^2
+and log sigma^2 are computed by complex step. The functions are `f(z) = sin z` and `f(z) = (mu / sigma) sin z`, because
 `E[sin z] = sin(mu) exp(-sigma^2 / 2)` is known. No slope of these expectations is 0 in the chosen range of mu.
 """
 

@@ -150,7 +150,7 @@ def close_kl(q, p):
     """Return KL(q || p) as `E_q[d - log(1 + d)]`, where d = p/q - 1. No term is negative, so no digits cancel."""
     need_pmf("q", q), need_pmf("p", p)
     d = (p - q) / np.where(q > 0, q, 1)
-    # The term is q d - q log(1 + d), and q d is p - q. If q goes to 0, q log(1 + d) also goes to 0, and p is left.
+    # The term is q d - q log(1 + d), and q d is p - q. If q goes to 0, q log(1 + d) also goes to 0, so the term goes to p.
     return total(np.where(q > 0, q * (d - log1p(d)), p))
 
 
@@ -185,7 +185,7 @@ def eq_40(q, p, t, b):
 
 # Variational forms
 
-# p(z) of each table below differs from every row q(z|x) in the simple values of ENCODER.
+# p(z) of each table below differs from every row q(z|x) in the simple values of ENCODER, so D(q || p) > 0.
 JOINT = replace(TABLE, simple=([[0.1, 0.4], [0.3, 0.2]], [[0.1, 0.2], [0.2, 0.5]]))
 F = Symbol(
     "f", "f(z)", "real", 20, lambda raw: raw.reshape(-1, 4, 5),

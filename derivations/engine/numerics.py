@@ -21,7 +21,7 @@ LEGENDRE = np.polynomial.legendre.leggauss(20)
 LINE = np.linspace(-12, 12, 241)                            # nodes of the trapezoid rule, in units of sigma
 # For the product of a Gaussian density and a quadratic function, every fourth node is enough.
 WIDE = LINE[::4]
-ROOTS, (LOG_NODES, LOG_WEIGHTS) = 6, np.polynomial.legendre.leggauss(10)    # for `minus_log`
+ROOTS, (LOG_NODES, LOG_WEIGHTS) = 6, np.polynomial.legendre.leggauss(10)    # used in `minus_log`
 
 
 def total(f: NDArray) -> NDArray:

@@ -1,7 +1,8 @@
 """Hong, "Derivations", 2.1: the loss, hong.17 to hong.20, and gradient descent on it.
 
 In hong.17 and hong.18, we read the MSE as a mean over q. With this reading, only a sign is wrong in these lines. hong.20 is
-about the mean over q. The left sides are computed from densities. A side in square brackets is not on the page.
+about the mean over q. The code computes the left side of each equation from densities. A side in square brackets is not on
+the page.
 """
 
 import math

@@ -113,7 +113,7 @@ def ascend(gradient, x):
     kind="claim",
     claim='The text says that "we only need to find a way to maximize" L (l.32).',
     says="After 500 steps of gradient ascent with step size 0.05, q is the posterior.",
-    needs="0.05 (1 + w^2/s^2) < 1.9, so the steps are small enough", outside={"w": 2, "s": 0.3, "x": 1},
+    needs="0.05 (1 + w^2/s^2) < 1.9, so the steps of the ascent are small enough", outside={"w": 2, "s": 0.3, "x": 1},
 )  # fmt: skip
 def lm_44(w, s, x):
     precision = 1 + (w / s) ** 2                            # minus the curvature of L in mu

@@ -44,12 +44,12 @@ THREE_LOGS = r"\log p_\phi(x_i|z) + \log p(z) - \log q_\theta(z|x_i)"
 
 
 def log_evidence(p_xz):
-    """Return log p(x_i), marked so that its absolute error is checked."""
+    """Return log p(x_i) as a `Zero` with scale 1, because log p(x_i) can be near 0."""
     return Zero(1, log(evidence(p_xz)))
 
 
 def log_evidence_minus_gap(p_xz, q):
-    """Return log p(x_i) - KL(q(z|x_i) || p(z|x_i)), marked so that its absolute error is checked."""
+    """Return log p(x_i) - KL(q(z|x_i) || p(z|x_i)) as a `Zero` with scale 1, because this difference can be near 0."""
     return Zero(1, log(evidence(p_xz)) - kl_of_weights(q, posterior(p_xz)))
 
 

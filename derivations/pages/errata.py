@@ -168,7 +168,7 @@ def counts_markdown(items: list[Judged]) -> str:
     faulty = sum(judgement.verdict in ERRATA for item in items for judgement in item.rows)
     return "\n".join(lines) + f"""
 
-Of {rows} rows, {hold} hold ({hold / rows:.0%}), and {faulty} have a fault. The last two columns
+Of {rows} rows, {hold} hold ({hold / rows:.0%}), and {faulty} are slips or wrong. The last two columns
 count faults, not rows: a fault of several rows is counted once.
 Number of faults: {slips + wrong} (slips: {slips}, wrong lines: {wrong})."""
 

@@ -104,8 +104,8 @@ class Recorder:
     def __call__(self, frame: FrameType, event: str, _):
         """Watch a function that starts.
 
-        Three kinds of functions are not watched: lambdas, functions of modules that are not in SHOWN, and functions that are
-        called by a function in WHOLE.
+        Three kinds of functions are not watched: functions without a name (such as lambdas), functions of modules that are
+        not in SHOWN, and functions that are called by a function in WHOLE.
         """
         code = frame.f_code
         if code.co_filename not in self.files or code.co_name.startswith("<") or (self.stack and self.stack[-1].whole):

@@ -1,4 +1,4 @@
-"""The command train: start or resume a run, train it, save it often; `results` measures it and draws its figures."""
+"""The command train: start or resume a training run and save it often; `results` measures the model and draws figures."""
 
 import argparse
 import contextlib

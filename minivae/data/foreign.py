@@ -1,4 +1,4 @@
-"""Recognise file types that minivae does not read, by their first bytes, and tell the user how to convert them."""
+"""Recognise, by the first bytes, file types that minivae does not read, and tell the user how to convert such files."""
 
 import os
 import re

@@ -211,7 +211,7 @@ def members_of(archive: zipfile.ZipFile, size: int) -> dict[str, NDArray]:
         name = member.filename.removesuffix(".npy")
         odd = member.filename == name or re.search(r"[\\:]|^/|//|(^|/)\.\.?(/|$)|[^ -~]", name) or not name
         if odd or member.is_dir() or name in found:
-            raise Damaged(f"its members should be .npy files with plain, different names; one is {member.filename!r}.")
+            raise Damaged(f"its members should be .npy files with plain, different names; got {member.filename!r}.")
         if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise Damaged(f"{name} is encrypted, or compressed with a method that .npz files do not use.")
         if member.file_size > size * DEFLATE:

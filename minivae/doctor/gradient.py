@@ -197,7 +197,7 @@ def sizes_of(call: Call, params: Any, given: Mapping) -> tuple[int, int] | None:
 def measure_model(call: Call, params: Any, features: int, latent: int, rng: np.random.Generator) -> list[Finding]:
     """Compare the two results of loss_and_gradient: the gradient must agree with finite differences of the loss.
 
-    The comparison is made at params plus random numbers.
+    The comparison is made at `params` plus random numbers.
     """
     arrays = {name: np.asarray(array + rng.normal(0, 0.3, array.shape)) for name, array in leaves(params).items()}
     gathered: dict[str, list] = {}

@@ -85,7 +85,7 @@ class KnownKL(Known):
 
     @property
     def known(self) -> bool:
-        """True if this is a KL to N(0, 1), so that the meaning of its second argument is known, too."""
+        """True if this is a KL to N(0, 1). Then the meaning of the KL's second argument is also known."""
         return self.kind == "kl"
 
 

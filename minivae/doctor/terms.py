@@ -1,6 +1,6 @@
 """The dictionary of known terms, and a fit of measured numbers by as few terms as possible, exact up to rounding.
 
-A loss is a sum of terms with coefficients. A term is a known function of one entry, summed over all entries.
+A loss is a sum of terms with coefficients. A term applies a known function to each entry of its arrays and sums the results.
 
 `x` and `o` (output) have shape (N, B, D). `m` (mu) and `s` (log_var or sigma or ..., see READINGS) have shape (N, B, J).
 Terms have shape (N,).

@@ -138,9 +138,9 @@ def limits(points: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def draw_prior(axes: Axes, taken: NDArray, named: bool) -> None:
-    """Draw circles with the radii RADII; `named` adds the prior probability within each circle.
+    """Draw circles with the radii RADII; with `named`, write on each circle the prior probability inside it.
 
-    Each label is at the place on its circle that is farthest from the points `taken` (K, 2).
+    The text is at the place on the circle that is farthest from the points `taken` (K, 2).
     """
     angle = np.pi / 2 + np.pi / 24 * np.array([0, *(side * step for step in range(1, 24) for side in (1, -1))])
     direction = np.stack([np.cos(angle), np.sin(angle)], axis=-1)               # (47, 2) directions, upward first

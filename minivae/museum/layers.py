@@ -39,7 +39,7 @@ def noticed(copy: SimpleNamespace) -> dict[str, str | None]:
 
 
 def message_of(layer: Callable, copy: SimpleNamespace) -> str | None:
-    """Run one layer of checks on a copy of the package; return its message, or None if no check finds a fault.
+    """Run one layer of checks on a copy of the package; return the layer's message, or None if no check finds a fault.
 
     If the copy raises an error, the message is the type and the text of the error.
     """

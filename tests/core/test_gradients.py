@@ -237,7 +237,7 @@ def check(case, inputs, d_out, gradients, oracle):
 def backwards_in_the_source():
     """Return every function and method whose name ends in "backward", as module.function or module.Class.method.
 
-    The backward of the interface `Likelihood` is left out, because it has no body.
+    `Likelihood.log_prob_backward` is left out: it is a method of an interface and has no body.
     """
     found = set()
     for path in set(Path(minivae.__file__).parent.glob("*.py")) - {Path(minivae.__file__).parent / "one_page.py"}:

@@ -1,4 +1,4 @@
-"""Compare annealed importance sampling with closed forms: bias, both bounds and the transitions."""
+"""Compare annealed importance sampling with closed forms and quadrature: its bias, transitions, lower and upper bound."""
 
 import numpy as np
 import pytest

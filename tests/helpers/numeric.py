@@ -48,7 +48,7 @@ def complex_step(f, arrays, index):
 
 
 def central_difference(f, arrays, index):
-    """Return the gradient as (f(a + h) - f(a - h)) / 2h: less exact, but f need not accept complex numbers."""
+    """Return the gradient as (f(a + h) - f(a - h)) / 2h, less exact than a complex step; f may refuse complex numbers."""
     step = 1e-5
     return _entry_by_entry(arrays, index, lambda moved: (f(*moved(step)) - f(*moved(-step))) / (2 * step))
 

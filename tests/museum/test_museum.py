@@ -199,7 +199,7 @@ def test_ledger_checks_report_wrong_samplers_and_wrong_sampler_gradients(found):
     assert ": minivae.gaussian.reparameterize_backward gives" in found["noise-not-in-gradient"]["ledger"]
 
 
-def test_every_ledger_tie_calls_the_minivae_function_in_its_name():
+def test_every_ledger_tie_calls_the_minivae_function_that_it_names():
     ran = ties.functions_run()
     names = {(id, number): tie.name for id in ties.computed() for number, tie in enumerate(LEDGER[id].ties)}
     assert ran.keys() == names.keys() and not [key for key, name in names.items() if name not in ran[key]]

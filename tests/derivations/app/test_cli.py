@@ -582,7 +582,7 @@ def test_markdown_output_of_check_states_the_numbers_of_faults_and_true_rows(cla
     code, out, _ = run(capsys, "check", "hong", "--markdown", "-q")
     table, summary = out.split("\n\n")
     assert code == 0 and table.splitlines()[2] == "| Hong | 6 | 2 | 2 | 1 | 1 | 1 | 0 |"
-    start = "Of 6 rows, 2 hold (33%), and 2 have a fault. "
+    start = "Of 6 rows, 2 hold (33%), and 2 are slips or wrong. "
     assert summary.startswith(start) and "Number of faults: 1 (slips: 1, wrong lines: 0)." in summary
     assert re.search(r"^faults +\. +1 +\. +\. +1$", run(capsys, "check", "hong")[1], re.MULTILINE)
 
