@@ -145,8 +145,8 @@ MANY = Symbol("J", "J", "a whole number, > 50", 1, lambda raw: 50 + np.ceil(10 *
     r" = 100\left(\left(\frac{5}{3}\right)^J - 1\right) > 10^{12}", (MANY,),
     kind="claim",
     claim='The text says that maximising the log probability directly is "typically" intractable (l.178).',
-    says="The model is J copies of x = z + eps/2, with x = 0. The left side is the number of draws from the prior for which "
-    "the estimate of p(x) has a relative standard deviation of 10 %.",
+    says="The model has J independent coordinates, each with x = z + eps/2; the datum is x = 0. The left side is the number "
+    "of draws from the prior for which the estimate of p(x) has a relative standard deviation of 10 %.",
     needs="more than 50 latent coordinates, and an integral that is estimated from draws of the prior",
     outside={"J": 2},
 )  # fmt: skip

@@ -38,11 +38,11 @@ def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 
 
     The grid has the same spacing h on both axes. It covers the prior and each q(z|x) up to 8 standard deviations from the
     mean. For this grid, a standard deviation of q(z|x) above 1 counts as 1 (see `_first_grid`). For each data point, h is
-    halved until the estimated error of log p(x) is at most `tolerance` nats. The estimate needs no second grid. For example,
-    the nodes can be divided into 3^J grids of spacing 3h. If h is small enough, the sums of p(x, z) over these grids are
-    nearly equal (see `_discretisation`). A data point gets no finer grid if this grid would have more than `finest`
-    intervals on an axis, or more than about MAX_NODES nodes for the data point. Then the function returns the last value of
-    log p(x) and its error.
+    halved until the estimated error of log p(x) is at most `tolerance` nats. The error is estimated from this grid alone.
+    For example, its nodes can be divided into 3^J grids of spacing 3h. If h is small enough, the sums of p(x, z) over
+    these grids are nearly equal (see `_discretisation`). A data point gets no finer grid if this grid would have more than
+    `finest` intervals on an axis, or more than about MAX_NODES nodes for the data point. Then the function returns the
+    last value of log p(x) and its error.
 
     Data points are processed in parts; all data points of a part share the first grid. A posterior can be a thousand times
     narrower than the prior. Therefore, a finer grid has only the nodes that may matter and their neighbours, and each data

@@ -66,7 +66,7 @@ def test_evaluate_table_is_sorted_from_the_lowest_bound_to_log_px():
     assert iw == sorted(iw) and iw[-1] < exact.mean() and abs(m.ais.mean - exact.mean()) < 1
 
 
-def test_elbo_error_adds_variances_and_log_px_error_averages_errors():
+def test_elbo_error_assumes_independent_errors_but_log_px_error_does_not():
     m = measured()
     assert m.table[0].error == pytest.approx(np.linalg.norm(m.bounds.elbo_se) / 10)
     assert m.exact.error == pytest.approx(m.parts.error.mean())

@@ -1,4 +1,4 @@
-"""All values of a letter satisfy the rule of its Symbol: random values, simple values and examples from Hypothesis.
+"""Random values, simple values and examples from Hypothesis satisfy the rule of their Symbol.
 
 A Symbol describes the values that a letter of a tutorial can have. For example, the rule of a `positive` symbol is > 0.
 """

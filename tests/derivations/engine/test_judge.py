@@ -218,7 +218,7 @@ def test_true_statement_is_not_judged_wrong_even_with_a_corrected_form():
     assert judgement.verdict == "holds" and not judgement.ok
 
 
-def test_verdict_of_a_definition_is_defines():
+def test_definition_gets_the_verdict_named_defines():
     assert judged(lambda a: (2 * a, ":=", a + a), verdict="defines").ok  # in a definition, sides may be equal in every bit
     assert judged(lambda a: (a**2 + 2 * a, ":=", a * (a + 2)), verdict="defines").ok
     assert judged(lambda a: (a**2 + 2 * a, ":=", a * (a + 2), "=", (a + 1) ** 2 - 1)).verdict == "holds"
