@@ -1,8 +1,8 @@
 """Beyond the sources: algorithms that use the bound: EM, path gradients, two estimators of the ELBO, mini-batches.
 
 beyond.48 to beyond.50 compare the means and variances of random estimates. These means and variances are exact: sums over
-quadrature nodes, or over all possible batches. If a whole side is in square brackets, it is a lower bound of the previous
-side, plus the gap of this bound. So it equals the previous side. beyond.56 is about one q that all data share.
+quadrature nodes, or over all possible batches. If a whole side is in square brackets, this side equals the previous side:
+it is a lower bound of the previous side, plus the gap of the bound. beyond.56 is about one q that all data share.
 """
 
 import itertools
