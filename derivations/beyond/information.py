@@ -150,7 +150,7 @@ def close_kl(q, p):
     """Return KL(q || p) as `E_q[d - log(1 + d)]`, where d = p/q - 1. No term is negative, so no digits cancel."""
     need_pmf("q", q), need_pmf("p", p)
     d = (p - q) / np.where(q > 0, q, 1)
-    # The term is q d - q log(1 + d), and q d is p - q. If q goes to 0, q log(1 + d) also goes to 0, so the term goes to p.
+    # For q > 0, a term is q (d - log(1 + d)) = p - q - q log(p/q). For q = 0, the term is p, the limit of this formula.
     return total(np.where(q > 0, q * (d - log1p(d)), p))
 
 
@@ -373,8 +373,8 @@ def from_mixture(share, mus, sigmas, *gaussians):
     "beyond.53", "moment matching",
     rf"{D}(p\Vert N(\mu_p, \sigma_p^2)) \leq {D}(p\Vert N(m, s^2)) ="
     rf" {D}(p\Vert N(\mu_p, \sigma_p^2)) + {D}(N(\mu_p, \sigma_p^2)\Vert N(m, s^2))", MIXED,
-    says="The divergence of p from a Gaussian r is smallest if r is N, the Gaussian with the mean and variance of p. For "
-    "any other r, the divergence is larger by the divergence of N from r.",
+    says="Among all Gaussians r, KL(p || r) is smallest if r is N, the Gaussian with the mean and variance of p. For any "
+    "other r, KL(p || r) is KL(p || N) + KL(N || r).",
     tight={"share": 0.5, "mus": (-1, 1), "sigmas": (1, 1), "m": 0, "s": sqrt(2)},
 )  # fmt: skip
 def eq_53(share, mus, sigmas, m, s):

@@ -14,7 +14,7 @@ import matplotlib
 NAME = "Ledger Math"
 SIZES = ("STIXSizOneSymReg", "STIXSizTwoSymReg", "STIXSizThreeSymReg", "STIXSizFourSymReg")
 GROWING = "()[]{}⟨⟩√|"                                      # signs that browsers stretch; the double bar is not stretched
-CONSTANTS = {                                               # of the font's MATH table, in 1/1000 em; Percent: in %
+CONSTANTS = {                                               # values of the MATH table, in 1/1000 em, or (Percent) in %
     "ScriptPercentScaleDown": 72, "ScriptScriptPercentScaleDown": 58, "AxisHeight": 250, "DisplayOperatorMinHeight": 1300,
     "DelimitedSubFormulaMinHeight": 1300, "SubscriptShiftDown": 180, "SubscriptTopMax": 400, "SuperscriptShiftUp": 380,
     "SuperscriptShiftUpCramped": 300, "SuperscriptBottomMin": 125, "SubSuperscriptGapMin": 150, "SpaceAfterScript": 40,

@@ -221,8 +221,7 @@ def _(x, x_hat, s):
 
 
 # The function `bent` returns a decoder f_K. At the K points where the Hermite polynomial He_K is 0, f_K(z) is equal to
-# f_0(z) = w z. If the loss used the decoder only at these K points, f_K and f_0 would have equal losses. But f_K and f_0
-# have different losses, so the loss also uses the decoder at other points.
+# f_0(z) = w z. But f_K and f_0 have different losses. So a decoder's values at these K points do not determine its loss.
 
 CURVED = (*LINEAR, *ENCODED, real("c", "c", simple=(0.4, 1)))
 DEGREES = (2, 3, 5)

@@ -312,7 +312,7 @@ def fault_lines(entry: Entry, judgement: Judgement, width: int) -> list[str]:
     if row.repair is None:
         return lines
     repaired = REPAIRED[row.expected]
-    if judgement.free:                                      # `sample_lines` already returns the numbers of this form
+    if judgement.free:                                      # the page already shows the numbers of the repaired form
         return [*lines, repaired, *chain(row.repair.latex, [], width)]
     point = sample(row.repair) | (judgement.witness or {})
     title = f"{repaired}, at the same point" if judgement.witness else repaired

@@ -183,7 +183,7 @@ def obsidian(made: Iterable[Card], title: str) -> str:
 def as_markdown(line: str) -> str:
     """Return a text of a card in Markdown.
 
-    In Markdown, an empty line ends a card, and a line with only "?" ends a question. So escape such lines of the text.
+    Obsidian's plugin ends a card at an empty line, and a question at a line with only "?". So escape such lines of the text.
     """
     if isinstance(line, Formula):
         return f"$${line}$$"
