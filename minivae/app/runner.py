@@ -27,7 +27,7 @@ def run(parser: argparse.ArgumentParser, argv: list[str] | str | None) -> int:
 
     After bad input (ValueError), an error of the system (OSError) or too little memory, print a message on stderr. With
     `--debug`, raise the error, so that Python prints a traceback. The exit code is the same even if stderr is closed or
-    full. After wrong usage or `--help`, also return the exit code: a SystemExit would end a notebook's cell or a thread.
+    full. After wrong usage or `--help`, return an exit code, too: a SystemExit would end a notebook's cell or a thread.
     """
     ready_streams()
     try:

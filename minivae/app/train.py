@@ -23,7 +23,7 @@ from minivae.runs.checkpoint import Saved
 from minivae.train import Diverged, Training
 from minivae.vae import VAE
 
-MEASURE_SEED = 0                                            # also the default of `evaluate`: both print the same bounds
+MEASURE_SEED = 0                                            # `evaluate` has the same default seed: it prints the same bounds
 SAVE_SECONDS = 5.0                                          # time between saves: `kill -9` loses at most 5 s of training
 
 
@@ -42,7 +42,7 @@ def train_and_report(options: argparse.Namespace, again: str) -> int:
         training, config, history = resumed(options) if options.resume else start
         make_room(path, training, options)
         run = runs.Run(path, config, history, Saved(training.vae, *training.state()))
-        with other_processes(1) as other:                   # `other` shortens the time after the training by 40 %
+        with other_processes(1) as other:                   # a second process: 40 % less time after the training
             other.submit(import_figures)                    # at the same time as the training
             code = run_epochs(run, training, options)
             if code:

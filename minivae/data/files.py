@@ -118,7 +118,8 @@ def numbers(x: Any) -> NDArray:
 def read(path: Path, how: Reading) -> Raw:
     """Return the arrays of a file, or of several IDX files.
 
-    `path` is a file, a directory with IDX files, or a prefix: a path with which the paths of some IDX files begin.
+    `path` is a file, a directory with IDX files, or DIR/PREFIX. DIR/PREFIX stands for the IDX files in DIR that
+    have this prefix, such as PREFIX-train-images-idx3-ubyte.
     """
     if path.is_dir() or (not path.exists() and is_prefix(path)):
         return read_mnist(path, how)

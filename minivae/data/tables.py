@@ -19,7 +19,7 @@ TYPED = {"\t": "tab", " ": "space", ";": "';'", "|": "'|'"}                     
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-"}
 LOOKED_AT = 20                                              # the first 20 lines show separator, header, columns of text
 MOST_NAMED = 6                                              # an error message names at most this many columns
-SEVERAL = 5                                                 # 5 or more texts in a column, all different, seem to name rows
+SEVERAL = 5                                                 # a column of 5 or more texts, all different, may name the rows
 
 Line = tuple[int, str]                                      # number of the line, from 1, and its text
 

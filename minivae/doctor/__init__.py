@@ -12,7 +12,7 @@
     special      recognise roots of squared errors, optimal sigma, free bits, capacities; check extreme arguments
     balance      compare sign and weight of cost and KL; write the loss as a Convention of minivae.rosetta
     sampler      measure how z is drawn, and compare it with the Gaussian of the KL
-    networks     check encoder and decoder: width of the output, rows that depend on other rows, fit to the loss
+    networks     check encoder and decoder: width of the input, rows that depend on other rows, fit to the loss
     gradient     compare a gradient with finite differences of the user's own loss
     words        describe the difference of two arrays in words
     weights      recognise the importance-weighted bound

@@ -73,8 +73,9 @@ def hidden_weights(whole: Measured) -> list[Finding]:
 def weight_of_kl(reconstruction: str, beta: float) -> list[Finding]:
     """Return a finding if the weight of the KL in the loss is not its weight in the ELBO.
 
-    A loss with a squared error gives no finding. For any positive weight of the KL, this loss is -ELBO times a factor; the
-    weight only fixes the sigma of the decoder. A loss without a KL gives no finding here: `confirm` reports it.
+    A squared error without the normaliser of a Gaussian gives no finding. For any positive weight of the KL, this loss is
+    -ELBO times a factor, plus a constant; the weight only fixes the sigma of the decoder. A loss without a KL gives no
+    finding here: `confirm` reports it.
     """
     if reconstruction == "mse" or beta == 0 or abs(beta - 1) < 1e-6:
         return []

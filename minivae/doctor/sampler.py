@@ -35,7 +35,7 @@ def takes_noise(call: Call) -> bool:
 
 
 class Assumed(NamedTuple):
-    """Meaning of the second argument of the KL: in the formula of the KL, and as the name of the argument suggests."""
+    """Two meanings of the KL's second argument: `reading` is from the KL's formula, `tells` from the argument's name."""
 
     reading: Reading | None = None      # log-variance, sigma, ...; None if unknown
     sure: bool = False          # True if the KL has no mistake

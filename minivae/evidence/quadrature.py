@@ -148,7 +148,7 @@ def _near_on_first_grid(vae, x, low, spacing, shape, depth):
 
 
 def _strides(shape):
-    """Return, for each axis, by how many entries a step along this axis moves in the flattened grid."""
+    """Return the stride of each axis: the distance between neighbours along this axis in the flattened grid, in entries."""
     return [int(np.prod(shape[axis + 1 :])) for axis in range(len(shape))]
 
 
@@ -248,7 +248,7 @@ def _discretisation(index, p, row, kinks):
     if kinks:
         return np.max([two, three, six / 6], axis=0)
     # Each value for spacing 3h is the mean of 2^J values for spacing 6h. If this mean differs by an amount a from the value
-    # for spacing h, so does one of the 2^J values, by at least a. So s(3) <= s(6), and s(3)^2 / s(6) is at most s(3).
+    # for spacing h, at least one of the 2^J values differs by a or more. So s(3) <= s(6), and s(3)^2 / s(6) <= s(3).
     return np.maximum(two, three * three / six)
 
 
