@@ -1,8 +1,9 @@
 """Beyond the sources: algorithms that use the bound: EM, path gradients, two estimators of the ELBO, mini-batches.
 
 beyond.48 to beyond.50 compare the means and variances of random estimates. These means and variances are exact: sums over
-quadrature nodes, or over all possible batches. If a whole side is in square brackets, it is a lower bound of the previous
-side, plus the gap of this bound. So it equals the previous side. beyond.56 is about one q that all data share.
+quadrature nodes, or over all possible batches. Some whole sides are in square brackets. Such a side is the sum of a lower
+bound of the previous side and the gap of this bound, so it equals the previous side. beyond.56 is about one q that all data
+share.
 """
 
 import itertools
