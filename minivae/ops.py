@@ -84,7 +84,7 @@ ACTIVATIONS = {"tanh": (tanh, tanh_backward), "relu": (relu, relu_backward)}
 def mlp(x: NDArray, layers: list, activation: str) -> list[NDArray]:
     """Affine layers, given as (weight, bias) pairs. The activation follows every layer but the last.
 
-    Returns x and the output of every layer, from first to last; `mlp_backward` needs them all.
+    Returns x and the output of every layer, from first to last; `mlp_backward` reads all but the last output.
     """
     act, _ = ACTIVATIONS[activation]
     hs = [x]

@@ -56,7 +56,7 @@ def rate_distortion(vae: VAE, x: NDArray, rng: np.random.Generator, draws: int =
     vae = vae.astype(np.float64)
     x = vae.check_data(x)
     mu, log_var = vae.encode(x)
-    reconstruction, information = [], []                    # one pair per part of x: means, squared standard errors
+    reconstruction, information = [], []                    # for each block of rows: means, squared standard errors
     for rows in in_rows(vae, np.arange(len(x)), draws):
         z = reparameterize(mu[rows], log_var[rows], rng.standard_normal((draws, len(rows), vae.latent)))
         with np.errstate(over="ignore", invalid="ignore"):

@@ -97,9 +97,9 @@ def first_line(part: Part, seed: int, pairs: Pairs, bad: set[str], unfinished: b
     differing variables, from the first line to the last. Each test runs the solution, but replaces some of its variables by
     the learner's arrays.
 
-    Test 1 replaces the differing variables of the tested line. The function then looks at all later lines of the solution
-    that use these variables. If such a line computes a variable that is right in the learner's function, the variable must
-    also be right in this run of the solution. Otherwise the test fails, and the function continues with the next line.
+    Test 1 replaces the differing variables of the tested line. Later lines of the solution use these variables to compute
+    other variables. If one of these other variables is right in the learner's function, it must also be right in this run of
+    the solution. Otherwise the test fails, and the function continues with the next line.
 
     The first line that passes test 1 also gets test 2, unless a blank is left or a line raised an error. Test 2 replaces the
     differing variables of all lines. This run of the solution must reproduce at least one wrong result of the learner.

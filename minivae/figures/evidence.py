@@ -1,6 +1,6 @@
 """Figures of the bounds of log p(x), the gap and the posteriors: each function returns a Figure and its alt text.
 
-Shapes: x (N, D) data; an array of one number for each data point is (N,). Values are in nats.
+Shapes: the data x are (N, D). An array with one number for each data point is (N,). Values are in nats.
 """
 
 import math

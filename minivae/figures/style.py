@@ -121,7 +121,10 @@ def at_right(axes: Axes, y: float, text: str, colour: str) -> None:
 
 
 def spread(places: NDArray, apart: float) -> NDArray:
-    """Move two labels apart if their distance is below `apart`, in 200 steps; return the K places, (K, 1) or (K, 2)."""
+    """Return the places of K labels, (K, 1) or (K, 2), after 200 steps that move labels apart.
+
+    In each step, any two labels with a distance below `apart` move away from each other.
+    """
     angle = 2.4 * np.arange(len(places))                    # different directions, so that equal places move apart
     start = np.stack([np.cos(angle), np.sin(angle)], axis=1)[:, : places.shape[1]]
     places = places + 1e-3 * apart * start

@@ -35,7 +35,7 @@ class Report(NamedTuple):
 
     The code that trained the model, right or broken, also computes these results, except `log_px`. The right code computes
     `log_px`. But if the bug changes the decoder, the p(x|z) in `log_px` comes from the broken decoder. A number is `None` if
-    it is infinite or NaN, or if training ended with an error.
+    it is infinite or NaN. All numbers are `None` if an error ended the run.
     """
 
     loss: float | None = None                               # loss of the training rows
