@@ -204,7 +204,7 @@ def test_error_about_an_unusable_function_says_what_is_wrong(functions, words):
 
 
 def one_latent(functions):
-    """Return arguments of `examine`: `latent` = 1, and functions that raise ValueError unless mu has one latent dimension."""
+    """Return arguments of `examine`: `latent` = 1, and functions that raise ValueError if mu has more than one column."""
     def checked(f):
         @functools.wraps(f)
         def g(m, v, *rest):
