@@ -293,7 +293,8 @@ def arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--threads", type=int, default=1, help="number of threads (default 1)")
-    parser.add_argument("--seconds", type=float, default=0.15, help="length of a turn of steps or epochs (default 0.15)")
+    seconds = "approximate seconds of each measurement of training steps or epochs (default 0.15)"
+    parser.add_argument("--seconds", type=float, default=0.15, help=seconds)
     parser.add_argument("--only", nargs="+", choices=TABLES, metavar="NAME", help="measure only the tables with these names")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the tables")
     args = parser.parse_args()

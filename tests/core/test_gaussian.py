@@ -145,7 +145,8 @@ NEAR_THE_PRIOR = st.builds(lambda digits, power: digits * 10.0**power, st.floats
 def test_kl_near_the_prior_is_accurate_and_never_negative(mu, log_var):
     """Compare the KL with (mu^2 + e^log_var - 1 - log_var) / 2, computed from a power series in exact fractions.
 
-    expm1(log_var) is nearly equal to log_var. Its rounding error is about 1e-16 |log_var|. `abs_` allows for this error.
+    Near 0, expm1(log_var) is close to log_var. So the rounding error of expm1(log_var) is about 1e-16 |log_var|. The
+    argument `abs_` allows for this error.
     """
     series = sum(Fraction(log_var) ** k / math.factorial(k) for k in range(2, 16))
     exact = float((Fraction(mu) ** 2 + series) / 2)

@@ -235,9 +235,10 @@ def check(case, inputs, d_out, gradients, oracle):
 
 
 def backwards_in_the_source():
-    """Return every function and method whose name ends in "backward", as module.function or module.Class.method.
+    """Return every function and method of minivae/*.py whose name ends in "backward".
 
-    `Likelihood.log_prob_backward` is left out: it is a method of an interface and has no body.
+    The names have the form module.function or module.Class.method. The file one_page.py has its own tests and is left out.
+    `Likelihood.log_prob_backward` is left out too: this method of an interface only raises NotImplementedError.
     """
     found = set()
     for path in set(Path(minivae.__file__).parent.glob("*.py")) - {Path(minivae.__file__).parent / "one_page.py"}:

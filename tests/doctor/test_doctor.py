@@ -204,7 +204,7 @@ def test_error_about_an_unusable_function_says_what_is_wrong(functions, words):
 
 
 def one_latent(functions):
-    """Return the functions and `latent` = 1. Each function raises ValueError if mu has more than one latent dimension."""
+    """Return arguments of `examine`: `latent` = 1, and functions that raise ValueError if mu has more than one column."""
     def checked(f):
         @functools.wraps(f)
         def g(m, v, *rest):
@@ -591,7 +591,7 @@ def test_doctor_distinguishes_the_importance_weighted_bound_from_its_negative():
     assert words[1].endswith(": minus the importance-weighted bound")
 
 
-def test_doctor_cannot_tell_if_differently_named_arguments_of_loss_and_kl_contradict():
+def test_doctor_cannot_tell_if_user_code_converts_log_var_into_log_sigma():
     def log_sigma_kl(mu, log_sigma):
         return (0.5 * (mu**2 + np.exp(2 * log_sigma) - 1) - log_sigma).sum(1)
 

@@ -300,7 +300,7 @@ def test_message_mentions_division_by_zero_if_adam_increases_t_too_late():
     assert not any(finding.names for finding in verdict.findings)   # NaN parameters do not show which mistake was made
 
 
-# Judging under a profiler: the judge, too, uses `sys.setprofile`, to read the variables of a learner's function
+# Judging under a profiler: the judge itself calls `sys.setprofile` to read the variables of a learner's function
 
 STEPS = """
 def gaussian_log_prob_backward(d_out, x, mean, log_sigma):

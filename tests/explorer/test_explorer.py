@@ -494,7 +494,7 @@ def test_elbo_of_a_relu_model_is_close_to_the_exact_elbo():
 
 
 @pytest.mark.slow
-def test_page_shows_only_errors_that_can_change_the_printed_digits(browser, tmp_path):
+def test_page_shows_only_error_estimates_that_can_change_printed_digits(browser, tmp_path):
     vae, data = model("fixed")
     evidence = builder.evidence_for(vae, data.test_x)
     evidence.error[:3] = 0.34, 0.001, np.inf
@@ -563,7 +563,7 @@ def test_cursor_moves_with_keys_or_mouse_or_finger_or_number_fields(shown):
 
 
 @pytest.mark.slow
-def test_only_the_left_mouse_button_works_and_drawings_fit_beside_a_scrollbar(shown):
+def test_only_the_left_mouse_button_works_and_page_reserves_scrollbar_space(shown):
     page = shown("#datum=3&z=0.5,-1.25")
     assert page.evaluate("getComputedStyle(document.documentElement).scrollbarGutter") == "stable"
     x, y = page.evaluate("(() => { const a = $('map').getBoundingClientRect(); return [a.left + 150, a.top + 150]; })()")
@@ -660,7 +660,7 @@ def test_back_button_returns_to_the_previous_data_point(shown):
     page.evaluate("$('number').focus(); $('number').value = 5; $('number').dispatchEvent(new Event('input'))")
     page.evaluate(pause)
     page.evaluate("new Promise(done => { addEventListener('hashchange', () => setTimeout(done)); history.back(); })")
-    assert page.evaluate("[chosen, $('number').value]") == [3, "3"]     # the field shows 3 again, although it has the focus
+    assert page.evaluate("[chosen, $('number').value]") == [3, "3"]     # going back also updates a field that has the focus
 
 
 @pytest.mark.slow

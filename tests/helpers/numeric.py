@@ -48,7 +48,10 @@ def complex_step(f, arrays, index):
 
 
 def central_difference(f, arrays, index):
-    """Return the gradient as (f(a + h) - f(a - h)) / 2h, less exact than a complex step; f may refuse complex numbers."""
+    """Return the gradient as (f(a + h) - f(a - h)) / 2h.
+
+    This gradient is less exact than that of `complex_step`, but f does not have to accept complex numbers.
+    """
     step = 1e-5
     return _entry_by_entry(arrays, index, lambda moved: (f(*moved(step)) - f(*moved(-step))) / (2 * step))
 

@@ -187,7 +187,8 @@ def test_reference_log_px_of_the_benchmark_equals_the_closed_form(latent, accura
 def test_exact_benchmark_fails_if_the_true_error_exceeds_the_estimated_error(off, code, monkeypatch, capsys):
     vae, x = linear_model(0, latent=1, rows=2)
     found = SimpleNamespace(log_px=exact_linear(vae, x).log_px + [0.001 * off, 0], error=np.full(2, 0.001))
-    for name in ("draw_model", "draw_training", "explore", "report"):     # `main` replaces these; monkeypatch restores them
+    # `exact.main` replaces these four functions and does not restore them. So monkeypatch restores them after the test.
+    for name in ("draw_model", "draw_training", "explore", "report"):
         monkeypatch.setattr(exact.app_train, name, None)
     monkeypatch.setattr(exact, "trained", lambda *rest: (vae, x))
     monkeypatch.setattr(exact, "exact_log_px", lambda *rest: found)
