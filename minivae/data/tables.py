@@ -177,14 +177,13 @@ def label_column(label: str | int | None, names: tuple[str, ...], width: int) ->
     """Return the index of the column of labels, or None."""
     if label is None:
         return None
-    if label in names:
-        if names.count(label) > 1:
-            raise Damaged(f"{names.count(label)} columns have the name {label!r}. Give a column number: 0 is the first.")
-        return names.index(label)
-    if re.fullmatch(r"[+-]?\d{1,9}", str(label)) and -width <= int(label) < width:
+    if names.count(label) > 1:
+        raise Damaged(f"{names.count(label)} columns have the name {label!r}. Give a column number: 0 is the first.")
+    named = label in names
+    if named or re.fullmatch(r"[+-]?\d{1,9}", str(label)) and -width <= int(label) < width:
         if width == 1:
             raise Damaged("the table has only one column. If this column holds the labels, no column is left to train on.")
-        return int(label) % width
+        return names.index(label) if named else int(label) % width
     alike = [i for i, name in enumerate(names) if name.lower().strip() == str(label).lower().strip()]
     if alike:
         other = typed_name(alike[0], names)

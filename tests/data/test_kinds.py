@@ -147,6 +147,8 @@ REFUSED = {
     "text column, no header": (lambda p: write(p / "a.csv", csv_of(TABLE, label=NAMES)),
         {}, "column 0 holds text.*--label 0"),
     "unknown column": (lambda p: write(p / "a.csv", "a,b\n1,2\n"), {"label": "c"}, "--label c is not one of.*a, b"),
+    "only column by name": (lambda p: write(p / "a.csv", "y\n0\n1\n"), {"label": "y"}, "only one column.*no column is left"),
+    "only column by number": (lambda p: write(p / "a.csv", "0\n1\n"), {"label": 0}, "only one column.*no column is left"),
     "semicolons": (lambda p: write(p / "a.csv", csv_of(TABLE, ";")), {}, "semicolons, not commas. Add --delimiter ';'"),
     "tabs": (lambda p: write(p / "a.csv", csv_of(TABLE, "\t")), {}, "tabs, not commas. Add --delimiter tab"),
     "commas in a tsv": (lambda p: write(p / "a.tsv", csv_of(TABLE)), {}, "commas, not tabs. Add --delimiter ,"),
