@@ -15,7 +15,7 @@ from minivae.vae import VAE
 
 Names = Mapping[int, str] | None
 LONGEST = 16                                                # largest length of a class name in a figure, in characters
-SYMBOLS = "os^DvPX*<>"                                      # markers of the classes, if a name is too long to be a marker
+SYMBOLS = "os^DvPX*<>"                                      # markers of the classes, if a name cannot be a marker
 
 
 class Class(NamedTuple):
