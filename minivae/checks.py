@@ -143,8 +143,8 @@ def class_numbers(argument: str, value, rows: int) -> tuple[np.ndarray, tuple[st
         array = array.astype(np.float64)
     if array.dtype.kind not in "buif" or (array.dtype.kind == "f" and not are_whole(array)):
         missing = not np.isfinite(array).all() if array.dtype.kind == "f" else has_missing(array)
-        came = "missing labels (nan)" if missing else "fractions" if array.dtype.kind == "f" else f"dtype {array.dtype}"
-        refuse(argument, "whole numbers or text", came, "Number the classes 0, 1, 2, ..., or leave the labels out.")
+        got = "missing labels (nan)" if missing else "fractions" if array.dtype.kind == "f" else f"dtype {array.dtype}"
+        refuse(argument, "whole numbers or text", got, "Number the classes 0, 1, 2, ..., or leave the labels out.")
     return array.astype(np.int64) if array.dtype.kind in "bf" else array, None
 
 
@@ -288,9 +288,9 @@ def same_axes(first: Any, *others: Any, summed: Any = None) -> None:
     """
     shape = getattr(first, "shape", ())
     for other in others:
-        came = getattr(other, "shape", ())
-        if came != shape and came != shape[len(shape) - len(came) :] and shape != came[len(came) - len(shape) :]:
-            refuse("arrays", f"of the same last axes as {shape}", f"{came}", "Nothing is broadcast for you: np.repeat it.")
+        got = getattr(other, "shape", ())
+        if got != shape and got != shape[len(shape) - len(got) :] and shape != got[len(got) - len(shape) :]:
+            refuse("arrays", f"of the same last axes as {shape}", f"{got}", "Nothing is broadcast for you: np.repeat it.")
     if summed is not None and getattr(summed, "shape", ()) != shape[:-1]:
         refuse("a gradient", f"of shape {shape[:-1]}", f"{summed.shape}", "Nothing is broadcast for you: np.repeat it.")
 

@@ -101,9 +101,9 @@ def by_hand(case, x, eps):
     likelihood, estimator = case
     seen, shown = data_for(likelihood, x)
     h, mu, log_var, z, g, out = forward(WEIGHTS, shown, eps)
-    sigma, share = exp(log_var / 2), 1 / len(x)             # step 7: all rows have the same weight
+    sigma, weight = exp(log_var / 2), 1 / len(x)            # step 7: all rows have the same weight
     d_out, d_log_sigma = slope_of_likelihood(likelihood, seen, out, log_sigma)              # step 5
-    d_out, d_log_sigma = -share * d_out, -share * d_log_sigma
+    d_out, d_log_sigma = -weight * d_out, -weight * d_log_sigma
     d_a = d_out @ W4.T * (1 - g**2)                         # step 4
     decoder = [z.T @ d_a, d_a.sum(axis=0), g.T @ d_out, d_out.sum(axis=0)]
     if estimator == "analytic":
@@ -111,9 +111,9 @@ def by_hand(case, x, eps):
     else:
         u = (z - mu) / sigma**2
         d_z_kl, d_mu_kl, d_log_var_kl = z - u, u, ((z - mu) * u - 1) / 2                    # step 6
-    d_z = d_a @ W3.T + BETA * share * d_z_kl                # step 3: through the decoder, and through the KL
-    d_mu = d_z + BETA * share * d_mu_kl                     # step 2: through z, and through the KL
-    d_log_var = d_z * eps * sigma / 2 + BETA * share * d_log_var_kl         # step 2: through z, and through the KL
+    d_z = d_a @ W3.T + BETA * weight * d_z_kl               # step 3: through the decoder, and through the KL
+    d_mu = d_z + BETA * weight * d_mu_kl                    # step 2: through z, and through the KL
+    d_log_var = d_z * eps * sigma / 2 + BETA * weight * d_log_var_kl        # step 2: through z, and through the KL
     d_heads = np.hstack([d_mu, d_log_var])
     d_a = d_heads @ W2.T * (1 - h**2)                       # step 1
     encoder = [shown.T @ d_a, d_a.sum(axis=0), h.T @ d_heads, d_heads.sum(axis=0)]

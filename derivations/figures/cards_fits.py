@@ -85,8 +85,8 @@ def forward(drawn: dict[str, NDArray] | None = None) -> Drawn:
     label = {"size": 12, "path_effects": HALO}
     axes.text(4.15, 0.17, "$p$", color=GREY, **label)
     axes.text(5.6, 0.045, f"$q = N({abs(mean):.0f}, {sd**2:.0f})$", color=ORANGE, **label)
-    share = f"in the valley:\n{100 * valley[1]:.1f} % of $q$\n{100 * valley[0]:.1f} % of $p$"
-    axes.text(0, 0.142, share, ha="center", va="bottom", size=10.5, linespacing=1.4)
+    words = f"in the valley:\n{100 * valley[1]:.1f} % of $q$\n{100 * valley[0]:.1f} % of $p$"
+    axes.text(0, 0.142, words, ha="center", va="bottom", size=10.5, linespacing=1.4)
     explain(
         figure,
         "Forward KL: q covers both modes and the valley between them",

@@ -154,8 +154,8 @@ def measure(vae: VAE, x: NDArray, k: tuple[int, ...], seed: int, *, ais: bool = 
     chains = parts = exact = None
     if ais:
         result = annealed(vae, x, for_ais)
-        share = 100 * result.acceptance.mean()
-        about = f"lower bound: annealed importance sampling from the prior, {share:.0f} % of steps accepted"
+        percent = 100 * result.acceptance.mean()
+        about = f"lower bound: annealed importance sampling from the prior, {percent:.0f} % of steps accepted"
         chains = Estimate("AIS", result.log_px, result.error, about)
     if split:
         parts = gap(vae, x, TOLERANCE)

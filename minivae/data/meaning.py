@@ -75,22 +75,22 @@ def rows_of(x: NDArray) -> NDArray:
     if x.dtype.kind not in "buif":
         remedy = "Save it with x.astype(float)." if x.dtype.kind == "U" else ""
         raise Damaged(f"expected numbers x (N, D) or (N, height, width); got {x.dtype}. {remedy}".strip())
-    came = x.shape
+    shape = x.shape
     if x.ndim == 4 and 1 not in x.shape[1:] and {3, 4} & {x.shape[1], x.shape[3]}:
         axis = 1 if x.shape[1] in (3, 4) and x.shape[3] not in (3, 4) else -1
         colours = {(3, 1): "x", (3, -1): "x", (4, 1): "x[:, :3]", (4, -1): "x[..., :3]"}[x.shape[axis], axis]
         scaled, words = " / 255" if x.max(initial=0) > 1 else "", "three colours" + " and opacity" * (x.shape[axis] == 4)
         raise Damaged(
-            f"x {came} has {words}. In Python, save grey pictures: np.save('grey.npy', {colours}.mean({axis}){scaled}); "
+            f"x {shape} has {words}. In Python, save grey pictures: np.save('grey.npy', {colours}.mean({axis}){scaled}); "
             f"or save rows of numbers: np.save('flat.npy', x.reshape(len(x), -1){scaled})."
         )
     if x.ndim == 4 and len(x) == 1:
-        raise Damaged(f"expected numbers x (N, D) or (N, height, width); got shape {came}, one row. Write x[0].")
+        raise Damaged(f"expected numbers x (N, D) or (N, height, width); got shape {shape}, one row. Write x[0].")
     if x.ndim > 2:
         x = x.reshape(len(x), *([side for side in x.shape[1:] if side != 1] or [1]))
     if x.ndim not in (2, 3):
         remedy = "Write x[:, None] if each number is a row." if x.ndim == 1 else "Write x.reshape(len(x), -1)."
-        raise Damaged(f"expected numbers x (N, D) or (N, height, width); got shape {came}. {remedy}")
+        raise Damaged(f"expected numbers x (N, D) or (N, height, width); got shape {shape}. {remedy}")
     return real_array("x", x, (None,) * x.ndim)
 
 
@@ -190,8 +190,8 @@ def meaning_of(low: float, high: float, whole: bool, grey: bool, trials: int | N
         return "grey levels of bytes, divided by 255"
     if trials is not None:
         if low < 0 or not whole:
-            came = f"values from {low:g} to {high:g}" + ("" if whole else ", not all whole")
-            refuse("trials", "used with counts 0..n", came, "Leave it out.")
+            got = f"values from {low:g} to {high:g}" + ("" if whole else ", not all whole")
+            refuse("trials", "used with counts 0..n", got, "Leave it out.")
         if high > trials:
             remedy = f"Add --trials {high:.0f} (in Python: trials={high:.0f})."
             refuse("trials", "at least the largest count", f"{trials}, and a count of {high:g}", remedy)

@@ -101,8 +101,8 @@ def images_or_labels(file: Path, kind: str) -> NDArray:
     except ValueError as error:
         raise DataError(f"{file}: {error}") from error
     if array.ndim != AXES[kind] or array.dtype != np.uint8 or not array.size:
-        came = f"{array.dtype} of shape {array.shape}"
-        raise DataError(f"{file}: expected a non-empty array of bytes with {AXES[kind]} axes; got {came}.")
+        got = f"{array.dtype} of shape {array.shape}"
+        raise DataError(f"{file}: expected a non-empty array of bytes with {AXES[kind]} axes; got {got}.")
     return array
 
 

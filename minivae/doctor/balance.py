@@ -7,7 +7,7 @@ log_var in the same way, for example both as a log-variance, both as a sigma, or
 from collections.abc import Mapping
 from typing import Any
 
-from minivae.doctor.calls import Call, told
+from minivae.doctor.calls import Call, name_and_meaning
 from minivae.doctor.constants import normalisers, sigma_of
 from minivae.doctor.findings import Finding
 from minivae.doctor.names import Measured, raised
@@ -91,8 +91,8 @@ def two_readings(readings: Mapping[str, Any], calls: Mapping[str, Call]) -> list
     (one, a), (two, b) = list(readings.items())[:2]
     words = f"{one} reads the second argument as {a.name}, {two} as {b.name}"
     numbers = b.sigma(1.3), a.sigma(1.3), f"that is sigma in {two} at the second argument 1.3; in {one} it is"
-    tells = [told(calls[name], SECOND[name])[1] for name in (one, two)]
-    if tells == [a.name, b.name]:
+    suggested = [name_and_meaning(calls[name], SECOND[name])[1] for name in (one, two)]
+    if suggested == [a.name, b.name]:
         words += ", as the names of the arguments say; the doctor cannot see whether your code converts one into the other"
         return [Finding("cannot tell", two, "two-readings", words, *numbers)]
     return [Finding("wrong", two, "two-readings", words, *numbers, f"sigma = {a.code}")]
@@ -107,12 +107,12 @@ def convention_of(whole: Measured, sizes: Mapping[str, int]) -> Convention | Non
         return None
     at = GUESS | dict(sizes)
     parts = {}
-    for prefix, name, part, own in (("", "cost", cost, "D"), ("kl_", "kl", kl, "J")):
+    for prefix, name, part, axis in (("", "cost", cost, "D"), ("kl_", "kl", kl, "J")):
         powers = dict(whole.powers.get(name) or {}) if part else {"B": -1}
         weight = abs(part.weight) if part else 0.0
         for size, letter in (("features", "D"), ("latent", "J"), ("batch", "B")):
             power = powers.get(letter, 0)
-            reduced = letter in ("B", own)
+            reduced = letter in ("B", axis)
             if reduced:
                 parts[f"{prefix}{'batch_' * (letter == 'B')}reduce"] = "mean" if power == -1 else "sum"
             if not reduced or power not in (0, -1):

@@ -80,8 +80,8 @@ class Call:
         except ValueError:
             raise Failed(f"{self.name} must return numbers; got lists of different lengths. Return an array.") from None
         if array.dtype.kind not in "buif":
-            came = "None" if value is None else type(value).__name__
-            raise Failed(f"{self.name} must return numbers; got {came}. Return an array, a float, or a dict of these.")
+            got = "None" if value is None else type(value).__name__
+            raise Failed(f"{self.name} must return numbers; got {got}. Return an array, a float, or a dict of these.")
         wide = array.astype(np.float64)
         if self.single:                                     # skipped once `single` is False: saves 10 % of the run
             self.single = bool((wide.astype(np.float32) == wide)[np.isfinite(wide)].all())
@@ -108,8 +108,8 @@ class Call:
         if isinstance(result, dict):
             keys = [key for key in (self.name, *PARTS) if key in result]
             if not keys:
-                came = f"the keys {', '.join(map(str, result))}" if result else "an empty dict"
-                raise Failed(f"{self.name} must return a dict with the key 'loss'; got {came}. Add that key.")
+                got = f"the keys {', '.join(map(str, result))}" if result else "an empty dict"
+                raise Failed(f"{self.name} must return a dict with the key 'loss'; got {got}. Add that key.")
             result = result[keys[0]]
         while isinstance(result, tuple):
             result = result[0] if result else np.empty(0)
@@ -135,7 +135,7 @@ SPELLINGS = {
 }  # fmt: skip
 
 
-def told(call: Call, place: int) -> tuple[str, str]:
+def name_and_meaning(call: Call, place: int) -> tuple[str, str]:
     """Return an argument's name and its meaning, such as ("std", "sigma"). The meaning is "" if SPELLINGS lacks the name."""
     if place >= len(call.parameters):
         return "", ""

@@ -10,7 +10,7 @@ from minivae import checks
 from minivae.doctor import gradient, loss as terms_of, networks, sampler, weights
 from minivae.doctor.balance import SECOND, assumed, convention_of, hidden_weights, signs, two_readings, weight_of_kl
 from minivae.doctor.bound import against_log_px
-from minivae.doctor.calls import Call, seeded, told
+from minivae.doctor.calls import Call, name_and_meaning, seeded
 from minivae.doctor.findings import Finding, Report
 from minivae.doctor.names import Measured
 from minivae.rosetta.command import document
@@ -102,7 +102,8 @@ def run(report: Report, calls: Mapping[str, Call], sizes: Mapping[str, int], giv
         assumed_by_kl = sampler.Assumed()
         if readings:
             name = next(iter(readings))
-            assumed_by_kl = sampler.Assumed(readings[name], measured[name].kl.known, *told(calls[name], SECOND[name]))
+            second = name_and_meaning(calls[name], SECOND[name])
+            assumed_by_kl = sampler.Assumed(readings[name], measured[name].kl.known, *second)
         report.findings += sampler.measure(calls["sample"], rng(), assumed_by_kl, sizes.get("latent"))
     unknown = {name: calls[name] for name, (size, _) in networks.PAIR.items() if name in calls and size not in sizes}
     at = networks.widths(unknown, rng()) | sizes

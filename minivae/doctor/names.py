@@ -137,8 +137,9 @@ def cost_named(weights: dict[str, float], error: float, about: str) -> Known:
         sign = -1 if odd.startswith("-") else 1
         words = f"the doctor knows the terms of the reconstruction, but not this sum of them: {weighted_sum(weights)}"
         wanted = sign * weights[main] * PARTNERS.get((main, odd), 0)
-        beside = f"in a known cost with {weighted_sum({main: weights[main]})}, the coefficient of {odd.removeprefix('-')} is"
-        known.findings.append(Finding("unusual", about, "other-cost", words, sign * weights[odd], wanted, beside))
+        known_cost = f"a known cost with {weighted_sum({main: weights[main]})}"
+        reference = f"in {known_cost}, the coefficient of {odd.removeprefix('-')} is"
+        known.findings.append(Finding("unusual", about, "other-cost", words, sign * weights[odd], wanted, reference))
     return known
 
 
@@ -270,12 +271,12 @@ def off_finding(weights: Mapping[str, float], reading: Reading, name: str, v: fl
     """Return the finding about one wrong coefficient."""
     letters = {"m^2": "mu^2", "s": "the second argument", "exp(s)": "exp(second argument)",
                "exp(2s)": "exp(2 x second argument)"}.get(name, name)
-    wanted, came = v * pattern_of(reading)[name], weights.get(name, 0.0)
-    sign = same(came, -wanted, 0.0)
-    how = "is missing" if not came else "has the wrong sign" if sign else f"is {came / wanted:.6g} x the right one"
+    wanted, found = v * pattern_of(reading)[name], weights.get(name, 0.0)
+    sign = same(found, -wanted, 0.0)
+    how = "is missing" if not found else "has the wrong sign" if sign else f"is {found / wanted:.6g} x the right one"
     words = f"in the KL (second argument read as {reading.name}), the coefficient of {letters} {how}"
     exhibit = "kl-log-var-sign" if sign and (reading.name, name) == ("log-variance", "s") else ""
-    return Finding("wrong", about, "kl-coefficient", words, came, wanted, f"in a KL, the coefficient of {letters} is",
+    return Finding("wrong", about, "kl-coefficient", words, found, wanted, f"in a KL, the coefficient of {letters} is",
                    RIGHT.get(reading.name, RIGHT["log-variance"]), exhibit)
 
 

@@ -90,8 +90,8 @@ def terms_at(target: Target, sizes: Mapping[str, int], rng: np.random.Generator,
     for part in target.parts:
         hint = getattr(before, part) if before else nothing
         moved = [*draws[:2], *base[2:]] if part == "cost" else [*base[:2], *draws[2:]]
-        own = draws[:2] if part == "cost" else draws[2:]
-        fits[part] = hint and fitted(part, target.values(*moved), own, single, tuple(hint.coefficients))
+        arguments = draws[:2] if part == "cost" else draws[2:]
+        fits[part] = hint and fitted(part, target.values(*moved), arguments, single, tuple(hint.coefficients))
     cost, kl = fits.values()
     if cost is None or kl is None:
         return Terms(cost, kl)

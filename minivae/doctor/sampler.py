@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minivae.doctor.calls import Call, Failed, Raised, mutation, not_finite, told
+from minivae.doctor.calls import Call, Failed, Raised, mutation, name_and_meaning, not_finite
 from minivae.doctor.findings import Finding
 from minivae.doctor.terms import READINGS, Reading
 from minivae.doctor.words import close, ratio
@@ -35,12 +35,12 @@ def takes_noise(call: Call) -> bool:
 
 
 class Assumed(NamedTuple):
-    """Two meanings of the KL's second argument: `reading` is from the KL's formula, `tells` from the argument's name."""
+    """Two meanings of the KL's second argument: `reading` is from the KL's formula, `suggested` from the argument's name."""
 
     reading: Reading | None = None      # log-variance, sigma, ...; None if unknown
     sure: bool = False          # True if the KL has no mistake
     name: str = ""
-    tells: str = ""             # meaning that the name suggests: "log-variance", "sigma", ...; or ""
+    suggested: str = ""         # meaning that the name suggests: "log-variance", "sigma", ...; or ""
 
 
 def measure(call: Call, rng: np.random.Generator, of_kl: Assumed, latent: int | None = None) -> list[Finding]:
@@ -151,22 +151,22 @@ def width_findings(call: Call, width: NDArray, s: NDArray, assumed: Assumed, err
 
     names = [name for name, of in WIDTHS.items() if equals(of(s))]
     place, of_kl = np.argmax(s), assumed.reading
-    second, came = s.flat[place], width.flat[place]
+    second, measured = s.flat[place], width.flat[place]
     at = f"at second argument {second:.4g}"
     if of_kl is None and not names:
         words = f"the standard deviation of z is not a known function of the second argument{COUNTED}{at}"
-        return [Finding("cannot tell", call.name, "width", words, came, np.exp(second / 2), "exp(log_var / 2) is")]
+        return [Finding("cannot tell", call.name, "width", words, measured, np.exp(second / 2), "exp(log_var / 2) is")]
     if of_kl is None:
         words = f"the second argument is read as {names[0]}; the reading of the KL is not known here"
-        return [Finding("is", call.name, "width", words, came, WIDTHS[names[0]](second), f"{at}, this reading gives")]
+        return [Finding("is", call.name, "width", words, measured, WIDTHS[names[0]](second), f"{at}, this reading gives")]
     right = of_kl.sigma(s)
-    numbers = came, right.flat[place], f"{at}, the KL assumes the standard deviation"
+    numbers = measured, right.flat[place], f"{at}, the KL assumes the standard deviation"
     if equals(right):
         words = f"sampler and KL describe the same Gaussian: both read the second argument as {of_kl.name}"
         return [Finding("is", call.name, "same-gaussian", words, *numbers)]
-    name, tells = told(call, 1)
-    if tells in names and assumed.tells == of_kl.name != tells:
-        words = (f"the sampler reads {name} as {tells}, and the KL {assumed.name} as {of_kl.name}, as the names say; "
+    name, suggested = name_and_meaning(call, 1)
+    if suggested in names and assumed.suggested == of_kl.name != suggested:
+        words = (f"the sampler reads {name} as {suggested}, and the KL {assumed.name} as {of_kl.name}, as the names say; "
                  "the doctor cannot see whether your code converts one into the other")
         return [Finding("cannot tell", call.name, "width", words, *numbers)]
     key, exhibit, spread = "sampler-against-kl", "", np.median(width / right)

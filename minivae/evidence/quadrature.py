@@ -180,7 +180,7 @@ def _rise(log_joint, neighbours):
 def _normalised(log_joint, first, row):
     """Sum exp(log_joint) over the nodes of each data point that has nodes.
 
-    Return the log of each sum, (data,), and the share of each node in the sum of its data point, (pairs,).
+    Return the log of each sum, (data,), and the fraction of this sum that each node contributes, (pairs,).
     """
     top = np.maximum.reduceat(log_joint, first)                                             # (data,)
     p = np.exp(log_joint - top[row])                                                        # (pairs,)
@@ -207,24 +207,24 @@ def _box(log_joint, index, first, row):
 
 
 def _outside(index, p, row, shape, left_out):
-    """Estimate which share of p(x) comes from z outside the grid.
+    """Estimate which fraction of p(x) comes from z outside the grid.
 
-    Returns twice the estimated share for each data point that has nodes, (data,).
+    Returns twice the estimated fraction for each data point that has nodes, (data,).
 
     Let a be the sum of p over the nodes on one face of the grid, and b the sum over the nodes one step further inside. We
     assume that each step beyond the face multiplies this sum by a / b. So the sum of p over all nodes beyond the face is
-    a (a / b) / (1 - a / b) = a^2 / (b - a). Together, the nodes that are left out have at most the share `left_out` of
-    p(x). If a is below this share, nodes next to the face may be missing, so b may be too small. In this case we assume that
+    a (a / b) / (1 - a / b) = a^2 / (b - a). Together, the nodes that are left out have at most the fraction `left_out` of
+    p(x). If a < `left_out`, nodes next to the face may be missing, so b may be too small. In this case we assume that
     a / b = 1/2. Then the sum beyond the face is a.
     """
-    share = np.zeros(row[-1] + 1)
+    fraction = np.zeros(row[-1] + 1)
     for axis, n in zip(index.T, shape):
-        for face, beside in ((0, 1), (n - 1, n - 2)):
-            a, b = (np.bincount(row[axis == k], p[axis == k], len(share)) for k in (face, beside))
+        for face, neighbour in ((0, 1), (n - 1, n - 2)):
+            a, b = (np.bincount(row[axis == k], p[axis == k], len(fraction)) for k in (face, neighbour))
             with np.errstate(divide="ignore"):
-                tail = np.divide(a * a, np.maximum(b - a, 0), where=a > 1e-30, out=np.zeros(len(share)))
-            share += np.where(a < left_out, a, tail)
-    return 2 * share
+                tail = np.divide(a * a, np.maximum(b - a, 0), where=a > 1e-30, out=np.zeros(len(fraction)))
+            fraction += np.where(a < left_out, a, tail)
+    return 2 * fraction
 
 
 def _discretisation(index, p, row, kinks):

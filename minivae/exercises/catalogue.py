@@ -216,7 +216,7 @@ TURNS = (3, 3, 2, 2, 1, 1, 0, 0)                            # place of each grad
 STEPS = ("L, B, J", "d_z", "d_mu_z, d_log_var_z", "d_mu", "d_log_var")
 PATHS = Piece("vae", "VAE.backward", ("d_z_px", "d_z_kl", "d_mu_kl", "d_log_var_kl", "mu", "log_var", "eps"), STEPS[:1],
               lines=STEPS, called="two_paths")  # fmt: skip
-BACKWARD = Piece("vae", "VAE.backward", keep=("L, B, J", "encoder, d_encoder", "decoder, d_decoder", "objective"))
+BACKWARD = Piece("vae", "VAE.backward", shown=("L, B, J", "encoder, d_encoder", "decoder, d_decoder", "objective"))
 LAYERS = tuple(f"d_layers[{i}], {name}" for i in range(3) for name in ("weight", "bias"))
 
 

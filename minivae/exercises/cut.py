@@ -34,7 +34,7 @@ class Piece(NamedTuple):
     name: str                   # "reparameterize"; for a method, "VAE.backward"
     # arguments of the learner's function: their names or their number; 0 means all arguments without a default
     arguments: int | tuple[str, ...] = 0
-    keep: tuple[str, ...] = ()  # variables; the lines that compute them are shown, not blanked
+    shown: tuple[str, ...] = ()  # variables; the lines that compute them are shown, not blanked
     whole: bool = False
     lines: tuple[str, ...] = ()  # for a part of a method: variables; the lines that compute them form the learner's function
     called: str = ""            # the name of the learner's function, if it differs from `name`
@@ -124,7 +124,7 @@ def lines_of(piece: Piece) -> list[tuple[list[str], set[str]]]:
     """Return the assigned names and the names that the solution uses, for each assignment that the learner must complete."""
     found = []
     for node in tree_of(piece).body:
-        if target(node) and target(node) not in piece.keep:
+        if target(node) and target(node) not in piece.shown:
             used = {part.id for part in ast.walk(node.value) if isinstance(part, ast.Name)}
             found.append((computed(node), used))
     return found
@@ -147,7 +147,7 @@ def blank(piece: Piece) -> str:
     if piece.whole:
         return "\n".join([*lines, "    ...", ""])
     for child in node.body:
-        code = blanked(child, piece.keep)
+        code = blanked(child, piece.shown)
         comment = shape_in(source.splitlines()[child.end_lineno - 1]) if code else ""
         code = code or ast.get_source_segment(source, child)
         lines.append(f"    {code:<{COLUMN - 4}}# {comment}" if comment else f"    {code}")
@@ -164,17 +164,17 @@ def arguments_of(piece: Piece, node: ast.FunctionDef) -> Sequence[str]:
     return [f"{name}={defaults[name]}" if defaults.get(name, "").isdigit() else name for name in names[:needed]]
 
 
-def blanked(node: ast.stmt, keep: Sequence[str]) -> str:
+def blanked(node: ast.stmt, shown: Sequence[str]) -> str:
     """Return the statement with `...` in place of each expression; returned names stay.
 
-    If the statement assigns names in `keep`, return "". Then `blank` shows the original line to the learner.
+    If the statement assigns names in `shown`, return "". Then `blank` shows the original line to the learner.
     """
     if isinstance(node, ast.Return):
         parts = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
         return "return " + ", ".join(part.id if isinstance(part, ast.Name) else "..." for part in parts)
     if isinstance(node, ast.Assign):
         names = target(node)
-        return "" if names in keep else f"{names} = {', '.join(['...'] * len(names.split(', ')))}"
+        return "" if names in shown else f"{names} = {', '.join(['...'] * len(names.split(', ')))}"
     return "..."
 
 

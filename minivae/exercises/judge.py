@@ -258,8 +258,8 @@ def structure(part: Part, result: Any) -> str:
     if len(names) == 1 and isinstance(result, list) and not (len(result) == 1 and isinstance(result[0], np.ndarray)):
         parts = (result,)
     if len(parts) != len(names):
-        came = f"{len(parts)} results" if isinstance(result, (tuple, list)) else "one result"
-        return f"must return {len(names)} result{'s' * (len(names) > 1)} ({', '.join(names)}); got {came}"
+        got = f"{len(parts)} results" if isinstance(result, (tuple, list)) else "one result"
+        return f"must return {len(names)} result{'s' * (len(names) > 1)} ({', '.join(names)}); got {got}"
     for name, value in zip(names, parts):
         if isinstance(value, Other) and value == "...":     # still blank: judge the other results
             continue

@@ -163,9 +163,10 @@ def perform(calls: list[dict], names: dict) -> Iterator[dict]:
         if callable(function := names.get(call["function"])):
             yield one_call(call, function, names)
         else:
-            own = ", ".join(name for name, value in names.items() if isinstance(value, types.FunctionType)
+            defined = ", ".join(name for name, value in names.items() if isinstance(value, types.FunctionType)
                             and value.__module__ == names.get("__name__"))  # fmt: skip
-            yield {"error": f"there is no function {call['function']}" + (f"; your functions are {own}" if own else "")}
+            known = f"; your functions are {defined}" if defined else ""
+            yield {"error": f"there is no function {call['function']}{known}"}
 
 
 def one_call(call: dict, function: Callable, names: dict) -> dict:

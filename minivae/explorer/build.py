@@ -125,7 +125,7 @@ def readable(colour: str, paper: str, least: float) -> str:
     """Return `colour`, mixed with black or white until its contrast with the background `paper` is at least `least`."""
     colour, paper = (np.array([int(text[k : k + 2], 16) for k in (1, 3, 5)]) for text in (colour, paper))
     ink = 255 * (luminance(paper) < 0.2)
-    mixes = (np.rint(colour + share * (ink - colour)).astype(int) for share in np.linspace(0, 1, 51))
+    mixes = (np.rint(colour + fraction * (ink - colour)).astype(int) for fraction in np.linspace(0, 1, 51))
     return "#" + bytes(next(rgb.tolist() for rgb in mixes if contrast(rgb, paper) >= least)).hex()
 
 

@@ -140,11 +140,11 @@ def gap_split(parts: Gap) -> Drawn:
     figure = page(8.4, 5.0)
     above, below = figure.subplots(2, 1, height_ratios=(1, 1.5))
     draw_bar(above, *means)
-    share = draw_data(below, parts)
+    fraction = draw_data(below, parts)
     total = log_px - elbo
     shares = f"{number(amortisation)} from the encoder and {number(approximation)} from the Gaussian shape"
     finding = f"The gap of {number(total)} nats: {shares}"
-    tenth = f"the 10 % of points with the largest gaps have {100 * share:.0f} % of the total gap"
+    tenth = f"the 10 % of points with the largest gaps have {100 * fraction:.0f} % of the total gap"
     caption = (
         "Amortisation, the encoder's error: the ELBO of the best Gaussian for each data point minus the ELBO. "
         "Approximation, the error of the best Gaussian: log p(x) minus the ELBO of the best Gaussian. "

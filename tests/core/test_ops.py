@@ -81,15 +81,15 @@ def test_log_sum_exp_backward_is_the_softmax_along_its_axis(axis):
     rng = np.random.default_rng(4)
     a = rng.normal(size=(2, 3, 4))
     d_out = rng.normal(size=ops.log_sum_exp(a, axis).shape)
-    share, expected = ops.log_sum_exp_backward(d_out, a, axis), np.empty_like(a)
+    gradient, expected = ops.log_sum_exp_backward(d_out, a, axis), np.empty_like(a)
     for place in np.ndindex(a.shape):
         others, shared = list(place), list(place)
         others[axis] = slice(None)
         del shared[axis]
         expected[place] = d_out[tuple(shared)] * math.exp(a[place]) / sum(map(math.exp, a[tuple(others)]))
-    close(share, expected, rel=1e-14)
+    close(gradient, expected, rel=1e-14)
     slopes = complex_step(lambda a: (d_out * ops.log_sum_exp(a, axis)).sum(), [a], 0)
-    close(share, slopes, rel=1e-12)
+    close(gradient, slopes, rel=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -100,12 +100,12 @@ def test_log_sum_exp_and_its_backward_do_not_overflow(dtype, shift):
     three = math.exp(log_3)
     a = np.array([[0, log_3, -np.inf, -2e4], [0, 0, 0, 0]], dtype) + dtype(shift)
     with np.errstate(**NEVER_OVERFLOWS):
-        value, share = ops.log_sum_exp(a), ops.log_sum_exp_backward(np.array([1, 2, 3, 4], dtype), a)
+        value, gradient = ops.log_sum_exp(a), ops.log_sum_exp_backward(np.array([1, 2, 3, 4], dtype), a)
     eps = np.finfo(dtype).eps
-    assert value.dtype == share.dtype == dtype
+    assert value.dtype == gradient.dtype == dtype
     close(value, np.array([math.log(2), math.log(1 + three), 0, 0]) + shift, rel=2 * eps)
     expected = np.array([[0.5, 2 * three / (1 + three), 0, 0], [0.5, 2 / (1 + three), 3, 4]])
-    close(share, expected, rel=2 * eps)
+    close(gradient, expected, rel=2 * eps)
 
 
 def random_layers(rng, *widths):

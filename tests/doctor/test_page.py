@@ -98,6 +98,6 @@ def test_counts_in_the_doctor_readme_agree_with_the_recorded_findings():
     right = [file for file in TRUTH if TRUTH[file]["right"]]
     faulty = [file for file in TRUTH if file not in right]
     noticed = sum(bool(RECORDED[file]) for file in faulty)
-    own = len(RIGHT | STYLES) + len(right)
-    counted = len(bugs()), len(VISIBLE), len(INVISIBLE), own, len(TRUTH), noticed, len(faulty), len(right)
+    right_or_style = len(RIGHT | STYLES) + len(right)
+    counted = len(bugs()), len(VISIBLE), len(INVISIBLE), right_or_style, len(TRUTH), noticed, len(faulty), len(right)
     assert tuple(map(int, score.groups())) == counted

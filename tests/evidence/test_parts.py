@@ -219,22 +219,22 @@ def test_probability_outside_the_grid_is_extrapolated_from_the_two_outermost_lay
     close(quadrature._outside(*pairs_of(square[None]), (4, 4), np.zeros(1)), np.array([right]), rel=1e-14)
 
 
-def disagreement(share, n):
-    """Split `share` into n interleaved parts and sum each part.
+def disagreement(p, n):
+    """Split `p` into n interleaved parts and sum each part.
 
     Return the largest relative difference between one of the n sums and the mean of all n sums.
     """
-    return max(abs(n * share[k::n].sum() / share.sum() - 1) for k in range(n))
+    return max(abs(n * p[k::n].sum() / p.sum() - 1) for k in range(n))
 
 
 @pytest.mark.parametrize("kinks", [False, True])
 @pytest.mark.parametrize("period", [2, 3, 6])
 def test_discretisation_error_is_estimated_from_interleaved_grids(period, kinks):
     k = np.arange(36)
-    share = np.exp(-((k - 17.3) ** 2) / 50) * (1 + 0.1 * np.cos(2 * np.pi * k / period))
-    share /= share.sum()
-    two, three, six = (disagreement(share, n) for n in (2, 3, 6))
-    found = quadrature._discretisation(*pairs_of(share[None]), kinks)
+    p = np.exp(-((k - 17.3) ** 2) / 50) * (1 + 0.1 * np.cos(2 * np.pi * k / period))
+    p /= p.sum()
+    two, three, six = (disagreement(p, n) for n in (2, 3, 6))
+    found = quadrature._discretisation(*pairs_of(p[None]), kinks)
     close(found, np.array([max(two, three, six / 6) if kinks else max(two, three * three / six)]), rel=1e-12, abs_=1e-15)
 
 

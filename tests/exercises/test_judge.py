@@ -343,10 +343,10 @@ def test_python_profiler_counts_calls_of_a_function_that_is_judged():
 def test_judge_works_under_cprofile_or_refuses_it_in_one_sentence(tmp_path):
     file = tmp_path / "10_gaussian_backward.py"
     file.write_text("import cProfile\nimport numpy as np\ncProfile.Profile().enable()\n" + STEPS)
-    own, profiler = judge.check(find("10"), file).findings[0], cProfile.Profile()
+    finding, profiler = judge.check(find("10"), file).findings[0], cProfile.Profile()
     if sys.version_info >= (3, 12):                         # since 3.12, cProfile does not use sys.setprofile
-        assert profiler.runcall(verdict_on, 10, STEPS).findings[0].array == own.array == "sigma"
+        assert profiler.runcall(verdict_on, 10, STEPS).findings[0].array == finding.array == "sigma"
     else:
         refused(lambda: profiler.runcall(verdict_on, 10, STEPS), "profiler", "a Python function", "Profile", "Stop it")
-        assert own.status == "error" and "the active profiler must be a Python function; got Profile" in own.words[0]
+        assert finding.status == "error" and "the active profiler must be a Python function; got Profile" in finding.words[0]
     assert verdict_on(10, STEPS).findings[0].array == "sigma"

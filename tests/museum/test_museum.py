@@ -366,14 +366,14 @@ def test_museum_exits_with_1_if_no_group_of_checks_notices_a_bug(capsys, monkeyp
 
 @pytest.mark.slow
 def test_two_processes_compute_the_same_museum_matrix_as_one_process(found, monkeypatch):
-    few = bugs()[:2]
-    monkeypatch.setattr(tour, "bugs", lambda: few)
+    two_bugs = bugs()[:2]
+    monkeypatch.setattr(tour, "bugs", lambda: two_bugs)
     counts = []
     with ProcessPoolExecutor(2) as pool:
         assert tour.matrix(lambda count, name: counts.append((count, name)), pool.map) == {
-            name: found[name] for name in ("", *(bug.name for bug in few))
+            name: found[name] for name in ("", *(bug.name for bug in two_bugs))
         }
-    assert counts == [(1, few[0].name), (2, few[1].name)]
+    assert counts == [(1, two_bugs[0].name), (2, two_bugs[1].name)]
 
 
 @pytest.mark.slow

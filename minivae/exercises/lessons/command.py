@@ -57,8 +57,8 @@ def show_one(options: argparse.Namespace, each: Lesson, count: int, read: Callab
     """Print the question, wait for a prediction at a terminal, run the lesson, save its figure, and print its results."""
     folder = options.out or Path("minivae-lessons")
     path = folder / f"{stem(each)}.png"
-    own = options.out is None and is_figure(path)           # in the default folder, a lesson replaces its own earlier figure
-    must_be_free("--out", "a folder without this file", [path], options.overwrite or own)
+    is_earlier_figure = options.out is None and is_figure(path)         # replaced without --overwrite in the default folder
+    must_be_free("--out", "a folder without this file", [path], options.overwrite or is_earlier_figure)
     make_directory(folder, "--out")
     guess = None
     if not options.json:
@@ -117,8 +117,8 @@ def results(each: Lesson, found: Finding, guess: str | None) -> list[str]:
     lines += [wrapped("verdict", verdict(found))]
     if found.holds:
         right = "abc"[each.answer]
-        told = f"You said {guess}: {'right' if guess == right else 'not right'}. " if guess else ""
-        lines.append(wrapped("answer", f"{told}{right}) {each.choices[each.answer]}"))
+        comment = f"You said {guess}: {'right' if guess == right else 'not right'}. " if guess else ""
+        lines.append(wrapped("answer", f"{comment}{right}) {each.choices[each.answer]}"))
     return lines
 
 

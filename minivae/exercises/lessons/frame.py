@@ -136,8 +136,8 @@ def trained(setup: Setup, likelihood: str = "binomial", latent: int = 2, sigma: 
 
 def held_out(setup: Setup, likelihood: str = "binomial") -> tuple[NDArray, NDArray]:
     """Return at most `setup.rows` held-out digits (N, 64) and their classes (N,)."""
-    few = data_for(likelihood).few(setup.rows)
-    return few.test_x, few.test_y
+    data = data_for(likelihood).few(setup.rows)
+    return data.test_x, data.test_y
 
 
 def nats(value: float) -> str:

@@ -28,12 +28,12 @@ def ten(x: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def collapse(setup: Setup) -> Finding:
     """Train with five betas; measure how much the decoded images differ from each other."""
     x, labels = held_out(setup)
-    few, classes = ten(x, labels)
-    pictures, points = {"data": few}, {}
+    images, classes = ten(x, labels)
+    pictures, points = {"data": images}, {}
     for each in (0.5, 1.0, 4.0, 16.0, 128.0):
         vae = trained(setup, beta=each)
         points[each] = measure(vae, x, np.random.default_rng(setup.seed), each)
-        pictures[f"beta {each:g}"] = vae.decode(vae.encode(few)[0])
+        pictures[f"beta {each:g}"] = vae.decode(vae.encode(images)[0])
     rows = [
         (f"beta {each:g}", f"KL {nats(p.rate)}, {p.active} of 2 dimensions active, sd of images / sd of data {p.spread:.3f}")
         for each, p in points.items()
@@ -71,11 +71,11 @@ def mean_or_sample(setup: Setup) -> Finding:
     vae, rng = trained(setup), np.random.default_rng(setup.seed)
     at_mean = float(vae.forward(x, np.zeros((1, len(x), 2), vae.dtype)).log_px_z.mean())
     mean = float(lower_bounds(vae, x, 1000, rng).reconstruction.mean())
-    few, classes = ten(x, labels)
-    mu, log_var = vae.encode(few)
-    draws = {"z = mu(x)": mu, "z ~ q(z|x)": reparameterize(mu, log_var, vae.draw_noise(rng, len(few)))[0]}
+    images, classes = ten(x, labels)
+    mu, log_var = vae.encode(images)
+    draws = {"z = mu(x)": mu, "z ~ q(z|x)": reparameterize(mu, log_var, vae.draw_noise(rng, len(images)))[0]}
     draws["z ~ p(z), the prior"] = rng.standard_normal(mu.shape)
-    pictures = {"data": few} | {name: vae.decode(z) for name, z in draws.items()}
+    pictures = {"data": images} | {name: vae.decode(z) for name, z in draws.items()}
     finding = "One decoder, three choices of z"
     rows = [("log p(x|z) at z = mu(x)", nats(at_mean)), ("mean of log p(x|z) over z ~ q(z|x)", nats(mean))]
     caption = "The first three rows show the same digits. The last row has new images: their classes are not known."
@@ -137,14 +137,14 @@ def blur(setup: Setup) -> Finding:
     rest = data - mean
     parts = [a.var(axis=0).sum() for a in (data, mean, rest)]
     parts.append(2 * ((mean - mean.mean(axis=0)) * (rest - rest.mean(axis=0))).mean(axis=0).sum())
-    share = float(parts[1] / parts[0])
+    fraction = float(parts[1] / parts[0])
     left = abs(parts[0] - sum(parts[1:])) / parts[0]
     names = "data", "decoded means", "residuals", "2 x covariance of means and residuals"
     rows = [(f"variance, {name}" if i < 3 else name, f"{part:.1f}") for i, (name, part) in enumerate(zip(names, parts))]
     return Finding(
-        share, "variance of the decoded means, as a fraction of the variance of the data", rows,
-        share < 0.8 and abs(left) < 1e-9,
-        f"The means keep {100 * share:.0f} % of the variance; the rest is noise of p(x|z), which a mean leaves out. "
+        fraction, "variance of the decoded means, as a fraction of the variance of the data", rows,
+        fraction < 0.8 and abs(left) < 1e-9,
+        f"The means keep {100 * fraction:.0f} % of the variance; the rest is noise of p(x|z), which a mean leaves out. "
         "If two images have the same code z, the best single image for both is their average, which is blurred.",
         lambda figures: figures.reconstructions(vae, x, np.random.default_rng(setup.seed), figures.SHAPE, labels,
                                                 classes=figures.class_names(data_for("binomial"))),
@@ -168,12 +168,12 @@ def grid(setup: Setup) -> Finding:
 
     vae = trained(setup)
     axis_values = {"quantiles of the prior (ppf)": prior_quantiles(20), "equal distances": np.linspace(-3, 3, 20)}
-    share = {name: float((np.abs(z) < 1).mean() ** 2) for name, z in axis_values.items()}
-    rows = [(f"{name}: images with |z1|, |z2| < 1", f"{100 * value:.0f} %") for name, value in share.items()]
+    fractions = {name: float((np.abs(z) < 1).mean() ** 2) for name, z in axis_values.items()}
+    rows = [(f"{name}: images with |z1|, |z2| < 1", f"{100 * value:.0f} %") for name, value in fractions.items()]
     for name, z in axis_values.items():
         ratio = np.exp(log_standard_normal(np.full(2, z[0])) - log_standard_normal(np.zeros(2)))
         rows.append((f"{name}: density of the prior, corner / centre", f"{ratio:.2g}"))
-    ppf, even = share.values()
+    ppf, even = fractions.values()
     finding = f"{100 * ppf:.0f} % of the left images, but {100 * even:.0f} % of the right ones, lie in the orange frame"
     caption = "The same decoder. Frame: |z1| < 1 and |z2| < 1, which has 47 % of the prior probability."
     return Finding(
@@ -201,14 +201,14 @@ def unused(setup: Setup) -> Finding:
     x, _ = held_out(setup._replace(rows=1000), "bernoulli")
     longer = setup._replace(epochs=5 * setup.epochs // 2)   # train longer, because dimensions become inactive slowly
     wide, narrow = (trained(longer, "bernoulli", latent) for latent in (20, 2))
-    rates, few = (rate_distortion(vae, x, np.random.default_rng(setup.seed), 2) for vae in (wide, narrow))
+    rates, narrow_rates = (rate_distortion(vae, x, np.random.default_rng(setup.seed), 2) for vae in (wide, narrow))
     inactive = int((~rates.active).sum())
     largest = float(np.sort(rates.kl_per_dimension)[-10:].sum() / rates.kl)
     rows = [
         ("KL of all 20 dimensions", nats(rates.kl)),
         ("share of the KL in the 10 dimensions with the largest KL", f"{100 * largest:.0f} %"),
         ("held-out ELBO with 20 dimensions", nats(rates.reconstruction - rates.kl)),
-        ("held-out ELBO with 2 dimensions", nats(few.reconstruction - few.kl)),
+        ("held-out ELBO with 2 dimensions", nats(narrow_rates.reconstruction - narrow_rates.kl)),
     ]
     caption = "Variance of mu_j(x) over held-out digits. Below 0.01 a dimension is inactive: mu_j(x) hardly depends on x."
     lines = {"variance": np.sort(rates.variance_of_means)[::-1]}

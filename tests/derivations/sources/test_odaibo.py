@@ -17,10 +17,10 @@ ENTRIES = {entry.id: entry for entry in ledger.entries("odaibo")}
 CONDITIONAL = [id for id, entry in ENTRIES.items() if entry.needs]
 
 
-def distributions(raw, keep=0.0):
-    """Return weights that sum to 1. Weights below 2 % of the largest become `keep`, by default 0."""
+def distributions(raw, replacement=0.0):
+    """Return weights that sum to 1. Weights below 2 % of the largest become `replacement`, by default 0."""
     weights = np.exp(raw - raw.max(axis=-1, keepdims=True))
-    weights = np.where(weights < 0.02, keep, weights)
+    weights = np.where(weights < 0.02, replacement, weights)
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
@@ -44,9 +44,9 @@ def table(raw):
 
 def tables(raw):
     """Return p(x, z) and q(z|x). q is random at every second point, and close to the posterior at the other points."""
-    p_xz, own = table(raw)["p_xz"], raw[:, 6:12].reshape(-1, 2, 3)
-    near = close_to(p_xz / p_xz.sum(axis=-1, keepdims=True), own)
-    return {"p_xz": p_xz, "q": np.where(np.arange(len(raw))[:, None, None] % 2, near, distributions(own))}
+    p_xz, numbers = table(raw)["p_xz"], raw[:, 6:12].reshape(-1, 2, 3)
+    near = close_to(p_xz / p_xz.sum(axis=-1, keepdims=True), numbers)
+    return {"p_xz": p_xz, "q": np.where(np.arange(len(raw))[:, None, None] % 2, near, distributions(numbers))}
 
 
 def pair(raw):
@@ -79,8 +79,8 @@ def events(raw):
     """Return two events of positive probability in a space of four outcomes. An outcome may have probability 0."""
     atoms = distributions(raw[:, :4])
     made = {"atoms": atoms}
-    for name, own in (("X", raw[:, 4:8]), ("Y", raw[:, 8:12])):
-        event = (own > 0).astype(float)
+    for name, numbers in (("X", raw[:, 4:8]), ("Y", raw[:, 8:12])):
+        event = (numbers > 0).astype(float)
         made[name] = np.where((atoms * event).sum(axis=-1, keepdims=True) > 0, event, 1)
     return made
 
