@@ -1,8 +1,9 @@
 """Beyond the sources: algorithms that use the bound: EM, path gradients, two estimators of the ELBO, mini-batches.
 
 beyond.48 to beyond.50 compare the means and variances of random estimates. These means and variances are exact: sums over
-quadrature nodes, or over all possible batches. A whole side in square brackets equals the previous side. It is written
-as the sum of a lower bound of the previous side and the gap of this bound. beyond.56 is about one q that all data share.
+quadrature nodes, or over all possible batches. If square brackets enclose a whole side of a formula, this side is equal to
+the side before it. The brackets contain a lower bound of the side before, plus the gap between this bound and that side.
+beyond.56 is about one q that all data share.
 """
 
 import itertools

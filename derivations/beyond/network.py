@@ -2,9 +2,9 @@
 
 G is the gradient of a loss with respect to the output of an operation: a small change of the output changes the loss by
 the sum of G times the change. So the gradient of the loss with respect to an input is the derivative of sum(G * output)
-with respect to this input. This derivative is computed by complex step. For a function of one number, G is 1, and each
-side of the equation has the value and the derivative of the function. The entries compare relative errors, so the random
-inputs of a layer are drawn such that no sum in the layer is 0.
+with respect to this input. This derivative is computed by complex step. From beyond.21 on, the output of a function is one
+number, and G is 1. Each side of these entries consists of the values of functions and of their derivatives. The entries
+compare relative errors, so the random inputs of a layer are drawn such that no sum in the layer is 0.
 """
 
 import numpy as np

@@ -67,7 +67,7 @@ class Judgement:
     ties: list[tuple[str, Link]]        # (minivae function, link that checks its result), only for the last row of an entry
     free: list[str]             # letters that the printed form does not define
     witness: dict | None        # a point at which the first false link fails; if possible, a simple point
-    why: str                    # reason for "undecided"; "" for other verdicts, or if an undecided link is the only reason
+    why: str                    # reason for "undecided", unless the reason is an undecided link in `links`; otherwise ""
     first_false: int | None = None      # index in `links` of the first link that fails
     at_witness: Link | None = None      # the first false link, judged at the witness only
 
@@ -92,7 +92,7 @@ def split(statement: tuple) -> tuple[list, list[str]]:
 
 
 def value_and_scale(side) -> tuple[NDArray, NDArray]:
-    """Return the numbers of a side and their scales: |number|, or max(|number|, scale) in a `Zero(scale, number)`."""
+    """Return the numbers of a side and the scale of each number: |number|, or in a `Zero` max(|number|, its scale)."""
     if np.iscomplexobj(side):
         raise ValueError("a side must be real; got complex numbers. Take the real or the imaginary part.")
     if isinstance(side, Zero):

@@ -122,7 +122,7 @@ def chain(form: Form, point: dict | None, id: str, rows: list[str] = ()) -> Html
 
 
 def breakable(side: str) -> list[str]:
-    """Split a side where a line may end: after definitions such as {r = p/q}: and before conditions such as (0 < t < 1)."""
+    """Split a side where a line may end: after a definition, "{r = p/q}:", and before a condition, "(0 < t < 1)"."""
     parts = re.split(r"(?<=\\}:)\\;\s*|(?<=,)\\quad\s*", side)
     return parts if all(part.count(r"\left") == part.count(r"\right") for part in parts) else [side]
 

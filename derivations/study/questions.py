@@ -65,7 +65,7 @@ def why_the_reverse_divergence() -> Answer:
 
 
 def why_the_sum() -> Answer:
-    """Compare the variances of the posterior and the best q(z|x), if the loss has a mean of d KLs instead of their sum."""
+    """Compare the posterior's variance with that of the best q(z|x) for a loss with a mean of d KLs, not their sum."""
     w, s, x = 1.0, 0.5, 1.0
     rows = []
     for d in (1, 2, 10, 50):                                # in each dimension, the loss times d is KL - d E_q[log p(x|z)]

@@ -116,7 +116,7 @@ def train_command(options: argparse.Namespace) -> int:
     if options.autoencoder and options.beta is not None:
         raise ValueError("--beta must be left out with --autoencoder: the loss of an autoencoder has no KL.")
     if options.autoencoder and options.objective == "iwae":
-        raise ValueError("--objective iwae must be left out with --autoencoder: it needs noise.")
+        raise ValueError("--objective iwae must be left out with --autoencoder: the IWAE bound needs noise.")
     options = completed(options)
     if is_of_digits(options.resume) if options.resume else options.data == "digits":
         use_one_thread()

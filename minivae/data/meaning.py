@@ -131,10 +131,10 @@ def numbered(x: NDArray, y: object, test_x: NDArray | None, test_y: object) -> t
 def is_grey(parts: list[NDArray], raw: Raw, how: Reading) -> bool:
     """Return True if the numbers are grey levels. The result is False if the user gave `trials`.
 
-    The bytes of IDX pictures are grey levels, unless all are 0 or 1. For all other files, the numbers are grey levels if
-    they fulfil three conditions: the numbers are bytes or pictures; all are whole and at least 0; the largest is from
-    BRIGHT to 255. Pictures are arrays with three axes. An array with two axes counts as pictures if the user has given
-    the image shape, if all columns have names of pixels, or if each row has n^2 >= SMALLEST numbers.
+    The bytes of IDX pictures are grey levels, unless all are 0 or 1. Other numbers are grey levels if three conditions hold.
+    First, the numbers are bytes or pictures. Second, all numbers are whole and at least 0. Third, the largest number is from
+    BRIGHT to 255. Pictures are arrays with three axes. An array with two axes counts as pictures if the user has given the
+    image shape, if all columns have names of pixels, or if each row has n^2 >= SMALLEST numbers.
     """
     x, (low, high, whole) = parts[0], range_of(parts)
     if how.trials is not None or high <= 1 or low < 0:

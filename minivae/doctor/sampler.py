@@ -35,12 +35,12 @@ def takes_noise(call: Call) -> bool:
 
 
 class Assumed(NamedTuple):
-    """Two meanings of the KL's second argument: `reading` is from the KL's formula, `suggested` from the argument's name."""
+    """Meaning of the KL's second argument: `reading` according to the KL's formula, `suggested` according to the name."""
 
     reading: Reading | None = None      # log-variance, sigma, ...; None if unknown
     sure: bool = False          # True if the KL has no mistake
-    name: str = ""
-    suggested: str = ""         # meaning that the name suggests: "log-variance", "sigma", ...; or ""
+    name: str = ""              # name of the argument
+    suggested: str = ""         # meaning according to the name: "log-variance", "sigma", ...; or ""
 
 
 def measure(call: Call, rng: np.random.Generator, of_kl: Assumed, latent: int | None = None) -> list[Finding]:

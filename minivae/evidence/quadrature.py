@@ -38,11 +38,11 @@ def exact_log_px(vae: VAE, x: NDArray, tolerance: float = 1e-3, finest: int = 1 
 
     The grid has the same spacing h on both axes. It covers the prior and each q(z|x) up to 8 standard deviations from the
     mean. For this grid, a standard deviation of q(z|x) above 1 counts as 1 (see `_first_grid`). For each data point, h is
-    halved until the estimated error of log p(x) is at most `tolerance` nats. The error is estimated from this grid alone.
-    For example, its nodes can be divided into 3^J grids of spacing 3h. If h is small enough, the sums of p(x, z) over
-    these grids are nearly equal (see `_discretisation`). A data point gets no finer grid if this grid would have more than
-    `finest` intervals on an axis, or more than about MAX_NODES nodes for the data point. Then the function returns the
-    last value of log p(x) and its error.
+    halved until the estimated error of log p(x) is at most `tolerance` nats. To estimate the error due to the spacing, the
+    function divides the nodes into coarser grids, for example into 3 grids of spacing 3h in one dimension. If h is small
+    enough, the sums of p(x, z) over these grids are nearly equal (see `_discretisation`). A data point gets no finer grid if
+    the finer grid would have more than `finest` intervals on an axis, or more than about MAX_NODES nodes for the data point.
+    Then the function returns the last value of log p(x) and its error.
 
     Data points are processed in parts; all data points of a part share the first grid. A posterior can be a thousand times
     narrower than the prior. Therefore, a finer grid has only the nodes that may matter and their neighbours, and each data
@@ -247,8 +247,8 @@ def _discretisation(index, p, row, kinks):
     two, three, six = (_disagreement(index, p, row, n) for n in (2, 3, 6))
     if kinks:
         return np.max([two, three, six / 6], axis=0)
-    # Each value for spacing 3h is the mean of 2^J values for spacing 6h. If this mean differs by an amount a from the value
-    # for spacing h, at least one of the 2^J values differs by a or more. So s(3) <= s(6), and s(3)^2 / s(6) <= s(3).
+    # Each value for spacing 3h is the mean of 2^J values for spacing 6h. At least one of these 2^J values is as far from the
+    # value for spacing h as their mean, or farther. So s(3) <= s(6), and s(3)^2 / s(6) <= s(3).
     return np.maximum(two, three * three / six)
 
 

@@ -35,7 +35,7 @@ Without LESSON, list them all."""
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
-    """Add the command, its actions and options. Options of every action are accepted before and after the action."""
+    """Add the command, its actions and options. Options that all actions share may also be before the action."""
     raw, brief = argparse.RawDescriptionHelpFormatter, "write the gradients yourself, and be told what is wrong with them"
     parser = commands.add_parser("exercises", help=brief, description=ABOUT, epilog=EXAMPLES, formatter_class=raw)
     parser.set_defaults(command=exercises_command, action="write", name=[], out=None, notebook=None, lesson=None,

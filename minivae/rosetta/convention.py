@@ -99,7 +99,7 @@ class Convention:
 
     @property
     def on_latents(self) -> float:
-        """Return the factor c of the KL term without its weight v: reduce_B reduce_J KL = c mean_B sum_J KL."""
+        """Return the factor c in reduce_B reduce_J KL = c mean_B sum_J KL; c does not include the weight of the KL."""
         over_latents = 1 / self.latent if self.kl_reduce == "mean" else 1.0
         return over_latents * (self.batch if self.kl_batch_reduce == "sum" else 1)
 

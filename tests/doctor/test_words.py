@@ -38,7 +38,7 @@ def test_constant_ratio_to_the_correct_array_is_described_in_words(change, said)
     assert words.describe(probes(change)) == said
 
 
-def test_ratio_is_named_b_only_if_it_equals_two_different_batch_sizes():
+def test_ratio_counts_as_the_batch_size_only_if_equal_at_two_sizes():
     one = [(2.0, {"B": 2})]
     assert words.name_ratio(one) == "2"
     assert words.name_ratio([(2.0, {"B": 2}), (3.0, {"B": 3})]) == "B"

@@ -206,7 +206,7 @@ def test_false_statement_needs_a_corrected_form_that_holds(expected, term, verdi
     assert not judgement.links[0].ok and judgement.repaired[0].ok == (verdict is None)
 
 
-def test_decorator_corrected_is_refused_for_a_row_with_the_verdict_slip():
+def test_row_with_the_verdict_slip_refuses_a_corrected_form():
     with pytest.raises(ValueError, match="slip"):
         enter(lambda a: (a, "=", a + 1), verdict="slip").corrected("test")
 
