@@ -171,3 +171,9 @@ def test_gap_error_does_not_depend_on_gaussians_that_the_search_rejects():
         bias[...] = rng.normal(size=bias.shape)
     vae.layers("encoder")[-1][1][...] = 2, 2, -1, -1
     assert (gap(vae, vae.decode(rng.normal(size=(2, 2)))).error < 1e-6).all()
+
+
+def test_descents_leave_out_between_33_and_75_percent_of_all_nodes():
+    sizes = [(nodes[J], J) for J in (1, 2) for nodes in (gaps.SEARCH, gaps.POLISH)]
+    left_out = [1 - len(gaps.gauss_hermite(n, J, gaps.LIGHT)[1]) / n**J for n, J in sizes]
+    assert (round(100 * min(left_out)), round(100 * max(left_out))) == (33, 75)
