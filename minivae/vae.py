@@ -4,7 +4,7 @@
 
 The loss is in nats (natural logarithms). At beta = 1 it is minus the ELBO, a lower bound of log p(x). The module
 `objective` has steps 6 and 7: for this loss (KL in closed form or sampled) and for the importance-weighted bound.
-Shapes: x (B, D) data, mu and log_var (B, J), eps and z (L, B, J) with L draws for every datum, out (L, B, D).
+Shapes: x (B, D) data, mu and log_var (B, J), eps and z (L, B, J) with L draws for every datum (row of x), out (L, B, D).
 In the loss, sums are over D and J, means over B and L.
 """
 

@@ -269,7 +269,7 @@ DIRECTION = Symbol(
     "u", "u", "a step of theta = (mu, log sigma), of length 1", 2,
     lambda raw: raw / sqrt(total(raw**2)), ((1, 0), (0, 1), (0.6, -0.8)),
 )  # fmt: skip
-STEP = Symbol("step", r"\epsilon", "> 0, small", 1, lambda raw: 10 ** (-1.5 + np.tanh(raw) / 2), (0.1, 0.01))
+STEP = Symbol("step", "h", "> 0, small", 1, lambda raw: 10 ** (-1.5 + np.tanh(raw) / 2), (0.1, 0.01))
 
 
 def fisher(mu, sigma):
@@ -289,17 +289,17 @@ def fisher(mu, sigma):
     return np.einsum("nik,njk,k->nij", scores, scores, weights / weights.sum())
 
 
-BOTH = rf"\left({D}(p_\theta\Vert p_{{\theta+\epsilon u}}),\; {D}(p_{{\theta+\epsilon u}}\Vert p_\theta)\right)"
+BOTH = rf"\left({D}(p_\theta\Vert p_{{\theta+h u}}),\; {D}(p_{{\theta+h u}}\Vert p_\theta)\right)"
 
 
 @equation(
     "beyond.32", "Fisher information; Kullback 1959",
-    rf"1 - B \leq \frac{{{BOTH}}}{{\frac{{1}}{{2}}\epsilon^2(u_1^2/\sigma^2 + 2u_2^2)}}"
-    rf" = \frac{{{BOTH}}}{{\frac{{1}}{{2}}\epsilon^2 u^TFu}} \leq 1 + B,"
-    r"\quad (B = 2|\epsilon u_2|e^{2|\epsilon u_2|},\; \theta = (\mu, \log\sigma),\;"
+    rf"1 - B \leq \frac{{{BOTH}}}{{\frac{{1}}{{2}}h^2(u_1^2/\sigma^2 + 2u_2^2)}}"
+    rf" = \frac{{{BOTH}}}{{\frac{{1}}{{2}}h^2 u^TFu}} \leq 1 + B,"
+    r"\quad (B = 2|h u_2|e^{2|h u_2|},\; \theta = (\mu, \log\sigma),\;"
     r" F = E[\nabla\log p_\theta\,\nabla\log p_\theta^T])",
     (*THETA, DIRECTION, STEP),
-    says="A small step epsilon u of theta has the squared length epsilon^2 u^T F u, where F is the Fisher information. The "
+    says="A small step h u of theta has the squared length h^2 u^T F u, where F is the Fisher information. The "
     "divergence between the distributions before and after the step, in either direction, is about half of this squared "
     "length.",
     tight={"mu": 0, "sigma": 2, "u": (1, 0), "step": 0.1},

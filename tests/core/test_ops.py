@@ -101,11 +101,11 @@ def test_log_sum_exp_and_its_backward_do_not_overflow(dtype, shift):
     a = np.array([[0, log_3, -np.inf, -2e4], [0, 0, 0, 0]], dtype) + dtype(shift)
     with np.errstate(**NEVER_OVERFLOWS):
         value, gradient = ops.log_sum_exp(a), ops.log_sum_exp_backward(np.array([1, 2, 3, 4], dtype), a)
-    eps = np.finfo(dtype).eps
+    precision = np.finfo(dtype).eps
     assert value.dtype == gradient.dtype == dtype
-    close(value, np.array([math.log(2), math.log(1 + three), 0, 0]) + shift, rel=2 * eps)
+    close(value, np.array([math.log(2), math.log(1 + three), 0, 0]) + shift, rel=2 * precision)
     expected = np.array([[0.5, 2 * three / (1 + three), 0, 0], [0.5, 2 / (1 + three), 3, 4]])
-    close(gradient, expected, rel=2 * eps)
+    close(gradient, expected, rel=2 * precision)
 
 
 def random_layers(rng, *widths):
